@@ -256,7 +256,7 @@ impl Table {
                 };
                 format!(
                     "{}: the column `{name}` is not read, because {other} is `{name}`",
-                    source.path.display()
+                    source.name()
                 )
             })
             .collect()

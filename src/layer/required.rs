@@ -52,7 +52,7 @@ pub fn check_required(
     if !refused.is_empty() {
         return Err(missing_error(table, kind, &refused));
     }
-    let path = source.path.display();
+    let path = source.name();
     let mut warnings = table.warnings();
     if !known.is_empty() {
         let why = match kind {
@@ -119,11 +119,19 @@ fn missing_error(table: &Table, kind: UserSource, missing: &[&str]) -> Error {
         Some(format!("did you mean `{near}` for `{name}`? "))
     });
     let first = columns[0];
-    let name_it = if kind == UserSource::Events && first == CONSENT {
-        "consent of everybody: layering.consent = \"opt_out\"".to_owned()
-    } else {
-        format!("a column with another name: columns.{first} = \"...\" or --column {first}=...")
-    };
+    let mut ways = vec![format!(
+        "a column with another name: columns.{first} = \"...\" or --column {first}=..."
+    )];
+    if kind == UserSource::Events && missing.contains(&CONSENT) {
+        let only = format!(
+            "consent is no column of an event log: layering.consent = \"opt_out\" if every user may be served"
+        );
+        if missing.len() == 1 {
+            ways = vec![only]
+        } else {
+            ways.push(only)
+        }
+    }
     Error::in_file(
         &table.source.path,
         format!(
@@ -133,8 +141,9 @@ fn missing_error(table: &Table, kind: UserSource, missing: &[&str]) -> Error {
         ),
     )
     .hint(format!(
-        "{}{name_it}; not known for any user: input.{section}.absent = [{}] or --absent {}",
+        "{}{}; not known for any user: input.{section}.absent = [{}] or --absent {}",
         near.unwrap_or_default(),
+        ways.join("; "),
         list(missing, "\""),
         missing.join(",")
     ))

@@ -41,6 +41,15 @@ impl Source {
         }
     }
 
+    /// The last part of the path, for messages that do not depend on the place of the files.
+    pub(crate) fn name(&self) -> String {
+        let name = self
+            .path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        name.unwrap_or_else(|| self.path.display().to_string())
+    }
+
     /// Checks that a column may be declared absent.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ start = "2026-05-25"
 baseline = "old"
 candidate = "new"
 [input]
-users = { path = "users.csv" }
+users = { path = "users.csv", absent = ["last_use_time", "use_count", "user_value", "accept_score"] }
 traffic = [{ path = "traffic.csv" }]
 [[layer]]
 id = "first"

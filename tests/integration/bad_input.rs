@@ -386,6 +386,8 @@ fn a_study_does_not_replace_its_inputs() {
             "2026-05-25",
             "--out",
             "/dev/null",
+            "--absent",
+            "last_use_time,user_value,accept_score",
         ],
         1,
     );

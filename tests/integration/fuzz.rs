@@ -125,6 +125,8 @@ static PARQUET: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
         "2026-05-25",
         "--out",
         crate::support::text(&out),
+        "--absent",
+        "last_use_time,user_value,accept_score",
     ]);
     fs::read(out).unwrap()
 });

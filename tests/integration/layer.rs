@@ -135,7 +135,7 @@ fn quotas_are_met_to_one_user_even_when_all_scores_are_tied() {
         r#"
 as_of = "2026-05-25"
 plan = { id = "q", start = "2026-05-25", baseline = "a", candidate = "b" }
-input = { users = { path = "users.csv" } }
+input = { users = { path = "users.csv", absent = ["last_use_time", "user_value", "accept_score"] } }
 layering = { mode = "quota" }
 layer = [ { id = "x", quota = 0.1 }, { id = "y", quota = 0.7 }, { id = "z", quota = 0.2 } ]
 "#,
@@ -200,7 +200,7 @@ fn quotas_are_met_on_skewed_data_whatever_the_order() {
             r#"
 as_of = "2026-05-25"
 plan = {{ id = "q", start = "2026-05-25", baseline = "a", candidate = "b" }}
-input = {{ users = {{ path = "{input}" }} }}
+input = {{ users = {{ path = "{input}", absent = ["last_use_time", "user_value", "accept_score"] }} }}
 layering = {{ mode = "quota" }}
 layer = [
   {{ id = "internal", tags = [ {{ column = "user_type", equals = "internal" }} ] }},
@@ -310,6 +310,8 @@ fn users_who_come_twice() {
         "2026-05-25",
         "--out",
         arg(at("l.parquet")),
+        "--absent",
+        "last_use_time,user_value,accept_score",
     ];
     // User `a` of another tenant is another user.
     assert!(fails(&args, 3).contains("expected one row per user, found two rows for \"b\""));

@@ -19,7 +19,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::{collections::HashMap, fs::File, path::Path, sync::Arc};
 
-use crate::support::{fails, json, ok, text};
+use crate::support::{absent, fails, json, ok, text};
 
 const AS_OF: &str = "2026-05-25";
 const AS_OF_SECS: i64 = 1_779_667_200;
@@ -73,7 +73,7 @@ pub(crate) fn write(path: &Path, columns: Vec<(&str, ArrayRef)>, properties: Wri
 
 fn layer(users: &Path, out: &Path, more: &[&str]) -> Vec<Row> {
     ok(&[
-        &[
+        [
             "layer",
             "--users",
             text(users),
@@ -81,7 +81,9 @@ fn layer(users: &Path, out: &Path, more: &[&str]) -> Vec<Row> {
             AS_OF,
             "--out",
             text(out),
-        ],
+        ]
+        .as_slice(),
+        absent(users).as_slice(),
         more,
     ]
     .concat());
@@ -491,6 +493,8 @@ fn ids_and_tenants_pass_through_as_they_are() {
             AS_OF,
             "--out",
             text(&at("o.parquet")),
+            "--absent",
+            "last_use_time,user_value,accept_score",
         ],
         3,
     );
@@ -529,6 +533,8 @@ fn odd_row_groups_lose_nothing() {
             AS_OF,
             "--out",
             text(&at("out.parquet")),
+            "--absent",
+            "last_use_time,use_count,accept_score",
         ],
         3,
     );
@@ -536,7 +542,7 @@ fn odd_row_groups_lose_nothing() {
     let config = r#"
 as_of = "2026-05-25"
 plan = { id = "q", start = "2026-05-25", baseline = "a", candidate = "b" }
-input = { users = { path = "users.parquet" }, on_bad_row = "drop" }
+input = { users = { path = "users.parquet", absent = ["last_use_time", "use_count", "accept_score"] }, on_bad_row = "drop" }
 layer = [ { id = "x", min_score = 0.5 }, { id = "y" } ]
 "#;
     std::fs::write(at("c.toml"), config).unwrap();

@@ -33,7 +33,7 @@ candidate = "new"
 clusters = "user"
 breakdowns = ["feature"]
 [input]
-users = { path = "users.csv" }
+users = { path = "users.csv", absent = ["last_use_time", "use_count", "user_value", "accept_score"] }
 [[layer]]
 id = "first"
 tags = [{ column = "kind", equals = "first" }]

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 use crate::{
     layer_parquet::{rows, write},
     small::Small,
-    support::{arg, fails, json, ok, root, text},
+    support::{absent, arg, fails, json, ok, root, text},
 };
 
 /// Writes users with an id and a use count. A row group has 100 users.
@@ -53,7 +53,7 @@ fn write_users(path: &Path, users: &[(i64, i64)]) {
 
 fn layer(users: &Path, out: &Path, more: &[&str]) -> serde_json::Value {
     ok(&[
-        &[
+        [
             "layer",
             "--users",
             text(users),
@@ -61,7 +61,9 @@ fn layer(users: &Path, out: &Path, more: &[&str]) -> serde_json::Value {
             "2026-05-25",
             "--out",
             text(out),
-        ],
+        ]
+        .as_slice(),
+        absent(users).as_slice(),
         more,
     ]
     .concat());
@@ -214,17 +216,18 @@ fn unchanged_row_groups_are_reused_and_equal() {
     // These users have no recency, so another instant changes nothing. With a recency it changes
     // everything.
     let later = |users: &Path| {
-        ok(&[
+        let args = [
             "layer",
             "--users",
             text(users),
             "--as-of",
             "2026-05-26",
             "--previous",
-            text(&at("l1.parquet")),
+            arg(at("l1.parquet")),
             "--out",
-            text(&at("later.parquet")),
-        ]);
+            arg(at("later.parquet")),
+        ];
+        ok(&[&args[..], &absent(users)].concat());
         json(&at("later.summary.json"))["n_reused_row_groups"]
             .as_u64()
             .unwrap()
@@ -349,6 +352,8 @@ fn two_jobs_do_not_write_one_file() {
         "2026-05-25",
         "--out",
         at("l.parquet"),
+        "--absent",
+        "last_use_time,user_value,accept_score",
     ];
     let other_job = fs::File::create(at(".l.parquet.tmp")).unwrap();
     other_job.lock().unwrap();
@@ -675,6 +680,8 @@ fn the_classic_summary_is_that_of_lifetimes() {
                 "1997-10-01",
                 "--out",
                 arg(at("l.parquet")),
+                "--absent",
+                "accept_score,is_allow_gray",
             ];
             let rfm = [
                 "--rfm-table",

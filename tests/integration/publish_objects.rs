@@ -568,6 +568,8 @@ fn inputs_are_read_from_where_they_are_published() {
         "2026-05-25",
         "--out",
         text(&small.path("l.parquet")),
+        "--absent",
+        "last_use_time,user_value,accept_score",
     ]);
     let output = command.env("TMPDIR", temporary.path()).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();

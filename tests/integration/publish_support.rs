@@ -41,7 +41,7 @@ impl Small {
         let dir = tempfile::tempdir().unwrap();
         let mut toml = format!(
             "why = \"a small plan\"\nseed = 1\nas_of = \"2026-05-28T00:00:00Z\"\n[plan]\nid = \"{plan}\"\nstart = \"2026-05-25T00:00:00Z\"\n\
-             baseline = \"rel-1\"\ncandidate = \"rel-2\"\nprofile = \"{profile}\"\nsalt = \"{plan}-salt\"\n[input.users]\npath = \"users.csv\"\n[layering]\nmode = \"threshold\"\n"
+             baseline = \"rel-1\"\ncandidate = \"rel-2\"\nprofile = \"{profile}\"\nsalt = \"{plan}-salt\"\n[input.users]\npath = \"users.csv\"\nabsent = [\"last_use_time\", \"use_count\", \"user_value\", \"accept_score\"]\n[layering]\nmode = \"threshold\"\n"
         );
         for (idx, layer) in LAYERS.iter().enumerate() {
             write!(

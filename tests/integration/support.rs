@@ -80,6 +80,38 @@ pub(crate) fn ecommerce() -> &'static Path {
     out
 }
 
+/// Returns the options that declare the features absent that a table of users lacks. A folder
+/// stands for its first file.
+pub(crate) fn absent(users: &Path) -> Vec<&'static str> {
+    let file = match fs::read_dir(users) {
+        Ok(files) => files.map(|file| file.unwrap().path()).min().unwrap(),
+        Err(_) => users.to_owned(),
+    };
+    let columns: Vec<String> = match file.extension().and_then(|extension| extension.to_str()) {
+        Some("parquet") => {
+            let file = fs::File::open(&file).unwrap();
+            let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file);
+            let schema = reader.unwrap().schema().clone();
+            schema.fields().iter().map(|field| field.name().clone()).collect()
+        }
+        _ => {
+            let text = fs::read_to_string(&file).unwrap();
+            text.lines()
+                .next()
+                .unwrap()
+                .split(',')
+                .map(str::to_owned)
+                .collect()
+        }
+    };
+    let features = ["last_use_time", "use_count", "user_value", "accept_score"];
+    features
+        .into_iter()
+        .filter(|feature| !columns.iter().any(|column| column == feature))
+        .flat_map(|feature| ["--absent", feature])
+        .collect()
+}
+
 /// Reads a JSON document.
 pub(crate) fn json(path: &Path) -> serde_json::Value {
     serde_json::from_slice(&fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
