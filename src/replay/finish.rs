@@ -10,10 +10,10 @@ use crate::base::error::Result;
 use crate::base::parallel;
 use crate::bucket::group_of;
 use crate::replay::cube::{ActivityRow, CellKey, Exposure, ExposureRow};
-use crate::replay::seen::{UserExposure, UserList, UserRow, UserRun};
+use crate::replay::seen::{UserExposure, UserList, UserRow, UserRun, n_words};
 use crate::replay::strata::Strata;
 use crate::replay::sum_table::SumTable;
-use crate::replay::user_store::{CHUNK, UsersWriter, writer_batch};
+use crate::replay::user_store::{CHUNK, UserColumns, UsersWriter};
 use crate::scenario::Arm;
 
 /// The counts of distinct users.
@@ -38,20 +38,23 @@ pub(super) fn count_users(
     let mut counter = Counter::new(strata);
     let mut runs: Vec<Peekable<UserRun<'_>>> = runs.into_iter().map(Iterator::peekable).collect();
     let is_alone = runs.iter_mut().all(|run| run.peek().is_none());
-    UsersWriter::write(path, |writer| {
+    let n_words = n_words(strata.max_stages());
+    UsersWriter::write(path, n_words, |writer| {
         if is_alone {
             // Without runs to merge, all threads count and encode chunks, which are written in
             // order.
             return parallel::map_in_order(
                 list.len().div_ceil(CHUNK),
                 |chunk| {
-                    let users: Vec<UserRow> = (chunk * CHUNK..((chunk + 1) * CHUNK).min(list.len()))
-                        .filter_map(|idx| list.get(idx))
-                        .collect();
-                    let mut counter = Counter::new(strata);
-                    users.iter().for_each(|user| counter.add(user));
+                    let (mut users, mut counter) = (UserColumns::new(n_words), Counter::new(strata));
+                    for user in
+                        (chunk * CHUNK..((chunk + 1) * CHUNK).min(list.len())).filter_map(|idx| list.get(idx))
+                    {
+                        counter.add(&user);
+                        users.push(&user);
+                    }
                     counter.flush();
-                    Ok((writer_batch(&users), counter))
+                    Ok((users.into_batch(), counter))
                 },
                 |_, (batch, other)| {
                     counter.merge(&other);
@@ -162,21 +165,18 @@ impl<'a> Counter<'a> {
     fn add(&mut self, user: &UserRow) {
         let [baseline, candidate] = user.seen.stages;
         let group = group_of(user.bucket);
-        let first = (baseline | candidate).trailing_zeros();
-        let mut stages = baseline | candidate;
-        while stages != 0 {
-            let stage = stages.trailing_zeros();
-            stages &= stages - 1;
-            let is_new = u64::from(stage == first);
-            let is_first_candidate = u64::from(candidate.trailing_zeros() == stage);
+        let first_candidate = candidate.iter().next();
+        for (nth, stage) in baseline.union(&candidate).iter().enumerate() {
+            let is_new = u64::from(nth == 0);
+            let is_first_candidate = u64::from(first_candidate == Some(stage));
             self.added
-                .push(match (baseline >> stage & 1, candidate >> stage & 1) {
-                    (1, 1) => [0, 0, 1, 0, 0, is_first_candidate],
-                    (_, 1) => [0, 1, 0, 0, is_new, is_first_candidate],
+                .push(match (baseline.contains(stage), candidate.contains(stage)) {
+                    (true, true) => [0, 0, 1, 0, 0, is_first_candidate],
+                    (_, true) => [0, 1, 0, 0, is_new, is_first_candidate],
                     _ => [1, 0, 0, is_new, 0, 0],
                 });
             self.keys.push(Strata::key(
-                self.strata.series(user.stratum, stage as usize, Arm::Baseline),
+                self.strata.series(user.stratum, stage, Arm::Baseline),
                 0,
                 group,
             ));
@@ -188,7 +188,7 @@ impl<'a> Counter<'a> {
                 group,
             ));
         }
-        self.n_exposed[user.stratum as usize] += u64::from(candidate != 0);
+        self.n_exposed[user.stratum as usize] += u64::from(first_candidate.is_some());
         if self.keys.len() >= 1_024 || self.active.len() >= 1_024 {
             self.flush();
         }

@@ -20,7 +20,7 @@ use crate::replay::context::{Inputs, Scan};
 use crate::replay::finish::NoUsers;
 use crate::replay::layer_table::{LayerTable, LayerTableInfo, MAX_SEEDS, count_strata};
 use crate::replay::scan::{LogPart, Scanned, Share};
-use crate::replay::seen::{UserExposure, UserList, UserRow, UserRun};
+use crate::replay::seen::{StageSet, UserExposure, UserList, UserRow, UserRun, n_words};
 use crate::replay::state::ReplayState;
 use crate::replay::users::{User, UserKey, Users};
 
@@ -32,7 +32,8 @@ const MAX_FILES: usize = 512;
 /// the rest.
 const USERS_SHARE: u64 = 4;
 const KEY_BYTES: usize = 20;
-const ROW_BYTES: usize = 32;
+/// Bytes of a user who was seen, without the words of the stages.
+const ROW_BYTES: usize = 16;
 
 /// Bytes that a user takes while its partition is read, sorted and indexed.
 const READY_BYTES: u64 = 80;
@@ -147,6 +148,7 @@ fn scan_under(job: &Job<'_>, n: usize, seed: u64) -> Result<Option<Scanned>> {
     let mut shares = dealt;
     let mut states: Vec<ReplayState> = (0..n_lanes(n)).map(|_| ReplayState::new(scan)).collect();
     let mut seen = Partitions::create(near, n, 0)?;
+    let n_words = n_words(scan.strata.max_stages());
     for partition in 0..n {
         let users = read_keys(keys.take(partition)?, near)?;
         let mut alike = Vec::new();
@@ -167,11 +169,11 @@ fn scan_under(job: &Job<'_>, n: usize, seed: u64) -> Result<Option<Scanned>> {
             .collect::<Result<Vec<_>>>()?;
         let join = |(state, file)| join_blocks(scan, &users, file, state, near);
         states.par_iter_mut().zip(lanes).try_for_each(join)?;
-        write_seen(&users.into_seen(), partition, &seen)?;
+        write_seen(&users.into_seen(), n_words, partition, &seen)?;
     }
     shares.extend(states.into_iter().map(|state| (state, Vec::new())));
     let runs = (0..n)
-        .map(|partition| Ok(seen_run(seen.take(partition)?, near)))
+        .map(|partition| Ok(seen_run(seen.take(partition)?, n_words, near)))
         .collect::<Result<_>>()?;
     Ok(Some(Scanned {
         roster,
@@ -304,16 +306,15 @@ fn read_block(file: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<bool> {
 }
 
 /// Writes the users of a partition who were seen, in row order.
-fn write_seen(users: &dyn UserList, partition: usize, seen: &Partitions<'_>) -> Result<()> {
+fn write_seen(users: &dyn UserList, n_words: usize, partition: usize, seen: &Partitions<'_>) -> Result<()> {
     let mut bytes = Vec::new();
     for user in (0..users.len()).filter_map(|idx| users.get(idx)) {
         bytes.extend_from_slice(&user.row.to_le_bytes());
         bytes.extend_from_slice(&(u64::from(user.stratum) << 16 | u64::from(user.bucket)).to_le_bytes());
-        user.seen
-            .stages
-            .iter()
-            .for_each(|stages| bytes.extend_from_slice(&stages.to_le_bytes()));
         bytes.extend_from_slice(&user.seen.last.to_le_bytes());
+        for word in user.seen.stages.iter().flat_map(|set| &set.words()[..n_words]) {
+            bytes.extend_from_slice(&word.to_le_bytes());
+        }
         if bytes.len() >= 1 << 20 {
             seen.append(partition, &bytes)?;
             bytes.clear();
@@ -323,11 +324,11 @@ fn write_seen(users: &dyn UserList, partition: usize, seen: &Partitions<'_>) -> 
 }
 
 /// The users of a partition who were seen, in row order.
-fn seen_run(file: File, near: &Path) -> UserRun<'static> {
+fn seen_run(file: File, n_words: usize, near: &Path) -> UserRun<'static> {
     let mut file = BufReader::with_capacity(1 << 16, file);
     let near = near.to_owned();
+    let mut bytes = vec![0; ROW_BYTES + 16 * n_words];
     Box::new(std::iter::from_fn(move || {
-        let mut bytes = [0; ROW_BYTES];
         match file.read(&mut bytes[..1]) {
             Ok(0) => return None,
             Ok(_) => {}
@@ -337,9 +338,13 @@ fn seen_run(file: File, near: &Path) -> UserRun<'static> {
             return Some(Err(Error::read(&near, error)));
         }
         let packed = number(&bytes, 4);
+        let words = |arm: usize| {
+            let words = (0..n_words).map(|word| number(&bytes, ROW_BYTES + 8 * (arm * n_words + word)));
+            StageSet::from_words(words)
+        };
         let seen = UserExposure {
-            stages: [number(&bytes, 12), number(&bytes, 20)],
-            last: number(&bytes, 28) as u32,
+            stages: [words(0), words(1)],
+            last: u32::try_from(number(&bytes[..ROW_BYTES], 12)).unwrap_or(u32::MAX),
         };
         Some(Ok(UserRow {
             row: number(&bytes, 0) as u32,

@@ -266,7 +266,7 @@ impl ReplayState {
                     .served_elsewhere
                     .entry((users.row(*user_idx), stratum))
                     .or_insert((user, UserExposure::default()));
-                seen.stages[arm as usize] |= 1 << stage;
+                seen.stages[arm as usize].insert(stage);
                 seen.last = seen.last.max(window + 1);
             }
             let series = strata.series(stratum, stage, arm);

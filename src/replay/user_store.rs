@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::base::error::{Error, Result};
 use crate::base::{files, parquet_io};
 use crate::replay::columns::long;
-use crate::replay::seen::{UserExposure, UserRow, UserRun};
+use crate::replay::seen::{MAX_WORDS, StageSet, UserExposure, UserRow, UserRun};
 
 pub(super) const USERS: &str = "users.parquet";
 pub(super) const SESSIONS: &str = "sessions.parquet";
@@ -20,18 +20,24 @@ pub(super) const CHUNK: usize = 262_144;
 /// Writes the users who were seen, one row per user and layer, for later merges with other cubes.
 pub(super) struct UsersWriter<'a> {
     sink: &'a mut dyn FnMut(&RecordBatch) -> Result<()>,
-    rows: Vec<UserRow>,
+    users: UserColumns,
 }
 
 impl UsersWriter<'_> {
-    /// Writes a file of users. `fill` pushes them in order.
-    pub(super) fn write(path: &Path, fill: impl FnOnce(&mut UsersWriter<'_>) -> Result<()>) -> Result<()> {
+    /// Writes a file of users, whose sets of stages have `n_words` words. `fill` pushes the users in
+    /// order.
+    pub(super) fn write(
+        path: &Path,
+        n_words: usize,
+        fill: impl FnOnce(&mut UsersWriter<'_>) -> Result<()>,
+    ) -> Result<()> {
         files::write_file(path, |file| {
-            let mut file = parquet_io::BatchWriter::for_numbers(path, file, &user_schema())?;
+            let users = UserColumns::new(n_words);
+            let mut file = parquet_io::BatchWriter::for_numbers(path, file, &users.schema())?;
             let mut sink = |batch: &RecordBatch| file.write(batch);
             let mut writer = UsersWriter {
                 sink: &mut sink,
-                rows: Vec::new(),
+                users,
             };
             fill(&mut writer)?;
             writer.flush()?;
@@ -43,13 +49,13 @@ impl UsersWriter<'_> {
     /// depend on the source of the users.
     pub(super) fn push(&mut self, user: &UserRow) -> Result<()> {
         if self
-            .rows
-            .last()
-            .is_some_and(|last| last.row as usize / CHUNK != user.row as usize / CHUNK)
+            .users
+            .last_row()
+            .is_some_and(|last| last / CHUNK != user.row as usize / CHUNK)
         {
             self.flush()?;
         }
-        self.rows.push(*user);
+        self.users.push(user);
         Ok(())
     }
 
@@ -64,46 +70,86 @@ impl UsersWriter<'_> {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let rows = std::mem::take(&mut self.rows);
-        if rows.is_empty() {
+        let next = UserColumns::new(self.users.n_words);
+        let users = std::mem::replace(&mut self.users, next);
+        if users.last_row().is_none() {
             Ok(())
         } else {
-            (self.sink)(&writer_batch(&rows))
+            (self.sink)(&users.into_batch())
         }
     }
 }
 
-fn user_schema() -> Arc<Schema> {
-    Arc::new(Schema::new(
-        USER_COLUMNS
-            .map(|name| Field::new(name, DataType::Int64, false))
-            .to_vec(),
-    ))
+/// Users as the columns of a file: row, stratum, bucket, last window, and the words of the sets of
+/// stages.
+pub(super) struct UserColumns {
+    n_words: usize,
+    columns: Vec<Vec<i64>>,
 }
 
-/// Encodes users as a batch for [`UsersWriter`].
-pub(super) fn writer_batch(rows: &[UserRow]) -> RecordBatch {
-    let column =
-        |of: fn(&UserRow) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(rows.iter().map(of))) };
-    let columns = vec![
-        column(|user| i64::from(user.row)),
-        column(|user| i64::from(user.stratum)),
-        column(|user| i64::from(user.bucket)),
-        column(|user| user.seen.stages[0] as i64),
-        column(|user| user.seen.stages[1] as i64),
-        column(|user| i64::from(user.seen.last) - 1),
-    ];
-    parquet_io::batch(&user_schema(), columns)
+impl UserColumns {
+    pub(super) fn new(n_words: usize) -> Self {
+        Self {
+            n_words,
+            columns: vec![Vec::new(); KEY_COLUMNS.len() + 2 * n_words + 1],
+        }
+    }
+
+    pub(super) fn push(&mut self, user: &UserRow) {
+        let keys = [
+            i64::from(user.row),
+            i64::from(user.stratum),
+            i64::from(user.bucket),
+        ];
+        let words = (0..self.n_words).flat_map(|word| user.seen.stages.map(|set| set.words()[word] as i64));
+        let values = keys
+            .into_iter()
+            .chain(words)
+            .chain([i64::from(user.seen.last) - 1]);
+        self.columns
+            .iter_mut()
+            .zip(values)
+            .for_each(|(column, value)| column.push(value));
+    }
+
+    fn last_row(&self) -> Option<usize> {
+        self.columns[0].last().map(|row| *row as usize)
+    }
+
+    fn schema(&self) -> Arc<Schema> {
+        let words = (0..self.n_words).flat_map(word_columns);
+        let names = KEY_COLUMNS
+            .into_iter()
+            .map(str::to_owned)
+            .chain(words)
+            .chain([LAST_WINDOW.to_owned()]);
+        Arc::new(Schema::new(
+            names
+                .map(|name| Field::new(name, DataType::Int64, false))
+                .collect::<Vec<_>>(),
+        ))
+    }
+
+    pub(super) fn into_batch(self) -> RecordBatch {
+        let schema = self.schema();
+        let columns = self
+            .columns
+            .into_iter()
+            .map(|column| Arc::new(Int64Array::from(column)) as ArrayRef);
+        parquet_io::batch(&schema, columns.collect())
+    }
 }
 
-const USER_COLUMNS: [&str; 6] = [
-    "user_row",
-    "tenant_layer",
-    "bucket",
-    "baseline_stages",
-    "candidate_stages",
-    "last_window",
-];
+const KEY_COLUMNS: [&str; 3] = ["user_row", "tenant_layer", "bucket"];
+const LAST_WINDOW: &str = "last_window";
+
+/// The names of the columns of a word of the sets of stages, by release.
+fn word_columns(word: usize) -> [String; 2] {
+    ["baseline_stages", "candidate_stages"].map(|name| match word {
+        0 => name.to_owned(),
+        _ => format!("{name}_{}", word + 1),
+    })
+}
 
 /// Reads the users of a cube, in order.
 ///
@@ -130,13 +176,19 @@ pub(super) fn read_users(folder: &Path, n_strata: usize) -> Result<UserRun<'stat
 }
 
 fn user_rows(path: &Path, batch: &RecordBatch, n_strata: usize) -> Result<Vec<UserRow>> {
-    let columns = USER_COLUMNS
-        .iter()
-        .map(|name| long(path, batch, name))
-        .collect::<Result<Vec<_>>>()?;
+    let [users, strata, buckets] = KEY_COLUMNS.map(|name| long(path, batch, name));
+    let (users, strata, buckets, last) = (users?, strata?, buckets?, long(path, batch, LAST_WINDOW)?);
+    let mut words: Vec<[&Int64Array; 2]> = Vec::new();
+    for word in 0..MAX_WORDS {
+        let [baseline, candidate] = word_columns(word);
+        // Only plans with many stages have more than one word.
+        if word > 0 && batch.column_by_name(&baseline).is_none() {
+            break;
+        }
+        words.push([long(path, batch, &baseline)?, long(path, batch, &candidate)?]);
+    }
     let row = |row: usize| {
-        let [user, stratum, bucket, baseline, candidate, last] =
-            std::array::from_fn(|column| columns[column].value(row));
+        let [user, stratum, bucket, last] = [users, strata, buckets, last].map(|column| column.value(row));
         let whole = (0..n_strata as i64).contains(&stratum)
             && (0..i64::from(u32::MAX)).contains(&user)
             && (0..10_000).contains(&bucket);
@@ -146,15 +198,16 @@ fn user_rows(path: &Path, batch: &RecordBatch, n_strata: usize) -> Result<Vec<Us
                 "expected the users of a cube, found numbers out of range",
             ));
         }
-        let seen = UserExposure {
-            stages: [baseline as u64, candidate as u64],
-            last: (last + 1) as u32,
-        };
+        let stages =
+            [0, 1].map(|arm| StageSet::from_words(words.iter().map(|word| word[arm].value(row) as u64)));
         Ok(UserRow {
             row: user as u32,
             stratum: stratum as u32,
             bucket: bucket as u16,
-            seen,
+            seen: UserExposure {
+                stages,
+                last: (last + 1) as u32,
+            },
         })
     };
     (0..batch.num_rows()).map(row).collect()

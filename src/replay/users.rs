@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::memory;
 use crate::replay::index::Index;
-use crate::replay::seen::{UserExposure, UserList, UserRow};
-use crate::scenario::stages::MAX_STAGES;
+use crate::replay::seen::{MAX_WORDS, StageSet, UserExposure, UserList, UserRow, WORD_STAGES, n_words};
 
 /// The number of bits that hold a bucket, 0..=9999.
 const BUCKET_BITS: u32 = 14;
 /// The limits for records of eight bytes per user: the largest number of stages and of windows.
 const NARROW: (usize, u32) = (8, u16::MAX as u32 - 1);
+
+/// The number of words of a record for any number of stages.
+const WIDEST: usize = 2 + 2 * MAX_WORDS;
 
 /// A user's tenant and layer, consent and bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,9 @@ enum Records {
     /// The packed user, the baseline's stages, the candidate's stages, and the last window counted
     /// from 1.
     Wide(Vec<[AtomicU64; 4]>),
+    /// The packed user and the last window counted from 1, then the words of the baseline's stages and
+    /// those of the candidate's. For layers with more stages than a word has bits.
+    Widest(Vec<[AtomicU64; WIDEST]>),
 }
 
 /// A user as a partition stores it: the hash of the id, the row in the layer table, and the user's
@@ -70,8 +75,10 @@ impl Users {
     pub(super) fn new(n: usize, n_strata: usize, n_stages: usize, n_windows: u32, tag_bits: u32) -> Self {
         let records = if Self::is_narrow(n_strata, n_stages, n_windows) {
             Records::Narrow(memory::table(n, || AtomicU64::new(0)))
-        } else {
+        } else if n_words(n_stages) == 1 {
             Records::Wide(memory::table(n, || [const { AtomicU64::new(0) }; 4]))
+        } else {
+            Records::Widest(memory::table(n, || [const { AtomicU64::new(0) }; WIDEST]))
         };
         Self {
             index: Index::new(n, tag_bits),
@@ -91,8 +98,10 @@ impl Users {
         Index::n_bytes(n)
             + n * if Self::is_narrow(n_strata, n_stages, n_windows) {
                 8
-            } else {
+            } else if n_words(n_stages) == 1 {
                 32
+            } else {
+                8 * WIDEST
             }
     }
 
@@ -115,6 +124,7 @@ impl Users {
         match &self.records {
             Records::Narrow(records) => records[idx].store(user.pack() << 32, Ordering::Relaxed),
             Records::Wide(records) => records[idx][0].store(user.pack(), Ordering::Relaxed),
+            Records::Widest(records) => records[idx][0].store(user.pack(), Ordering::Relaxed),
         }
     }
 
@@ -129,6 +139,7 @@ impl Users {
         match &self.records {
             Records::Narrow(records) => memory::prefetch(records, idx as usize),
             Records::Wide(records) => memory::prefetch(records, idx as usize),
+            Records::Widest(records) => memory::prefetch(records, idx as usize),
         }
     }
 
@@ -137,6 +148,7 @@ impl Users {
         User::unpack(match &self.records {
             Records::Narrow(records) => records[idx as usize].load(Ordering::Relaxed) >> 32,
             Records::Wide(records) => records[idx as usize][0].load(Ordering::Relaxed),
+            Records::Widest(records) => records[idx as usize][0].load(Ordering::Relaxed),
         })
     }
 
@@ -170,6 +182,12 @@ impl Users {
                 record[1 + arm].fetch_or(1 << stage, Ordering::Relaxed);
                 record[3].fetch_max(u64::from(window + 1), Ordering::Relaxed);
             }
+            Records::Widest(records) => {
+                let record = &records[idx as usize];
+                let word = 2 + arm * MAX_WORDS + stage / WORD_STAGES;
+                record[word].fetch_or(1 << (stage % WORD_STAGES), Ordering::Relaxed);
+                record[1].fetch_max(u64::from(window + 1), Ordering::Relaxed);
+            }
         }
     }
 
@@ -179,9 +197,11 @@ impl Users {
         if earlier.row as usize >= self.records.len() || self.user(earlier.row).stratum != earlier.stratum {
             return false;
         }
+        // An earlier scan has no more stages than this one.
+        let [baseline, candidate] = earlier.seen.stages.map(|set| set.words()[0]);
         match &self.records {
             Records::Narrow(records) => {
-                let (record, [baseline, candidate]) = (&records[earlier.row as usize], earlier.seen.stages);
+                let record = &records[earlier.row as usize];
                 let word = record.load(Ordering::Relaxed);
                 let last = (word >> 16 & 0xffff).max(u64::from(earlier.seen.last));
                 record.store(
@@ -191,9 +211,17 @@ impl Users {
             }
             Records::Wide(records) => {
                 let record = &records[earlier.row as usize];
-                record[1].fetch_or(earlier.seen.stages[0], Ordering::Relaxed);
-                record[2].fetch_or(earlier.seen.stages[1], Ordering::Relaxed);
+                record[1].fetch_or(baseline, Ordering::Relaxed);
+                record[2].fetch_or(candidate, Ordering::Relaxed);
                 record[3].fetch_max(u64::from(earlier.seen.last), Ordering::Relaxed);
+            }
+            Records::Widest(records) => {
+                let record = &records[earlier.row as usize];
+                let words = earlier.seen.stages.iter().flat_map(|set| set.words());
+                for (mine, word) in record[2..].iter().zip(words) {
+                    mine.fetch_or(*word, Ordering::Relaxed);
+                }
+                record[1].fetch_max(u64::from(earlier.seen.last), Ordering::Relaxed);
             }
         }
         true
@@ -236,6 +264,7 @@ impl Records {
         match self {
             Self::Narrow(records) => records.len(),
             Self::Wide(records) => records.len(),
+            Self::Widest(records) => records.len(),
         }
     }
 
@@ -246,7 +275,7 @@ impl Records {
                 (
                     User::unpack(word >> 32),
                     UserExposure {
-                        stages: [word & 0xff, word >> 8 & 0xff],
+                        stages: [word & 0xff, word >> 8 & 0xff].map(StageSet::from_word),
                         last: (word >> 16 & 0xffff) as u32,
                     },
                 )
@@ -257,13 +286,22 @@ impl Records {
                 (
                     User::unpack(user),
                     UserExposure {
-                        stages: [baseline, candidate],
+                        stages: [baseline, candidate].map(StageSet::from_word),
                         last: last as u32,
+                    },
+                )
+            }
+            Self::Widest(records) => {
+                let words = records[idx].each_ref().map(|word| word.load(Ordering::Relaxed));
+                let set = |arm: usize| StageSet::from_words(words[2 + arm * MAX_WORDS..].iter().copied());
+                (
+                    User::unpack(words[0]),
+                    UserExposure {
+                        stages: [set(0), set(1)],
+                        last: words[1] as u32,
                     },
                 )
             }
         }
     }
 }
-
-const _: () = assert!(MAX_STAGES <= 64, "a user's stages are bits of one word");

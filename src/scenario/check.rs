@@ -38,6 +38,7 @@ pub(super) fn check(
         approvals,
         ..c.plan(raw.plan, start, layers, guardrails, policy, operations)
     };
+    c.stages(&plan);
     let simulation = raw.simulate.map(|raw| c.simulation(raw, &plan, &metrics));
     let expectations = c.expectations(raw.expect, &plan.layers);
     if start > as_of {

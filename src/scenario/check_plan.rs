@@ -1,7 +1,9 @@
 //! Checks of `[plan]`, `[[operation]]`, `[[freeze]]` and `[[approval]]`.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::base::error::Problem;
 use crate::base::time;
 use crate::base::time::{Micros, SECOND};
 use crate::bucket::{PLATFORMS, Profile, Ratio};
@@ -9,6 +11,7 @@ use crate::scenario::checker::Checker;
 use crate::scenario::plan::{Approval, Layer, Operation, Plan};
 use crate::scenario::policy::{Guardrail, Policy};
 use crate::scenario::raw::{RawApproval, RawFreeze, RawOperation, RawPlan};
+use crate::scenario::stages::{MAX_STAGES, stages_of};
 
 impl Checker {
     pub(super) fn plan(
@@ -177,6 +180,39 @@ impl Checker {
         }
         operations.sort_by_key(|o| (o.at, o.layer_idx));
         operations
+    }
+
+    /// Refuses a layer with more changes of its ratio than a cube can hold, now or later.
+    pub(super) fn stages(&mut self, plan: &Plan) {
+        let mut n_operations: BTreeMap<(usize, &str), usize> = BTreeMap::new();
+        for operation in &plan.operations {
+            let tenant = operation.tenant.as_deref().unwrap_or_default();
+            *n_operations.entry((operation.layer_idx, tenant)).or_default() += 1;
+        }
+        // Operations without a tenant concern all tenants; here they are those of the empty name.
+        let of_all = |layer_idx| n_operations.get(&(layer_idx, "")).copied().unwrap_or(0);
+        let most = n_operations
+            .iter()
+            .filter(|((layer_idx, tenant), n)| {
+                let others = if tenant.is_empty() { 0 } else { of_all(*layer_idx) };
+                **n + others >= MAX_STAGES
+            })
+            .map(|((layer_idx, tenant), _)| {
+                (stages_of(plan, tenant, *layer_idx, Micros::MAX).len(), *layer_idx)
+            })
+            .max();
+        if let Some((n_stages, layer_idx)) = most.filter(|(n_stages, _)| *n_stages > MAX_STAGES) {
+            let problem = Problem::new(
+                "operation",
+                format!(
+                    "expected at most {MAX_STAGES} ratios of a layer, one after another, found {n_stages} for \
+                     \"{}\"",
+                    plan.layers[layer_idx].id
+                ),
+            );
+            self.problems
+                .push(problem.hint("take fewer and larger steps, or go on in a new plan"));
+        }
     }
 
     pub(super) fn freezes(&mut self, raw: Vec<RawFreeze>) -> Vec<Range<Micros>> {

@@ -6,8 +6,8 @@ use crate::base::time::Micros;
 use crate::bucket::Ratio;
 use crate::scenario::plan::{Operation, Plan};
 
-/// The largest number of stages of a layer: a user's stages are stored as bits of a 64-bit word.
-pub const MAX_STAGES: usize = 64;
+/// The largest number of stages of a layer. The number of a stage is stored in a byte.
+pub const MAX_STAGES: usize = 256;
 
 /// A period with one ratio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -21,6 +21,7 @@ mod finops;
 mod fuzz;
 mod gate;
 mod help;
+mod inputs;
 mod instants;
 mod layer;
 mod layer_parquet;
