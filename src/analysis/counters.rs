@@ -14,7 +14,7 @@ use crate::input::DEFAULT_TENANT;
 use crate::input::counters::{CounterWindows, Windows};
 use crate::metric::{Metric, RATE_METRICS};
 use crate::qos::{QosArm, estimate_arm, judge_guardrails};
-use crate::replay::RowCounts;
+use crate::replay::{RowCounts, UnknownIds};
 use crate::scenario::{Arm, Scenario, Stage, stages_of};
 use crate::stats::{Clusters, Reason, ratio};
 
@@ -71,6 +71,7 @@ pub fn analyze_counters(windows: &CounterWindows, scenario: &Scenario) -> Analys
                 n_candidate,
                 ..RowCounts::default()
             },
+            unknown: UnknownIds::default(),
             sources: vec![windows.source.clone()],
             layers_digest: String::new(),
         },

@@ -8,7 +8,7 @@ use crate::bucket::Ratio;
 use crate::input::SourceFile;
 use crate::metric::Metric;
 use crate::qos::{GuardrailFinding, QosArm};
-use crate::replay::RowCounts;
+use crate::replay::{RowCounts, UnknownIds};
 use crate::scenario::{Arm, Policy};
 use crate::stats::effect::Effect;
 use crate::stats::ope::{MAX_WEIGHT_Z, MIN_ESS};
@@ -62,6 +62,9 @@ impl Analysis {
 pub struct DataQuality {
     /// The counts of the rows by category.
     pub rows: RowCounts,
+    /// Examples of ids that are not known. Left out if every id is known.
+    #[serde(default, skip_serializing_if = "UnknownIds::is_empty")]
+    pub unknown: UnknownIds,
     /// The files of the log, with their digests.
     pub sources: Vec<SourceFile>,
     /// The digest of the layer table that assigned users to layers. Empty if the evidence

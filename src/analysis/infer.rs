@@ -75,6 +75,7 @@ pub fn analyze(cube: &Cube, scenario: &Scenario, asked: &AnalysisOptions) -> Res
         values: inference.values(asked),
         data: DataQuality {
             rows: cube.counts.clone(),
+            unknown: cube.unknown.clone(),
             sources: cube.sources.iter().map(|source| source.file.clone()).collect(),
             layers_digest: cube.layers_digest.clone(),
         },

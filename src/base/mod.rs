@@ -9,6 +9,7 @@ pub(crate) mod hash;
 pub(crate) mod instant;
 pub(crate) mod interner;
 pub mod json;
+pub mod likeness;
 pub(crate) mod lock;
 pub mod manifest;
 pub(crate) mod memory;

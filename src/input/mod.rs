@@ -11,6 +11,7 @@ mod fast_scan;
 pub(crate) mod fetch;
 pub(super) mod file;
 mod format;
+mod ids;
 #[cfg(feature = "stores")]
 mod prometheus;
 mod reader;
@@ -25,6 +26,7 @@ pub use events::{EventSummary, UserFeatures, open_events, read_events};
 pub(crate) use fast_scan::{ColumnScan, FastPart, Mapping, STEP, STEP_WORDS, Unsupported, low_bits};
 pub use file::{InputFile, SourceFile, find_files};
 pub use format::Format;
+pub(crate) use ids::IdTexts;
 #[cfg(feature = "stores")]
 pub use prometheus::Prometheus;
 pub(crate) use table::names_text;

@@ -41,9 +41,21 @@ pub(crate) struct NameCodes<'a> {
 
 /// Codes of [`Turns::release`].
 pub(crate) mod release {
+    use crate::base::hash;
+
     pub(crate) const BASELINE: i64 = 0;
     pub(crate) const CANDIDATE: i64 = 1;
-    pub(crate) const UNKNOWN: i64 = 2;
+    /// The row names no release.
+    pub(crate) const NONE: i64 = 2;
+
+    /// The code of a release that is neither baseline nor candidate. It is above the other codes.
+    pub(crate) fn other(id: &[u8]) -> i64 {
+        if id.is_empty() {
+            NONE
+        } else {
+            (hash::hash_id(id) >> 2) as i64 + NONE + 1
+        }
+    }
 }
 
 /// Codes of [`Turns::layer`] for rows without a layer of the plan.
@@ -59,7 +71,7 @@ impl NameCodes<'_> {
         match id {
             id if id == self.baseline.as_bytes() => release::BASELINE,
             id if id == self.candidate.as_bytes() => release::CANDIDATE,
-            _ => release::UNKNOWN,
+            id => release::other(id),
         }
     }
 
@@ -67,7 +79,7 @@ impl NameCodes<'_> {
     fn find_refused(&self, turns: &Turns) -> Option<usize> {
         let known = self.refuse_unknown_release.as_ref()?;
         let is_refused = |row: &usize| {
-            turns.release.values[*row] == release::UNKNOWN
+            turns.release.values[*row] >= release::NONE
                 && known.contains(&turns.at.values[*row])
                 && turns.is_shadow.values[*row] == 0
                 && !bitmap::is_set(&turns.bad, *row)
@@ -184,7 +196,7 @@ impl Turns {
             at: column(),
             user: column(),
             tenant: Column::new(hash::hash_id(DEFAULT_TENANT.as_bytes()) as i64),
-            release: Column::new(release::UNKNOWN),
+            release: Column::new(release::NONE),
             layer: Column::new(served_layer::NONE),
             is_shadow: column(),
             is_eval: column(),

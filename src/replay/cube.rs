@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::base::time::Micros;
 use crate::input::SourceFile;
 use crate::metric::{Metric, Sum};
+use crate::replay::unknown::UnknownIds;
 use crate::scenario::Arm;
 use crate::scenario::plan::BreakdownBy;
 use crate::scenario::stages::Stage;
@@ -346,6 +347,25 @@ impl RowCounts {
         }
     }
 
+    /// Number of rows that should have a known user and release: those from the plan's start to
+    /// `as_of`, without shadow answers and evaluation runs. Bad rows are among them.
+    pub fn n_expected(&self) -> u64 {
+        let left_out = self.n_before_start + self.n_after_as_of + self.n_shadow + self.n_eval;
+        self.n_rows.saturating_sub(left_out)
+    }
+
+    /// Number of rows of [`Self::n_expected`] without a known user and release.
+    pub fn n_unmatched(&self) -> u64 {
+        self.n_unknown_user + self.n_unknown_release + self.n_bad
+    }
+
+    /// Share of the expected rows that have a known user and release, 0..=1. `None` if no row is
+    /// expected.
+    pub fn coverage(&self) -> Option<f64> {
+        let n = self.n_expected();
+        (n > 0).then(|| n.saturating_sub(self.n_unmatched()) as f64 / n as f64)
+    }
+
     fn numbers(&mut self) -> [&mut u64; 16] {
         let Self {
             n_rows,
@@ -412,6 +432,8 @@ pub struct Cube {
     pub measures: Vec<CubeMeasure>,
     /// The counts of the log's rows by category.
     pub counts: RowCounts,
+    /// Examples of ids that are not known.
+    pub unknown: UnknownIds,
     /// The log's files, by name.
     pub sources: Vec<CubeSource>,
     /// The files of candidate outcomes that were paired with the log.

@@ -6,13 +6,15 @@ use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
 use crate::replay::context::{Inputs, ReplayContext, Scan, Sources};
 use crate::replay::cube::{Cube, CubeLayer, CubeSource};
-use crate::replay::finish::count_users;
-use crate::replay::layer_table::LayerTable;
+use crate::replay::finish::{NoUsers, count_users};
+use crate::replay::index::UNKNOWN;
+use crate::replay::layer_table::{LayerTable, LayerTableInfo};
 use crate::replay::merge::{Earlier, add_units, check_distinct, session_rows};
-use crate::replay::scan::{Scanned, parts_of, scan_parts};
+use crate::replay::scan::{LogPart, Scanned, parts_of, scan_parts};
 use crate::replay::seen::{UserRow, UserRun};
 use crate::replay::state::ReplayState;
 use crate::replay::strata::Strata;
+use crate::replay::unknown::{N_EXAMPLES, UnknownHashes, UnknownIds, find_listed};
 use crate::replay::users::Users;
 use crate::replay::{breakdown, partition, user_store};
 use crate::scenario::plan::BreakdownBy;
@@ -65,10 +67,12 @@ pub fn replay(
             progress,
         };
         let mut scanned = partition::scan(&job, n_partitions)?;
+        let is_listed = |hashes: &[u64]| layers.have(&scanned.roster, hashes);
+        let unknown = unknown_ids(&layers, &scanned, inputs, &parts, &is_listed)?;
         if let Some(earlier) = &earlier {
             scanned.runs.push(earlier.users(n_strata)?);
         }
-        return finish_cube(&scan, inputs, sources, earlier, scanned, folder);
+        return finish_cube(&scan, inputs, sources, earlier, scanned, unknown, folder);
     }
     let new_users = || Users::new(n_users, n_strata, n_stages, n_windows, u64::BITS);
     let (roster, users) = layers.load(tenants, &new_users)?;
@@ -86,19 +90,43 @@ pub fn replay(
         }
     }
     let runs: Vec<UserRun<'static>> = vec![Box::new(others.into_iter().map(Ok))];
-    finish_cube(
-        &scan,
-        inputs,
-        sources,
-        earlier,
-        Scanned {
-            roster,
-            shares,
-            seen: Box::new(users.into_seen()),
-            runs,
-        },
-        folder,
-    )
+    let mut scanned = Scanned {
+        roster,
+        shares,
+        seen: Box::new(NoUsers),
+        runs,
+    };
+    let is_listed = |hashes: &[u64]| {
+        let mut rows = Vec::new();
+        users.find(hashes, &mut rows);
+        Ok(rows.iter().map(|row| *row != UNKNOWN).collect())
+    };
+    let unknown = unknown_ids(&layers, &scanned, inputs, &parts, &is_listed)?;
+    scanned.seen = Box::new(users.into_seen());
+    finish_cube(&scan, inputs, sources, earlier, scanned, unknown, folder)
+}
+
+/// Returns examples of the ids that a scan did not know. `is_listed` says for each hash whether the
+/// layer table has such a user.
+fn unknown_ids(
+    layers: &LayerTable<'_>,
+    scanned: &Scanned,
+    inputs: &Inputs<'_>,
+    parts: &[LogPart],
+    is_listed: &dyn Fn(&[u64]) -> Result<Vec<bool>>,
+) -> Result<UnknownIds> {
+    let mut hashes = UnknownHashes::default();
+    scanned
+        .shares
+        .iter()
+        .for_each(|(state, _)| hashes.merge(&state.unknown));
+    let LayerTableInfo { tenants, seed, .. } = &scanned.roster;
+    let mut unknown = hashes.read(inputs, parts, *seed)?;
+    if !unknown.users.is_empty() {
+        find_listed(&mut unknown.users, tenants, *seed, is_listed)?;
+        unknown.listed = layers.first_users(N_EXAMPLES)?;
+    }
+    Ok(unknown)
 }
 
 /// Merges the threads' shares with the earlier cube, counts the users, and writes the cube.
@@ -108,6 +136,7 @@ fn finish_cube(
     sources: Sources,
     earlier: Option<Earlier>,
     scanned: Scanned,
+    mut unknown: UnknownIds,
     folder: &Path,
 ) -> Result<Cube> {
     let Scanned {
@@ -144,6 +173,7 @@ fn finish_cube(
     let mut units = inputs.declared_units();
     if let Some(earlier) = earlier {
         let mut state = ReplayState::new(scan);
+        unknown.merge(earlier.unknown(), roster.seed);
         files = earlier.load(files, &mut state, &scan.strata, &scan.sums)?;
         add_units(&mut units, earlier.units());
         states.push(state);
@@ -185,6 +215,7 @@ fn finish_cube(
             .collect(),
         measures: scan.sums.measures.clone(),
         counts: finished.counts,
+        unknown,
         sources: files,
         shadow_sources: sources.shadows,
         outcome_sources: sources.outcomes,

@@ -11,6 +11,7 @@ use crate::base::{digest, hash, lock, parallel, parquet_io};
 use crate::input::{DEFAULT_TENANT, FastPart, Mapping, Part, STEP, STEP_WORDS, Table, Unsupported};
 use crate::layer::{LayerRows, check_pinned};
 use crate::replay::index::UNKNOWN;
+use crate::replay::unknown::UserName;
 use crate::replay::users::{User, UserKey, Users};
 use crate::scenario::Plan;
 
@@ -343,6 +344,48 @@ impl<'a> LayerTable<'a> {
             }
         }
         Err(self.never_apart())
+    }
+
+    /// Whether the table has users with these hashes, one answer for each.
+    ///
+    /// # Errors
+    /// As [`Self::for_each`].
+    pub(super) fn have(&self, info: &LayerTableInfo, hashes: &[u64]) -> Result<Vec<bool>> {
+        let wanted: HashSet<u64> = hashes.iter().copied().collect();
+        let found = Mutex::new(HashSet::new());
+        self.for_each(&info.tenants, info.seed, &|users| {
+            let of_part = users
+                .iter()
+                .map(|user| user.hash)
+                .filter(|hash| wanted.contains(hash));
+            lock(&found).extend(of_part);
+            Ok(())
+        })?;
+        let found = lock::into_inner(found);
+        Ok(hashes.iter().map(|hash| found.contains(hash)).collect())
+    }
+
+    /// The first `n` users of the table.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub(super) fn first_users(&self, n: usize) -> Result<Vec<UserName>> {
+        let mut users = Vec::new();
+        let read = self.read_generally(&mut |rows, _| {
+            users.extend((0..rows.len().min(n)).map(|row| UserName {
+                tenant: rows.tenant(row).to_owned(),
+                id: rows.ids.value(row).to_owned(),
+            }));
+            if users.is_empty() {
+                return Ok(());
+            }
+            // An error ends the reading.
+            Err(Error::in_file(self.path, "the first users have been read"))
+        });
+        if users.is_empty() {
+            read?;
+        }
+        Ok(users)
     }
 
     /// The error for two users with equal tags under every seed.

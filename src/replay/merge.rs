@@ -16,6 +16,7 @@ use crate::replay::seen::UserRun;
 use crate::replay::state::{ReplayState, Since};
 use crate::replay::strata::Strata;
 use crate::replay::sums::Sums;
+use crate::replay::unknown::UnknownIds;
 use crate::replay::{store, user_store};
 use crate::scenario::plan::BreakdownBy;
 use crate::scenario::stages::stages_of;
@@ -230,6 +231,11 @@ impl Earlier {
         Ok(files)
     }
 
+    /// The cube's examples of ids that are not known.
+    pub(super) fn unknown(&self) -> &UnknownIds {
+        &self.cube.unknown
+    }
+
     /// Reads the users that this cube saw.
     ///
     /// # Errors
@@ -330,6 +336,8 @@ pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
         .collect::<Result<Vec<_>>>()?;
     let users = count_users(&NoUsers, runs, &strata, &out.join(user_store::USERS))?;
     let finished = ReplayState::finish(vec![state], &strata, &sums)?;
+    let mut unknown = UnknownIds::default();
+    cubes.iter().for_each(|cube| unknown.merge(&cube.unknown, 0));
     let mut cube = first.clone();
     cubes
         .iter()
@@ -340,6 +348,7 @@ pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
     let cube = Cube {
         measures: sums.measures,
         counts: finished.counts,
+        unknown,
         sources,
         cells: finished.cells,
         pairs: finished.pairs,

@@ -5,7 +5,8 @@
 //! steps to the threads' states. `state` finds the users of a step, and assigns each row to a
 //! tenant, layer, stage, release, window and bucket group (`strata`). It adds the row to a
 //! `sum_table`. `sums` lists the sums; `breakdown`, `sessions` and `traces` are the optional parts.
-//! `finish` counts distinct users from the exposure of each user (`seen`). Users who do not fit in
+//! `unknown`
+//! keeps examples of ids that are not known. `finish` counts distinct users from the exposure of each user (`seen`). Users who do not fit in
 //! memory are first divided into partitions (`partition`). `cube` is the result. `store`, with
 //! `columns`, writes and reads it, and `user_store` keeps the data that merges also need.
 //! [`merge()`] merges cubes of different files into the cube of all of them.
@@ -30,6 +31,7 @@ mod strata;
 mod sum_table;
 mod sums;
 mod traces;
+mod unknown;
 mod user_store;
 mod users;
 
@@ -41,6 +43,7 @@ pub use cube::{
 pub use merge::merge;
 pub use plausible::implausible_means;
 pub use store::CUBE_FILE;
+pub use unknown::{UnknownIds, UnknownUser, UserName};
 
 pub use context::{Inputs, ReplayContext, open_outcomes, open_traffic};
 pub use driver::replay;

@@ -23,8 +23,8 @@ pub(super) struct Scanned {
 /// A part of the log that must be scanned.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LogPart {
-    reader: usize,
-    part: Part,
+    pub(super) reader: usize,
+    pub(super) part: Part,
     since: Since,
 }
 
@@ -79,6 +79,7 @@ pub(super) fn scan_parts(
         |(state, after), idx| {
             let LogPart { reader, part, since } = parts[idx];
             let mut n = [0; 2];
+            state.part = Some(idx);
             let bad = inputs.traffic[reader].turns(part, &names, &mut |turns| {
                 bar.advance(turns.n as u64);
                 n[0] += turns.n as u64;

@@ -17,6 +17,7 @@ use crate::replay::sessions::Sessions;
 use crate::replay::strata::Strata;
 use crate::replay::sum_table::{AHEAD, SumTable};
 use crate::replay::sums::{Sums, overflow};
+use crate::replay::unknown::UnknownHashes;
 use crate::replay::users::{User, Users};
 use crate::scenario::Arm;
 use crate::scenario::plan::BreakdownBy;
@@ -38,6 +39,10 @@ pub(super) struct ReplayState {
     latencies: SumTable<i64>,
     breakdowns: Vec<BreakdownCells>,
     pub(super) counts: RowCounts,
+    /// Ids that are not known.
+    pub(super) unknown: UnknownHashes,
+    /// The part that is scanned. `None` if it is not known.
+    pub(super) part: Option<usize>,
     /// Users who were served under another layer than their own, by row and stratum.
     served_elsewhere: HashMap<(u32, u32), (User, UserExposure)>,
     sessions: Sessions,
@@ -91,6 +96,8 @@ impl ReplayState {
                 .map(|by| BreakdownCells::new(by, n_windows, sums.n_slots))
                 .collect(),
             counts: RowCounts::default(),
+            unknown: UnknownHashes::default(),
+            part: None,
             served_elsewhere: HashMap::new(),
             sessions: Sessions::default(),
             as_of,
@@ -196,11 +203,12 @@ impl ReplayState {
     fn assign(&mut self, scan: &Scan<'_>, users: &Users, turns: &Turns) {
         let Buffers {
             rows,
+            hashes,
             found,
             turns: placed,
             ..
         } = &mut self.buffers;
-        let counts = &mut self.counts;
+        let (counts, unknown) = (&mut self.counts, &mut self.unknown);
         let (strata, profile) = (&scan.strata, &scan.ctx.plan.profile);
         let is_recomputable = profile.is_recomputable();
         placed.clear();
@@ -208,15 +216,21 @@ impl ReplayState {
             if let Some(next) = found.get(idx + AHEAD) {
                 users.prefetch(*next);
             }
+            let at = usize::from(*row);
             if *user_idx == UNKNOWN {
                 counts.n_unknown_user += 1;
+                let ids = [&turns.tenant, &turns.user].map(|column| column.values[at] as u64);
+                unknown.note_user(hashes[idx], ids[0], ids[1], self.part);
+                if turns.release.values[at] >= release::NONE {
+                    unknown.note_release(turns.release.values[at], self.part);
+                }
                 continue;
             }
-            let at = usize::from(*row);
             let arm = match turns.release.values[at] {
                 release::BASELINE => Arm::Baseline,
                 release::CANDIDATE => Arm::Candidate,
-                _ => {
+                code => {
+                    unknown.note_release(code, self.part);
                     counts.n_unknown_release += 1;
                     continue;
                 }

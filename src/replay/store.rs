@@ -25,6 +25,7 @@ use crate::replay::cube::{
     LatencyRow, RowCounts, SessionRow,
 };
 use crate::replay::plausible::implausible_means;
+use crate::replay::unknown::UnknownIds;
 use crate::replay::user_store::{SESSIONS, USERS};
 use crate::scenario::Arm;
 use crate::scenario::plan::BreakdownBy;
@@ -56,6 +57,8 @@ struct CubeDocument {
     layers: Vec<CubeLayer>,
     measures: Vec<CubeMeasure>,
     counts: RowCounts,
+    #[serde(default, skip_serializing_if = "UnknownIds::is_empty")]
+    unknown: UnknownIds,
     sources: Vec<CubeSource>,
     shadow_sources: Vec<SourceFile>,
     outcome_sources: Vec<SourceFile>,
@@ -192,6 +195,7 @@ impl Cube {
             layers: self.layers.clone(),
             measures: self.measures.clone(),
             counts: self.counts.clone(),
+            unknown: self.unknown.clone(),
             sources: self.sources.clone(),
             shadow_sources: self.shadow_sources.clone(),
             outcome_sources: self.outcome_sources.clone(),
@@ -274,6 +278,7 @@ impl Cube {
                 .filter(|measure| wanted(&measure.sum))
                 .collect(),
             counts: document.counts,
+            unknown: document.unknown,
             sources: document.sources,
             shadow_sources: document.shadow_sources,
             outcome_sources: document.outcome_sources,

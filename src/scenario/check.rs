@@ -26,7 +26,7 @@ pub(super) fn check(
     let layers = c.layers(raw.layer, layering.mode, &raw.layering.sensitive);
     let metrics = c.metrics(raw.metric, qos.bad_rate_of, &raw.layering.sensitive);
     let guardrails = c.guardrails(raw.guardrail, &metrics);
-    let policy = c.policy(raw.policy);
+    let policy = c.policy(raw.policy, &raw.guard);
     let start = c.instant("plan.start", raw.plan.start.as_ref());
     let operations = c.operations(raw.operation, &layers, start);
     let freezes = c.freezes(raw.freeze);

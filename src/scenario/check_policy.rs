@@ -5,11 +5,11 @@ use crate::metric::BadRateOf;
 use crate::scenario::checker::Checker;
 use crate::scenario::plan::Layer;
 use crate::scenario::policy::{
-    DecisionPolicy, Expectation, OnTrouble, Policy, QOS_PRESETS, QosConfig, RollbackScope, Sequential,
-    VERDICTS,
+    DecisionPolicy, Expectation, MIN_COVERAGE, OnTrouble, Policy, QOS_PRESETS, QosConfig, RollbackScope,
+    Sequential, VERDICTS,
 };
 use crate::scenario::raw::RawExpect;
-use crate::scenario::raw_policy::{RawPolicy, RawQos};
+use crate::scenario::raw_policy::{RawGuard, RawPolicy, RawQos};
 
 impl Checker {
     pub(super) fn qos(&mut self, raw: RawQos) -> QosConfig {
@@ -21,7 +21,7 @@ impl Checker {
         }
     }
 
-    pub(super) fn policy(&mut self, raw: RawPolicy) -> Policy {
+    pub(super) fn policy(&mut self, raw: RawPolicy, guard: &RawGuard) -> Policy {
         Policy {
             decision: self.choice("policy.decision", raw.decision.as_deref(), &DecisionPolicy::ALL),
             sequential: self.choice("policy.sequential", raw.sequential.as_deref(), &Sequential::ALL),
@@ -49,6 +49,7 @@ impl Checker {
                 raw.no_data_action.as_deref(),
                 &OnTrouble::ALL,
             ),
+            min_coverage: self.number("guard.min_coverage", guard.min_coverage, MIN_COVERAGE, 0.0, 1.0),
             exposure_cap: raw
                 .exposure_cap
                 .map(|cap| self.number("policy.exposure_cap", Some(cap), 1.0, 0.0, 1.0)),

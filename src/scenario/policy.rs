@@ -119,12 +119,24 @@ pub struct Policy {
     /// Largest share of all users that a rolled-back candidate may have reached, 0..=1. `None` for
     /// no cap.
     pub exposure_cap: Option<f64>,
+    /// Smallest share of the log's rows that must have a known user and release, 0..=1. With a
+    /// smaller share, every layer is invalid.
+    #[serde(default = "default_min_coverage")]
+    pub min_coverage: f64,
     /// The result of a sample-ratio mismatch.
     #[serde(default)]
     pub srm_action: OnTrouble,
     /// The result of missing evidence.
     #[serde(default)]
     pub no_data_action: OnTrouble,
+}
+
+/// The default of `guard.min_coverage`. In a shared log some rows belong to new users or to other
+/// releases; without more than a fifth of its rows, evidence is about another population.
+pub(super) const MIN_COVERAGE: f64 = 0.8;
+
+fn default_min_coverage() -> f64 {
+    MIN_COVERAGE
 }
 
 /// The action when evidence is missing or invalid.

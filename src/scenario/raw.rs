@@ -16,7 +16,7 @@ use crate::scenario::input::{CONSENT, FEATURES, GENERATORS, OnBadRow, OnDuplicat
 use crate::scenario::layering::{Consent, LayerMode, PRESETS, UnknownUsers};
 use crate::scenario::policy::VERDICTS;
 use crate::scenario::raw_column::RawColumn;
-use crate::scenario::raw_policy::{RawAnalysis, RawGuardrail, RawMetric, RawPolicy, RawQos};
+use crate::scenario::raw_policy::{RawAnalysis, RawGuard, RawGuardrail, RawMetric, RawPolicy, RawQos};
 use crate::scenario::raw_simulate::RawSimulate;
 
 /// A study as one TOML file: the plan of a ramp, its inputs, and the rules of its decisions.
@@ -57,6 +57,7 @@ pub(super) struct RawScenario {
         relative margin"))]
     pub(super) guardrail: Option<Vec<RawGuardrail>>,
     pub(super) policy: RawPolicy,
+    pub(super) guard: RawGuard,
     pub(super) analysis: RawAnalysis,
     pub(super) simulate: Option<RawSimulate>,
     /// Results that `sluice run --verify` compares with the schedule.

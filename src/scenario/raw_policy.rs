@@ -8,7 +8,7 @@ use crate::base::schema::words;
 use crate::metric::{BadRateOf, Better, built_in};
 use crate::scenario::plan::CLUSTERS;
 use crate::scenario::policy::{
-    Action, DecisionPolicy, LATENCY_P95, OnTrouble, QOS_PRESETS, RollbackScope, Sequential,
+    Action, DecisionPolicy, LATENCY_P95, MIN_COVERAGE, OnTrouble, QOS_PRESETS, RollbackScope, Sequential,
 };
 
 /// The quality of service (QoS): a score of 0 to 1 of user experience U, technical service T and
@@ -214,6 +214,20 @@ pub(super) struct RawPolicy {
         example = &"rollback"
     )]
     pub(super) no_data_action: Option<String>,
+}
+
+/// Conditions of the data, without which no verdict is valid.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawGuard {
+    /// Smallest share of the log's rows that must have a known user and release. Below it every
+    /// layer is `invalid`, and the gate fails.
+    #[schemars(
+        range(min = 0, max = 1),
+        extend("default" = MIN_COVERAGE, "x-unit" = "share"),
+        example = 0.95
+    )]
+    pub(super) min_coverage: Option<f64>,
 }
 
 /// The analysis: clusters of variances, and breakdowns.
