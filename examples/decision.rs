@@ -69,6 +69,7 @@ fn main() {
         state: layer_state,
         tenant_states: &state.layers,
         evidence: Some(&evidence),
+        coverage: None,
         misassigned: 0.0,
         as_of,
     };

@@ -53,6 +53,9 @@ pub(super) fn run(args: &RunArgs, terminal: &Terminal) -> Result<u8> {
     let scenario = Scenario::load(&args.scenario, &overrides)?;
     let study = study::run(&scenario, &args.out, args.lang, terminal.progress())?;
     study.warnings.iter().for_each(|warning| terminal.warn(warning));
+    for warning in summary::warnings(&scenario, &study) {
+        terminal.warn(&warning);
+    }
     if args.json {
         print_data(&summary::json(&scenario, &study, &args.out))?;
     } else {

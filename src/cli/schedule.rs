@@ -13,6 +13,7 @@ use crate::analysis::Analysis;
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::time::Micros;
 use crate::base::{digest, json, manifest};
+use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::cli::values::parse_instant;
 use crate::ramp::RampState;
@@ -93,6 +94,9 @@ fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Resul
             &schedule,
             &args.out,
         )?;
+    }
+    if let Some(warning) = summary::coverage_warning(&analysis) {
+        terminal.warn(&warning);
     }
     if args.json {
         print_data(&json::to_json(&schedule))?;

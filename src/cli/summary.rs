@@ -4,15 +4,16 @@
 use serde::Serialize;
 use std::path::Path;
 
+use crate::analysis::Analysis;
 use crate::base::manifest::file;
 use crate::base::number::{count, percent};
 use crate::base::{json, time};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::Terminal;
 use crate::cli::text::fill;
-use crate::gate::{GateCheck, GateOutcome};
+use crate::gate::{GateCheck, GateOutcome, unreachable_steps};
 use crate::layer::{Join, LayerMoves, LayerSummary, Move};
-use crate::ramp::Schedule;
+use crate::ramp::{Coverage, Schedule};
 use crate::replay::Cube;
 use crate::report::{LayerLine, layer_lines};
 use crate::scenario::Scenario;
@@ -47,6 +48,9 @@ pub(super) fn text(scenario: &Scenario, study: &Study, out: &Path, terminal: &Te
 
 fn ramp_text(text: &mut String, scenario: &Scenario, ramp: &RampFindings, terminal: &Terminal) {
     let plan = &scenario.plan;
+    if let Some(headline) = headline(ramp) {
+        text.push_str(&format!("{}\n\n", fill(&headline, terminal.width)));
+    }
     text.push_str(&format!(
         "{} against {}, as of {}\n\n",
         plan.candidate,
@@ -130,6 +134,48 @@ fn decisions_table(lines: &[LayerLine]) -> Table {
         table.add_row(row);
     }
     table
+}
+
+/// The first line of a summary without a valid verdict, or without evidence on the candidate.
+fn headline(ramp: &RampFindings) -> Option<String> {
+    let open = |name: &str, outcome: GateOutcome| {
+        let is =
+            |check: &&GateCheck| check.check == name && check.layer.is_empty() && check.outcome == outcome;
+        ramp.gate.checks.iter().find(is)
+    };
+    if let Some(check) = open("coverage", GateOutcome::Fail) {
+        return Some(format!("NO VALID VERDICT: {}", check.detail));
+    }
+    let check = open("evidence", GateOutcome::Inconclusive)?;
+    Some(format!("NO EVIDENCE: {}", check.detail))
+}
+
+/// What a person should see first, for stderr: rows without a known user and release with examples,
+/// no evidence on the candidate, steps that no evidence can pass, and missing columns.
+pub(super) fn warnings(scenario: &Scenario, study: &Study) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(ramp) = &study.ramp {
+        warnings.extend(coverage_warning(&ramp.analysis));
+        let evidence = ramp
+            .gate
+            .checks
+            .iter()
+            .filter(|check| check.layer.is_empty() && check.check == "evidence");
+        warnings.extend(
+            evidence
+                .filter(|check| check.outcome > GateOutcome::Warn)
+                .map(|check| format!("the gate is {}: {}", ramp.gate.outcome.name(), check.detail)),
+        );
+        warnings.extend(unreachable_steps(&scenario.plan, &study.layering));
+    }
+    warnings
+}
+
+/// The rows of a log without a known user and release, with examples of both sides. `None` if almost
+/// all rows are known.
+pub(super) fn coverage_warning(analysis: &Analysis) -> Option<String> {
+    let coverage = Coverage::from_analysis(analysis).filter(Coverage::is_doubtful)?;
+    Some(coverage.describe_with_examples())
 }
 
 /// Users per layer.

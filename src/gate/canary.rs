@@ -8,6 +8,8 @@ use crate::base::number::number;
 use crate::gate::checklist::Checks;
 use crate::gate::document::GateOutcome;
 use crate::gate::evidence::GateEvidence;
+use crate::gate::study_checks::coverage_outcome;
+use crate::ramp::Coverage;
 use crate::stats::dist::norm_isf;
 use crate::stats::non_inferiority::HarmVerdict;
 use crate::stats::{Interval, non_inferiority};
@@ -23,6 +25,16 @@ pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &
             "the analysis of these two releases",
         );
         return;
+    }
+    if let Some(coverage) = Coverage::from_analysis(analysis)
+        && coverage_outcome(&coverage) != GateOutcome::Pass
+    {
+        checks.record(
+            "canary",
+            coverage_outcome(&coverage),
+            format!("coverage: {}", coverage.describe()),
+            "ids and releases in the log as the users table and the plan write them",
+        );
     }
     let is_exposed = |stage: &&StageAnalysis| stage.users.candidate > 0;
     let layers: Vec<&LayerAnalysis> = analysis
@@ -43,6 +55,7 @@ pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &
         let first = checks.list.len();
         incidents(layer, checks);
         if let Some(stage) = layer.current().filter(is_exposed) {
+            leak(stage, analysis.policy.srm_min_deviation, checks);
             sample_ratio(stage, checks);
         }
         // A layer at ratio 1 has no control, so the last stage with both releases is checked.
@@ -58,7 +71,7 @@ pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &
             }
             None => drop(checks.record(
                 "canary",
-                GateOutcome::Warn,
+                GateOutcome::Inconclusive,
                 "no stage had both releases: nothing to compare with",
                 "a step at which both releases answer",
             )),
@@ -70,19 +83,32 @@ pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &
     }
 }
 
+/// Checks that no users were served by a release that was planned at 0.
+fn leak(stage: &StageAnalysis, min_share: f64, checks: &mut Checks<'_>) {
+    let users = &stage.users;
+    if users.leaked == 0 {
+        return;
+    }
+    let share = users.leaked as f64 / (users.baseline + users.candidate + users.crossover).max(1) as f64;
+    let outcome = if share < min_share {
+        GateOutcome::Warn
+    } else {
+        GateOutcome::Fail
+    };
+    checks.record(
+        "canary",
+        outcome,
+        format!("{} users in an arm planned at 0 at {}", users.leaked, stage.ratio),
+        "find why production does not follow the schedule, then measure again",
+    );
+}
+
 /// Checks the sample ratio. It fails if the chi-square p-value is below the policy's level, or if
 /// the candidate's share deviates by more than the policy allows and by more than chance explains.
 fn sample_ratio(stage: &StageAnalysis, checks: &mut Checks<'_>) {
     let rule = &checks.policy.canary;
-    let Some(srm) = &stage.srm else {
-        checks.record(
-            "canary",
-            GateOutcome::Pass,
-            format!("sample ratio: one release only at {}", stage.ratio),
-            "",
-        );
-        return;
-    };
+    // At 0 and at 1 only one release is planned, so there is no ratio to check.
+    let Some(srm) = &stage.srm else { return };
     let n = (stage.users.baseline + stage.users.candidate) as f64;
     let share = stage.users.candidate as f64 / n;
     let planned = stage.ratio.share();

@@ -33,4 +33,4 @@ pub use evidence::{Approval, Evals, GateEvidence};
 pub use policy::{CHECKS, GatePolicy, Strictness};
 pub use release_gate::gate_release;
 pub use statement::Statement;
-pub use study_checks::gate;
+pub use study_checks::{gate, unreachable_steps};

@@ -3,24 +3,24 @@
 use serde_json::Value;
 
 use crate::analysis::Analysis;
+use crate::base::number::count;
+use crate::base::time;
 use crate::bucket::Ratio;
 use crate::gate::document::{GateCheck, GateOutcome, GateReport, SCHEMA};
 use crate::layer::LayerSummary;
-use crate::ramp::{Check, CheckOutcome, LayerSchedule, MAX_MISASSIGNED, Schedule, Verdict};
+use crate::ramp::{Check, CheckOutcome, Coverage, LayerSchedule, MAX_MISASSIGNED, Schedule, Verdict};
 use crate::scenario::Plan;
-
-/// Share of rows without a known user and release, above which coverage gives a warning.
-const UNCOVERED: f64 = 0.01;
 
 /// Trace checks that the gate leaves out. They concern the plan and not the release, or the data
 /// checks repeat them for the whole log.
-const UNGATED: [&str; 6] = [
+const UNGATED: [&str; 7] = [
     "ladder",
     "after",
     "new_release",
     "cool_down",
     "rollback_scope",
     "assignment",
+    "coverage",
 ];
 
 /// Checks of the layers with the candidate. A guardrail has two entries in a trace (not violated,
@@ -115,89 +115,194 @@ fn remedy(name: &str, outcome: GateOutcome, step: &Check, layer: &LayerSchedule)
             "more evidence until the interval lies above the threshold{limit}, and every rate that QoS needs"
         ),
         "min_users" => format!("more exposed users{limit}"),
+        "evidence" => "rows of users that the candidate answered at the ratio in force".into(),
         "dwell" => format!("more hours at {}{limit}", layer.ratio),
         _ => "more evidence".into(),
     })
 }
 
-/// Checks of the data: coverage, logged layers, consent, assignment, layer size and exposure.
+/// Checks of the data: coverage, evidence, logged layers, consent, assignment, layer size and
+/// exposure. Checks that cannot be made are named in `not_asked`, with the reason.
 pub(super) fn data_checks(
     plan: &Plan,
     layering: &LayerSummary,
     analysis: &Analysis,
     schedule: &Schedule,
+    not_asked: &mut Vec<String>,
 ) -> Vec<GateCheck> {
     let rows = &analysis.data.rows;
-    let share = |n: u64, of: u64| if of == 0 { 0.0 } else { n as f64 / of as f64 };
-    let in_time = rows.n_rows - rows.n_before_start - rows.n_after_as_of;
-    let uncovered = rows.n_unknown_release + rows.n_unknown_user + rows.n_bad;
     let in_arms = rows.n_baseline + rows.n_candidate;
-    let mut checks = vec![
-        data_check(
+    let mut checks = Vec::new();
+    match Coverage::from_analysis(analysis) {
+        Some(coverage) => checks.push(data_check(
             "coverage",
-            if share(uncovered, in_time) > UNCOVERED {
-                GateOutcome::Warn
-            } else {
-                GateOutcome::Pass
-            },
-            format!("{uncovered} of {in_time} rows without a known user and release"),
-            "colour every request with user, layer and release",
-        ),
-        data_check(
-            "evidence",
-            if in_arms == 0 {
-                GateOutcome::Inconclusive
-            } else {
-                GateOutcome::Pass
-            },
-            format!("{in_arms} rows of eligible users in the two releases"),
-            "traffic of both releases between the plan's start and as_of",
-        ),
-        data_check(
+            coverage_outcome(&coverage),
+            coverage.describe(),
+            "ids and releases in the log as the users table and the plan write them",
+        )),
+        None => not_asked.push("coverage: the evidence names no users".into()),
+    }
+    checks.push(evidence_check(analysis, schedule));
+    if rows.n_layer_logged > 0 {
+        checks.push(data_check(
             "layer_coloring",
-            if rows.n_layer_differs > 0 {
-                GateOutcome::Warn
-            } else {
-                GateOutcome::Pass
-            },
+            unless(rows.n_layer_differs > 0, GateOutcome::Warn),
             format!(
-                "{} of {in_arms} rows logged with another layer than that of the layer table",
-                rows.n_layer_differs
+                "{} of {} rows logged with another layer than that of the layer table",
+                rows.n_layer_differs, rows.n_layer_logged
             ),
             "serve with the layer table that the plan was frozen on",
-        ),
-    ];
+        ));
+    } else {
+        not_asked.push("layer_coloring: the log names no layer".into());
+    }
     checks.push(data_check(
         "consent",
-        if rows.n_ineligible_candidate > 0 {
-            GateOutcome::Fail
+        if in_arms + rows.n_ineligible == 0 {
+            GateOutcome::Inconclusive
         } else {
-            GateOutcome::Pass
+            unless(rows.n_ineligible_candidate > 0, GateOutcome::Fail)
         },
         format!(
             "{} of {} rows of users who did not consent were answered by the candidate",
             rows.n_ineligible_candidate, rows.n_ineligible
         ),
-        "serve users who did not consent with the baseline",
+        if rows.n_ineligible_candidate > 0 {
+            "serve users who did not consent with the baseline"
+        } else {
+            "rows of known users"
+        },
     ));
     if plan.profile.is_recomputable() {
+        let share = rows.n_misassigned as f64 / in_arms.max(1) as f64;
         checks.push(data_check(
             "assignment",
-            if share(rows.n_misassigned, in_arms) > MAX_MISASSIGNED {
-                GateOutcome::Fail
+            if in_arms == 0 {
+                GateOutcome::Inconclusive
             } else {
-                GateOutcome::Pass
+                unless(share > MAX_MISASSIGNED, GateOutcome::Fail)
             },
             format!(
                 "{} of {in_arms} rows in another arm than bucket and ratio imply",
                 rows.n_misassigned
             ),
-            "place users by the plan's assignment profile and salt",
+            if in_arms == 0 {
+                "rows of eligible users in the two releases"
+            } else {
+                "place users by the plan's assignment profile and salt"
+            },
         ));
+    } else {
+        not_asked.push("assignment: the assignment of users cannot be recomputed".into());
     }
     checks.extend(too_small(layering, schedule));
-    checks.extend(exposure(plan, layering, analysis, schedule));
+    checks.extend(min_users(plan, layering));
+    match exposure(plan, layering, analysis, schedule) {
+        Some(check) => checks.push(check),
+        None => not_asked.push("exposure_cap: the policy has no cap".into()),
+    }
     checks
+}
+
+/// The outcome of a check that passes unless `is_so`.
+fn unless(is_so: bool, outcome: GateOutcome) -> GateOutcome {
+    if is_so { outcome } else { GateOutcome::Pass }
+}
+
+/// The outcome of coverage: a failure if no verdict is valid, inconclusive without rows.
+pub(super) fn coverage_outcome(coverage: &Coverage<'_>) -> GateOutcome {
+    if coverage.is_invalid() {
+        GateOutcome::Fail
+    } else if coverage.share().is_none() {
+        GateOutcome::Inconclusive
+    } else {
+        unless(coverage.is_doubtful(), GateOutcome::Warn)
+    }
+}
+
+/// Checks that the candidate answered rows under a ratio that is in force. Other rows say nothing
+/// about the ratios that the gate judges.
+fn evidence_check(analysis: &Analysis, schedule: &Schedule) -> GateCheck {
+    let rows = &analysis.data.rows;
+    let [in_arms, in_candidate] = [rows.n_baseline + rows.n_candidate, rows.n_candidate].map(count);
+    let candidate = &schedule.candidate;
+    let in_force = schedule.layers.iter().filter(|layer| layer.ratio > Ratio::ZERO);
+    let n_judged: u64 = in_force.map(|layer| layer.evidence.rows.candidate).sum();
+    let is_closed = schedule.layers.iter().all(|layer| layer.ratio == Ratio::ZERO);
+    let detail = if rows.n_expected() == 0 {
+        format!(
+            "no row of the log is between the plan's start {} and as_of {}",
+            time::format(analysis.start),
+            time::format(analysis.as_of)
+        )
+    } else if rows.n_baseline + rows.n_candidate == 0 {
+        "no row of eligible users in the two releases".into()
+    } else if rows.n_candidate == 0 && is_closed {
+        format!("no row of {candidate} among {in_arms}: every layer is at 0%, so nothing is judged yet")
+    } else if rows.n_candidate == 0 {
+        format!("no row of {candidate} among {in_arms}: nothing is known about it")
+    } else if n_judged == 0 {
+        format!("none of {in_candidate} rows of {candidate} is at a ratio in force")
+    } else {
+        format!(
+            "{} rows of {candidate} at a ratio in force, among {in_arms}",
+            count(n_judged)
+        )
+    };
+    data_check(
+        "evidence",
+        unless(n_judged == 0, GateOutcome::Inconclusive),
+        detail,
+        "rows of eligible users that the candidate answered at the ratio in force",
+    )
+}
+
+/// Warns of steps that have too few eligible users for the next promotion.
+fn min_users(plan: &Plan, layering: &LayerSummary) -> Option<GateCheck> {
+    let steps = unreachable_steps(plan, layering);
+    (!steps.is_empty()).then(|| {
+        data_check(
+            "min_users_reachable",
+            GateOutcome::Warn,
+            steps.join("; "),
+            "a smaller min_users, a larger step, or a larger layer",
+        )
+    })
+}
+
+/// Names the steps of ladders that have fewer eligible users than `min_users`: a layer stays there,
+/// whatever its evidence is.
+pub fn unreachable_steps(plan: &Plan, layering: &LayerSummary) -> Vec<String> {
+    let mut found = Vec::new();
+    for of_layer in &layering.layers {
+        let Some(layer) = plan.layers.iter().find(|layer| layer.id == of_layer.layer) else {
+            continue;
+        };
+        let reached = |step: Ratio| of_layer.n_eligible as f64 * step.share();
+        let needs_more = |step: &Ratio| {
+            *step > Ratio::ZERO && *step < layer.last_step() && reached(*step) < layer.min_users as f64
+        };
+        // The smallest step has the fewest users.
+        if let Some(step) = layer.steps().filter(needs_more).min() {
+            let several = layering
+                .layers
+                .iter()
+                .any(|other| other.tenant != of_layer.tenant);
+            let tenant = if several {
+                format!("{} / ", of_layer.tenant)
+            } else {
+                String::new()
+            };
+            found.push(format!(
+                "{tenant}{}: {step} of {} eligible users are {}, fewer than min_users {}: the layer cannot leave {step}",
+                layer.id,
+                count(of_layer.n_eligible),
+                count(reached(step).round() as u64),
+                count(layer.min_users)
+            ));
+        }
+    }
+    found
 }
 
 fn too_small(layering: &LayerSummary, schedule: &Schedule) -> Option<GateCheck> {
@@ -278,7 +383,8 @@ fn data_check(check: &str, outcome: GateOutcome, detail: String, remedy: &str) -
 /// Combines a schedule's decisions and the quality of the data into one report.
 pub fn gate(plan: &Plan, layering: &LayerSummary, analysis: &Analysis, schedule: &Schedule) -> GateReport {
     let mut checks = layer_checks(schedule);
-    checks.extend(data_checks(plan, layering, analysis, schedule));
+    let mut not_asked = Vec::new();
+    checks.extend(data_checks(plan, layering, analysis, schedule, &mut not_asked));
     // Without any check, the ramp has no evidence.
     let worst = checks
         .iter()
@@ -297,7 +403,7 @@ pub fn gate(plan: &Plan, layering: &LayerSummary, analysis: &Analysis, schedule:
         subjects: Vec::new(),
         policy_digest: None,
         inputs: Vec::new(),
-        not_asked: Vec::new(),
+        not_asked,
         comparisons: Vec::new(),
         rollback: None,
     }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::base::number::number;
+use crate::base::number::{count, number};
 use crate::base::time;
 use crate::base::time::{HOUR, Micros};
 use crate::bucket::Ratio;
@@ -32,6 +32,7 @@ fn block_if(is_so: bool, verdict: Verdict) -> CheckOutcome {
 
 /// Runs all checks of a situation in their order.
 pub(super) fn checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
+    coverage(situation, trace)?;
     if situation.state.ratio == Ratio::ZERO {
         return opening_checks(situation, trace);
     }
@@ -50,6 +51,25 @@ pub(super) fn checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T)
         crate::scenario::DecisionPolicy::Point => point_checks(situation, evidence, trace),
         crate::scenario::DecisionPolicy::Interval => interval_checks(situation, evidence, trace),
     }
+}
+
+/// Checks that the log's rows have a known user and release, and that some user is eligible. A log
+/// without rows is not checked here: it has no evidence.
+fn coverage<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
+    let Some(coverage) = situation.coverage else {
+        return ControlFlow::Continue(());
+    };
+    let outcome = match coverage.share() {
+        _ if coverage.is_invalid() => CheckOutcome::Block(Verdict::Invalid),
+        Some(_) => CheckOutcome::Pass,
+        None => CheckOutcome::NotApplicable,
+    };
+    let found = CheckValues {
+        value: coverage.share(),
+        limit: Some(coverage.min()),
+        ..CheckValues::new(outcome)
+    };
+    trace.push(plain("coverage"), found, || coverage.describe())
 }
 
 /// Checks of a layer at ratio 0. It opens when the layers before it are at the end of their
@@ -193,6 +213,7 @@ fn interval_checks<'a, T: Trace<'a>>(
     crossover(policy, evidence, trace)?;
     assignment(situation, trace)?;
     qos_floor(policy, evidence, trace)?;
+    candidate_seen(situation, evidence, trace)?;
     ladder_end(situation, trace)?;
     for (guardrail, judged) in judged().filter(|(guardrail, _)| guardrail.action == Action::Hold) {
         guardrail_check(
@@ -370,6 +391,55 @@ fn assignment<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Che
             format!(
                 "{:.3}% of all rows in another arm than bucket and ratio imply",
                 share * 100.0
+            )
+        },
+    )
+}
+
+/// Checks that the candidate answered some user of the stage. Without, no check of the stage says
+/// anything about the candidate. Evidence without coverage has no users to see: counters.
+fn candidate_seen<'a, T: Trace<'a>>(
+    situation: &Situation<'a>,
+    evidence: &StageEvidence,
+    trace: &mut T,
+) -> CheckFlow {
+    if situation.coverage.is_none() {
+        return ControlFlow::Continue(());
+    }
+    let n = evidence.users.candidate + evidence.users.crossover;
+    let Situation {
+        plan,
+        layer,
+        state,
+        as_of,
+        ..
+    } = situation;
+    // Rows may come late: until the dwell is over, missing rows are not yet a failure.
+    let verdict = if *as_of - state.since < layer.dwell {
+        Verdict::Inconclusive
+    } else {
+        Verdict::on_trouble(plan.policy.no_data_action, Verdict::Inconclusive)
+    };
+    let outcome = if n == 0 {
+        CheckOutcome::Block(verdict)
+    } else {
+        CheckOutcome::Pass
+    };
+    trace.push(
+        plain("evidence"),
+        CheckValues {
+            value: Some(n as f64),
+            ..CheckValues::new(outcome)
+        },
+        || {
+            if n > 0 {
+                return format!("{} users answered by {}", count(n), plan.candidate);
+            }
+            format!(
+                "no row of {} since {}: the log has no evidence on {}",
+                plan.candidate,
+                time::format(state.since),
+                state.ratio
             )
         },
     )

@@ -2,6 +2,7 @@
 //! the operation log.
 
 mod checks;
+mod coverage;
 mod decide;
 mod evidence;
 pub mod exact;
@@ -13,9 +14,10 @@ mod trace;
 mod verdict;
 
 pub(crate) use checks::MAX_MISASSIGNED;
+pub use coverage::Coverage;
 pub use decide::{Conclusion, Decision, conclude, decide};
 pub use evidence::{QosEvidence, SrmEvidence, StageEvidence};
-pub use schedule::{LayerRamp, LayerSchedule, OperationRow, RampStatus, Schedule, schedule};
+pub use schedule::{LayerEvidence, LayerRamp, LayerSchedule, OperationRow, RampStatus, Schedule, schedule};
 pub use situation::Situation;
 pub use state::{LayerState, RampState};
 pub use step::PlanStep;

@@ -4,11 +4,12 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::analysis::{Analysis, LayerAnalysis, StageAnalysis};
+use crate::analysis::{Analysis, ArmRows, LayerAnalysis, StageAnalysis, UserCounts};
 use crate::base::error::{Error, Result};
 use crate::base::time::Micros;
 use crate::base::{digest, time};
 use crate::bucket::Ratio;
+use crate::ramp::coverage::Coverage;
 use crate::ramp::decide::{Decision, decide};
 use crate::ramp::evidence::StageEvidence;
 use crate::ramp::situation::Situation;
@@ -107,6 +108,9 @@ pub struct LayerSchedule {
     /// The plan's settings of the layer, for systems that promote by themselves.
     #[serde(default)]
     pub ramp: LayerRamp,
+    /// Size of the evidence that the verdict rests on.
+    #[serde(default)]
+    pub evidence: LayerEvidence,
     /// Name of the first check that blocked the promotion. `None` for a promotion.
     pub first_blocking: Option<String>,
     /// Text of the first blocking check, or the reason for the promotion.
@@ -115,6 +119,33 @@ pub struct LayerSchedule {
     pub earliest_next: Micros,
     /// All checks, in the order in which they ran.
     pub trace: Vec<Check>,
+}
+
+/// The size of the evidence of a verdict: the rows and users of the layer's current stage, and the
+/// share of the whole log that was matched.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct LayerEvidence {
+    /// Rows of eligible users in the current stage, by release.
+    pub rows: ArmRows,
+    /// Distinct eligible users of the current stage. Counters name no users, so all are 0 then.
+    pub users: UserCounts,
+    /// Number of users of the layer who consented to gray release.
+    pub n_eligible: u64,
+    /// Share of the log's rows that have a known user and release, 0..=1. `None` if the log has no
+    /// row between the plan's start and `as_of`, and for counters.
+    pub matched_share: Option<f64>,
+}
+
+impl LayerEvidence {
+    fn new(layer: Option<&LayerAnalysis>, coverage: Option<&Coverage<'_>>) -> Self {
+        let stage = layer.and_then(LayerAnalysis::current);
+        Self {
+            rows: stage.map_or_else(ArmRows::default, |stage| stage.rows),
+            users: stage.map_or_else(UserCounts::default, |stage| stage.users),
+            n_eligible: layer.map_or(0, |layer| layer.n_eligible),
+            matched_share: coverage.and_then(Coverage::share),
+        }
+    }
 }
 
 /// The plan's settings of a layer, for systems that promote by themselves.
@@ -186,6 +217,7 @@ pub fn schedule(
         analysis.as_of,
         &analysis.data.layers_digest,
     )?;
+    let coverage = Coverage::from_analysis(analysis);
     let rows = &analysis.data.rows;
     let misassigned = rows.n_misassigned as f64 / (rows.n_baseline + rows.n_candidate).max(1) as f64;
     let mut decided: Vec<(&LayerState, Decision)> = Vec::new();
@@ -208,6 +240,11 @@ pub fn schedule(
         )
         .hint("analyze the cube anew with `sluice analyze`"));
     }
+    let analyzed: HashMap<(&str, &str), &LayerAnalysis> = analysis
+        .layers
+        .iter()
+        .map(|layer| ((layer.tenant.as_str(), layer.layer.as_str()), layer))
+        .collect();
     let evidence_of: HashMap<(&str, &str), StageEvidence> = analysis
         .layers
         .iter()
@@ -227,6 +264,7 @@ pub fn schedule(
                 state: layer_state,
                 tenant_states: of_tenant,
                 evidence,
+                coverage: coverage.as_ref(),
                 misassigned,
                 as_of: analysis.as_of,
             };
@@ -263,7 +301,11 @@ pub fn schedule(
         .into_iter()
         .zip(&next.layers)
         .zip(plan.layers.iter().cycle())
-        .map(|(((before, decision), after), layer)| layer_schedule(before, decision, after, plan, layer))
+        .map(|(((before, decision), after), layer)| {
+            let analyzed = analyzed.get(&(before.tenant.as_str(), before.layer.as_str()));
+            let evidence = LayerEvidence::new(analyzed.copied(), coverage.as_ref());
+            layer_schedule(before, decision, after, evidence, (plan, layer))
+        })
         .collect();
     let schedule = Schedule {
         schema: SCHEMA.into(),
@@ -325,8 +367,8 @@ fn layer_schedule(
     before: &LayerState,
     decision: Decision,
     after: &LayerState,
-    plan: &Plan,
-    layer: &Layer,
+    evidence: LayerEvidence,
+    (plan, layer): (&Plan, &Layer),
 ) -> LayerSchedule {
     LayerSchedule {
         rolled_back: after
@@ -347,6 +389,7 @@ fn layer_schedule(
             dwell_hours: layer.dwell as f64 / time::HOUR as f64,
             min_users: layer.min_users,
         },
+        evidence,
         first_blocking: decision.first_blocking,
         reason: decision.reason,
         earliest_next: decision.earliest_next,

@@ -1,6 +1,7 @@
 //! The inputs of a decision: the layer, its state and the evidence.
 
 use crate::base::time::Micros;
+use crate::ramp::coverage::Coverage;
 use crate::ramp::evidence::StageEvidence;
 use crate::ramp::state::LayerState;
 use crate::scenario::{Layer, Plan};
@@ -19,6 +20,9 @@ pub struct Situation<'a> {
     pub tenant_states: &'a [LayerState],
     /// Evidence on the current stage. `None` if the log has no data on the layer.
     pub evidence: Option<&'a StageEvidence>,
+    /// Coverage of the whole log. `None` for evidence without users, such as simulations and
+    /// counters.
+    pub coverage: Option<&'a Coverage<'a>>,
     /// Share of the log's rows in another arm than bucket and ratio imply, 0..=1. It is 0 if the
     /// assignment cannot be recomputed.
     pub misassigned: f64,

@@ -322,6 +322,9 @@ pub struct RowCounts {
     pub n_bad: u64,
     /// Rows in an arm that name another layer than the layer table.
     pub n_layer_differs: u64,
+    /// Rows in an arm that name a layer.
+    #[serde(default)]
+    pub n_layer_logged: u64,
     /// Rows in an arm that were answered by the other release than the bucket and the ratio
     /// require. Always 0 for assignment profiles that cannot be recomputed.
     pub n_misassigned: u64,
@@ -366,7 +369,7 @@ impl RowCounts {
         (n > 0).then(|| n.saturating_sub(self.n_unmatched()) as f64 / n as f64)
     }
 
-    fn numbers(&mut self) -> [&mut u64; 16] {
+    fn numbers(&mut self) -> [&mut u64; 17] {
         let Self {
             n_rows,
             n_baseline,
@@ -381,6 +384,7 @@ impl RowCounts {
             n_after_as_of,
             n_bad,
             n_layer_differs,
+            n_layer_logged,
             n_misassigned,
             n_propensity_differs,
             n_pairs,
@@ -400,6 +404,7 @@ impl RowCounts {
             n_after_as_of,
             n_bad,
             n_layer_differs,
+            n_layer_logged,
             n_misassigned,
             n_propensity_differs,
             n_pairs,

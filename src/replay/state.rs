@@ -244,10 +244,12 @@ impl ReplayState {
             let stratum = match turns.layer.values[at] {
                 served_layer::NONE => user.stratum,
                 served_layer::UNKNOWN => {
+                    counts.n_layer_logged += 1;
                     counts.n_layer_differs += 1;
                     user.stratum
                 }
                 layer => {
+                    counts.n_layer_logged += 1;
                     // The recorded layer determined the ratio under which the user was served.
                     let stratum = strata.sibling(user.stratum, layer as u8);
                     counts.n_layer_differs += u64::from(stratum != user.stratum);

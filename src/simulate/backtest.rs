@@ -187,6 +187,7 @@ fn step(
             state: &walk.state,
             tenant_states: &states,
             evidence: evidence.as_ref(),
+            coverage: None,
             misassigned: 0.0,
             as_of,
         };

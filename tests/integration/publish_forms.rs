@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use sluice::bucket::{Profile, Ratio};
-use sluice::ramp::{LayerRamp, LayerSchedule, Schedule, Verdict};
+use sluice::ramp::{LayerEvidence, LayerRamp, LayerSchedule, Schedule, Verdict};
 use std::{
     fs,
     io::Write,
@@ -59,6 +59,7 @@ impl Wish<'_> {
                 dwell_hours: 24.0,
                 min_users: 500,
             },
+            evidence: LayerEvidence::default(),
             first_blocking: None,
             reason: "every check passed".into(),
             earliest_next: 1_795_305_600_000_000,

@@ -159,6 +159,7 @@ fn decided(plan: &Plan, state: &LayerState, evidence: Option<&LayerAnalysis>) ->
         state,
         tenant_states: &states,
         evidence,
+        coverage: None,
         misassigned: 0.0,
         as_of: NOW,
     };
@@ -417,6 +418,7 @@ fn layers_open_in_order_and_not_with_a_release_that_failed() {
             state: &vip,
             tenant_states: &states,
             evidence: None,
+            coverage: None,
             misassigned: 0.0,
             as_of: NOW,
         });

@@ -1,0 +1,194 @@
+//! The coverage of the evidence: the share of the log's rows whose user and release are known, and
+//! the likely cause if they are not.
+
+use std::collections::BTreeSet;
+
+use crate::analysis::Analysis;
+use crate::base::likeness::likeness;
+use crate::base::number::{count, percent};
+use crate::replay::{RowCounts, UnknownIds, UserName};
+
+/// Share of rows without a known user and release, above which a warning is given, 0..=1.
+pub(crate) const UNCOVERED: f64 = 0.01;
+/// The largest number of letters of an id in a message.
+const MAX_LETTERS: usize = 40;
+
+/// The rows and users that all verdicts of an analysis rest on.
+#[derive(Debug, Clone, Copy)]
+pub struct Coverage<'a> {
+    rows: &'a RowCounts,
+    unknown: &'a UnknownIds,
+    /// The baseline and the candidate.
+    releases: [&'a str; 2],
+    n_users: u64,
+    n_eligible: u64,
+    /// `guard.min_coverage` of the scenario.
+    min: f64,
+}
+
+impl<'a> Coverage<'a> {
+    /// Reads the coverage from an analysis. `None` for counters, which name no users.
+    pub fn from_analysis(analysis: &'a Analysis) -> Option<Self> {
+        (!analysis.data.layers_digest.is_empty()).then(|| Self {
+            rows: &analysis.data.rows,
+            unknown: &analysis.data.unknown,
+            releases: [&analysis.baseline, &analysis.candidate],
+            n_users: analysis.layers.iter().map(|layer| layer.n_users).sum(),
+            n_eligible: analysis.layers.iter().map(|layer| layer.n_eligible).sum(),
+            min: analysis.policy.min_coverage,
+        })
+    }
+
+    /// Share of rows with a known user and release, 0..=1. `None` if no row is between the plan's
+    /// start and `as_of`.
+    pub fn share(&self) -> Option<f64> {
+        self.rows.coverage()
+    }
+
+    /// The smallest share of rows with which a verdict is valid, 0..=1.
+    pub fn min(&self) -> f64 {
+        self.min
+    }
+
+    /// Whether no verdict is valid: too few rows have a known user and release, or no user is
+    /// eligible.
+    pub fn is_invalid(&self) -> bool {
+        self.n_eligible == 0 || self.share().is_some_and(|share| share < self.min)
+    }
+
+    /// Whether the rows need a look: the coverage is invalid, or more than 1 % of the rows have no
+    /// known user and release.
+    pub fn is_doubtful(&self) -> bool {
+        self.is_invalid() || self.share().is_some_and(|share| 1.0 - share > UNCOVERED)
+    }
+
+    /// Describes the coverage without ids of users, for documents.
+    pub fn describe(&self) -> String {
+        self.text(false)
+    }
+
+    /// Describes the coverage with examples of ids, for the terminal of the person who runs the
+    /// command.
+    pub fn describe_with_examples(&self) -> String {
+        self.text(true)
+    }
+
+    fn text(&self, with_examples: bool) -> String {
+        if self.n_users == 0 {
+            return "no user is eligible: the users table has no user".into();
+        }
+        if self.n_eligible == 0 {
+            return format!(
+                "no user is eligible: none of {} users has consented (column `is_allow_gray`)",
+                count(self.n_users)
+            );
+        }
+        let (n, of) = (self.rows.n_unmatched(), self.rows.n_expected());
+        let share_of = |n: u64| {
+            let share = n as f64 / of.max(1) as f64;
+            let share = if n < of { share.min(0.9999) } else { share };
+            format!("{} of {} rows ({})", count(n), count(of), percent(share))
+        };
+        if n == 0 {
+            return format!("{} without a known user and release", share_of(0));
+        }
+        let mut parts = Vec::new();
+        if self.rows.n_unknown_user > 0 {
+            let part = "name a user who is not in the users table";
+            let part = format!("{} {part}", share_of(self.rows.n_unknown_user));
+            parts.push(part + &self.user_examples(with_examples));
+        }
+        if self.rows.n_unknown_release > 0 || self.has_unknown_release() {
+            let [baseline, candidate] = self.releases;
+            let subject = match self.rows.n_unknown_release {
+                0 => "some of them".into(),
+                n => share_of(n),
+            };
+            let part = format!("{subject} name a release that is neither {baseline} nor {candidate}");
+            parts.push(part + &self.release_examples());
+        }
+        if self.rows.n_bad > 0 {
+            let most = self.rows.bad_rows.iter().max_by_key(|(_, n)| **n);
+            let reason = most.map_or_else(String::new, |(reason, _)| format!(" ({reason})"));
+            parts.push(format!("{} cannot be used{reason}", share_of(self.rows.n_bad)));
+        }
+        let causes = self.causes();
+        if !causes.is_empty() {
+            parts.push(format!("likely cause: {}", causes.join(", ")));
+        }
+        if self.is_invalid() {
+            let least = percent(self.min);
+            parts.push(format!(
+                "at least {least} need a known user and release (guard.min_coverage)"
+            ));
+        }
+        parts.join("; ")
+    }
+
+    fn has_unknown_release(&self) -> bool {
+        self.rows.n_unknown_user > 0 && !self.unknown.releases.is_empty()
+    }
+
+    fn user_examples(&self, with_examples: bool) -> String {
+        let users = &self.unknown.users;
+        if users.is_empty() || !with_examples {
+            return String::new();
+        }
+        let listed: Vec<&UserName> = users.iter().filter_map(|user| user.listed_as.as_ref()).collect();
+        let listed = if listed.is_empty() {
+            self.unknown.listed.iter().collect()
+        } else {
+            listed
+        };
+        format!(
+            " (log: {}; table: {})",
+            quoted(users.iter().map(|user| user.user.id.as_str())),
+            quoted(listed.into_iter().map(|user| user.id.as_str()))
+        )
+    }
+
+    fn release_examples(&self) -> String {
+        let releases = &self.unknown.releases;
+        if releases.is_empty() {
+            return String::new();
+        }
+        format!(
+            " (log: {}; plan: {})",
+            quoted(releases.iter().map(String::as_str)),
+            quoted(self.releases.into_iter())
+        )
+    }
+
+    /// The likely causes of unknown ids. Each is a way of writing in which an id of the log differs
+    /// from an id that is known.
+    fn causes(&self) -> Vec<String> {
+        let mut ways = BTreeSet::new();
+        let mut tenants = BTreeSet::new();
+        for user in &self.unknown.users {
+            let Some(listed) = &user.listed_as else { continue };
+            ways.extend(likeness(&user.user.id, &listed.id));
+            if user.user.tenant != listed.tenant {
+                let [log, table] = [&user.user.tenant, &listed.tenant].map(|tenant| short(tenant));
+                tenants.insert(format!("the tenant (log: {log:?}; table: {table:?})"));
+            }
+        }
+        for release in &self.unknown.releases {
+            let known = self.releases.iter();
+            ways.extend(known.flat_map(|known| likeness(release, known)));
+        }
+        ways.iter().map(ToString::to_string).chain(tenants).collect()
+    }
+}
+
+/// Ids in quotation marks, so that blanks show.
+fn quoted<'a>(ids: impl Iterator<Item = &'a str>) -> String {
+    let ids: Vec<String> = ids.map(|id| format!("{:?}", short(id))).collect();
+    ids.join(", ")
+}
+
+fn short(id: &str) -> String {
+    match id.char_indices().nth(MAX_LETTERS) {
+        Some((end, _)) => format!("{}…", &id[..end]),
+        None => id.to_owned(),
+    }
+}
