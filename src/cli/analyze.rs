@@ -9,6 +9,7 @@ use crate::base::json;
 use crate::base::number::{amount, count, number, p_value, percent};
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
+use crate::cli::summary::coverage_warning;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::cli::values::parse_instant;
@@ -79,6 +80,9 @@ pub(super) fn run(args: &AnalyzeArgs, terminal: &Terminal) -> Result<u8> {
         (None, Some(address)) => from_prometheus(&scenario, address, args, terminal)?,
         (None, None) => return Err(Error::usage("expected --cube or --prometheus, found neither")),
     };
+    if let Some(warning) = coverage_warning(&analysis) {
+        terminal.warn(&warning);
+    }
     if args.json {
         print_data(&json::to_json(&analysis))?;
         return Ok(DONE);

@@ -17,6 +17,7 @@ use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::cli::values::{parse_instant, parse_size, source_at};
 use crate::input::fetch;
 use crate::replay::{CUBE_FILE, Inputs, implausible_means};
+use crate::ramp::Coverage;
 use crate::scenario::{Overrides, Scenario, Source};
 use crate::stats::Known;
 use crate::study;
@@ -118,6 +119,10 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
     staged.commit()?;
     let warnings = inputs.warnings().into_iter().chain(implausible_means(&cube));
     warnings.for_each(|warning| terminal.warn(&warning));
+    let coverage = Coverage::from_cube(&cube, scenario.plan.policy.min_coverage);
+    if coverage.is_doubtful() {
+        terminal.warn(&coverage.describe_with_examples());
+    }
     let rows = &cube.counts;
     if args.json {
         print_data(&json::to_json(rows))?;

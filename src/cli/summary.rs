@@ -61,7 +61,11 @@ fn ramp_text(text: &mut String, scenario: &Scenario, ramp: &RampFindings, termin
     text.push_str(&decisions_table(&lines).render(terminal));
     text.push('\n');
     let several = lines.iter().any(|line| line.tenant != lines[0].tenant);
-    for line in &lines {
+    let is_invalid = |line: &&LayerLine| line.first_blocking == "coverage";
+    if lines.iter().all(|line| is_invalid(&line)) {
+        text.push_str("every layer keeps its ratio: the first line says why\n");
+    }
+    for line in lines.iter().filter(|line| !is_invalid(line)) {
         let tenant = if several {
             format!("{} / ", line.tenant)
         } else {
@@ -156,6 +160,13 @@ pub(super) fn warnings(scenario: &Scenario, study: &Study) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(ramp) = &study.ramp {
         warnings.extend(coverage_warning(&ramp.analysis));
+        let coverage = Coverage::from_analysis(&ramp.analysis);
+        if coverage.as_ref().is_some_and(Coverage::is_invalid) {
+            return warnings;
+        }
+        if let Some(missing) = coverage.as_ref().and_then(Coverage::missing_rates) {
+            warnings.push(format!("QoS is not known: {missing}"));
+        }
         let evidence = ramp
             .gate
             .checks
@@ -164,7 +175,7 @@ pub(super) fn warnings(scenario: &Scenario, study: &Study) -> Vec<String> {
         warnings.extend(
             evidence
                 .filter(|check| check.outcome > GateOutcome::Warn)
-                .map(|check| format!("the gate is {}: {}", ramp.gate.outcome.name(), check.detail)),
+                .map(|check| format!("no evidence: {}", check.detail)),
         );
         warnings.extend(unreachable_steps(&scenario.plan, &study.layering));
     }

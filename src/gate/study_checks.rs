@@ -8,8 +8,10 @@ use crate::base::time;
 use crate::bucket::Ratio;
 use crate::gate::document::{GateCheck, GateOutcome, GateReport, SCHEMA};
 use crate::layer::LayerSummary;
-use crate::ramp::{Check, CheckOutcome, Coverage, LayerSchedule, MAX_MISASSIGNED, Schedule, Verdict};
-use crate::scenario::Plan;
+use crate::ramp::{
+    Check, CheckOutcome, Coverage, LayerSchedule, MAX_MISASSIGNED, Schedule, Verdict, contradictions,
+};
+use crate::scenario::{Layer, Plan};
 
 /// Trace checks that the gate leaves out. They concern the plan and not the release, or the data
 /// checks repeat them for the whole log.
@@ -197,6 +199,7 @@ pub(super) fn data_checks(
     }
     checks.extend(too_small(layering, schedule));
     checks.extend(min_users(plan, layering));
+    checks.extend(plan_check(plan, layering));
     match exposure(plan, layering, analysis, schedule) {
         Some(check) => checks.push(check),
         None => not_asked.push("exposure_cap: the policy has no cap".into()),
@@ -255,6 +258,23 @@ fn evidence_check(analysis: &Analysis, schedule: &Schedule) -> GateCheck {
         detail,
         "rows of eligible users that the candidate answered at the ratio in force",
     )
+}
+
+/// Warns of contradictions between what was promised and what the plan's own numbers give.
+fn plan_check(plan: &Plan, layering: &LayerSummary) -> Option<GateCheck> {
+    let users = |layer: &Layer| {
+        let of_layer = layering.layers.iter().filter(|other| other.layer == layer.id);
+        of_layer.map(|layer| layer.n_users as f64).sum()
+    };
+    let found = contradictions(plan, &plan.layers.iter().map(users).collect::<Vec<f64>>());
+    (!found.is_empty()).then(|| {
+        data_check(
+            "contradictions",
+            GateOutcome::Warn,
+            found.join("; "),
+            "a plan whose numbers agree with what was promised",
+        )
+    })
 }
 
 /// Warns of steps that have too few eligible users for the next promotion.

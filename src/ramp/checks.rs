@@ -7,6 +7,7 @@ use crate::base::time;
 use crate::base::time::{HOUR, Micros};
 use crate::bucket::Ratio;
 use crate::qos::Judged;
+use crate::ramp::coverage::Coverage;
 use crate::ramp::evidence::StageEvidence;
 use crate::ramp::situation::Situation;
 use crate::ramp::trace::{CheckName, CheckValues, Trace};
@@ -167,7 +168,7 @@ fn point_checks<'a, T: Trace<'a>>(
             trace.push(
                 plain("qos"),
                 CheckValues::new(CheckOutcome::Block(verdict)),
-                || format!("QoS is not known: {reason}"),
+                || qos_unknown(situation, *reason),
             )?;
         }
         Ok(qos) => {
@@ -203,7 +204,7 @@ fn interval_checks<'a, T: Trace<'a>>(
         guardrail_check(
             "guardrail",
             &guardrail.metric,
-            judged,
+            (situation, judged),
             violation(judged, Verdict::Rollback),
             trace,
         )?;
@@ -212,14 +213,14 @@ fn interval_checks<'a, T: Trace<'a>>(
     leak(policy, evidence, trace)?;
     crossover(policy, evidence, trace)?;
     assignment(situation, trace)?;
-    qos_floor(policy, evidence, trace)?;
+    qos_floor(situation, evidence, trace)?;
     candidate_seen(situation, evidence, trace)?;
     ladder_end(situation, trace)?;
     for (guardrail, judged) in judged().filter(|(guardrail, _)| guardrail.action == Action::Hold) {
         guardrail_check(
             "signal",
             &guardrail.metric,
-            judged,
+            (situation, judged),
             violation(judged, Verdict::Hold),
             trace,
         )?;
@@ -230,7 +231,7 @@ fn interval_checks<'a, T: Trace<'a>>(
         guardrail_check(
             "clear",
             &guardrail.metric,
-            judged,
+            (situation, judged),
             clearance(judged, evidence.ratio),
             trace,
         )?;
@@ -265,7 +266,7 @@ fn clearance(judged: &Judged, ratio: Ratio) -> CheckOutcome {
 fn guardrail_check<'a, T: Trace<'a>>(
     kind: &'static str,
     metric: &'a str,
-    judged: &Judged,
+    (situation, judged): (&Situation<'a>, &Judged),
     outcome: CheckOutcome,
     trace: &mut T,
 ) -> CheckFlow {
@@ -296,7 +297,14 @@ fn guardrail_check<'a, T: Trace<'a>>(
                     number(margin),
                     margin_note(judged, margin)
                 ),
-                (_, _, _, Some(reason)) => format!("{metric} {word}: {reason}"),
+                (_, _, _, Some(reason)) => {
+                    let missing = situation.coverage.filter(|_| reason == Reason::NoColumn);
+                    let missing = missing.and_then(|coverage| coverage.missing_columns(metric));
+                    format!(
+                        "{metric} {word}: {}",
+                        missing.unwrap_or_else(|| reason.to_string())
+                    )
+                }
                 _ => format!("{metric} {word}"),
             }
         },
@@ -445,13 +453,30 @@ fn candidate_seen<'a, T: Trace<'a>>(
     )
 }
 
-fn qos_floor<'a, T: Trace<'a>>(policy: &Policy, evidence: &StageEvidence, trace: &mut T) -> CheckFlow {
-    let Ok(qos) = evidence.qos else {
-        return trace.push(
-            plain("qos_floor"),
-            CheckValues::new(CheckOutcome::NotApplicable),
-            || "QoS is not known".into(),
-        );
+/// The text of an unknown QoS: which column of which rate the log lacks, or the reason.
+fn qos_unknown(situation: &Situation<'_>, reason: Reason) -> String {
+    let missing = situation.coverage.filter(|_| reason == Reason::NoColumn);
+    match missing.and_then(Coverage::missing_rates) {
+        Some(missing) => format!("QoS is not known: {missing}"),
+        None => format!("QoS is not known: {reason}"),
+    }
+}
+
+fn qos_floor<'a, T: Trace<'a>>(
+    situation: &Situation<'a>,
+    evidence: &StageEvidence,
+    trace: &mut T,
+) -> CheckFlow {
+    let policy = &situation.plan.policy;
+    let qos = match evidence.qos {
+        Ok(qos) => qos,
+        Err(reason) => {
+            return trace.push(
+                plain("qos_floor"),
+                CheckValues::new(CheckOutcome::NotApplicable),
+                || qos_unknown(situation, reason),
+            );
+        }
     };
     let interval = qos.interval(policy);
     let below = interval.ci_upper < policy.qos_floor;
@@ -524,7 +549,7 @@ fn qos_threshold<'a, T: Trace<'a>>(
             trace.push(
                 plain("qos"),
                 CheckValues::new(CheckOutcome::Block(verdict)),
-                || format!("QoS is not known: {reason}"),
+                || qos_unknown(situation, *reason),
             )
         }
         Ok(qos) => {

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, LayerAnalysis, MetricAnalysis};
 use crate::base::likeness::likeness;
 use crate::base::number::{count, percent};
-use crate::replay::{RowCounts, UnknownIds, UserName};
+use crate::metric::{Metric, RATE_METRICS, Sum};
+use crate::replay::{Cube, RowCounts, UnknownIds, UserName};
 
 /// Share of rows without a known user and release, above which a warning is given, 0..=1.
 pub(crate) const UNCOVERED: f64 = 0.01;
@@ -22,6 +23,9 @@ pub struct Coverage<'a> {
     releases: [&'a str; 2],
     n_users: u64,
     n_eligible: u64,
+    metrics: &'a [Metric],
+    /// The metrics whose columns the log has. `None` if no layer has a stage.
+    measured: Option<&'a [MetricAnalysis]>,
     /// `guard.min_coverage` of the scenario.
     min: f64,
 }
@@ -35,8 +39,60 @@ impl<'a> Coverage<'a> {
             releases: [&analysis.baseline, &analysis.candidate],
             n_users: analysis.layers.iter().map(|layer| layer.n_users).sum(),
             n_eligible: analysis.layers.iter().map(|layer| layer.n_eligible).sum(),
+            metrics: &analysis.metrics,
+            measured: analysis
+                .layers
+                .iter()
+                .find_map(LayerAnalysis::current)
+                .map(|stage| stage.metrics.as_slice()),
             min: analysis.policy.min_coverage,
         })
+    }
+
+    /// Reads the coverage from a cube. `min` is `guard.min_coverage` of the scenario.
+    pub fn from_cube(cube: &'a Cube, min: f64) -> Self {
+        Self {
+            rows: &cube.counts,
+            unknown: &cube.unknown,
+            releases: [&cube.baseline, &cube.candidate],
+            n_users: cube.layers.iter().map(|layer| layer.n_users).sum(),
+            n_eligible: cube.layers.iter().map(|layer| layer.n_eligible).sum(),
+            metrics: &[],
+            measured: None,
+            min,
+        }
+    }
+
+    /// Names the columns that a metric needs and the log does not have, such as "no column `bad` in
+    /// the log". `None` if the log has them all.
+    pub fn missing_columns(&self, metric: &str) -> Option<String> {
+        let measured = self.measured?;
+        let is_measured = |id: &str| measured.iter().any(|measured| measured.metric == id);
+        let columns = |metric: &Metric| -> Vec<String> {
+            let readings = metric.sums().into_iter().filter_map(Sum::reading);
+            readings.map(|reading| reading.column).collect()
+        };
+        if is_measured(metric) {
+            return None;
+        }
+        let known = self.metrics.iter().filter(|other| is_measured(&other.id));
+        let known: BTreeSet<String> = known.flat_map(columns).collect();
+        let needed = self.metrics.iter().find(|other| other.id == metric)?;
+        let missing: BTreeSet<String> = columns(needed)
+            .into_iter()
+            .filter(|c| !known.contains(c))
+            .collect();
+        let named: Vec<String> = missing.iter().map(|column| format!("`{column}`")).collect();
+        let s = if named.len() == 1 { "" } else { "s" };
+        (!named.is_empty()).then(|| format!("no column{s} {} in the log", named.join(", ")))
+    }
+
+    /// Names the columns that QoS needs and the log does not have, by rate. `None` if the log has
+    /// them all.
+    pub fn missing_rates(&self) -> Option<String> {
+        let rate = |rate: &&str| Some(format!("{rate}: {}", self.missing_columns(rate)?));
+        let missing: Vec<String> = RATE_METRICS.iter().filter_map(|id| rate(&id)).collect();
+        (!missing.is_empty()).then(|| missing.join("; "))
     }
 
     /// Share of rows with a known user and release, 0..=1. `None` if no row is between the plan's

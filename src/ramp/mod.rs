@@ -2,6 +2,7 @@
 //! the operation log.
 
 mod checks;
+mod contradictions;
 mod coverage;
 mod decide;
 mod evidence;
@@ -14,6 +15,8 @@ mod trace;
 mod verdict;
 
 pub(crate) use checks::MAX_MISASSIGNED;
+pub use contradictions::contradictions;
+pub(crate) use contradictions::{late, wrong_claims};
 pub use coverage::Coverage;
 pub use decide::{Conclusion, Decision, conclude, decide};
 pub use evidence::{QosEvidence, SrmEvidence, StageEvidence};

@@ -9,7 +9,7 @@ use crate::ramp::{CheckOutcome, LayerSchedule, Verdict};
 use crate::report::charts;
 use crate::report::escape::{attributes, escape};
 use crate::report::markdown::quality_rows;
-use crate::report::model::{Model, RampModel, layer_lines};
+use crate::report::model::{Model, RampModel, evidence_cells, layer_lines, matched_share};
 use crate::report::page::{Page, TableCell, badge, num, word};
 use crate::report::words::{Lang, fill};
 use crate::stats::Known;
@@ -100,6 +100,23 @@ fn decisions(page: &mut Page, ramp: &RampModel) {
             ]
         }),
     );
+    page.table(
+        words.evidence_caption,
+        &[
+            words.tenant,
+            words.layer,
+            words.evidence_rows,
+            words.evidence_users,
+            words.evidence_eligible,
+        ],
+        schedule.layers.iter().map(|layer| {
+            let [tenant, layer, rows, users, eligible] = evidence_cells(layer);
+            vec![word(tenant), word(layer), num(rows), num(users), num(eligible)]
+        }),
+    );
+    if let Some(share) = matched_share(schedule) {
+        page.text(&fill(words.evidence_matched, &[&share]));
+    }
 }
 
 fn gate(page: &mut Page, ramp: &RampModel) {

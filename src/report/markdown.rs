@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::base::number::{number, p_value, percent};
 use crate::base::time;
 use crate::gate::GateOutcome;
-use crate::report::model::{Model, RampModel, layer_lines};
+use crate::report::model::{Model, RampModel, evidence_cells, layer_lines, matched_share};
 use crate::report::words::{Lang, Words, fill};
 use crate::stats::Known;
 use crate::stats::effect::Effect;
@@ -96,6 +96,21 @@ fn decisions(out: &mut String, ramp: &RampModel, words: &Words) {
             ]
         }),
     );
+    table(
+        out,
+        &[
+            words.tenant,
+            words.layer,
+            words.evidence_rows,
+            words.evidence_users,
+            words.evidence_eligible,
+        ],
+        schedule.layers.iter().map(|layer| evidence_cells(layer).to_vec()),
+    );
+    let matched = matched_share(schedule).map(|share| fill(words.evidence_matched, &[&share]));
+    let matched = matched.unwrap_or_default();
+    line(out, format!("{}. {matched}", words.evidence_caption).trim_end());
+    line(out, "");
 }
 
 fn gate(out: &mut String, ramp: &RampModel, words: &Words) {

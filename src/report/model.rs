@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{Analysis, LayerAnalysis, StageAnalysis};
-use crate::base::number::p_value;
+use crate::base::number::{count, p_value, percent};
 use crate::base::time::Micros;
 use crate::gate::GateReport;
 use crate::layer::LayerSummary;
@@ -123,6 +123,26 @@ pub fn layer_lines(analysis: &Analysis, schedule: &Schedule) -> Vec<LayerLine> {
         .iter()
         .map(|decided| line(analysis, find(decided), decided))
         .collect()
+}
+
+/// The evidence of a layer's verdict, as texts: rows and users of the current stage under baseline and
+/// candidate, and the number of eligible users.
+pub(super) fn evidence_cells(layer: &LayerSchedule) -> [String; 5] {
+    let evidence = &layer.evidence;
+    let pair = |a: u64, b: u64| format!("{} / {}", count(a), count(b));
+    [
+        layer.tenant.clone(),
+        layer.layer.clone(),
+        pair(evidence.rows.baseline, evidence.rows.candidate),
+        pair(evidence.users.baseline, evidence.users.candidate),
+        count(evidence.n_eligible),
+    ]
+}
+
+/// The share of the log's rows that were matched, as text. `None` if it is not known.
+pub(super) fn matched_share(schedule: &Schedule) -> Option<String> {
+    let share = schedule.layers.first()?.evidence.matched_share?;
+    Some(percent(if share < 1.0 { share.min(0.9999) } else { share }))
 }
 
 fn line(analysis: &Analysis, layer: Option<&LayerAnalysis>, decided: &LayerSchedule) -> LayerLine {

@@ -84,6 +84,11 @@ words! {
     against: "{0} against {1}, as of {2}. Gate: {3}", "{0} 对比 {1}，数据截至 {2}。门禁：{3}";
     decisions: "Decisions", "放量决策";
     decisions_caption: "What happens to each layer, and why", "各分层的处置及原因";
+    evidence_caption: "Evidence of each verdict, baseline / candidate", "各结论所依据的证据（基线 / 候选）";
+    evidence_rows: "rows in the stage", "当前阶段行数";
+    evidence_users: "users in the stage", "当前阶段用户数";
+    evidence_eligible: "eligible users", "可参与用户数";
+    evidence_matched: "Rows of the log with a known user and release: {0}.", "用户与版本均已知的日志行：{0}。";
     gate: "Gate", "门禁";
     gate_passed: "{0} of {1} checks passed.", "{1} 项检查中 {0} 项通过。";
     gate_open: "Checks that did not pass", "未通过的检查";

@@ -36,6 +36,7 @@ pub(super) fn check(
     let plan = Plan {
         freezes,
         approvals,
+        claims: c.claims(raw.claim),
         ..c.plan(raw.plan, start, layers, guardrails, policy, operations)
     };
     c.stages(&plan);

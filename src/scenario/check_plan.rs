@@ -1,4 +1,4 @@
-//! Checks of `[plan]`, `[[operation]]`, `[[freeze]]` and `[[approval]]`.
+//! Checks of `[plan]`, `[[operation]]`, `[[freeze]]`, `[[approval]]` and `[[claim]]`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -8,10 +8,10 @@ use crate::base::time;
 use crate::base::time::{Micros, SECOND};
 use crate::bucket::{PLATFORMS, Profile, Ratio};
 use crate::scenario::checker::Checker;
-use crate::scenario::plan::{Approval, Layer, Operation, Plan};
+use crate::scenario::plan::{Approval, Claim, Layer, Operation, Plan};
 use crate::scenario::policy::{Guardrail, Policy};
-use crate::scenario::raw::{RawApproval, RawFreeze, RawOperation, RawPlan};
 use crate::scenario::stages::{MAX_STAGES, stages_of};
+use crate::scenario::raw::{RawApproval, RawClaim, RawFreeze, RawOperation, RawPlan};
 
 impl Checker {
     pub(super) fn plan(
@@ -95,6 +95,10 @@ impl Checker {
             operations,
             freezes: Vec::new(),
             approvals: Vec::new(),
+            promised_days: raw
+                .promised_days
+                .map(|days| self.number("plan.promised_days", Some(days), 0.0, 0.0, 1e5)),
+            claims: Vec::new(),
         }
     }
 
@@ -236,6 +240,27 @@ impl Checker {
             freezes.push(from..until);
         }
         freezes
+    }
+
+    pub(super) fn claims(&mut self, raw: Vec<RawClaim>) -> Vec<Claim> {
+        let mut claims = Vec::new();
+        for (idx, raw) in raw.into_iter().enumerate() {
+            let at = |key: &str| format!("claim[{}].{key}", idx + 1);
+            let of = self.require(&at("of"), raw.of, "a number of users").unwrap_or(1);
+            if of == 0 {
+                self.problem(at("of"), "expected at least 1 user, found 0");
+            }
+            let share = self.require(&at("share"), raw.share, "a share from 0 to 1");
+            claims.push(Claim {
+                users: self
+                    .require(&at("users"), raw.users, "a number of users")
+                    .unwrap_or(0),
+                of: of.max(1),
+                share: self.number(&at("share"), share, 0.0, 0.0, 1.0),
+                source: self.text(&at("source"), raw.source, "the name of the source"),
+            });
+        }
+        claims
     }
 
     pub(super) fn approvals(

@@ -34,7 +34,7 @@ pub use input::{
     UsersFrom,
 };
 pub use layering::{Consent, LayerMode, Layering, TagRule, TagTest, UnknownUsers};
-pub use plan::{Approval, Arm, BreakdownBy, Layer, Operation, PerArm, Plan};
+pub use plan::{Approval, Arm, BreakdownBy, Claim, Layer, Operation, PerArm, Plan};
 pub use policy::{
     Action, DecisionPolicy, Expectation, Guardrail, GuardrailRule, LATENCY_P95, OnTrouble, Policy, QosConfig,
     RollbackScope, Sequential,

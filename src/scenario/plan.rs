@@ -41,6 +41,23 @@ pub struct Plan {
     pub freezes: Vec<Range<Micros>>,
     /// Approvals of ratios of safety-critical layers.
     pub approvals: Vec<Approval>,
+    /// Length of the ramp that was promised, days. `None` if nothing was promised.
+    pub promised_days: Option<f64>,
+    /// Shares of users that a source of the study states. Wrong ones are reported.
+    pub claims: Vec<Claim>,
+}
+
+/// A share of users that a source of the study states.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    /// Number of users that the source names.
+    pub users: u64,
+    /// Number of all users that the source names, above 0.
+    pub of: u64,
+    /// The share that the source states, 0..=1.
+    pub share: f64,
+    /// Name of the source, as the scenario spells it.
+    pub source: String,
 }
 
 impl Plan {

@@ -48,6 +48,8 @@ pub(super) struct RawScenario {
     pub(super) freeze: Vec<RawFreeze>,
     /// Signatures for ratios of layers with `safety_critical`.
     pub(super) approval: Vec<RawApproval>,
+    /// Shares of users that a source of the study states. Reports show those that are wrong.
+    pub(super) claim: Vec<RawClaim>,
     pub(super) qos: RawQos,
     /// Metrics of the scenario, beside the built-in ones.
     pub(super) metric: Vec<RawMetric>,
@@ -108,6 +110,13 @@ pub(super) struct RawPlan {
         example = 30
     )]
     pub(super) window_minutes: Option<u32>,
+    /// Length of the ramp that was promised. Reports say when dwells alone take longer.
+    #[schemars(
+        range(min = 0, max = 100_000),
+        extend("x-unit" = "days", "x-default" = "none"),
+        example = 10
+    )]
+    pub(super) promised_days: Option<f64>,
     /// Name that signs rows of the operation log.
     #[schemars(extend("default" = "sluice"), example = &"sluice-nightly")]
     pub(super) operator: Option<String>,
@@ -519,6 +528,25 @@ pub(super) struct RawExpect {
         example = 0.5
     )]
     pub(super) next_ratio: Option<f64>,
+}
+
+/// A share of users that a source of the study states, with the numbers behind it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["users", "of", "share", "source"]))]
+pub(super) struct RawClaim {
+    /// Number of users that the source names.
+    #[schemars(range(max = i64::MAX), extend("x-unit" = "users"), example = 45_000)]
+    pub(super) users: Option<u64>,
+    /// Number of all users that the source names.
+    #[schemars(range(min = 1, max = i64::MAX), extend("x-unit" = "users"), example = 5_000_000)]
+    pub(super) of: Option<u64>,
+    /// Share that the source states.
+    #[schemars(range(min = 0, max = 1), extend("x-unit" = "share"), example = 0.0009)]
+    pub(super) share: Option<f64>,
+    /// Name of the source.
+    #[schemars(example = &"the incident report")]
+    pub(super) source: Option<String>,
 }
 
 /// Returns the names of the assignment profiles.

@@ -74,8 +74,8 @@ pub struct PlanForecast {
     pub users_exposed_by_coin: Quantity,
     /// Number of users exposed at the time of the first rollback, in the layers rolled back then.
     pub users_at_rollback: Quantity,
-    /// Share of runs in which `users_at_rollback` exceeds `policy.exposure_cap`. `None` without a
-    /// cap.
+    /// Share of runs in which `users_exposed` exceeds `policy.exposure_cap`, whether the release is
+    /// rolled back or not. `None` without a cap, and in a world without harm.
     pub p_over_exposure_cap: Option<Chance>,
     /// Number of requests that the candidate answered.
     pub requests_exposed: Quantity,

@@ -12,8 +12,8 @@ use crate::base::time;
 use crate::base::time::{DAY, HOUR};
 use crate::bucket::Ratio;
 use crate::ramp;
-use crate::ramp::Check;
-use crate::scenario::{DecisionPolicy, Plan, Scenario, Simulation};
+use crate::ramp::{Check, late, wrong_claims};
+use crate::scenario::{Scenario, Simulation};
 use crate::simulate::document::{
     Chance, Exceedance, Fan, Finding, Forecast, FullBy, LayerForecast, PlanForecast, Quantity, quantile,
 };
@@ -75,8 +75,8 @@ pub fn simulate(scenario: &Scenario, measured: Option<&Measured>, progress: &Pro
     })
 }
 
-/// Finds contradictions in the plans: a first step that exposes more users than the cap, and dwells
-/// that are together longer than the horizon.
+/// Finds contradictions in the plans: a first step that exposes more users than the cap, wrong shares
+/// that a source states, and dwells that are together longer than the promised days or the horizon.
 pub(super) fn findings(simulation: &Simulation, baseline_inputs: &BaselineInputs) -> Vec<Finding> {
     let n_users: f64 = baseline_inputs.layers.iter().map(|layer| layer.n_users).sum();
     let mut findings = Vec::new();
@@ -110,37 +110,13 @@ pub(super) fn findings(simulation: &Simulation, baseline_inputs: &BaselineInputs
                 ));
             }
         }
-        let days = shortest_days(plan);
+        wrong_claims(plan).into_iter().for_each(&mut say);
         let horizon = simulation.horizon as f64 / DAY as f64;
-        let longest = days.iter().copied().fold(0.0, f64::max);
-        if longest > horizon && variant.plan.policy.decision == DecisionPolicy::Interval {
-            let layer = days
-                .iter()
-                .position(|days| *days == longest)
-                .map_or("", |idx| plan.layers[idx].id.as_str());
-            say(format!(
-                "dwells alone take {} days until {layer} is at the end of its ladder; the horizon is {} days",
-                number(longest),
-                number(horizon)
-            ));
-        }
+        let late = late(plan, plan.promised_days, "the plan promises")
+            .or_else(|| late(plan, Some(horizon), "the horizon is"));
+        late.into_iter().for_each(say);
     }
     findings
-}
-
-/// Days until each layer can be at the end of its ladder: its own dwells after those of the layers
-/// before it.
-fn shortest_days(plan: &Plan) -> Vec<f64> {
-    let mut days = vec![0.0; plan.layers.len()];
-    // A chain has at most as many layers as the plan, so as many passes are enough.
-    for _ in 0..plan.layers.len() {
-        for (idx, layer) in plan.layers.iter().enumerate() {
-            let before = layer.after.iter().map(|before| days[*before]).fold(0.0, f64::max);
-            let n_dwells = layer.steps().count().saturating_sub(1);
-            days[idx] = before + n_dwells as f64 * layer.dwell as f64 / DAY as f64;
-        }
-    }
-    days
 }
 
 pub(super) fn simulation(scenario: &Scenario) -> Result<&Simulation> {
@@ -326,7 +302,8 @@ pub(super) fn summarize(model: &Model<'_>, outcomes: &[RunOutcome]) -> PlanForec
             outcomes.iter().filter_map(|outcome| outcome.users_at_rollback),
         ),
         p_over_exposure_cap: cap
-            .map(|cap| chance(&|outcome| outcome.users_at_rollback.is_some_and(|users| users > cap))),
+            .filter(|_| is_harmful)
+            .map(|cap| chance(&|outcome| outcome.users > cap)),
         requests_exposed: Quantity::from_values(outcomes.iter().map(|outcome| outcome.requests)),
         harm: model
             .metric_model_of_guardrail
