@@ -165,7 +165,10 @@ impl Inference<'_> {
             n_eligible: cube_layer.n_eligible,
             n_exposed: cube_layer.n_exposed,
             srm: srm::sum_of_chi_squares(stages.iter().filter_map(|stage| stage.srm.as_ref())),
-            srm_first: srm::first_exposures(&self.first_exposures(cube_layer)),
+            srm_first: srm::first_exposures(
+                &self.first_exposures(cube_layer),
+                self.scenario.plan.policy.srm_min_deviation,
+            ),
             combined: self.combined(cube_layer, &stages),
             series: self.series(cube_layer.key()),
             stages,

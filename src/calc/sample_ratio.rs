@@ -53,9 +53,13 @@ pub(super) fn srm_sequential(fields: &Fields<'_>) -> Taken<Answer> {
         return Err(fields.refuse("looks", expected));
     }
     let planned = planned(fields, n)?;
-    let concentration = fields.number_or("concentration", 10_000.0, "a number above 0", |c| c > 0.0)?;
+    let concentrations = if fields.has("concentration") {
+        vec![fields.number_where("concentration", "a number above 0", |c| c > 0.0)?]
+    } else {
+        srm::CONCENTRATIONS.to_vec()
+    };
     let alpha = fields.alpha()?;
-    let found = srm::sequential(&looks, &planned, concentration, 0.0);
+    let found = srm::sequential(&looks, &planned, &concentrations);
     let mut answer = Answer::default();
     let alarm = found.p_value.iter().position(|p| *p < alpha);
     answer.put("p_value", found.p_value);

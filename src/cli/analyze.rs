@@ -347,7 +347,7 @@ fn text(analysis: &Analysis, args: &AnalyzeArgs, terminal: &Terminal) -> String 
             number(srm.pooled_z),
             p_value(srm.anytime_p_value),
             if srm.low_impact {
-                " (deviation below 0.1%)"
+                " (low impact)"
             } else {
                 ""
             },

@@ -331,16 +331,15 @@ fn sample_ratio<'a, T: Trace<'a>>(policy: &Policy, evidence: &StageEvidence, tra
         );
     };
     let alarm = srm.p_value < policy.srm_alpha;
-    let low_impact = srm.max_abs_deviation < policy.srm_min_deviation;
     let outcome = block_if(
-        alarm && !low_impact,
+        alarm && !srm.low_impact,
         Verdict::on_trouble(policy.srm_action, Verdict::Invalid),
     );
     trace.push(
         plain("srm"),
         CheckValues::with(outcome, srm.p_value, policy.srm_alpha),
         || {
-            let note = if alarm && low_impact { ", low impact" } else { "" };
+            let note = if alarm && srm.low_impact { ", low impact" } else { "" };
             format!(
                 "sample ratio: p = {}, deviation {:.2} points{note}",
                 number(srm.p_value),

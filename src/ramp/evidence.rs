@@ -32,6 +32,8 @@ pub struct SrmEvidence {
     pub p_value: f64,
     /// Largest absolute difference between an observed and a planned share, 0..=1.
     pub max_abs_deviation: f64,
+    /// Whether the deviation has little impact: see [`srm::is_low_impact`].
+    pub low_impact: bool,
 }
 
 impl SrmEvidence {
@@ -39,24 +41,18 @@ impl SrmEvidence {
     /// 0..=1. `None` if only one arm was planned, or there are no users.
     pub fn new(users: [f64; 2], share: f64, policy: &Policy) -> Option<Self> {
         let planned = [1.0 - share, share];
-        match policy.sequential {
-            Sequential::Fixed => {
-                let test = srm::chi_square(&users, &planned)?;
-                Some(Self {
-                    p_value: test.p_value,
-                    max_abs_deviation: test.max_abs_deviation,
-                })
-            }
-            Sequential::Anytime => {
-                let is_tested = share > 0.0 && share < 1.0 && users[0] + users[1] > 0.0;
-                is_tested.then(|| Self {
-                    p_value: (-srm::log_bayes_factor(&users, &planned, srm::CONCENTRATION))
-                        .exp()
-                        .min(1.0),
-                    max_abs_deviation: srm::max_abs_deviation(&users, &planned),
-                })
-            }
+        if share <= 0.0 || share >= 1.0 || users[0] + users[1] <= 0.0 {
+            return None;
         }
+        let max_abs_deviation = srm::max_abs_deviation(&users, &planned);
+        Some(Self {
+            p_value: match policy.sequential {
+                Sequential::Fixed => srm::chi_square(&users, &planned)?.p_value,
+                Sequential::Anytime => srm::anytime_p_value(&users, &planned),
+            },
+            max_abs_deviation,
+            low_impact: srm::is_low_impact(max_abs_deviation, &planned, policy.srm_min_deviation),
+        })
     }
 }
 
