@@ -80,8 +80,14 @@ impl ColumnKind {
         }
     }
 
+    /// Whether a value is not 0, but so small that it is stored as 0: at most half a unit.
+    pub fn is_below_resolution(self, value: f64) -> bool {
+        value != 0.0 && (value * self.units()).round_ties_even() == 0.0
+    }
+
     /// Computes [`Self::quantize`] for many values at once. Returns `false` if a value is not
-    /// legal, or is so large that `quantize` must decide. `out` is then not valid.
+    /// legal, is so large that `quantize` must decide, or is [below the
+    /// resolution](Self::is_below_resolution). `out` is then not valid.
     pub(crate) fn quantize_all(self, values: &[f64], min: f64, out: &mut [i64]) -> bool {
         // Doubles near 1.5 * 2^52 are 1 apart. Adding this number rounds half to even, and the
         // difference of the bits is the integer.
@@ -90,8 +96,10 @@ impl ColumnKind {
         let (mut legal, mut whole, mut flags) = (true, true, true);
         for (value, out) in values.iter().zip(out) {
             let scaled = value * units;
-            legal &= (*value >= min) & (scaled.abs() <= MAX_UNITS / 4.0);
             let rounded = scaled + ROUND;
+            legal &= (*value >= min) & (scaled.abs() <= MAX_UNITS / 4.0);
+            // A value below the resolution is counted, which the reader of single values does.
+            legal &= (rounded != ROUND) | (*value == 0.0);
             whole &= rounded - ROUND == scaled;
             flags &= (*value == 0.0) | (*value == 1.0);
             *out = (rounded.to_bits() as i64).wrapping_sub(ROUND.to_bits() as i64);
@@ -100,12 +108,14 @@ impl ColumnKind {
     }
 }
 
-/// A column as a metric reads it: its values, or the result of a test of them.
+/// A column as a metric reads it: its values, its values within limits, or the result of a test of
+/// them.
 ///
 /// ```
 /// use sluice::metric::Reading;
 /// assert_eq!(Reading::parse("latency_ms > 2000").unwrap().column, "latency_ms");
 /// assert_eq!(Reading::parse("feature='refund'").unwrap().to_string(), "feature = 'refund'");
+/// assert_eq!(Reading::parse("profit cap ..500").unwrap().column, "profit");
 /// assert!(Reading::parse("mean of latency").is_none());
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -115,6 +125,59 @@ pub struct Reading {
     /// The test: 1 for a value that passes, 0 for one that does not, null for null. `None`: the
     /// values themselves.
     pub test: Option<Test>,
+    /// The limits of each row's value. `None` with a test, or without limits.
+    pub limits: Option<Limits>,
+}
+
+/// The limits of each row's value. A value beyond a limit counts as the limit.
+///
+/// # References
+/// `docs/METHODS.md#limits-of-values`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limits {
+    /// Limits in the unit of the column. At least one of them is not `None`.
+    Values {
+        /// The smallest value that counts in full.
+        floor: Option<f64>,
+        /// The largest value that counts in full.
+        cap: Option<f64>,
+    },
+    /// Limits at a quantile of the baseline's first rows, 0.5..1. Replay computes them: the upper
+    /// limit at the quantile, and the lower one at 1 minus the quantile. A column that has a
+    /// minimum has no lower limit.
+    Quantile(f64),
+}
+
+/// The words before the limits in the text of a reading.
+const CAP: &str = " cap ";
+const WINSORIZE: &str = " winsorize ";
+
+impl Limits {
+    /// Splits the text of a reading into its column and limits. `None` if it has no limits.
+    fn split(text: &str) -> Option<(&str, Self)> {
+        if let Some((column, quantile)) = text.split_once(WINSORIZE) {
+            return Some((column, Self::Quantile(quantile.trim().parse().ok()?)));
+        }
+        let (column, limits) = text.split_once(CAP)?;
+        let (floor, cap) = limits.split_once("..")?;
+        let limit = |text: &str| match text.trim() {
+            "" => Some(None),
+            text => Some(Some(text.parse().ok().filter(|limit: &f64| limit.is_finite())?)),
+        };
+        let (floor, cap) = (limit(floor)?, limit(cap)?);
+        Some((column, Self::Values { floor, cap }))
+    }
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |limit: &Option<f64>| limit.map_or_else(String::new, |limit| limit.to_string());
+        match self {
+            Self::Values { floor, cap } => write!(f, "{CAP}{}..{}", number(floor), number(cap)),
+            Self::Quantile(quantile) => write!(f, "{WINSORIZE}{quantile}"),
+        }
+    }
 }
 
 /// A test of a column's values, which gives 1 or 0.
@@ -156,9 +219,17 @@ const COMPARISONS: [(&str, Comparison); 6] = [
 ];
 
 impl Reading {
-    /// Parses `column`, `column > 5` (also `<`, `>=`, `<=`, `=`, `!=`) or `column = 'text'` (also
-    /// `!=`). `None` if the text has another form.
+    /// Parses `column`, `column > 5` (also `<`, `>=`, `<=`, `=`, `!=`), `column = 'text'` (also
+    /// `!=`), `column cap -5..5` (each limit may be left out) or `column winsorize 0.99`. `None` if
+    /// the text has another form.
     pub fn parse(text: &str) -> Option<Self> {
+        if let Some((column, limits)) = Limits::split(text) {
+            let plain = Self::parse(column).filter(|reading| reading.test.is_none())?;
+            return Some(Self {
+                limits: Some(limits),
+                ..plain
+            });
+        }
         let end = text.find(['<', '>', '=', '!']).unwrap_or(text.len());
         let (column, rest) = (text[..end].trim(), text[end..].trim());
         let legal = !column.is_empty() && column.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -169,6 +240,7 @@ impl Reading {
             return Some(Self {
                 column: column.into(),
                 test: None,
+                limits: None,
             });
         }
         let (sign, comparison) = COMPARISONS.iter().find(|(sign, _)| rest.starts_with(sign))?;
@@ -189,6 +261,7 @@ impl Reading {
         Some(Self {
             column: column.into(),
             test: Some(test),
+            limits: None,
         })
     }
 
@@ -199,6 +272,11 @@ impl Reading {
         } else {
             column_kind(&self.column)
         }
+    }
+
+    /// The reading without its limits: the values as the log has them.
+    pub fn unlimited(self) -> Self {
+        Self { limits: None, ..self }
     }
 
     /// Whether the reading tests the text of its column, and not a number.
@@ -237,7 +315,10 @@ impl fmt::Display for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let column = &self.column;
         match &self.test {
-            None => f.write_str(column),
+            None => {
+                f.write_str(column)?;
+                self.limits.map_or(Ok(()), |limits| limits.fmt(f))
+            }
             Some(Test::Is(text)) => write!(f, "{column} = '{text}'"),
             Some(Test::IsNot(text)) => write!(f, "{column} != '{text}'"),
             Some(Test::Number(comparison, limit)) => {
@@ -262,6 +343,8 @@ pub enum Sum {
     Of(String),
     /// The number of rows in which the column is not null. The text is a [`Reading`].
     Known(String),
+    /// The number of rows whose value is beyond a limit. The text is a [`Reading`] with limits.
+    Limited(String),
 }
 
 impl Sum {
@@ -269,7 +352,7 @@ impl Sum {
     pub fn reading(&self) -> Option<Reading> {
         match self {
             Self::Rows => None,
-            Self::Of(text) | Self::Known(text) => Reading::parse(text),
+            Self::Of(text) | Self::Known(text) | Self::Limited(text) => Reading::parse(text),
         }
     }
 
@@ -277,16 +360,19 @@ impl Sum {
     pub fn units(&self) -> f64 {
         match self {
             Self::Of(_) => self.reading().map_or(1.0, |reading| reading.kind().units()),
-            Self::Rows | Self::Known(_) => 1.0,
+            Self::Rows | Self::Known(_) | Self::Limited(_) => 1.0,
         }
     }
 
     /// The name of the sum's column in the cube: `rows`, `sum_latency_ms`, `count_csat`. With a
-    /// test it is the sum's own text: `sum(latency_ms > 2000)`.
+    /// test or limits it is the sum's own text: `sum(latency_ms > 2000)`.
     pub fn column_name(&self) -> String {
+        let is_plain = self
+            .reading()
+            .is_some_and(|reading| reading.test.is_none() && reading.limits.is_none());
         match self {
-            Self::Of(text) if self.reading().is_some_and(|r| r.test.is_none()) => format!("sum_{text}"),
-            Self::Known(text) if self.reading().is_some_and(|r| r.test.is_none()) => format!("count_{text}"),
+            Self::Of(text) if is_plain => format!("sum_{text}"),
+            Self::Known(text) if is_plain => format!("count_{text}"),
             other => other.to_string(),
         }
     }
@@ -314,6 +400,7 @@ impl fmt::Display for Sum {
             Self::Rows => f.write_str("rows"),
             Self::Of(column) => write!(f, "sum({column})"),
             Self::Known(column) => write!(f, "count({column})"),
+            Self::Limited(column) => write!(f, "limited({column})"),
         }
     }
 }
@@ -355,6 +442,23 @@ impl Metric {
                 resolution: 1.0 / self.numerator.units(),
             }
         }
+    }
+
+    /// The reading of the numerator, if its values have limits.
+    pub fn limited_reading(&self) -> Option<Reading> {
+        self.numerator
+            .reading()
+            .filter(|reading| reading.limits.is_some())
+    }
+
+    /// The sums from which the share of limited values comes: the number of rows whose value is
+    /// beyond a limit, and the number of rows with a value. `None` if values have no limits.
+    pub fn limited_sums(&self) -> Option<[Sum; 2]> {
+        let reading = self.limited_reading()?;
+        Some([
+            Sum::Limited(reading.to_string()),
+            Sum::Known(reading.unlimited().to_string()),
+        ])
     }
 }
 
@@ -569,7 +673,10 @@ mod tests {
                         Err(_) => assert!(!is_legal, "{kind:?} {value}"),
                     }
                     assert!(
-                        is_legal || value.abs() > 1e5 || kind.quantize(value, min).is_err(),
+                        is_legal
+                            || value.abs() > 1e5
+                            || kind.is_below_resolution(value)
+                            || kind.quantize(value, min).is_err(),
                         "{kind:?} {value}"
                     );
                 }
@@ -608,6 +715,55 @@ mod tests {
             Sum::parse("sum( latency_ms>2e3 )").unwrap().to_string(),
             "sum(latency_ms > 2000)"
         );
+    }
+
+    #[test]
+    fn limits_read_back_what_they_print() {
+        for text in [
+            "profit cap ..500",
+            "profit cap -100..500.5",
+            "profit cap 0.5..",
+            "profit winsorize 0.999",
+        ] {
+            let reading = Reading::parse(text).unwrap();
+            assert_eq!(
+                (reading.to_string().as_str(), reading.column.as_str()),
+                (text, "profit")
+            );
+            let sum = Sum::Of(text.into());
+            assert_eq!(Sum::parse(&sum.to_string()), Some(sum.clone()));
+            assert_eq!(sum.column_name(), format!("sum({text})"));
+            assert_eq!(reading.unlimited().to_string(), "profit");
+        }
+        for wrong in [
+            "profit cap 5",
+            "profit cap a..b",
+            "profit > 5 cap ..500",
+            "profit winsorize",
+        ] {
+            assert_eq!(Reading::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn values_below_the_resolution_are_known() {
+        use ColumnKind::{Real, Usd};
+        for (kind, value, is_below) in [
+            (Real, 4e-7, true),
+            (Real, -5e-7, true),
+            (Real, 6e-7, false),
+            (Real, 0.0, false),
+            (Usd, 1e-9, false),
+            (Usd, 1e-10, true),
+            (Real, f64::NAN, false),
+        ] {
+            assert_eq!(kind.is_below_resolution(value), is_below, "{kind:?} {value}");
+            let mut out = [0];
+            assert_eq!(
+                kind.quantize_all(&[value], f64::NEG_INFINITY, &mut out),
+                !is_below && !value.is_nan()
+            );
+        }
     }
 
     #[test]

@@ -175,6 +175,7 @@ fn analyze_metric(
         candidate,
         p_value_adj: None,
         mature_share: None,
+        limits: None,
     }
 }
 

@@ -194,6 +194,37 @@ pub struct MetricAnalysis {
     /// The share of the stage's rows, 0..=1, that are old enough for the metric's outcomes to have
     /// arrived. Only these rows count. `None` if the metric has no delay or the stage has no rows.
     pub mature_share: Option<f64>,
+    /// The limits of each row's value, and the shares of rows that they changed. `None` if the
+    /// metric has no limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<MetricLimits>,
+}
+
+/// The limits of the values of a metric's numerator, with the shares of rows beyond them. A value
+/// beyond a limit counts as the limit, in both releases.
+///
+/// # References
+/// `docs/METHODS.md#limits-of-values`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MetricLimits {
+    /// The smallest value that counts in full, in the unit of the column. `None` without a lower
+    /// limit.
+    pub floor: Option<f64>,
+    /// The largest value that counts in full, in the unit of the column. `None` without an upper
+    /// limit.
+    pub cap: Option<f64>,
+    /// The quantile of the baseline that the limits come from. `None` if the scenario has the
+    /// limits themselves.
+    pub winsorize: Option<f64>,
+    /// The number of the baseline's values that the limits come from. `None` without `winsorize`.
+    pub n_values: Option<u64>,
+    /// Whether later rows leave the limits unchanged. Always true without `winsorize`.
+    pub is_final: bool,
+    /// The share, 0..=1, of the baseline's rows with a value beyond a limit, of its rows with a
+    /// value. `None` without such rows.
+    pub baseline_share: Option<f64>,
+    /// The same share of the candidate's rows.
+    pub candidate_share: Option<f64>,
 }
 
 /// The value of one metric under one release, with its sums.

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::analysis::document::{
     Analysis, ArmRows, BreakdownAnalysis, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis,
-    MetricAnalysis, MetricArm, QosStage, RatioValue, ScoreProcess, SeriesPoint, StageAnalysis, UserCounts,
+    MetricAnalysis, MetricArm, MetricLimits, QosStage, RatioValue, ScoreProcess, SeriesPoint, StageAnalysis,
+    UserCounts,
 };
 use crate::analysis::interval_specs::{IntervalSpecs, concurrent};
 use crate::analysis::sums::{BreakdownValue, CubeSums, GroupSums};
 use crate::base::error::{Error, Result};
 use crate::bucket::Ratio;
-use crate::metric::{Metric, RATE_METRICS};
+use crate::metric::{Limits, Metric, RATE_METRICS};
 use crate::qos::{GuardrailInput, QosArm, estimate_arm, judge_guardrails};
 use crate::replay::{Cube, CubeLayer, LayerKey, StageKey};
 use crate::scenario::{Arm, BreakdownBy, LATENCY_P95, PerArm, Scenario, Stage, stages_of};
@@ -332,7 +333,41 @@ impl Inference<'_> {
             candidate,
             p_value_adj: None,
             mature_share: None,
+            limits: self.limits(metric).map(|limits| MetricLimits {
+                baseline_share: baseline.limited_share(self.cube, metric),
+                candidate_share: candidate.limited_share(self.cube, metric),
+                ..limits
+            }),
         }
+    }
+
+    /// The limits of a metric's values, without the shares. `None` if it has none.
+    fn limits(&self, metric: &Metric) -> Option<MetricLimits> {
+        let reading = metric.limited_reading()?;
+        let limits = MetricLimits {
+            floor: None,
+            cap: None,
+            winsorize: None,
+            n_values: None,
+            is_final: true,
+            baseline_share: None,
+            candidate_share: None,
+        };
+        Some(match reading.limits? {
+            Limits::Values { floor, cap } => MetricLimits { floor, cap, ..limits },
+            Limits::Quantile(quantile) => {
+                let text = reading.to_string();
+                let found = self.cube.limits.iter().find(|found| found.reading == text)?;
+                MetricLimits {
+                    floor: found.floor,
+                    cap: found.cap,
+                    winsorize: Some(quantile),
+                    n_values: Some(found.n_values),
+                    is_final: found.is_final,
+                    ..limits
+                }
+            }
+        })
     }
 
     /// Corrects the p-values of metrics without a guardrail. They are exploratory, so their false

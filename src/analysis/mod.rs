@@ -15,7 +15,7 @@ pub use calibrate::{Calibration, MetricCalibration, Rate, SplitCalibration, cali
 pub use counters::analyze_counters;
 pub use document::{
     Analysis, ArmRows, BreakdownAnalysis, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis,
-    MetricAnalysis, MetricArm, QosStage, ScoreProcess, SeriesPoint, StageAnalysis, UserCounts,
+    MetricAnalysis, MetricArm, MetricLimits, QosStage, ScoreProcess, SeriesPoint, StageAnalysis, UserCounts,
 };
 pub use document::{MetricValue, RatioValue, UserOverlap};
 pub use history::Basis;

@@ -24,6 +24,25 @@ struct View {
     units: f64,
 }
 
+impl View {
+    fn new(column: usize, metric: &Metric, sum: &Sum) -> Self {
+        Self {
+            column,
+            delay: metric.delay,
+            units: sum.units(),
+        }
+    }
+}
+
+/// The views from which the share of limited values comes; see [`Metric::limited_sums`].
+fn limited_views(cube: &Cube, metric: &Metric) -> Option<[View; 2]> {
+    let [limited, known] = metric.limited_sums()?;
+    Some([
+        View::new(cube.column_of(&limited)?, metric, &limited),
+        View::new(cube.column_of(&known)?, metric, &known),
+    ])
+}
+
 /// The distinct views of all metrics whose columns the cube has.
 fn views_of(cube: &Cube, metrics: &[Metric]) -> Rc<[View]> {
     let mut views: Vec<View> = Vec::new();
@@ -31,12 +50,11 @@ fn views_of(cube: &Cube, metrics: &[Metric]) -> Rc<[View]> {
         let Ok(columns) = cube.metric_columns(metric) else {
             continue;
         };
-        for (column, sum) in columns.into_iter().zip(metric.sums()) {
-            let view = View {
-                column,
-                delay: metric.delay,
-                units: sum.units(),
-            };
+        let of_metric = columns
+            .into_iter()
+            .zip(metric.sums())
+            .map(|(column, sum)| View::new(column, metric, sum));
+        for view in of_metric.chain(limited_views(cube, metric).into_iter().flatten()) {
             if !views.contains(&view) {
                 views.push(view);
             }
@@ -102,11 +120,7 @@ impl GroupSums {
     pub(super) fn metric(&self, cube: &Cube, metric: &Metric) -> Result<WholeSums, Reason> {
         let columns = cube.metric_columns(metric)?;
         let view = |which: usize| {
-            let wanted = View {
-                column: columns[which],
-                delay: metric.delay,
-                units: metric.sums()[which].units(),
-            };
+            let wanted = View::new(columns[which], metric, metric.sums()[which]);
             self.views
                 .iter()
                 .position(|view| *view == wanted)
@@ -119,6 +133,19 @@ impl GroupSums {
             clusters: groups.map(|group| (group[num], group[den])).collect(),
             units: [num_units, den_units],
         })
+    }
+
+    /// The share, 0..=1, of rows whose value is beyond a limit of the metric, of rows with a value.
+    /// `None` without limits or without such rows.
+    pub(super) fn limited_share(&self, cube: &Cube, metric: &Metric) -> Option<f64> {
+        let [limited, known] = limited_views(cube, metric)?.map(|wanted| {
+            let at = self.views.iter().position(|view| *view == wanted)?;
+            let groups = self.values.chunks_exact(self.views.len());
+            Some(groups.map(|group| group[at]).sum::<i128>() as f64)
+        });
+        known
+            .filter(|known| *known > 0.0)
+            .and_then(|known| Some(limited? / known))
     }
 
     /// The numerators and denominators of several metrics, for every cluster with any denominator

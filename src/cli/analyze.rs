@@ -236,6 +236,19 @@ fn text(analysis: &Analysis, args: &AnalyzeArgs, terminal: &Terminal) -> String 
                     metric.metric
                 ));
             }
+            for metric in &stage.metrics {
+                let Some(limits) = metric.limits else { continue };
+                let limit = |limit: Option<f64>| limit.map_or_else(|| "-".to_owned(), number);
+                let share = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), percent);
+                notes.push_str(&format!(
+                    "  {}: values limited to [{}, {}]; beyond: {} of the baseline's rows, {} of the candidate's\n",
+                    metric.metric,
+                    limit(limits.floor),
+                    limit(limits.cap),
+                    share(limits.baseline_share),
+                    share(limits.candidate_share),
+                ));
+            }
             let mut add = |name: &str,
                            control: Option<f64>,
                            treatment: Option<f64>,
@@ -346,11 +359,7 @@ fn text(analysis: &Analysis, args: &AnalyzeArgs, terminal: &Terminal) -> String 
             p_value(srm.test.p_value),
             number(srm.pooled_z),
             p_value(srm.anytime_p_value),
-            if srm.low_impact {
-                " (low impact)"
-            } else {
-                ""
-            },
+            if srm.low_impact { " (low impact)" } else { "" },
         ));
     }
     format!("{}\n{}", table.render(terminal), terminal.fill(&notes))

@@ -11,7 +11,7 @@ use crate::base::json;
 use crate::base::memory::memory_limit;
 use crate::base::number::count;
 use crate::base::time::Micros;
-use crate::cli::summary::row_counts_text;
+use crate::cli::summary::{limit_warning, resolution_warnings, row_counts_text};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::cli::values::{parse_instant, parse_size, source_at};
@@ -124,6 +124,10 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
         terminal.warn(&coverage.describe_with_examples());
     }
     let rows = &cube.counts;
+    resolution_warnings(rows).for_each(|warning| terminal.warn(&warning));
+    for limits in cube.limits.iter().filter(|limits| !limits.is_final) {
+        terminal.warn(&limit_warning(&limits.reading, limits.n_values));
+    }
     if args.json {
         print_data(&json::to_json(rows))?;
     } else {

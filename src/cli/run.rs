@@ -56,6 +56,11 @@ pub(super) fn run(args: &RunArgs, terminal: &Terminal) -> Result<u8> {
     for warning in summary::warnings(&scenario, &study) {
         terminal.warn(&warning);
     }
+    if let Some(ramp) = &study.ramp {
+        summary::value_warnings(&ramp.analysis)
+            .iter()
+            .for_each(|warning| terminal.warn(warning));
+    }
     if args.json {
         print_data(&summary::json(&scenario, &study, &args.out))?;
     } else {

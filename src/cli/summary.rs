@@ -4,7 +4,7 @@
 use serde::Serialize;
 use std::path::Path;
 
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, LayerAnalysis};
 use crate::base::manifest::file;
 use crate::base::number::{count, percent};
 use crate::base::{json, time};
@@ -13,8 +13,9 @@ use crate::cli::terminal::Terminal;
 use crate::cli::text::fill;
 use crate::gate::{GateCheck, GateOutcome, unreachable_steps};
 use crate::layer::{Join, LayerMoves, LayerSummary, Move};
+use crate::metric::column_kind;
 use crate::ramp::{Coverage, Schedule};
-use crate::replay::Cube;
+use crate::replay::{Cube, RowCounts};
 use crate::report::{LayerLine, layer_lines};
 use crate::scenario::Scenario;
 use crate::study::{RampFindings, Study};
@@ -420,6 +421,45 @@ pub(super) fn row_counts_text(cube: &Cube) -> String {
         text.push_str(&format!("{} {what}\n", count(*n)));
     }
     text
+}
+
+/// Warnings of a study about values: those below the resolution, and limits that may change.
+pub(super) fn value_warnings(analysis: &Analysis) -> Vec<String> {
+    let stages = analysis.layers.iter().filter_map(LayerAnalysis::current);
+    let mut not_final: Vec<String> = stages
+        .flat_map(|stage| &stage.metrics)
+        .filter_map(|metric| {
+            let limits = metric.limits.filter(|limits| !limits.is_final)?;
+            let of = format!("metric {}", metric.metric);
+            Some(limit_warning(&of, limits.n_values.unwrap_or(0)))
+        })
+        .collect();
+    not_final.sort();
+    not_final.dedup();
+    resolution_warnings(&analysis.data.rows)
+        .chain(not_final)
+        .collect()
+}
+
+/// Warnings about values that count as 0 because they are below the resolution of their column.
+pub(super) fn resolution_warnings(rows: &RowCounts) -> impl Iterator<Item = String> {
+    rows.below_resolution.iter().map(|(column, n)| {
+        format!(
+            "column `{column}`: {} rows have a value that is not 0 but below the resolution of {:e}, \
+             and count as 0; write the column in a smaller unit",
+            count(*n),
+            1.0 / column_kind(column).units()
+        )
+    })
+}
+
+/// A warning about limits of values that new rows still change.
+pub(super) fn limit_warning(of: &str, n_values: u64) -> String {
+    format!(
+        "{of}: the limits rest on {} values of the baseline, and new rows still change them; \
+         `cap` and `floor` in place of `winsorize` fix them",
+        count(n_values)
+    )
 }
 
 /// A share of a count as a percentage. Only a whole share shows as 100%.

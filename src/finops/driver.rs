@@ -25,6 +25,7 @@ pub fn open(source: &Source, success: Success, on_bad_row: OnBadRow) -> Result<T
     let measured = scan::MeasuredColumn::NAMES.map(|column| Reading {
         column: column.into(),
         test: None,
+        limits: None,
     });
     let columns = By::ALL.map(|by| by.column().to_owned());
     let reader = TrafficReader::open(source, &measured, &columns, on_bad_row)?;

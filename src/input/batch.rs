@@ -104,6 +104,8 @@ pub struct RowFaults {
     bad: Vec<bool>,
     n_bad: usize,
     counts: BTreeMap<String, u64>,
+    /// The column in the batch, and the row, of each value that is stored as 0 and is not 0.
+    below_resolution: Vec<(usize, usize)>,
 }
 
 impl RowFaults {
@@ -114,7 +116,18 @@ impl RowFaults {
             bad: vec![false; n_rows],
             n_bad: 0,
             counts: BTreeMap::new(),
+            below_resolution: Vec::new(),
         }
+    }
+
+    /// Records a value that is not 0 and is stored as 0. The row is used.
+    pub(crate) fn record_below_resolution(&mut self, column_idx: usize, row: usize) {
+        self.below_resolution.push((column_idx, row));
+    }
+
+    /// The values that are not 0 and are stored as 0: the column in the batch, and the row.
+    pub(crate) fn below_resolution(&self) -> &[(usize, usize)] {
+        &self.below_resolution
     }
 
     /// Records a row that cannot be used. Under the policy `drop` the row is left out and counted

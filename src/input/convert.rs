@@ -304,7 +304,12 @@ pub(crate) fn units(
         units.push(match &reading.test {
             Some(test) => Some(i64::from(test.passes_number(value))),
             None => match kind.quantize(value, min) {
-                Ok(units) => Some(units),
+                Ok(units) => {
+                    if kind.is_below_resolution(value) {
+                        faults.record_below_resolution(idx, row);
+                    }
+                    Some(units)
+                }
                 Err(expected) => {
                     faults.record(batch, name, row, &expected, &value)?;
                     None

@@ -103,6 +103,7 @@ pub fn read_events(
     let value = Reading {
         column: "value".into(),
         test: None,
+        limits: None,
     };
     for part in &table.parts {
         table.read(*part, &COLUMNS, &mut |batch| {

@@ -175,6 +175,7 @@ impl TrafficReader {
         let propensity = Reading {
             column: "propensity".into(),
             test: None,
+            limits: None,
         };
         let mut counts = BTreeMap::new();
         self.table.read(part, &wanted, &mut |batch| {
@@ -261,6 +262,17 @@ impl TrafficReader {
             Ok(())
         })?;
         Ok(n_bad)
+    }
+}
+
+impl TrafficBatch<'_> {
+    /// The measured values that are not 0 and are stored as 0: the index in `measured`, and the
+    /// row.
+    pub(crate) fn measured_below_resolution(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.faults
+            .below_resolution()
+            .iter()
+            .filter_map(|(column, row)| Some((column.checked_sub(COLUMNS.len())?, *row)))
     }
 }
 

@@ -184,6 +184,8 @@ pub(crate) struct Turns {
     /// New texts of the columns of breakdowns, one list per column: the texts that no earlier step
     /// of the part has, each with its hash.
     pub(crate) names: Vec<Vec<(i64, String)>>,
+    /// Values that are not 0 and are stored as 0: the index in `measured`, and the row.
+    pub(crate) below_resolution: Vec<(usize, u16)>,
     /// Bitmap of the rows that are left out.
     pub(crate) bad: [u64; STEP_WORDS],
 }
@@ -206,6 +208,7 @@ impl Turns {
             measured: vec![column(); n_measured],
             breakdowns: vec![column(); n_breakdowns],
             names: vec![Vec::new(); n_breakdowns],
+            below_resolution: Vec::new(),
             bad: [0; STEP_WORDS],
         }
     }
@@ -347,6 +350,8 @@ impl TrafficReader {
             let n = (fast_part.n_rows - *n_done).min(STEP);
             turns.n = n;
             turns.bad = [0; STEP_WORDS];
+            // The fast scan leaves values below the resolution to the general reader.
+            turns.below_resolution.clear();
             fill(Some(&mut at), &mut turns.at, n)?;
             fill(Some(&mut user), &mut turns.user, n)?;
             fill(Some(&mut release), &mut turns.release, n)?;
@@ -565,6 +570,13 @@ impl Turns {
             });
             spellings.take(names);
         }
+        self.below_resolution.clear();
+        self.below_resolution.extend(
+            batch
+                .measured_below_resolution()
+                .filter(|(_, row)| (start..start + n).contains(row))
+                .map(|(column, row)| (column, (row - start) as u16)),
+        );
         self.bad = [0; STEP_WORDS];
         for row in (0..n).filter(|row| batch.faults.is_bad(start + row)) {
             bitmap::set(&mut self.bad, row);
@@ -654,6 +666,7 @@ impl Turns {
     pub(crate) fn clear(&mut self) {
         self.n = 0;
         self.bad = [0; STEP_WORDS];
+        self.below_resolution.clear();
         self.columns()
             .for_each(|column| (column.absent, column.n_absent) = ([0; STEP_WORDS], 0));
     }

@@ -339,7 +339,11 @@ fn sample_ratio<'a, T: Trace<'a>>(policy: &Policy, evidence: &StageEvidence, tra
         plain("srm"),
         CheckValues::with(outcome, srm.p_value, policy.srm_alpha),
         || {
-            let note = if alarm && srm.low_impact { ", low impact" } else { "" };
+            let note = if alarm && srm.low_impact {
+                ", low impact"
+            } else {
+                ""
+            };
             format!(
                 "sample ratio: p = {}, deviation {:.2} points{note}",
                 number(srm.p_value),

@@ -5,9 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::base::error::{Error, Result};
+use crate::base::progress::Progress;
 use crate::base::time::Micros;
 use crate::input::{NameCodes, SourceFile, TrafficReader, Turns};
 use crate::metric::{Metric, Reading, Sum};
+use crate::replay::cube::Cube;
+use crate::replay::limits::{self, QuantileLimits};
 use crate::replay::strata::Strata;
 use crate::replay::sums::Sums;
 use crate::replay::traces::{OnRepeat, Traces};
@@ -19,6 +22,8 @@ pub(super) struct Scan<'a> {
     pub(super) ctx: &'a ReplayContext<'a>,
     pub(super) strata: Strata,
     pub(super) sums: Sums,
+    /// The limits of values that come from quantiles.
+    pub(super) limits: Vec<QuantileLimits>,
     /// Candidate outcomes of logged requests, to be paired with the log. `None` if the inputs have
     /// none.
     pub(super) shadows: Option<Traces>,
@@ -160,10 +165,12 @@ pub(super) fn breakdown_columns(breakdowns: &[BreakdownBy]) -> Vec<String> {
     breakdowns.iter().filter_map(column).collect()
 }
 
-/// The columns that metrics read, without repetition, in order of first use.
+/// The columns that metrics read, without repetition, in order of first use. Limits do not count:
+/// they are applied to the values that were read.
 pub(super) fn measured_columns(metrics: &[Metric]) -> Vec<Reading> {
     let mut columns: Vec<Reading> = Vec::new();
-    for reading in metrics.iter().flat_map(Metric::sums).filter_map(Sum::reading) {
+    let readings = metrics.iter().flat_map(Metric::sums).filter_map(Sum::reading);
+    for reading in readings.map(Reading::unlimited) {
         if !columns.contains(&reading) {
             columns.push(reading);
         }
@@ -174,9 +181,13 @@ pub(super) fn measured_columns(metrics: &[Metric]) -> Vec<Reading> {
 /// The distinct sums of the metrics. The number of rows is first.
 pub(super) fn sums_of(metrics: &[Metric]) -> Vec<Sum> {
     let mut sums = vec![Sum::Rows];
-    for sum in metrics.iter().flat_map(Metric::sums) {
-        if !sums.contains(sum) {
-            sums.push(sum.clone());
+    let of_metric = |metric: &Metric| {
+        let limited = metric.limited_sums().into_iter().flatten();
+        metric.sums().map(Sum::clone).into_iter().chain(limited)
+    };
+    for sum in metrics.iter().flat_map(of_metric) {
+        if !sums.contains(&sum) {
+            sums.push(sum);
         }
     }
     sums
@@ -215,7 +226,8 @@ impl<'a> Scan<'a> {
         ctx: &'a ReplayContext<'a>,
         inputs: &Inputs<'_>,
         strata: Strata,
-        is_in_earlier: &dyn Fn(&Reading) -> bool,
+        earlier: Option<&Cube>,
+        progress: &Progress,
     ) -> Result<Self> {
         let measured = measured_columns(ctx.metrics);
         let has = |reading: &Reading| {
@@ -224,10 +236,9 @@ impl<'a> Scan<'a> {
                 .iter()
                 .chain(&inputs.outcomes)
                 .any(|reader| reader.has(&reading.column))
-                || is_in_earlier(reading)
+                || earlier.is_some_and(|cube| cube.has(reading))
         };
         let present: Vec<bool> = measured.iter().map(has).collect();
-        let sums = Sums::new(&sums_of(ctx.metrics), &measured, &present);
         let read = |readers: &[TrafficReader], release, on_repeat| {
             if readers.is_empty() {
                 Ok(None)
@@ -241,10 +252,14 @@ impl<'a> Scan<'a> {
             OnRepeat::DropAll,
         )?;
         let outcomes = read(&inputs.outcomes, None, OnRepeat::Update)?;
+        let known = earlier.map_or(&[][..], |cube| &cube.limits);
+        let limits = limits::of_quantiles(ctx, inputs, outcomes.as_ref(), known, progress)?;
+        let sums = Sums::new(&sums_of(ctx.metrics), &measured, &present, &limits);
         Ok(Self {
             ctx,
             strata,
             sums,
+            limits,
             shadows,
             outcomes,
             count_sessions: inputs.count_sessions,

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::time::Micros;
 use crate::input::SourceFile;
-use crate::metric::{Metric, Sum};
+use crate::metric::{Metric, Reading, Sum};
+use crate::replay::limits::QuantileLimits;
 use crate::replay::unknown::UnknownIds;
 use crate::scenario::Arm;
 use crate::scenario::plan::BreakdownBy;
@@ -336,6 +337,11 @@ pub struct RowCounts {
     pub n_pairs: u64,
     /// The number of bad rows by reason.
     pub bad_rows: BTreeMap<String, u64>,
+    /// The number of rows by column, for values that are not 0 but were stored as 0, because they
+    /// are at most half of the column's resolution (1e-6, or 1e-9 USD). Only rows of the log from
+    /// the plan's start to `as_of` count, of any user.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub below_resolution: BTreeMap<String, u64>,
 }
 
 impl RowCounts {
@@ -344,6 +350,9 @@ impl RowCounts {
         let mut theirs = other;
         for (reason, n) in std::mem::take(&mut theirs.bad_rows) {
             *self.bad_rows.entry(reason).or_default() += n;
+        }
+        for (column, n) in std::mem::take(&mut theirs.below_resolution) {
+            *self.below_resolution.entry(column).or_default() += n;
         }
         for (mine, theirs) in self.numbers().into_iter().zip(theirs.numbers()) {
             *mine += *theirs;
@@ -389,6 +398,7 @@ impl RowCounts {
             n_propensity_differs,
             n_pairs,
             bad_rows: _,
+            below_resolution: _,
         } = self;
         [
             n_rows,
@@ -435,6 +445,8 @@ pub struct Cube {
     pub layers: Vec<CubeLayer>,
     /// The sums in each row of [`Cells::values`].
     pub measures: Vec<CubeMeasure>,
+    /// The limits of values that come from quantiles of the baseline.
+    pub limits: Vec<QuantileLimits>,
     /// The counts of the log's rows by category.
     pub counts: RowCounts,
     /// Examples of ids that are not known.
@@ -474,13 +486,25 @@ impl Cube {
     /// # Errors
     /// When the log lacks a column of the metric.
     pub fn metric_columns(&self, metric: &Metric) -> Result<[usize; 2], Reason> {
-        let [numerator, denominator] = metric.sums().map(|sum| {
-            self.measures
-                .iter()
-                .position(|m| m.sum == *sum && m.present)
-                .ok_or(Reason::NoColumn)
-        });
+        let [numerator, denominator] = metric
+            .sums()
+            .map(|sum| self.column_of(sum).ok_or(Reason::NoColumn));
         Ok([numerator?, denominator?])
+    }
+
+    /// The column of a sum, as an index into a row of sums. `None` if the log lacks its column.
+    pub fn column_of(&self, sum: &Sum) -> Option<usize> {
+        self.measures
+            .iter()
+            .position(|measure| measure.sum == *sum && measure.present)
+    }
+
+    /// Whether the cube has sums of a column, or of its values within limits.
+    pub(super) fn has(&self, reading: &Reading) -> bool {
+        let is_it = |known: Reading| known.unlimited() == *reading;
+        self.measures
+            .iter()
+            .any(|measure| measure.present && measure.sum.reading().is_some_and(is_it))
     }
 
     /// Whether every row of a window is at least `delay` older than `as_of`, so that its outcomes

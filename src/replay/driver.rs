@@ -44,9 +44,7 @@ pub fn replay(
     let strata = Strata::from_plan(ctx.plan, &tenants, ctx.as_of)?;
     let sources = Sources::new(inputs)?;
     let earlier = Earlier::open(ctx, inputs, &sources, &strata, &tenants, layers.digest())?;
-    let scan = Scan::new(ctx, inputs, strata, &|reading| {
-        earlier.as_ref().is_some_and(|earlier| earlier.has(reading))
-    })?;
+    let scan = Scan::new(ctx, inputs, strata, earlier.as_ref().map(Earlier::cube), progress)?;
     let parts = parts_of(inputs, &sources, earlier.as_ref(), ctx.as_of);
 
     let n_users = layers.n_users();
@@ -214,6 +212,7 @@ fn finish_cube(
             )
             .collect(),
         measures: scan.sums.measures.clone(),
+        limits: scan.limits.clone(),
         counts: finished.counts,
         unknown,
         sources: files,

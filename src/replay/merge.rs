@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use crate::base::error::{Error, Result};
 use crate::base::time::Micros;
 use crate::input::SourceFile;
-use crate::metric::Reading;
 use crate::replay::context::{Inputs, ReplayContext, Sources, sums_of};
 use crate::replay::cube::{Cube, CubeSource, SessionRow};
 use crate::replay::finish::{NoUsers, count_users};
@@ -141,6 +140,13 @@ impl Earlier {
                 known.n_after_as_of > 0
             })?;
         }
+        if cube.limits.iter().any(|limits| !limits.is_final) {
+            gone(
+                "because limits of `winsorize` may still change for all rows",
+                &|_| true,
+            )?;
+            return Ok(None);
+        }
         let is_known = |file: &SourceFile| cube.sources.iter().any(|known| known.file.digest == file.digest);
         for file in sources.traffic.iter().flatten().filter(|file| !is_known(file)) {
             if let Some(known) = cube
@@ -170,13 +176,9 @@ impl Earlier {
         &self.cube.units
     }
 
-    /// Whether the cube has sums of this column.
-    pub(super) fn has(&self, reading: &Reading) -> bool {
-        let text = reading.to_string();
-        self.cube
-            .measures
-            .iter()
-            .any(|m| m.present && m.sum.reading().is_some_and(|reading| reading.to_string() == text))
+    /// The earlier cube.
+    pub(super) fn cube(&self) -> &Cube {
+        &self.cube
     }
 
     /// The first instant from which the rows of a file must still be counted. `None` if all rows
@@ -386,6 +388,9 @@ pub(super) fn check_distinct(sources: &[CubeSource]) -> Result<()> {
     Ok(())
 }
 
+/// The words of an error about limits at a quantile.
+const WINSORIZE: &str = "limits of `winsorize`";
+
 /// Refuses a cube that differs from the first in its plan, layer table, stages, metrics or
 /// outcomes.
 fn check_alike(first: &Cube, first_folder: &Path, cube: &Cube, folder: &Path) -> Result<()> {
@@ -424,6 +429,7 @@ fn check_alike(first: &Cube, first_folder: &Path, cube: &Cube, folder: &Path) ->
         ),
         ("operations", stages(first) == stages(cube)),
         ("metrics", sums(first) == sums(cube)),
+        (WINSORIZE, first.limits == cube.limits),
         ("breakdowns and clusters", breakdowns(first) == breakdowns(cube)),
         (
             "choice to count sessions or not",
@@ -439,7 +445,11 @@ fn check_alike(first: &Cube, first_folder: &Path, cube: &Cube, folder: &Path) ->
             folder,
             format!("expected the {what} of {}, found another", first_folder.display()),
         )
-        .hint("only cubes of one ramp at one as_of can be merged")),
+        .hint(if *what == WINSORIZE {
+            "set `cap` and `floor` in the scenario in place of `winsorize`, and create the cubes again"
+        } else {
+            "only cubes of one ramp at one as_of can be merged"
+        })),
         None => Ok(()),
     }
 }

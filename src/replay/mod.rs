@@ -4,9 +4,9 @@
 //! where `index` finds them by hash. [`crate::input`] reads turns in steps, and `scan` adds the
 //! steps to the threads' states. `state` finds the users of a step, and assigns each row to a
 //! tenant, layer, stage, release, window and bucket group (`strata`). It adds the row to a
-//! `sum_table`. `sums` lists the sums; `breakdown`, `sessions` and `traces` are the optional parts.
-//! `unknown`
-//! keeps examples of ids that are not known. `finish` counts distinct users from the exposure of each user (`seen`). Users who do not fit in
+//! `sum_table`. `sums` lists the sums, and `limits` finds the limits of values at a quantile;
+//! `breakdown`, `sessions` and `traces` are the optional parts. `unknown` keeps examples of ids that
+//! are not known. `finish` counts distinct users from the exposure of each user (`seen`). Users who do not fit in
 //! memory are first divided into partitions (`partition`). `cube` is the result. `store`, with
 //! `columns`, writes and reads it, and `user_store` keeps the data that merges also need.
 //! [`merge()`] merges cubes of different files into the cube of all of them.
@@ -19,6 +19,7 @@ mod driver;
 mod finish;
 mod index;
 mod layer_table;
+mod limits;
 mod merge;
 mod partition;
 mod plausible;
@@ -40,6 +41,7 @@ pub use cube::{
     ActivityRow, Breakdown, CellKey, Cells, Cube, CubeLayer, CubeMeasure, CubeSource, Exposure, ExposureRow,
     LatencyRow, LayerKey, RowCounts, SessionRow, StageKey,
 };
+pub use limits::QuantileLimits;
 pub use merge::merge;
 pub use plausible::implausible_means;
 pub use store::CUBE_FILE;

@@ -9,14 +9,14 @@ use crate::base::time::Micros;
 use crate::bucket::group_of;
 use crate::input::{Turns, release, rows_without, served_layer};
 use crate::replay::breakdown::BreakdownCells;
-use crate::replay::context::Scan;
+use crate::replay::context::{Scan, measured_columns};
 use crate::replay::cube::{Breakdown, CellKey, Cells, Cube, LatencyRow, RowCounts};
 use crate::replay::index::UNKNOWN;
 use crate::replay::seen::{UserExposure, UserRow};
 use crate::replay::sessions::Sessions;
 use crate::replay::strata::Strata;
 use crate::replay::sum_table::{AHEAD, SumTable};
-use crate::replay::sums::{Sums, overflow};
+use crate::replay::sums::{LimitedColumn, Sums, overflow};
 use crate::replay::unknown::UnknownHashes;
 use crate::replay::users::{User, Users};
 use crate::scenario::Arm;
@@ -139,6 +139,19 @@ impl ReplayState {
         }
         if turns.is_eval.n_absent < turns.n {
             counts.n_eval += keep(rows, &|row| turns.is_eval.values[row] == 0);
+        }
+        if !turns.below_resolution.is_empty() {
+            let columns = measured_columns(scan.ctx.metrics);
+            for (column, _) in turns
+                .below_resolution
+                .iter()
+                .filter(|(_, row)| rows.binary_search(row).is_ok())
+            {
+                *counts
+                    .below_resolution
+                    .entry(columns[*column].column.clone())
+                    .or_default() += 1;
+            }
         }
         n_after
     }
@@ -438,6 +451,18 @@ fn add(cells: &mut SumTable<i64>, sums: &Sums, rows: &[u32], placed: &[Turn], tu
         .filter(|(column, _)| turns.measured[*column].n_absent < turns.n)
         .map(|(column, slot)| (turns.measured[*column].values.as_slice(), *slot))
         .collect();
+    let with_values = |columns: &[LimitedColumn]| -> Vec<LimitedColumn> {
+        columns
+            .iter()
+            .filter(|limited| turns.measured[limited.column].n_absent < turns.n)
+            .copied()
+            .collect()
+    };
+    let (limited, beyond) = (with_values(&sums.limited), with_values(&sums.beyond));
+    let value = |column: usize, row: usize| {
+        let column = &turns.measured[column];
+        (!column.is_absent(row)).then(|| column.values[row])
+    };
     let missing: Vec<(&[u64], usize)> = sums
         .missing
         .iter()
@@ -459,6 +484,16 @@ fn add(cells: &mut SumTable<i64>, sums: &Sums, rows: &[u32], placed: &[Turn], tu
             cell[*slot] = sum;
             overflowed |= over;
         }
+        for column in &limited {
+            let within = value(column.column, row).map_or(0, |value| column.within(value));
+            let (sum, over) = cell[column.slot].overflowing_add(within);
+            cell[column.slot] = sum;
+            overflowed |= over;
+        }
+        for column in &beyond {
+            cell[column.slot] +=
+                i64::from(value(column.column, row).is_some_and(|value| column.is_beyond(value)));
+        }
         for (absent, slot) in &missing {
             cell[*slot] += (absent[row / 64] >> (row % 64) & 1) as i64;
         }
@@ -473,10 +508,24 @@ fn add(cells: &mut SumTable<i64>, sums: &Sums, rows: &[u32], placed: &[Turn], tu
 /// Adds one turn whose values come from `value`.
 fn add_row(cell: &mut [i64], sums: &Sums, value: impl Fn(usize) -> Option<i64>) -> Result<()> {
     cell[0] += 1;
+    let mut add = |slot: usize, more: i64| {
+        cell[slot] = cell[slot].checked_add(more).ok_or_else(|| overflow("a pair"))?;
+        Ok(())
+    };
     for (column, slot) in &sums.of {
-        cell[*slot] = cell[*slot]
-            .checked_add(value(*column).unwrap_or(0))
-            .ok_or_else(|| overflow("a pair"))?;
+        add(*slot, value(*column).unwrap_or(0))?;
+    }
+    for column in &sums.limited {
+        add(
+            column.slot,
+            value(column.column).map_or(0, |value| column.within(value)),
+        )?;
+    }
+    for column in &sums.beyond {
+        add(
+            column.slot,
+            i64::from(value(column.column).is_some_and(|value| column.is_beyond(value))),
+        )?;
     }
     for (column, slot) in &sums.missing {
         cell[*slot] += i64::from(value(*column).is_none());

@@ -24,6 +24,7 @@ use crate::replay::cube::{
     ActivityRow, Breakdown, CellKey, Cells, Cube, CubeLayer, CubeMeasure, CubeSource, Exposure, ExposureRow,
     LatencyRow, RowCounts, SessionRow,
 };
+use crate::replay::limits::QuantileLimits;
 use crate::replay::plausible::implausible_means;
 use crate::replay::unknown::UnknownIds;
 use crate::replay::user_store::{SESSIONS, USERS};
@@ -72,6 +73,8 @@ struct CubeDocument {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     breakdowns: Vec<BreakdownBy>,
     sessions: Vec<SessionRow>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    limits: Vec<QuantileLimits>,
     /// The digest of each table, so that tables of different cubes are not read together.
     files: BTreeMap<String, String>,
 }
@@ -194,6 +197,7 @@ impl Cube {
             layer_ids: self.layer_ids.clone(),
             layers: self.layers.clone(),
             measures: self.measures.clone(),
+            limits: self.limits.clone(),
             counts: self.counts.clone(),
             unknown: self.unknown.clone(),
             sources: self.sources.clone(),
@@ -272,6 +276,7 @@ impl Cube {
             tenants: document.tenants,
             layer_ids: document.layer_ids,
             layers: document.layers,
+            limits: document.limits.clone(),
             measures: document
                 .measures
                 .into_iter()

@@ -3,6 +3,7 @@
 use crate::base::error::Error;
 use crate::metric::{Reading, Sum};
 use crate::replay::cube::CubeMeasure;
+use crate::replay::limits::{self, QuantileLimits};
 
 /// The sums of a cell and their sources. Slot 0 counts rows. A count of known values is stored as
 /// the count of missing values, because most columns have few of them.
@@ -10,6 +11,10 @@ pub(super) struct Sums {
     pub(super) measures: Vec<CubeMeasure>,
     /// Measured columns, with the slots of their sums.
     pub(super) of: Vec<(usize, usize)>,
+    /// Measured columns with limits, for the sums of their values within the limits.
+    pub(super) limited: Vec<LimitedColumn>,
+    /// Measured columns with limits, for the numbers of values beyond a limit.
+    pub(super) beyond: Vec<LimitedColumn>,
     /// Measured columns, with the slots of their counts of missing values.
     pub(super) missing: Vec<(usize, usize)>,
     /// The slot of each measure.
@@ -17,6 +22,27 @@ pub(super) struct Sums {
     pub(super) n_slots: usize,
     /// The column that the latency histogram reads; `None` if no file has it.
     pub(super) latency: Option<usize>,
+}
+
+/// A measured column with limits in integer units, and a slot.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LimitedColumn {
+    pub(super) column: usize,
+    pub(super) slot: usize,
+    low: i64,
+    high: i64,
+}
+
+impl LimitedColumn {
+    /// The value within the limits.
+    pub(super) fn within(&self, value: i64) -> i64 {
+        value.max(self.low).min(self.high)
+    }
+
+    /// Whether the value is beyond a limit.
+    pub(super) fn is_beyond(&self, value: i64) -> bool {
+        value < self.low || value > self.high
+    }
 }
 
 /// The source of a measure in a row of slots.
@@ -31,18 +57,39 @@ pub(super) enum Slot {
 
 impl Sums {
     /// Creates the layout for the sums of some metrics. `present` says for each measured column
-    /// whether any file has it.
-    pub(super) fn new(measures: &[Sum], measured: &[Reading], present: &[bool]) -> Self {
+    /// whether any file has it. `of_quantiles` holds the limits that come from quantiles.
+    pub(super) fn new(
+        measures: &[Sum],
+        measured: &[Reading],
+        present: &[bool],
+        of_quantiles: &[QuantileLimits],
+    ) -> Self {
         let (mut of, mut missing, mut slots, mut n_slots) = (Vec::new(), Vec::new(), Vec::new(), 1);
+        let (mut limited, mut beyond) = (Vec::new(), Vec::new());
         for sum in measures {
-            let column = sum
-                .reading()
+            let reading = sum.reading();
+            let limits = reading
+                .as_ref()
+                .and_then(|reading| limits::in_units(reading, of_quantiles));
+            let column = reading
+                .map(Reading::unlimited)
                 .and_then(|reading| measured.iter().position(|m| *m == reading));
             slots.push(match (sum, column.filter(|column| present[*column])) {
                 (Sum::Rows, _) => Slot::Is(0),
                 (_, None) => Slot::Absent,
-                (Sum::Of(_), Some(column)) => {
-                    of.push((column, n_slots));
+                (Sum::Of(_) | Sum::Limited(_), Some(column)) => {
+                    let is_sum = matches!(sum, Sum::Of(_));
+                    match limits {
+                        None => of.push((column, n_slots)),
+                        Some([low, high]) => {
+                            if is_sum { &mut limited } else { &mut beyond }.push(LimitedColumn {
+                                column,
+                                slot: n_slots,
+                                low,
+                                high,
+                            })
+                        }
+                    }
                     n_slots += 1;
                     Slot::Is(n_slots - 1)
                 }
@@ -65,6 +112,8 @@ impl Sums {
         Self {
             measures,
             of,
+            limited,
+            beyond,
             missing,
             slots,
             n_slots,
@@ -79,6 +128,8 @@ impl Sums {
             n_slots: slots.len().max(1),
             measures,
             of: Vec::new(),
+            limited: Vec::new(),
+            beyond: Vec::new(),
             missing: Vec::new(),
             slots,
             latency: None,

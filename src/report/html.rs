@@ -9,7 +9,7 @@ use crate::ramp::{CheckOutcome, LayerSchedule, Verdict};
 use crate::report::charts;
 use crate::report::escape::{attributes, escape};
 use crate::report::markdown::quality_rows;
-use crate::report::model::{Model, RampModel, evidence_cells, layer_lines, matched_share};
+use crate::report::model::{Model, RampModel, evidence_cells, layer_lines, limit_lines, matched_share};
 use crate::report::page::{Page, TableCell, badge, num, word};
 use crate::report::words::{Lang, fill};
 use crate::stats::Known;
@@ -49,6 +49,7 @@ pub fn html(model: &Model, lang: Lang) -> Result<String> {
         });
         page.charts(&charts);
         effects(&mut page, ramp);
+        limits(&mut page, ramp);
         sample_ratios(&mut page, ramp);
         traces(&mut page, ramp);
     }
@@ -214,6 +215,42 @@ fn effects(page: &mut Page, ramp: &RampModel) {
             words.p,
         ],
         rows,
+    );
+}
+
+/// The limits of values, below the effects of their metrics.
+fn limits(page: &mut Page, ramp: &RampModel) {
+    let words = page.words;
+    let lines = limit_lines(&ramp.analysis);
+    if lines.is_empty() {
+        return;
+    }
+    page.text(words.limits_note);
+    page.table(
+        words.limits,
+        &[
+            words.tenant,
+            words.layer,
+            words.metric,
+            words.limits_floor,
+            words.limits_cap,
+            words.limits_from,
+            words.rows_beyond_baseline,
+            words.rows_beyond_candidate,
+        ],
+        lines.into_iter().map(|line| {
+            let source = line.source(words);
+            vec![
+                word(line.tenant),
+                word(line.layer),
+                word(line.metric),
+                num(line.floor),
+                num(line.cap),
+                word(source),
+                num(line.baseline),
+                num(line.candidate),
+            ]
+        }),
     );
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::base::number::{number, p_value, percent};
 use crate::base::time;
 use crate::gate::GateOutcome;
-use crate::report::model::{Model, RampModel, evidence_cells, layer_lines, matched_share};
+use crate::report::model::{Model, RampModel, evidence_cells, layer_lines, limit_lines, matched_share};
 use crate::report::words::{Lang, Words, fill};
 use crate::stats::Known;
 use crate::stats::effect::Effect;
@@ -25,6 +25,7 @@ pub fn markdown(model: &Model, lang: Lang) -> String {
         decisions(&mut out, ramp, words);
         gate(&mut out, ramp, words);
         effects(&mut out, ramp, words);
+        limits(&mut out, ramp, words);
     }
     layers(&mut out, model, words);
     quality(&mut out, model, words);
@@ -190,6 +191,40 @@ fn effects(out: &mut String, ramp: &RampModel, words: &Words) {
     table(out, &header, rows.into_iter());
 }
 
+/// The limits of values, below the effects of their metrics.
+fn limits(out: &mut String, ramp: &RampModel, words: &Words) {
+    let lines = limit_lines(&ramp.analysis);
+    if lines.is_empty() {
+        return;
+    }
+    line(out, words.limits_note);
+    line(out, "");
+    let header = [
+        words.tenant,
+        words.layer,
+        words.metric,
+        words.limits_floor,
+        words.limits_cap,
+        words.limits_from,
+        words.rows_beyond_baseline,
+        words.rows_beyond_candidate,
+    ];
+    let rows = lines.into_iter().map(|line| {
+        let source = line.source(words);
+        vec![
+            line.tenant,
+            line.layer,
+            line.metric,
+            line.floor,
+            line.cap,
+            source,
+            line.baseline,
+            line.candidate,
+        ]
+    });
+    table(out, &header, rows);
+}
+
 fn layers(out: &mut String, model: &Model, words: &Words) {
     heading(out, words.layers);
     let l = &model.layering;
@@ -289,6 +324,11 @@ pub(super) fn quality_rows(model: &Model, words: &Words) -> Vec<(String, u64)> {
             r.bad_rows
                 .iter()
                 .map(|(reason, n)| (fill(words.traffic_rows_out, &[reason]), *n)),
+        );
+        rows.extend(
+            r.below_resolution
+                .iter()
+                .map(|(column, n)| (fill(words.rows_below_resolution, &[column]), *n)),
         );
         let crossovers: u64 = ramp
             .analysis

@@ -3,12 +3,13 @@
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::{Analysis, LayerAnalysis, StageAnalysis};
-use crate::base::number::{count, p_value, percent};
+use crate::analysis::{Analysis, LayerAnalysis, MetricLimits, StageAnalysis};
+use crate::base::number::{count, number, p_value, percent};
 use crate::base::time::Micros;
 use crate::gate::GateReport;
 use crate::layer::LayerSummary;
 use crate::ramp::{LayerSchedule, Schedule};
+use crate::report::words::{Words, fill};
 use crate::scenario::{Scenario, Sequential};
 use crate::stats::{Interval, Known};
 
@@ -190,5 +191,57 @@ fn p_is(p: f64) -> String {
         format!("p{text}")
     } else {
         format!("p={text}")
+    }
+}
+
+/// A metric with limits of values in the current stage of a layer.
+pub(super) struct LimitLine {
+    pub(super) tenant: String,
+    pub(super) layer: String,
+    pub(super) metric: String,
+    /// The smallest and the largest value that count in full, `-` without such a limit.
+    pub(super) floor: String,
+    pub(super) cap: String,
+    pub(super) limits: MetricLimits,
+    /// The shares of rows beyond the limits, `-` without rows.
+    pub(super) baseline: String,
+    pub(super) candidate: String,
+}
+
+/// Returns the metrics with limits of values in the current stages, in plan order.
+pub(super) fn limit_lines(analysis: &Analysis) -> Vec<LimitLine> {
+    let mut lines = Vec::new();
+    for layer in &analysis.layers {
+        for metric in layer.current().map_or(&[][..], |stage| &stage.metrics) {
+            let Some(limits) = metric.limits else { continue };
+            let text = |limit: Option<f64>, text: fn(f64) -> String| limit.map_or_else(|| "-".into(), text);
+            lines.push(LimitLine {
+                tenant: layer.tenant.clone(),
+                layer: layer.layer.clone(),
+                metric: metric.metric.clone(),
+                floor: text(limits.floor, number),
+                cap: text(limits.cap, number),
+                limits,
+                baseline: text(limits.baseline_share, percent),
+                candidate: text(limits.candidate_share, percent),
+            });
+        }
+    }
+    lines
+}
+
+impl LimitLine {
+    /// The source of the limits: the scenario, or a quantile of the baseline.
+    pub(super) fn source(&self, words: &Words) -> String {
+        let Some(quantile) = self.limits.winsorize else {
+            return words.limits_declared.into();
+        };
+        let text = if self.limits.is_final {
+            words.limits_quantile
+        } else {
+            words.limits_not_final
+        };
+        let n_values = count(self.limits.n_values.unwrap_or(0));
+        fill(text, &[&quantile.to_string(), &n_values])
     }
 }

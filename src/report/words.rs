@@ -114,6 +114,16 @@ words! {
     effects: "Effects in the current stage", "当前阶段的效应";
     effects_note: "Candidate minus baseline, same layer, same time. The interval holds at every look.", "候选减基线，同一分层、同一时段。区间在任意时刻查看均有效。";
     effects_caption: "Effects", "效应";
+    limits: "Limits of values", "取值上下限";
+    limits_note: "A row's value beyond a limit counts as the limit, in both releases.", "行的值超出上下限时按上下限计，两个版本相同。";
+    limits_floor: "lower limit", "下限";
+    limits_cap: "upper limit", "上限";
+    limits_from: "limits from", "上下限来源";
+    limits_declared: "the scenario", "场景";
+    limits_quantile: "quantile {0} of {1} values of the baseline", "基线 {1} 个值的 {0} 分位数";
+    limits_not_final: "quantile {0} of {1} values of the baseline, which new rows still change", "基线 {1} 个值的 {0} 分位数，新的行仍会改变它";
+    rows_beyond_baseline: "baseline rows beyond", "基线超限行";
+    rows_beyond_candidate: "candidate rows beyond", "候选超限行";
     sample_ratios: "Sample ratios", "样本比";
     sample_ratios_note: "Distinct eligible users of each stage against the planned ratio.", "各阶段去重的可参与用户数与计划比例之比较。";
     alarm: "{0} (alarm)", "{0}（告警）";
@@ -160,6 +170,7 @@ words! {
     rows_other_layer: "rows coloured with another layer", "标记为其他分层的行";
     rows_bad: "bad rows left out", "剔除的坏行";
     rows_misassigned: "rows in another release than bucket and ratio say", "版本与分桶和比例不符的行";
+    rows_below_resolution: "rows whose {0} is not 0 but below the resolution, counted as 0", "{0} 不为 0 但低于分辨率、按 0 计的行";
     traffic_rows_out: "traffic rows left out: {0}", "剔除的流量行：{0}";
     crossovers: "users seen in both releases within a stage (left out of user counts)", "同一阶段内两个版本都出现的用户（不计入用户数）";
 

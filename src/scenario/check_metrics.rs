@@ -2,7 +2,7 @@
 
 use crate::base::time::HOUR;
 use crate::metric;
-use crate::metric::{BadRateOf, Better, Metric, Sum, is_proportion};
+use crate::metric::{BadRateOf, Better, ColumnKind, Limits, Metric, Reading, Sum, is_proportion};
 
 use crate::scenario::checker::Checker;
 use crate::scenario::plan::{BreakdownBy, CLUSTERS};
@@ -27,9 +27,16 @@ impl Checker {
                 );
             }
             let numerator = self.sum(&at("numerator"), raw.numerator, sensitive);
+            let numerator = self.limited(&at, numerator, [raw.floor, raw.cap], raw.winsorize);
             let denominator = self.sum(&at("denominator"), raw.denominator, sensitive);
             if raw.delay_hours.is_some_and(|hours| hours.fract() != 0.0) {
                 self.problem(at("delay_hours"), "expected whole hours, found a fraction");
+            }
+            if raw.proportion == Some(true) && numerator.reading().is_some_and(|r| r.limits.is_some()) {
+                self.problem(
+                    at("proportion"),
+                    "expected no limits of values for a share of rows, found `cap`, `floor` or `winsorize`",
+                );
             }
             metrics.push(Metric {
                 id,
@@ -50,7 +57,9 @@ impl Checker {
         let Some(text) = self.require(location, text, EXPECTED) else {
             return Sum::Rows;
         };
-        let Some(sum) = Sum::parse(&text) else {
+        // Limits are keys of the metric and not part of a sum's text.
+        let is_plain = |sum: &Sum| sum.reading().is_none_or(|reading| reading.limits.is_none());
+        let Some(sum) = Sum::parse(&text).filter(is_plain) else {
             self.problem(location, format!("expected {EXPECTED}, found \"{text}\""));
             return Sum::Rows;
         };
@@ -58,6 +67,62 @@ impl Checker {
             self.refuse_sensitive(location, &reading.column, sensitive);
         }
         sum
+    }
+
+    /// Gives a numerator the limits of its values: `floor` and `cap`, or a quantile.
+    fn limited(
+        &mut self,
+        at: &dyn Fn(&str) -> String,
+        numerator: Sum,
+        [floor, cap]: [Option<f64>; 2],
+        winsorize: Option<f64>,
+    ) -> Sum {
+        let keys = [("cap", cap), ("floor", floor), ("winsorize", winsorize)];
+        let Some((key, _)) = keys.iter().find(|(_, limit)| limit.is_some()) else {
+            return numerator;
+        };
+        let Some(reading) = numerator
+            .reading()
+            .filter(|reading| matches!(numerator, Sum::Of(_)) && reading.kind() != ColumnKind::Flag)
+        else {
+            self.problem(
+                at(key),
+                format!("expected a numerator `sum(column)` of numbers, found \"{numerator}\""),
+            );
+            return numerator;
+        };
+        for (key, limit) in [("cap", cap), ("floor", floor)] {
+            let of_column = limit.map(|limit| reading.kind().quantize(limit, f64::NEG_INFINITY));
+            if let Some(Err(expected)) = of_column {
+                self.problem(
+                    at(key),
+                    format!("expected {expected}, found {}", limit.unwrap_or(0.0)),
+                );
+            }
+        }
+        if let (Some(floor), Some(cap)) = (floor, cap)
+            && floor >= cap
+        {
+            self.problem(
+                at("floor"),
+                format!("expected a number below `cap` = {cap}, found {floor}"),
+            );
+        }
+        let limits = match winsorize {
+            Some(_) if floor.is_some() || cap.is_some() => {
+                self.problem(
+                    at("winsorize"),
+                    "expected either `winsorize` or `cap` and `floor`, found both",
+                );
+                return numerator;
+            }
+            Some(quantile) => {
+                Limits::Quantile(self.number(&at("winsorize"), Some(quantile), 0.999, 0.9, 0.99999))
+            }
+            None => Limits::Values { floor, cap },
+        };
+        let limits = Some(limits);
+        Sum::Of(Reading { limits, ..reading }.to_string())
     }
 
     pub(super) fn breakdowns(&mut self, raw: RawAnalysis, sensitive: &[String]) -> Vec<BreakdownBy> {

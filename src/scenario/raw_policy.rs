@@ -71,6 +71,23 @@ pub(super) struct RawMetric {
     /// or known values over rows or known values.
     #[schemars(extend("default" = false), example = true)]
     pub(super) proportion: Option<bool>,
+    /// Upper limit of each row's value, for a numerator `sum(column)`. A larger value counts as
+    /// the limit.
+    #[schemars(extend("x-unit" = "unit of the column", "x-default" = "none"), example = 500)]
+    pub(super) cap: Option<f64>,
+    /// Lower limit of each row's value, for a numerator `sum(column)`. A smaller value counts as
+    /// the limit.
+    #[schemars(extend("x-unit" = "unit of the column", "x-default" = "none"), example = -100)]
+    pub(super) floor: Option<f64>,
+    /// Quantile of the baseline's values in the first rows of the log that limits each row's value
+    /// in both releases, in place of `cap` and `floor`. With 0.999, the largest and the smallest
+    /// thousandth count as the limits.
+    #[schemars(
+        range(min = 0.9, max = 0.99999),
+        extend("x-unit" = "probability", "x-default" = "none"),
+        example = 0.999
+    )]
+    pub(super) winsorize: Option<f64>,
 }
 
 /// A metric that can stop a ramp by itself, with exactly one of `margin`, `relative_margin` and
