@@ -115,7 +115,15 @@ fn batches_of(
     let mut reader = guard(&path, || {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(65_536);
         let mask = match columns {
-            Some(columns) => ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied()),
+            // Roots, because the names of columns may have points.
+            Some(columns) => {
+                let fields = builder.schema().fields().iter().enumerate();
+                let roots = fields.filter(|(_, field)| columns.contains(&field.name().as_str()));
+                ProjectionMask::roots(
+                    builder.parquet_schema(),
+                    roots.map(|(idx, _)| idx).collect::<Vec<_>>(),
+                )
+            }
             None => ProjectionMask::all(),
         };
         builder.with_projection(mask).build()

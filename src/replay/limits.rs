@@ -283,6 +283,74 @@ fn at_quantile(
 mod tests {
     use super::*;
 
+    const SCENARIO: &str = r#"
+        as_of = "2026-01-10"
+        plan = { id = "p", start = "2026-01-01", baseline = "a", candidate = "b", window_minutes = 60 }
+        input = { users_from_traffic = true, traffic = [{ path = "t.csv" }] }
+        layer = [{ id = "all" }]
+    "#;
+
+    /// The limits of a reading from values by window, each with 1 to `n` in thousandths.
+    fn limits(reading: &str, windows: &[(i64, std::ops::RangeInclusive<i64>)]) -> QuantileLimits {
+        use crate::scenario::{Overrides, Scenario};
+        let scenario =
+            Scenario::parse(SCENARIO, "test", std::path::Path::new(""), &Overrides::default()).unwrap();
+        let ctx = ReplayContext {
+            plan: &scenario.plan,
+            metrics: &scenario.metrics,
+            as_of: scenario.as_of,
+            refuse_unknown_release: false,
+            breakdowns: &[],
+        };
+        let histograms: Vec<(i64, SignedHistogram)> = windows
+            .iter()
+            .map(|(window, values)| {
+                let mut histogram = SignedHistogram::new();
+                for value in values.clone() {
+                    *histogram.entry(bin_of(value * 1_000)).or_default() += 1;
+                }
+                (*window, histogram)
+            })
+            .collect();
+        let by_window = histograms
+            .iter()
+            .map(|(window, histogram)| (*window, histogram))
+            .collect();
+        let reading = Reading::parse(reading).unwrap();
+        let Some(Limits::Quantile(quantile)) = reading.limits else {
+            panic!("{reading}")
+        };
+        at_quantile(&ctx, &reading, quantile, &by_window)
+    }
+
+    #[test]
+    fn limits_come_from_the_first_windows_with_enough_values() {
+        let near = |found: Option<f64>, expected: f64| {
+            assert!(
+                (found.unwrap() / expected - 1.0).abs() < 1.0 / 4_096.0,
+                "{found:?} {expected}"
+            );
+        };
+        // 100 values are enough for 0.9. Rows before the start are enough here.
+        let found = limits("profit winsorize 0.9", &[(-1, -49..=150), (3, 9_999..=9_999)]);
+        near(found.cap, 0.13);
+        near(found.floor, -0.029);
+        assert_eq!((found.n_values, found.is_final), (200, true));
+        // They are not: whole windows are added. A column with a minimum has no lower limit.
+        let windows = [(-1, 1..=10), (2, 11..=60), (5, 61..=200), (6, 9_999..=9_999)];
+        let found = limits("latency_ms winsorize 0.9", &windows);
+        near(found.cap, 0.18);
+        assert_eq!((found.floor, found.n_values, found.is_final), (None, 200, true));
+        let start = found.until - 6 * crate::base::time::HOUR;
+        assert_eq!(crate::base::time::format(start), "2026-01-01T00:00:00Z");
+        // The log has too few values.
+        let found = limits("latency_ms winsorize 0.99", &windows);
+        assert_eq!((found.n_values, found.is_final), (201, false));
+        near(found.cap, 0.199);
+        let found = limits("latency_ms winsorize 0.99", &[]);
+        assert_eq!((found.cap, found.n_values, found.is_final), (None, 0, false));
+    }
+
     #[test]
     fn bins_have_signs_and_whole_ends() {
         let mut last = i64::MIN;
@@ -299,13 +367,11 @@ mod tests {
             1_000,
             5_000_000_007,
         ] {
-            let bin = signed_bin(value);
+            let bin = bin_of(value);
             let [low, high] = ends_of(bin);
-            assert!(
-                bin > last && low <= value as f64 && value as f64 <= high,
-                "{value}"
-            );
-            assert_eq!([low, high].map(|end| signed_bin(end as i64)), [bin; 2]);
+            assert!(bin > last && (low..=high).contains(&value), "{value}");
+            assert_eq!([low, high].map(bin_of), [bin; 2]);
+            assert!((high - low) as f64 <= value.abs() as f64 / 4_096.0);
             last = bin;
         }
     }

@@ -55,6 +55,13 @@ id = "refund_share"
 numerator = "sum(feature = 'refund')"
 denominator = "rows"
 better = "lower"
+[[metric]]
+id = "latency_capped_ms"
+numerator = "sum(latency_ms)"
+denominator = "count(latency_ms)"
+better = "lower"
+floor = 200.0
+cap = 1500.5
 [[operation]]
 at = "2026-05-25T06:00:00Z"
 layer = "first"

@@ -94,6 +94,10 @@ impl Expected {
             add("sum_latency_ms", (latency * 1e6).round_ties_even() as i128);
             add("count_latency_ms", 1);
             add("sum(latency_ms > 900)", i128::from(latency > 900.0));
+            let limited = (latency.clamp(200.0, 1_500.5) * 1e6).round_ties_even() as i128;
+            add("sum(latency_ms cap 200..1500.5)", limited);
+            let is_beyond = !(200.0..=1_500.5).contains(&latency);
+            add("limited(latency_ms cap 200..1500.5)", i128::from(is_beyond));
         }
         add("sum_tool_calls", i128::from(turn.tool_calls.unwrap_or(0)));
         if let Some(bad) = turn.bad {
@@ -457,6 +461,120 @@ fn a_night_goes_on_from_the_night_before() {
     );
     let stderr = study.fails(&[replay.as_slice(), &["--as-of", "2026-05-26"]].concat(), 3);
     assert!(stderr.contains("as_of or an earlier one"), "{stderr}");
+}
+
+#[test]
+fn limits_at_a_quantile_are_those_of_the_first_rows_of_the_baseline() {
+    const METRICS: &str = r#"
+[[metric]]
+id = "cost_limited"
+numerator = "sum(cost_usd)"
+denominator = "rows"
+better = "lower"
+winsorize = 0.9
+"#;
+    const CAPPED: &str = "cost_usd winsorize 0.9";
+    let mut log = Log::new(16_000, 8);
+    log.turns.sort_by_key(|turn| turn.at);
+    // Values below the resolution of 1e-9 USD count as 0, and are counted.
+    let mut n_small = 0;
+    for turn in log.turns.iter_mut().step_by(500) {
+        turn.cost_usd = 3e-10;
+        n_small +=
+            u64::from((START..AS_OF).contains(&turn.at) && turn.is_shadow != Some(true) && !turn.is_eval);
+    }
+    let study = Study::new(&log);
+    fs::write(study.path("plan.toml"), format!("{SCENARIO}{METRICS}")).unwrap();
+    let mut known: Vec<f64> = log
+        .turns
+        .iter()
+        .filter(|turn| turn.at < START && turn.release == Some("old"))
+        .filter(|turn| turn.is_shadow != Some(true) && !turn.is_eval)
+        .map(|turn| turn.cost_usd)
+        .collect();
+    known.sort_by(f64::total_cmp);
+    assert!(known.len() >= 100 && n_small > 5, "{} {n_small}", known.len());
+    let at_quantile = known[(0.9 * known.len() as f64).ceil() as usize - 1];
+
+    let ways = [
+        Written::Parquet(700, true, Compression::SNAPPY, false),
+        Written::Csv,
+        Written::Ndjson,
+    ];
+    let mut first = None;
+    for (idx, how) in ways.into_iter().enumerate() {
+        let name = ["parquet", "csv", "ndjson"][idx];
+        for (part, turns) in log.turns.chunks(6_000).enumerate() {
+            write(&log, turns, &study.path(&format!("log{idx}/{part}.{name}")), how);
+        }
+        for more in [["--threads", "1"], ["--threads", "8"], ["--memory-limit", "4kB"]] {
+            study.replay(&format!("log{idx}"), "cube", &more);
+            let cube = json(&study.path("cube/cube.json"));
+            let [limits] = cube["limits"].as_array().unwrap().as_slice() else {
+                panic!("{cube}")
+            };
+            assert_eq!(limits["reading"], CAPPED);
+            assert_eq!(limits["n_values"], known.len());
+            assert_eq!(
+                (&limits["is_final"], &limits["floor"]),
+                (&true.into(), &serde_json::Value::Null)
+            );
+            let cap = limits["cap"].as_f64().unwrap();
+            assert!(
+                cap >= at_quantile && cap <= at_quantile * (1.0 + 1.0 / 4_096.0),
+                "{cap} {at_quantile}"
+            );
+            assert_eq!(cube["counts"]["below_resolution"]["cost_usd"], n_small, "{name}");
+            let tables = study.tables("cube");
+            assert!(
+                *first.get_or_insert_with(|| tables.clone()) == tables,
+                "{name} {more:?}"
+            );
+        }
+    }
+
+    // The sums are those of limited values.
+    let cube = json(&study.path("cube/cube.json"));
+    let cap = cube["limits"][0]["cap"].as_f64().unwrap();
+    let csv = study.ok(&["cube", "slice", "cube"]);
+    let mut lines = csv::Reader::from_reader(csv.as_bytes());
+    let header = lines.headers().unwrap().clone();
+    let columns = ["sum", "limited"].map(|function| {
+        let name = format!("{function}({CAPPED})");
+        header.iter().position(|column| *column == name).unwrap()
+    });
+    let mut found = [0_i128; 2];
+    for line in lines.records() {
+        let line = line.unwrap();
+        for (sum, column) in found.iter_mut().zip(columns) {
+            *sum += line[column].parse::<i128>().unwrap();
+        }
+    }
+    let mut expected = [0_i128; 2];
+    let mut of_release = Expected::default();
+    for turn in &log.turns {
+        if ["n_baseline", "n_candidate"].contains(&of_release.add(&log, turn)) {
+            expected[0] += (turn.cost_usd.min(cap) * 1e9).round_ties_even() as i128;
+            expected[1] += i128::from(turn.cost_usd > cap);
+        }
+    }
+    assert_eq!(found, expected);
+
+    // A later night keeps the limits, and cubes with other limits are not merged.
+    fs::rename(study.path("log0/2.parquet"), study.path("later.parquet")).unwrap();
+    study.replay("log0", "night1", &["--as-of", "2026-05-26"]);
+    fs::rename(study.path("later.parquet"), study.path("log0/2.parquet")).unwrap();
+    study.replay("log0", "night2", &["--since", "night1"]);
+    study.replay("log0", "whole", &[]);
+    assert!(tree(&study.path("night2")) == tree(&study.path("whole")));
+    for part in ["0", "1"] {
+        study.replay(&format!("log0/{part}.parquet"), &format!("part{part}"), &[]);
+    }
+    let stderr = study.fails(&["cube", "merge", "part0", "part1", "--out", "no"], 3);
+    assert!(
+        stderr.contains("limits of `winsorize`") && stderr.contains("set `cap`"),
+        "{stderr}"
+    );
 }
 
 #[test]
