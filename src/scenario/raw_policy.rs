@@ -170,7 +170,9 @@ pub(super) struct RawPolicy {
         example = 0.0001
     )]
     pub(super) srm_alpha: Option<f64>,
-    /// Deviation of the sample ratio from the plan below which reports call it low impact.
+    /// Deviation of the sample ratio from the plan, as a share of all users, below which it has low
+    /// impact and does not stop a ramp. It must also be below 2 % of the smaller arm's planned
+    /// share.
     #[schemars(
         range(min = 0, max = 1),
         extend("default" = 0.001, "x-unit" = "share"),

@@ -7,7 +7,8 @@ use tempfile::TempDir;
 
 use crate::{
     logs::Dice,
-    support::{fails, json, ok, ok_json, text},
+    small::Small,
+    support::{fails, json, ok, ok_json, sluice, text},
 };
 
 const SCENARIO: &str = r#"
@@ -328,4 +329,161 @@ fn other_ratios_are_worth_what_weighted_rows_say() {
         2,
     );
     assert!(stderr.contains("expected LAYER=RATIO"), "{stderr}");
+}
+
+const PROFIT: &str = r#"
+[[metric]]
+id = "profit"
+numerator = "sum(profit)"
+denominator = "rows"
+better = "higher"
+[[guardrail]]
+metric = "profit"
+margin = 1.0
+"#;
+
+/// A small study in which every turn earns 10 to 11, but one turn of the candidate a million.
+fn with_profits() -> Small {
+    let small = Small::new();
+    small.edit("traffic.csv", |log| {
+        let mut rest = true;
+        let with_profit = |(idx, line): (usize, &str)| {
+            let is_huge = line.contains(",new,") && std::mem::take(&mut rest);
+            let profit = match idx {
+                0 => "profit".to_owned(),
+                _ if is_huge => "1000000".to_owned(),
+                _ => format!("{}", 10.0 + (idx * 37 % 100) as f64 / 100.0),
+            };
+            format!("{line},{profit}\n")
+        };
+        log.lines().enumerate().map(with_profit).collect()
+    });
+    small
+}
+
+#[test]
+fn one_row_does_not_decide() {
+    let small = with_profits();
+    let scenario = fs::read_to_string(small.path("study.toml")).unwrap();
+    let profit = |limits: &str| {
+        let metric = PROFIT.replace("better", &format!("{limits}\nbetter"));
+        small.write("study.toml", format!("{scenario}{metric}"));
+        let run = sluice(&[
+            "run",
+            text(&small.path("study.toml")),
+            "--out",
+            text(&small.path("out")),
+        ]);
+        assert!(run.status.success(), "{run:?}");
+        let analysis = json(&small.path("out/analysis.json"));
+        let stage = analysis["layers"][0]["stages"]
+            .as_array()
+            .unwrap()
+            .last()
+            .unwrap();
+        let metrics = stage["metrics"].as_array().unwrap().iter();
+        let metric = metrics
+            .clone()
+            .find(|metric| metric["metric"] == "profit")
+            .unwrap();
+        let verdict = stage["guardrails"][0]["verdict"].as_str().unwrap().to_owned();
+        let report = fs::read_to_string(small.path("out/report.md")).unwrap();
+        let warnings = String::from_utf8(run.stderr).unwrap();
+        (metric.clone(), verdict, report, warnings)
+    };
+    let (metric, verdict, report, warnings) = profit("");
+    assert_eq!((verdict.as_str(), &metric["limits"]), ("unclear", &Value::Null));
+    assert!(
+        !report.contains("upper limit") && !warnings.contains("limits"),
+        "{warnings}"
+    );
+
+    let (metric, verdict, report, warnings) = profit("cap = 20.0");
+    assert_eq!(verdict, "safe", "{metric}");
+    let limits = &metric["limits"];
+    assert_eq!((&limits["cap"], &limits["floor"]), (&20.0.into(), &Value::Null));
+    assert_eq!(
+        (&limits["baseline_share"], &limits["is_final"]),
+        (&0.0.into(), &true.into())
+    );
+    let n_rows = metric["candidate"]["denominator"].as_f64().unwrap();
+    assert_eq!(limits["candidate_share"].as_f64().unwrap(), 1.0 / n_rows);
+    assert!(
+        report.contains("| profit | - | 20 | the scenario | 0% |"),
+        "{report}"
+    );
+    assert!(!warnings.contains("limits"), "{warnings}");
+
+    // 10 / (1 - 0.95) = 200 values are enough for final limits, which the log does not have.
+    let (metric, verdict, report, warnings) = profit("winsorize = 0.95");
+    assert_eq!(verdict, "safe", "{metric}");
+    let limits = &metric["limits"];
+    let [floor, cap] = ["floor", "cap"].map(|limit| limits[limit].as_f64().unwrap());
+    assert!(
+        (10.0..10.1).contains(&floor) && (10.9..11.0).contains(&cap),
+        "{limits}"
+    );
+    assert_eq!(
+        limits["n_values"],
+        metric["baseline"]["denominator"].as_f64().unwrap() as u64
+    );
+    assert_eq!(limits["is_final"], false);
+    assert!(report.contains("which new rows still change"), "{report}");
+    assert!(
+        warnings.contains("metric profit: the limits rest on"),
+        "{warnings}"
+    );
+    let (metric, ..) = profit("winsorize = 0.9");
+    assert_eq!(metric["limits"]["is_final"], true, "{metric}");
+
+    for (limits, expected) in [
+        (
+            "cap = 5\nwinsorize = 0.99",
+            "either `winsorize` or `cap` and `floor`",
+        ),
+        ("cap = 5\nfloor = 5", "expected a number below `cap` = 5"),
+        ("cap = 1e15", "expected a number up to"),
+        ("cap = 5\nproportion = true", "expected no limits of values"),
+        ("winsorize = 0.5", "expected a number from 0.9 to 0.99999"),
+    ] {
+        let metric = PROFIT.replace("better", &format!("{limits}\nbetter"));
+        small.write("study.toml", format!("{scenario}{metric}"));
+        let stderr = small.fails(2);
+        assert!(stderr.contains(expected), "{stderr}");
+    }
+    for numerator in ["rows", "count(profit)", "sum(profit > 5)", "sum(success)"] {
+        let metric = PROFIT
+            .replace("sum(profit)", numerator)
+            .replace("better", "cap = 5\nbetter");
+        small.write("study.toml", format!("{scenario}{metric}"));
+        let stderr = small.fails(2);
+        assert!(
+            stderr.contains("expected a numerator `sum(column)` of numbers"),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn values_below_the_resolution_are_reported() {
+    let small = with_profits();
+    small.edit("traffic.csv", |log| log.replace(",10.5\n", ",0.0000004\n"));
+    small.edit("study.toml", |scenario| format!("{scenario}{PROFIT}"));
+    let run = sluice(&[
+        "run",
+        text(&small.path("study.toml")),
+        "--out",
+        text(&small.path("out")),
+    ]);
+    assert_eq!(small.rows()["below_resolution"]["profit"], 4);
+    let warnings = String::from_utf8(run.stderr).unwrap();
+    assert!(
+        warnings.contains("column `profit`: 4 rows have a value"),
+        "{warnings}"
+    );
+    let report = fs::read_to_string(small.path("out/report.md")).unwrap();
+    assert!(
+        report.contains("below the resolution, counted as 0 | 4 |"),
+        "{report}"
+    );
 }

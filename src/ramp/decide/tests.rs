@@ -2,7 +2,7 @@ use super::*;
 use crate::analysis::{ArmRows, LatencyAnalysis, LayerAnalysis, QosStage, StageAnalysis, UserCounts};
 use crate::base::time::HOUR;
 use crate::qos::{GuardrailFinding, Judged, QosArm, QosMethod, Rates};
-use crate::ramp::evidence::StageEvidence;
+use crate::ramp::evidence::{SrmEvidence, StageEvidence};
 use crate::ramp::state::LayerState;
 use crate::scenario::{Action, Approval, GuardrailRule, OnTrouble, Overrides, Plan, Scenario};
 use crate::stats::non_inferiority::HarmVerdict;
@@ -201,6 +201,35 @@ fn check_under(
         _ => state.ratio.share(),
     };
     assert_eq!(decision.next_ratio.share(), expected);
+}
+
+#[test]
+fn a_gross_mismatch_makes_a_layer_invalid() {
+    let users = |baseline, candidate| UserCounts {
+        baseline,
+        candidate,
+        crossover: 0,
+        leaked: 0,
+    };
+    // (ratio, users, is invalid): a gross mismatch among few users, 15 % of a small arm lost, a whole
+    // arm lost, and the planned numbers.
+    for (ratio, found, expected) in [
+        (0.5, users(409, 121), true),
+        (0.01, users(5_980, 20), true),
+        (0.005, users(199_017, 845), true),
+        (0.005, users(199_862, 0), true),
+        (0.0005, users(2_000_000, 0), true),
+        (0.005, users(198_863, 999), false),
+    ] {
+        for policy in ["sequential = \"anytime\"", "sequential = \"fixed\""] {
+            let policy = plan(policy).policy;
+            let counts = [found.baseline as f64, found.candidate as f64];
+            let srm = SrmEvidence::new(counts, ratio, &policy).unwrap();
+            let is_invalid = srm.p_value < policy.srm_alpha && !srm.low_impact;
+            assert_eq!(is_invalid, expected, "{found:?} {srm:?}");
+        }
+    }
+    check(|_, s| s.users = users(9_950, 850), Verdict::Invalid, Some("srm"));
 }
 
 #[test]
