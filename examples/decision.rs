@@ -58,6 +58,7 @@ fn main() {
             harm: Some(0.0001),
             interval: Some(Interval::around(0.0001, 0.0007)),
             margin: Some(0.001),
+            takes_min_margin: false,
             p_value: Some(0.8),
             p_value_adj: Some(0.8),
             reason: None,

@@ -466,7 +466,7 @@ impl Metric {
 /// successes over tool calls. Inference checks that the numerator is at most the denominator.
 pub(crate) fn is_proportion(numerator: &Sum, denominator: &Sum) -> bool {
     let counts_rows = |sum: &Sum| match sum {
-        Sum::Rows | Sum::Known(_) => true,
+        Sum::Rows | Sum::Known(_) | Sum::Limited(_) => true,
         Sum::Of(_) => sum
             .reading()
             .is_some_and(|reading| reading.kind() == ColumnKind::Flag),

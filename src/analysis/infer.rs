@@ -310,7 +310,9 @@ impl Inference<'_> {
         users: Option<&UserCounts>,
         ratio: Ratio,
     ) -> MetricAnalysis {
-        let [control, treatment] = [baseline, candidate].map(|sums| sums.metric(self.cube, metric));
+        let sums = [baseline, candidate];
+        let [control, treatment] = sums.map(|sums| sums.metric(self.cube, metric));
+        let [baseline_share, candidate_share] = sums.map(|sums| sums.limited_share(self.cube, metric));
         let n_users = users.map(|users| [users.baseline, users.candidate]);
         let arm = |sums: &Result<WholeSums, Reason>, arm: usize| {
             let robust = sums
@@ -334,8 +336,8 @@ impl Inference<'_> {
             p_value_adj: None,
             mature_share: None,
             limits: self.limits(metric).map(|limits| MetricLimits {
-                baseline_share: baseline.limited_share(self.cube, metric),
-                candidate_share: candidate.limited_share(self.cube, metric),
+                baseline_share,
+                candidate_share,
                 ..limits
             }),
         }

@@ -161,14 +161,14 @@ impl Answer {
             "rel_effect_size",
             contrast.relative.map(|relative| relative.rel_effect_size),
         );
-        self.put_optional("std_error", contrast.std_error);
+        self.put_known("std_error", contrast.std_error.ok_or(Reason::NoVariance));
         self.put_optional("statistic", contrast.statistic);
         self.put_optional("df", contrast.df);
         self.put_p_value(contrast.p_value);
         self.put_ends(["ci_lower", "ci_upper"], contrast.ci);
         self.put_ends(
             ["rel_ci_lower", "rel_ci_upper"],
-            contrast.relative.map(|relative| relative.ci),
+            contrast.relative.and_then(|relative| relative.ci),
         );
         if let Ok(Some(log_ci)) = contrast.relative.map(|relative| relative.log_ci) {
             self.put_ends(["rel_log_ci_lower", "rel_log_ci_upper"], Ok(log_ci));

@@ -5,8 +5,9 @@ use crate::stats::contrast::TestPlan;
 use crate::stats::difference::Estimate;
 use crate::stats::moments::{Moments, RatioSums};
 use crate::stats::p_value::Alternative;
+use crate::stats::ratio::{ClusterVariance, RatioEstimate};
 use crate::stats::two_proportions::TwoByTwo;
-use crate::stats::{Reason, ratio};
+use crate::stats::{Reason, ratio, spread};
 
 /// The data of an arm, by kind.
 pub(super) enum ArmInput {
@@ -15,6 +16,9 @@ pub(super) enum ArmInput {
     Ratio(RatioSums),
     Clusters(Vec<(f64, f64)>),
 }
+
+/// The relative error of given sums that counts as rounding.
+const ROUNDING: f64 = 1e-9;
 
 pub(super) const ALTERNATIVES: crate::calc::fields::Words<Alternative> = &[
     ("two-sided", Alternative::TwoSided),
@@ -43,10 +47,11 @@ pub(super) fn proportion(fields: &Fields<'_>) -> Taken<TwoByTwo> {
 pub(super) fn mean(fields: &Fields<'_>) -> Taken<Moments> {
     let n = fields.count("n")?;
     if fields.has("mean") {
+        let (mean, var) = (fields.number("mean")?, fields.amount("var")?);
         return Ok(Moments {
             n,
-            mean: fields.number("mean")?,
-            var: fields.amount("var")?,
+            mean,
+            var: spread::of_mean(var, mean),
         });
     }
     let sum = fields.number("sum")?;
@@ -56,12 +61,33 @@ pub(super) fn mean(fields: &Fields<'_>) -> Taken<Moments> {
 
 /// Reads a sum of squares. It must be at least `sum^2 / n`, apart from rounding errors.
 pub(super) fn sum_squares(fields: &Fields<'_>, name: &'static str, sum: f64, n: f64) -> Taken<f64> {
-    let least = if n > 0.0 {
-        sum * (sum / n) * (1.0 - 1e-9)
-    } else {
-        0.0
-    };
+    if n == 0.0 {
+        return fields.number_where(name, "0, because n and the sum are 0", |x| x == 0.0 && sum == 0.0);
+    }
+    let least = sum * (sum / n) * (1.0 - ROUNDING);
     fields.number_where(name, "a number of at least sum^2 / n", |x| x >= least)
+}
+
+/// Reads the sum of the products of two columns, given the sum and the sum of squares of each. It
+/// must be possible with these (Cauchy and Schwarz), apart from rounding errors, before and after
+/// the means are subtracted.
+pub(super) fn sum_products(
+    fields: &Fields<'_>,
+    name: &'static str,
+    n: f64,
+    [a, b]: [[f64; 2]; 2],
+) -> Taken<f64> {
+    let most = a[1].sqrt() * b[1].sqrt();
+    let centered = |[sum, squares]: [f64; 2]| (squares - sum * (sum / n)).max(0.0).sqrt();
+    let (center, spread) = if n > 0.0 {
+        (a[0] * (b[0] / n), centered(a) * centered(b))
+    } else {
+        (0.0, 0.0)
+    };
+    let (low, high) = ((center - spread).max(-most), (center + spread).min(most));
+    let expected = format!("a number from {low} to {high}, which the sums and sums of squares allow");
+    let slack = ROUNDING * most;
+    fields.number_where(name, &expected, |x| (low - slack..=high + slack).contains(&x))
 }
 
 /// Reads a ratio of sums: `{"n", "num_sum", "num_sum_squares", "den_sum", "den_sum_squares",
@@ -80,7 +106,7 @@ pub(super) fn ratio_sums(fields: &Fields<'_>) -> Taken<RatioSums> {
         n,
         num,
         den,
-        num_den: fields.number("num_den_sum")?,
+        num_den: sum_products(fields, "num_den_sum", n, [num, den])?,
     })
 }
 
@@ -120,6 +146,17 @@ pub(super) fn any(fields: &Fields<'_>) -> Taken<ArmInput> {
     }
 }
 
+/// The ratio of clusters. If they differ by no more than rounding, the standard error is 0.
+pub(super) fn cluster_ratio(rows: &[(f64, f64)], variance: ClusterVariance) -> Result<RatioEstimate, Reason> {
+    let found = ratio::clusters_by(rows, variance)?;
+    let std_error = if spread::has_residuals(rows, found.estimate) {
+        found.std_error
+    } else {
+        0.0
+    };
+    Ok(RatioEstimate { std_error, ..found })
+}
+
 impl ArmInput {
     /// The estimate of the arm with its standard error.
     pub(super) fn estimate(&self) -> Result<Estimate, Reason> {
@@ -128,7 +165,9 @@ impl ArmInput {
             Self::Proportion(counts) => Ok(counts.estimate()),
             Self::Mean(moments) => moments.estimate(),
             Self::Ratio(sums) => sums.estimate(),
-            Self::Clusters(rows) => ratio::clusters(rows).map(|estimate| (&estimate).into()),
+            Self::Clusters(rows) => {
+                cluster_ratio(rows, ClusterVariance::Cr3).map(|estimate| (&estimate).into())
+            }
         }
     }
 

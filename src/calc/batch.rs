@@ -2,10 +2,11 @@
 
 use rayon::prelude::*;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
-use crate::calc::fields::{Refusal, short};
-use crate::calc::functions::Function;
+use crate::calc::fields::Refusal;
+use crate::calc::functions::{Function, parse};
+use crate::calc::input::Input;
 
 /// The answer to one line of a batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,7 +19,7 @@ pub struct AnswerLine {
 
 #[derive(Serialize)]
 struct Bad<'a> {
-    id: Option<&'a Value>,
+    id: Option<&'a RawValue>,
     error: BadInput,
 }
 
@@ -33,27 +34,18 @@ struct BadInput {
 /// Parses one line and computes its answer.
 pub fn answer_line(function: &Function, line: &str) -> AnswerLine {
     let line = line.trim_start_matches('\u{feff}');
-    let value = match serde_json::from_str::<Value>(line) {
-        Ok(value) => value,
-        Err(error) => {
-            return bad(
-                None,
-                Refusal {
-                    place: format!("column {}", error.column()),
-                    expected: "a JSON object".to_owned(),
-                    found: short(line),
-                },
-            );
-        }
+    let fields = match parse(line) {
+        Ok(fields) => fields,
+        Err(refusal) => return bad(None, refusal),
     };
-    let id = value.get("id");
-    match function.answer(&value) {
+    let id = fields.id();
+    match function.answer_fields(&fields) {
         Ok(answer) => {
             let mut bytes = Vec::with_capacity(512);
             bytes.push(b'{');
             if let Some(id) = id {
                 bytes.extend_from_slice(b"\"id\":");
-                drop(serde_json::to_writer(&mut bytes, id));
+                bytes.extend_from_slice(id.source().as_bytes());
                 bytes.push(b',');
             }
             answer.write_fields(&mut bytes);
@@ -67,14 +59,17 @@ pub fn answer_line(function: &Function, line: &str) -> AnswerLine {
     }
 }
 
-fn bad(id: Option<&Value>, refusal: Refusal) -> AnswerLine {
+fn bad(id: Option<Input<'_>>, refusal: Refusal) -> AnswerLine {
     let error = BadInput {
         place: refusal.place,
         expected: refusal.expected,
         found: refusal.found,
     };
     AnswerLine {
-        text: write(&Bad { id, error }),
+        text: write(&Bad {
+            id: id.and_then(|id| serde_json::from_str(id.source()).ok()),
+            error,
+        }),
         is_good: false,
     }
 }

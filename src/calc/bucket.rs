@@ -1,10 +1,12 @@
 //! Assignment: the bucket and the variant of a user under a profile.
 
 use serde_json::Value;
+use std::borrow::Cow;
 
 use crate::bucket::{Profile, systems};
 use crate::calc::answer::Answer;
 use crate::calc::fields::{Fields, Taken};
+use crate::calc::input::Input;
 
 /// The systems that assign users. Each reads the inputs that its own documentation names.
 #[derive(Clone, Copy, PartialEq)]
@@ -79,9 +81,9 @@ pub(super) fn bucket(fields: &Fields<'_>) -> Taken<Answer> {
     match fields.choice("profile", SYSTEMS, System::Sluice)? {
         System::Sluice => {
             let profile = Profile::Sluice {
-                salt: fields.text("salt")?.to_owned(),
+                salt: fields.text("salt")?.into_owned(),
             };
-            let bucket = profile.bucket(fields.text("user_id")?);
+            let bucket = profile.bucket(&fields.text("user_id")?);
             answer.put("bucket", u64::from(bucket));
             answer.put("value", f64::from(bucket) / 10_000.0);
         }
@@ -100,13 +102,19 @@ pub(super) fn bucket(fields: &Fields<'_>) -> Taken<Answer> {
             } else {
                 systems::unleash_node
             };
-            answer.put("bucket", u64::from(place(group, id, 100, false)));
-            answer.put("variant", u64::from(place(group, id, total as u32, true)));
+            answer.put("bucket", u64::from(place(&group, &id, 100, false)));
+            answer.put("variant", u64::from(place(&group, &id, total as u32, true)));
         }
         System::LaunchDarkly => {
-            let seed = fields.nullable("seed")?;
+            let seed = if fields.has("seed") {
+                Some(fields.number_where("seed", "a whole number within 2^53", |n| {
+                    n.fract() == 0.0 && n.abs() <= 9_007_199_254_740_992.0
+                })?)
+            } else {
+                None
+            };
             let (flag, salt) = if seed.is_some() {
-                ("", "")
+                (Cow::default(), Cow::default())
             } else {
                 (fields.text("flagKey")?, fields.text("salt")?)
             };
@@ -115,10 +123,10 @@ pub(super) fn bucket(fields: &Fields<'_>) -> Taken<Answer> {
                 let _ = (fields.raw("flagKey"), fields.raw("salt"));
             }
             let share = systems::launchdarkly(
-                flag,
-                salt,
+                &flag,
+                &salt,
                 seed.map(|seed| seed as i64),
-                fields.text("contextKey")?,
+                &fields.text("contextKey")?,
             );
             answer.put("bucket", (share * 100_000.0) as u64);
             answer.put("value", share);
@@ -127,14 +135,14 @@ pub(super) fn bucket(fields: &Fields<'_>) -> Taken<Answer> {
             flagd(fields, system, &mut answer)?
         }
         System::Optimizely => {
-            let bucket = systems::optimizely(fields.text("bucketingId")?, fields.text("parentId")?);
+            let bucket = systems::optimizely(&fields.text("bucketingId")?, &fields.text("parentId")?);
             answer.put("bucket", bucket);
             answer.put("value", bucket as f64 / 10_000.0);
         }
         System::Planout => match systems::planout(
-            fields.text("experiment_salt")?,
-            fields.text("salt")?,
-            fields.text("unit")?,
+            &fields.text("experiment_salt")?,
+            &fields.text("salt")?,
+            &fields.text("unit")?,
         ) {
             Some(hash) => {
                 answer.put("bucket", hash % 10_000);
@@ -147,9 +155,9 @@ pub(super) fn bucket(fields: &Fields<'_>) -> Taken<Answer> {
         },
         System::Statsig => {
             let bucket = systems::statsig(
-                fields.text("configSalt")?,
-                fields.text("ruleSalt")?,
-                fields.text("unitID")?,
+                &fields.text("configSalt")?,
+                &fields.text("ruleSalt")?,
+                &fields.text("unitID")?,
             );
             answer.put("bucket", bucket);
             answer.put("value", bucket as f64 / 10_000.0);
@@ -160,31 +168,18 @@ pub(super) fn bucket(fields: &Fields<'_>) -> Taken<Answer> {
             })?;
             answer.put(
                 "bucket",
-                systems::eppo(fields.text("salt")?, fields.text("subjectKey")?, total as u64),
+                systems::eppo(&fields.text("salt")?, &fields.text("subjectKey")?, total as u64),
             );
         }
         System::Flagsmith => {
-            let expected = "a list of texts";
-            let ids = fields
-                .raw("object_ids")
-                .and_then(Value::as_array)
-                .ok_or_else(|| fields.refuse("object_ids", expected))?;
-            let ids: Option<Vec<&str>> = ids.iter().map(Value::as_str).collect();
-            answer.put(
-                "value",
-                systems::flagsmith(&ids.ok_or_else(|| fields.refuse("object_ids", expected))?),
-            );
+            let ids = fields.texts("object_ids")?;
+            let ids: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
+            answer.put("value", systems::flagsmith(&ids));
         }
         System::Posthog => {
-            let salt = if fields.has("salt") {
-                fields.text("salt")?
-            } else {
-                ""
-            };
-            answer.put(
-                "value",
-                systems::posthog(fields.text("key")?, fields.text("bucketing_value")?, salt),
-            );
+            let (key, value) = (fields.text("key")?, fields.text("bucketing_value")?);
+            let salt = fields.text_or_empty("salt")?;
+            answer.put("value", systems::posthog(&key, &value, &salt));
         }
         System::Split => {
             let seed = fields.number_where("seed", "a whole number that fits 32 bits", |n| {
@@ -192,7 +187,7 @@ pub(super) fn bucket(fields: &Fields<'_>) -> Taken<Answer> {
             })?;
             answer.put(
                 "bucket",
-                u64::from(systems::split(fields.text("key")?, seed as i64 as u32)),
+                u64::from(systems::split(&fields.text("key")?, seed as i64 as u32)),
             );
         }
     }
@@ -200,12 +195,7 @@ pub(super) fn bucket(fields: &Fields<'_>) -> Taken<Answer> {
 }
 
 fn growthbook(fields: &Fields<'_>, system: System, answer: &mut Answer) -> Taken<()> {
-    let seed = fields.text("seed")?;
-    let value = if fields.has("id") {
-        fields.text("id")?
-    } else {
-        fields.text("value")?
-    };
+    let (seed, value) = (fields.text("seed")?, fields.text("value")?);
     let version = fields.number_or(
         "hashVersion",
         if system == System::GrowthbookV1 { 1.0 } else { 2.0 },
@@ -214,9 +204,9 @@ fn growthbook(fields: &Fields<'_>, system: System, answer: &mut Answer) -> Taken
     )?;
     let _ = (fields.raw("feature"), fields.raw("coverage"));
     let (bucket, of) = match (version, system) {
-        (1.0, _) => (systems::growthbook_v1(seed, value), 1_000.0),
-        (2.0, System::GrowthbookV2Utf8) => (systems::growthbook_v2_utf8(seed, value), 10_000.0),
-        (2.0, _) => (systems::growthbook_v2(seed, value), 10_000.0),
+        (1.0, _) => (systems::growthbook_v1(&seed, &value), 1_000.0),
+        (2.0, System::GrowthbookV2Utf8) => (systems::growthbook_v2_utf8(&seed, &value), 10_000.0),
+        (2.0, _) => (systems::growthbook_v2(&seed, &value), 10_000.0),
         _ => {
             answer.miss_for("bucket", "GrowthBook knows hash versions 1 and 2");
             answer.miss_for("value", "GrowthBook knows hash versions 1 and 2");
@@ -228,71 +218,106 @@ fn growthbook(fields: &Fields<'_>, system: System, answer: &mut Answer) -> Taken
     Ok(())
 }
 
+/// The form of the text that flagd hashes if the flag has no `bucketBy`.
+#[derive(Clone, Copy, PartialEq)]
+enum FlagdForm {
+    /// The short form. Versions 1 and 2 hash the joined flag key and targeting key, version 3
+    /// hashes the list of the two.
+    Shorthand,
+    /// A rule that joins the flag key and the targeting key: the joined text in all versions.
+    Cat,
+}
+
 fn flagd(fields: &Fields<'_>, system: System, answer: &mut Answer) -> Taken<()> {
     let whole = |n: f64| (1.0..=2_147_483_647.0).contains(&n) && n.fract() == 0.0;
-    let weights: Option<Vec<(String, f64)>> = match fields.raw("weights") {
-        None => None,
-        Some(value) => {
-            let expected = "an object of whole numbers";
-            let object = value
-                .as_object()
-                .ok_or_else(|| fields.refuse("weights", expected))?;
-            let pair = |(name, weight): (&String, &Value)| {
-                Some((
-                    name.clone(),
-                    weight.as_f64().filter(|w| *w >= 0.0 && w.fract() == 0.0)?,
-                ))
-            };
-            Some(
-                object
-                    .iter()
-                    .map(pair)
-                    .collect::<Option<_>>()
-                    .ok_or_else(|| fields.refuse("weights", expected))?,
-            )
-        }
-    };
+    let weights = flagd_weights(fields)?;
+    let has_weights = weights.is_some();
     let total = match &weights {
-        Some(weights) => weights.iter().map(|(_, weight)| weight).sum::<f64>(),
-        None => fields.number_or("totalWeight", 100.0, "a whole number from 1 to 2^31 - 1", whole)?,
+        Some(weights) => weights.iter().map(|(_, weight)| weight).sum::<u64>(),
+        None => fields.number_or("totalWeight", 100.0, "a whole number from 1 to 2^31 - 1", whole)? as u64,
     };
-    let _ = fields.raw("form");
-    // The short form concatenates flag and user. Version 3 hashes the two as a list.
+    let forms = &[("shorthand", FlagdForm::Shorthand), ("cat", FlagdForm::Cat)];
+    let form = fields.choice("form", forms, FlagdForm::Shorthand)?;
     let (text, value) = match fields.raw("bucketBy") {
-        Some(value) => (value.as_str().map(str::to_owned), value.clone()),
+        Some(_) if fields.has("form") => {
+            return Err(fields.refuse("form", "form or bucketBy, not both"));
+        }
+        Some(value) => {
+            // The keys of the flag and of the user are accepted and ignored: the value replaces
+            // them.
+            let _ = (fields.raw("flagKey"), fields.raw("targetingKey"));
+            (value.text(), value.tree())
+        }
         None => {
             let (flag, key) = (fields.text("flagKey")?, fields.text("targetingKey")?);
-            (Some(format!("{flag}{key}")), Value::from(vec![flag, key]))
+            let joined = format!("{flag}{key}");
+            let value = match form {
+                FlagdForm::Shorthand => Value::from(vec![flag, key]),
+                FlagdForm::Cat => Value::from(joined.as_str()),
+            };
+            (Some(Cow::Owned(joined)), value)
         }
     };
-    let _ = (fields.raw("flagKey"), fields.raw("targetingKey"));
     let text = || text.ok_or_else(|| fields.refuse("bucketBy", "a text"));
-    if system == System::FlagdV1 {
+    // flagd walks the variants in the order in which they are written.
+    let weights = weights.unwrap_or_default();
+    let variant = if system == System::FlagdV1 {
         let percent = systems::flagd_v1(&text()?);
         answer.put("value", percent);
-        if let Some(weights) = weights {
-            let mut end = 0.0;
-            let variant = weights.iter().find(|(_, weight)| {
-                end += weight / total * 100.0;
-                percent < end
-            });
-            answer.put("variant", variant.map(|(name, _)| name.as_str()));
-        }
-        return Ok(());
-    }
-    let bucket = match system {
-        System::FlagdV2 => systems::flagd_v2(&text()?, total as u64),
-        System::FlagdV2Js => systems::flagd_v2_js(&text()?, total as u64),
-        _ => systems::flagd_v3(&value, total as u64),
-    };
-    answer.put("bucket", bucket);
-    if let Some(weights) = weights {
+        let mut end = 0.0;
+        weights.iter().find(|(_, weight)| {
+            end += 100.0 * *weight as f64 / total as f64;
+            percent < end
+        })
+    } else {
+        let bucket = match system {
+            System::FlagdV2 => systems::flagd_v2(&text()?, total),
+            System::FlagdV2Js => systems::flagd_v2_js(&text()?, total),
+            _ => systems::flagd_v3(&value, total),
+        };
+        answer.put("bucket", bucket);
         let mut end = 0;
-        let variant = weights.iter().find(|(_, weight)| {
-            end += *weight as u64;
+        weights.iter().find(|(_, weight)| {
+            end += weight;
             bucket < end
-        });
-        answer.put("variant", variant.map(|(name, _)| name.as_str()));
+        })
+    };
+    match variant {
+        _ if !has_weights => {}
+        Some((name, _)) => answer.put("variant", name.as_ref()),
+        None if total == 0 => answer.miss_for("variant", "the weights sum to 0"),
+        None => answer.miss_for("variant", "the user is at 100 %, behind the last variant"),
     }
     Ok(())
+}
+
+/// Reads the weights of the variants in the order in which they are written: an object of whole
+/// numbers, or a list of pairs.
+fn flagd_weights<'a>(fields: &Fields<'a>) -> Taken<Option<Vec<(Cow<'a, str>, u64)>>> {
+    let Some(input) = fields.raw("weights") else {
+        return Ok(None);
+    };
+    let refuse = |expected| fields.refuse("weights", expected);
+    let expected = "an object of whole numbers, or a list of pairs [name, whole number]";
+    let pair = |input: Input<'a>| match input.items().as_deref() {
+        Some([name, weight]) => name.text().map(|name| (name, *weight)),
+        _ => None,
+    };
+    let pairs: Option<Vec<_>> = match input.fields() {
+        Some(Err(_)) => return Err(refuse("each variant once")),
+        Some(Ok(pairs)) => Some(pairs),
+        None => input
+            .items()
+            .and_then(|items| items.into_iter().map(pair).collect()),
+    };
+    let pairs = pairs.ok_or_else(|| refuse(expected))?;
+    if (1..pairs.len()).any(|idx| pairs[..idx].iter().any(|(name, _)| *name == pairs[idx].0)) {
+        return Err(refuse("each variant once"));
+    }
+    let whole = |w: f64| (0.0..=2_147_483_647.0).contains(&w) && w.fract() == 0.0;
+    let weights: Option<Vec<(Cow<'a, str>, u64)>> = pairs
+        .into_iter()
+        .map(|(name, weight)| Some((name, weight.number().filter(|w| whole(*w))? as u64)))
+        .collect();
+    weights.map(Some).ok_or_else(|| refuse(expected))
 }

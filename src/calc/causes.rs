@@ -15,7 +15,7 @@ pub(super) fn attribution(fields: &Fields<'_>) -> Taken<Answer> {
         let mut refs = Vec::new();
         for name in DIMENSIONS {
             refs.push(if fields.has(name) {
-                fields.text(name)?.to_owned()
+                fields.text(name)?.into_owned()
             } else {
                 String::new()
             });
@@ -77,7 +77,12 @@ pub(super) fn attribution(fields: &Fields<'_>) -> Taken<Answer> {
 
 fn put_estimate(part: &mut Answer, name: &'static str, estimate: f64, std_error: f64, interval: Interval) {
     part.put(name, estimate);
-    part.put("std_error", std_error);
+    let known = if std_error > 0.0 {
+        Ok(std_error)
+    } else {
+        Err(Reason::NoVariance)
+    };
+    part.put_known("std_error", known);
     part.put("ci_lower", interval.ci_lower);
     part.put("ci_upper", interval.ci_upper);
 }
@@ -97,18 +102,13 @@ pub(super) fn late(fields: &Fields<'_>) -> Taken<Answer> {
     if !ages.is_sorted_by(|a, b| a.day < b.day) {
         return Err(fields.refuse("ages", "days that rise"));
     }
-    let z = norm_isf(0.5 * fields.alpha()?);
+    let alpha = fields.alpha()?;
     let days = kaplan_meier(&ages);
     let mut answer = Answer::default();
     let by_day = days.iter().map(|by| {
         let mut part = Answer::default();
         part.put("day", by.day);
-        let interval = Interval::around(by.rate, z * by.std_error);
-        let within = Interval {
-            ci_lower: interval.ci_lower.max(0.0),
-            ci_upper: interval.ci_upper.min(1.0),
-        };
-        put_estimate(&mut part, "rate", by.rate, by.std_error, within);
+        put_estimate(&mut part, "rate", by.rate, by.std_error, by.interval(alpha));
         Item::Part(part)
     });
     answer.put("by_day", Item::List(by_day.collect()));

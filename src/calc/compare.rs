@@ -102,7 +102,15 @@ pub(super) fn proportion_interval(fields: &Fields<'_>) -> Taken<Answer> {
     answer.put_known("estimate", known.map(|()| counts.share()));
     answer.put_ends(
         ["ci_lower", "ci_upper"],
-        known.map(|()| Ends::from(proportion::share_interval(counts.x, counts.n, method, alpha))),
+        known.and_then(|()| {
+            let interval = proportion::share_interval(counts.x, counts.n, method, alpha);
+            // Wald's interval of no event, or of events only, has no width.
+            if interval.ci_lower < interval.ci_upper {
+                Ok(Ends::from(interval))
+            } else {
+                Err(Reason::NoVariance)
+            }
+        }),
     );
     Ok(answer)
 }
@@ -149,12 +157,6 @@ pub(super) fn clusters(fields: &Fields<'_>) -> Taken<Answer> {
         if control.len() != treatment.len() {
             return Err(fields.refuse("treatment", "as many clusters as in control, in the same order"));
         }
-        // A pair of clusters needs data in both arms.
-        let both = control
-            .into_iter()
-            .zip(treatment)
-            .filter(|(c, t)| c.1 > 0.0 && t.1 > 0.0);
-        let (control, treatment): (Vec<_>, Vec<_>) = both.unzip();
         let paired = ratio::paired(&control, &treatment, variance);
         let contrast = paired.map(|paired| {
             let exact = |estimate| Estimate {
@@ -180,12 +182,15 @@ pub(super) fn clusters(fields: &Fields<'_>) -> Taken<Answer> {
         return Ok(answer);
     }
     let (c, t) = (
-        ratio::clusters_by(&control, variance),
-        ratio::clusters_by(&treatment, variance),
+        arms::cluster_ratio(&control, variance),
+        arms::cluster_ratio(&treatment, variance),
     );
     let both = c.and_then(|c| t.map(|t| (c, t)));
     let mut answer = put(both.map(|(c, t)| contrast::independent((&c).into(), (&t).into(), plan)));
-    let used = |rows: &[(f64, f64)]| rows.iter().filter(|(_, den)| *den > 0.0).count();
+    let used = |rows: &[(f64, f64)]| {
+        let has_data = |(num, den): &&(f64, f64)| *den > 0.0 || *num != 0.0;
+        rows.iter().filter(has_data).count()
+    };
     answer.put("n_clusters", used(&control) + used(&treatment));
     answer.put("n_clusters_control", used(&control));
     answer.put("n_clusters_treatment", used(&treatment));
@@ -202,7 +207,7 @@ fn paired_relative(
     variance: ClusterVariance,
     plan: contrast::TestPlan,
 ) -> Result<contrast::RelativeContrast, Reason> {
-    let own = ratio::clusters_by(control, variance)?;
+    let own = arms::cluster_ratio(control, variance)?;
     let r0 = own.estimate;
     if own.interval(plan.alpha).contains_zero() {
         return Err(Reason::ControlNearZero);
@@ -233,7 +238,7 @@ fn paired_relative(
     );
     Ok(contrast::RelativeContrast {
         rel_effect_size,
-        ci: moved.ci?,
+        ci: moved.ci,
         log_ci: None,
     })
 }
@@ -253,7 +258,7 @@ pub(super) fn cuped(fields: &Fields<'_>) -> Taken<Answer> {
             n,
             post,
             pre,
-            post_pre: fields.number("post_pre_sum")?,
+            post_pre: arms::sum_products(fields, "post_pre_sum", n, [post, pre])?,
         })
     };
     let (control, treatment) = both(fields, arm)?;
@@ -309,7 +314,14 @@ pub(super) fn quantile(fields: &Fields<'_>) -> Taken<Answer> {
     ] {
         answer.put_ends(
             names,
-            arm.and_then(|(_, interval)| interval).map(|q| Ends::from(q.ci)),
+            arm.and_then(|(_, interval)| interval).and_then(|q| {
+                // A quantile whose neighbors are all equal has an interval without width.
+                if q.ci.ci_lower < q.ci.ci_upper {
+                    Ok(Ends::from(q.ci))
+                } else {
+                    Err(Reason::NoVariance)
+                }
+            }),
         );
     }
     Ok(answer)
@@ -405,45 +417,86 @@ fn sequence(control: Estimate, treatment: Estimate, relative: bool) -> Result<(f
     }
 }
 
+/// A stratum: its effect, and the distances from the effect to the ends of its interval. `None` for
+/// the distances if nothing says how far they are.
+type Stratum = (StageEffect, Option<[f64; 2]>);
+
+/// The effect of a stratum. Proportions with few events, or few non-events, take the ends of
+/// Newcombe's interval, so that no event is not taken for certainty.
+fn stratum(control: &ArmInput, treatment: &ArmInput, z: f64) -> Result<Stratum, Reason> {
+    let (c, t) = (control.estimate()?, treatment.estimate()?);
+    let n_arms = [control.n(), treatment.n()];
+    let variance = c.variance() + t.variance();
+    let effect = StageEffect {
+        effect_size: t.estimate - c.estimate,
+        variance,
+        n_users: n_arms[0] + n_arms[1],
+        n_arms,
+        influences: Vec::new(),
+    };
+    let reach = match (control, treatment) {
+        (ArmInput::Proportion(c), ArmInput::Proportion(t)) if is_rare(c) || is_rare(t) => {
+            let ends = proportion::newcombe(t.share(), t.n, c.share(), c.n, z);
+            Some([
+                effect.effect_size - ends.ci_lower,
+                ends.ci_upper - effect.effect_size,
+            ])
+        }
+        _ => (variance > 0.0).then(|| [z * variance.sqrt(); 2]),
+    };
+    Ok((effect, reach))
+}
+
 pub(super) fn stratified(fields: &Fields<'_>) -> Taken<Answer> {
     let alpha = fields.alpha()?;
     let strata = fields.objects("strata", |fields| both(fields, arms::any))?;
-    let effect = |(control, treatment): &(ArmInput, ArmInput)| -> Result<StageEffect, Reason> {
-        let (c, t) = (control.estimate()?, treatment.estimate()?);
-        let n_arms = [control.n(), treatment.n()];
-        let variance = c.std_error.powi(2) + t.std_error.powi(2);
-        Ok(StageEffect {
-            effect_size: t.estimate - c.estimate,
-            variance,
-            n_users: n_arms[0] + n_arms[1],
-            n_arms,
-            influences: Vec::new(),
-        })
-    };
+    let z = norm_isf(0.5 * alpha);
     // A stratum needs data in both arms. Others are left out.
-    let effects: Vec<StageEffect> = strata.iter().filter_map(|stratum| effect(stratum).ok()).collect();
+    let used = strata.iter().filter_map(|(c, t)| stratum(c, t, z).ok());
+    let (effects, reach): (Vec<StageEffect>, Vec<Option<[f64; 2]>>) = used.unzip();
     let all = stages::combine(&effects, alpha).ok_or(Reason::NoData);
     let mut answer = Answer::default();
     answer.put_known(
         "pooled",
         pooled(&strata).map(|(effect_size, std_error)| part(effect_size, std_error)),
     );
-    let combined = |combined: Combined| {
+    let combined = |combined: Combined, weight: fn(&StageEffect) -> f64| {
         let mut part = part(combined.effect_size, combined.std_error);
-        part.put("ci_lower", combined.ci.ci_lower);
-        part.put("ci_upper", combined.ci.ci_upper);
+        // Every stratum with a weight needs an interval of its own.
+        let is_known =
+            |(effect, reach): (&StageEffect, &Option<[f64; 2]>)| reach.is_some() || weight(effect) == 0.0;
+        let ends = if effects.iter().zip(&reach).all(is_known) {
+            let reach: Vec<[f64; 2]> = reach.iter().map(|reach| reach.unwrap_or_default()).collect();
+            Ok(Ends::from(stages::square_and_add(&effects, &reach, weight)))
+        } else {
+            Err(Reason::NoVariance)
+        };
+        part.put_ends(["ci_lower", "ci_upper"], ends);
         part
     };
     answer.put_known(
         "population_weighted",
-        all.map(|all| combined(all.population_weighted)),
+        all.map(|all| combined(all.population_weighted, StageEffect::by_users)),
     );
     answer.put_known(
         "precision_weighted",
-        all.and_then(|all| all.precision_weighted.map(combined).ok_or(Reason::NoVariance)),
+        all.and_then(|all| {
+            let mean = all.precision_weighted.ok_or(Reason::NoVariance)?;
+            Ok(combined(mean, StageEffect::by_precision))
+        }),
     );
-    answer.put_known("mantel_haenszel", all.map(|all| combined(all.mantel_haenszel)));
-    answer.put_known("q", all.and_then(|all| all.q.ok_or(Reason::NoVariance)));
+    answer.put_known(
+        "mantel_haenszel",
+        all.map(|all| combined(all.mantel_haenszel, StageEffect::by_mantel_haenszel)),
+    );
+    answer.put_known(
+        "q",
+        all.and_then(|all| {
+            all.q
+                .filter(|_| all.precision_weighted.is_some())
+                .ok_or(Reason::NoVariance)
+        }),
+    );
     answer.put_known(
         "q_p_value",
         all.and_then(|all| all.q_p_value.ok_or(Reason::TooFewRows)),
@@ -458,7 +511,14 @@ pub(super) fn stratified(fields: &Fields<'_>) -> Taken<Answer> {
 fn part(effect_size: f64, std_error: f64) -> Answer {
     let mut part = Answer::default();
     part.put("effect_size", effect_size);
-    part.put("std_error", std_error);
+    part.put_known(
+        "std_error",
+        if std_error > 0.0 {
+            Ok(std_error)
+        } else {
+            Err(Reason::NoVariance)
+        },
+    );
     part
 }
 

@@ -3,6 +3,7 @@
 use crate::calc::answer::Answer;
 use crate::calc::arms;
 use crate::calc::fields::{Fields, Taken};
+use crate::calc::input::Input;
 use crate::ramp::exact::{ExactRamp, RuinRisk, risk_of_ruin_step};
 use crate::stats::confidence_sequence::{Family, Stitching, Tuning};
 use crate::stats::dist::norm_isf;
@@ -13,7 +14,7 @@ use crate::stats::{Reason, group_sequential};
 
 /// Reads a spending function: `obf`, `pocock`, `{"kim_demets": rho}` or `{"hsd": gamma}`.
 fn spending(fields: &Fields<'_>) -> Taken<Spending> {
-    if fields.raw("spending").is_some_and(serde_json::Value::is_object) {
+    if fields.raw("spending").is_some_and(Input::is_object) {
         return fields.object("spending", |fields| {
             if fields.has("kim_demets") {
                 fields.positive("kim_demets").map(Spending::KimDeMets)
@@ -122,7 +123,7 @@ pub(super) fn ramp(fields: &Fields<'_>) -> Taken<Answer> {
     let shares = fields.numbers_where("shares", "a list of numbers from 0 to 1", |e| {
         (0.0..=1.0).contains(&e)
     })?;
-    let n = if fields.raw("n").is_some_and(serde_json::Value::is_number) {
+    let n = if fields.raw("n").is_some_and(Input::is_number) {
         vec![fields.amount("n")?; shares.len()]
     } else {
         fields.numbers_where("n", "a list of numbers of at least 0", |n| n >= 0.0)?
@@ -340,6 +341,7 @@ pub(super) fn power(fields: &Fields<'_>) -> Taken<Answer> {
     } else {
         None
     };
+    let is_detectable = effect.is_none();
     let (n, effect, power) = match (n, effect, power) {
         (Some(n), Some(effect), None) => (Ok(n), Ok(effect), Ok(comparison.power(n, effect))),
         (None, Some(effect), Some(power)) => (comparison.n_total(effect, power), Ok(effect), Ok(power)),
@@ -347,14 +349,29 @@ pub(super) fn power(fields: &Fields<'_>) -> Taken<Answer> {
         _ => return Err(fields.refuse("power", "two of n_total, effect and power")),
     };
     let arm = |share: f64| n.map(|n| n * share);
+    let [control, treatment] = [1.0, comparison.ratio].map(|part| arm(part / (1.0 + comparison.ratio)));
+    // A size just above a whole number by rounding needs no further row.
+    let rows = |n: f64| (n * (1.0 - 1e-9)).ceil();
     let mut answer = Answer::default();
     answer.put_known("n_total", n);
     answer.put_known("effect", effect);
     answer.put_known("power", power);
-    answer.put_known("n_control", arm(1.0 / (1.0 + comparison.ratio)));
-    answer.put_known("n_treatment", arm(comparison.ratio / (1.0 + comparison.ratio)));
+    answer.put_known("n_control", control);
+    answer.put_known("n_treatment", treatment);
+    answer.put_known("rows_control", control.map(rows));
+    answer.put_known("rows_treatment", treatment.map(rows));
     if let Some(mean) = mean.filter(|mean| *mean != 0.0) {
         answer.put_known("rel_effect", effect.map(|effect| effect / mean));
+    }
+    if let (true, Alternative::TwoSided, Ok(n), Ok(power)) = (is_detectable, comparison.alternative, n, power)
+    {
+        let [below, above] = comparison.effects(n, power);
+        for (name, effect) in [("effect_below", below), ("effect_above", above)] {
+            match effect {
+                Ok(effect) => answer.put(name, effect),
+                Err(_) => answer.miss_for(name, "no effect on this side of 0 reaches the power"),
+            }
+        }
     }
     if let (Kind::Proportion, Ok(n)) = (kind, n) {
         // The upper bound of a rate if no row shows an event.

@@ -1,16 +1,15 @@
 //! Evaluations: pass^k of repeated attempts, and rates corrected for the errors of a judge.
 
-use serde_json::Value;
-
 use crate::calc::answer::Answer;
 use crate::calc::fields::{Fields, Taken};
+use crate::calc::input::Input;
 use crate::stats::judge::JudgeQuality;
 use crate::stats::p_value::Ends;
 use crate::stats::{Reason, judge, pass_k};
 
 pub(super) fn pass_k(fields: &Fields<'_>) -> Taken<Answer> {
     let successes = fields.counts("c")?;
-    let attempts = if fields.raw("n").is_some_and(Value::is_array) {
+    let attempts = if fields.raw("n").is_some_and(Input::is_list) {
         fields.counts("n")?
     } else {
         vec![fields.count("n")?; successes.len()]
@@ -20,7 +19,7 @@ pub(super) fn pass_k(fields: &Fields<'_>) -> Taken<Answer> {
     }
     let expected = "a list of whole numbers of at least 1";
     let whole = |k: f64| (1.0..1e6).contains(&k) && k.fract() == 0.0;
-    let (ks, is_list) = if fields.raw("k").is_some_and(Value::is_array) {
+    let (ks, is_list) = if fields.raw("k").is_some_and(Input::is_list) {
         (fields.numbers_where("k", expected, whole)?, true)
     } else {
         (
@@ -66,7 +65,15 @@ pub(super) fn judge(fields: &Fields<'_>) -> Taken<Answer> {
     let corrected = judge::correct(p_obs, n, &quality, fields.alpha()?);
     let mut answer = Answer::default();
     answer.put_known("p", corrected.map(|corrected| corrected.p));
-    answer.put_known("std_error", corrected.map(|corrected| corrected.std_error));
+    let positive = |error: f64| {
+        if error > 0.0 {
+            Ok(error)
+        } else {
+            Err(Reason::NoVariance)
+        }
+    };
+    let std_error = corrected.and_then(|corrected| positive(corrected.std_error));
+    answer.put_known("std_error", std_error);
     answer.put_ends(
         ["ci_lower", "ci_upper"],
         corrected.map(|corrected| Ends::from(corrected.ci)),

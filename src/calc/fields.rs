@@ -1,7 +1,9 @@
 //! The input fields of a calculation, read from a JSON object. Each read states the expected form.
 
-use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::cell::RefCell;
+
+use crate::calc::input::{Input, Pairs};
 
 /// The reason why an input is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,10 +21,12 @@ pub(super) type Taken<T> = Result<T, Refusal>;
 
 /// The maximum number of characters of an input that an error repeats.
 const MAX_FOUND: usize = 80;
+/// The similarity (Jaro-Winkler, 0..=1) from which an unknown name is taken for a misspelled one.
+const SIMILAR: f64 = 0.85;
 
 /// An object whose fields are being read.
 pub(super) struct Fields<'a> {
-    object: &'a Map<String, Value>,
+    pairs: Pairs<'a>,
     /// The path of the object.
     path: Path<'a>,
     /// The names that were read. All other names are refused at the end.
@@ -45,6 +49,14 @@ impl Path<'_> {
             Self::Item(parent, idx) => format!("{}[{idx}]", parent.text()),
         }
     }
+
+    /// The path of a field of this object.
+    fn with(&self, name: &str) -> String {
+        match self.text() {
+            path if path.is_empty() => short(name),
+            path => format!("{path}.{}", short(name)),
+        }
+    }
 }
 
 /// The words of a choice with their meanings.
@@ -52,46 +64,66 @@ pub(super) type Words<T> = &'static [(&'static str, T)];
 
 impl<'a> Fields<'a> {
     /// Starts reading the whole input.
-    pub(super) fn top(value: &'a Value) -> Taken<Self> {
-        Self::new(value, Path::Top)
+    pub(super) fn top(input: Input<'a>) -> Taken<Self> {
+        Self::new(input, Path::Top)
     }
 
-    fn new(value: &'a Value, path: Path<'a>) -> Taken<Self> {
-        match value {
-            Value::Object(object) => Ok(Self {
-                object,
+    fn new(input: Input<'a>, path: Path<'a>) -> Taken<Self> {
+        match input.fields() {
+            Some(Ok(pairs)) => Ok(Self {
+                pairs,
                 path,
                 asked: RefCell::new(Vec::with_capacity(8)),
             }),
-            other => Err(refusal(&path, "an object", other)),
+            Some(Err(twice)) => Err(Refusal {
+                place: path.with(&twice),
+                expected: "each name once".to_owned(),
+                found: format!("{} twice", short(&twice)),
+            }),
+            None => Err(refusal(&path, "an object", Some(input))),
         }
     }
 
     /// Refuses names that were never read, so that a misspelled option is not ignored.
     pub(super) fn finish(&self) -> Taken<()> {
-        let asked = self.asked.borrow();
-        match self.object.keys().find(|name| !asked.contains(&name.as_str())) {
-            Some(name) => {
-                let mut known = asked.clone();
-                known.sort_unstable();
-                known.dedup();
-                let place = match self.path.text() {
-                    path if path.is_empty() => name.clone(),
-                    path => format!("{path}.{name}"),
-                };
-                Err(Refusal {
-                    place,
-                    expected: format!("only {}", known.join(", ")),
-                    found: short(name),
-                })
-            }
-            None => Ok(()),
-        }
+        let Some(name) = self.unread().next() else {
+            return Ok(());
+        };
+        let mut known = self.asked.borrow().clone();
+        known.sort_unstable();
+        known.dedup();
+        let meant = nearest(name, known.iter().copied());
+        let meant = meant.map_or_else(String::new, |meant| format!(" (did you mean {meant}?)"));
+        Err(Refusal {
+            place: self.path.with(name),
+            expected: format!("only {}{meant}", known.join(", ")),
+            found: short(name),
+        })
     }
 
-    fn get(&self, name: &'static str) -> Option<&'a Value> {
+    /// The names that were not read so far.
+    fn unread(&self) -> impl Iterator<Item = &str> {
+        let asked = self.asked.borrow().clone();
+        let names = self.pairs.iter().map(|(name, _)| name.as_ref());
+        names.filter(move |name| !asked.contains(name))
+    }
+
+    fn find(&self, name: &str) -> Option<Input<'a>> {
+        self.pairs
+            .iter()
+            .find(|(own, _)| own == name)
+            .map(|(_, input)| *input)
+    }
+
+    fn get(&self, name: &'static str) -> Option<Input<'a>> {
         self.asked.borrow_mut().push(name);
-        self.object.get(name).filter(|value| !value.is_null())
+        self.find(name).filter(|input| !input.is_null())
+    }
+
+    /// The field `id` as it is written. Batches pass it through; no function uses it.
+    pub(super) fn id(&self) -> Option<Input<'a>> {
+        self.asked.borrow_mut().push("id");
+        self.find("id")
     }
 
     pub(super) fn has(&self, name: &'static str) -> bool {
@@ -100,30 +132,18 @@ impl<'a> Fields<'a> {
 
     /// Builds the refusal of a field.
     pub(super) fn refuse(&self, name: &'static str, expected: &str) -> Refusal {
-        refusal(
-            &Path::Field(&self.path, name),
-            expected,
-            self.object.get(name).unwrap_or(&Value::Null),
-        )
+        refusal(&Path::Field(&self.path, name), expected, self.find(name))
     }
 
-    fn need(&self, name: &'static str, expected: &str) -> Taken<&'a Value> {
+    fn need(&self, name: &'static str, expected: &str) -> Taken<Input<'a>> {
         self.get(name).ok_or_else(|| Refusal {
-            place: Path::Field(&self.path, name).text(),
+            place: self.path.with(name),
             expected: expected.to_owned(),
-            found: "nothing".to_owned(),
+            found: match nearest(name, self.unread()) {
+                Some(other) => format!("nothing (and an unknown {})", short(other)),
+                None => "nothing".to_owned(),
+            },
         })
-    }
-
-    /// Converts a number, or a text that holds a number, because some programs write decimals as
-    /// text. `None` for other values, NaN and infinities.
-    fn finite(value: &Value) -> Option<f64> {
-        let number = if let Value::String(text) = value {
-            text.parse().ok()
-        } else {
-            value.as_f64()
-        };
-        number.filter(|number| number.is_finite())
     }
 
     /// Reads a finite number that passes `test`.
@@ -134,7 +154,8 @@ impl<'a> Fields<'a> {
         test: impl Fn(f64) -> bool,
     ) -> Taken<f64> {
         let value = self.need(name, expected)?;
-        Self::finite(value)
+        value
+            .number()
             .filter(|number| test(*number))
             .ok_or_else(|| self.refuse(name, expected))
     }
@@ -204,7 +225,7 @@ impl<'a> Fields<'a> {
     pub(super) fn flag_or(&self, name: &'static str, default: bool) -> Taken<bool> {
         match self.get(name) {
             None => Ok(default),
-            Some(value) => value.as_bool().ok_or_else(|| self.refuse(name, "true or false")),
+            Some(value) => value.flag().ok_or_else(|| self.refuse(name, "true or false")),
         }
     }
 
@@ -214,7 +235,7 @@ impl<'a> Fields<'a> {
             return Ok(default);
         };
         let found = value
-            .as_str()
+            .text()
             .and_then(|text| words.iter().find(|(word, _)| *word == text));
         found.map(|(_, meaning)| *meaning).ok_or_else(|| {
             let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
@@ -222,15 +243,45 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Reads a text.
-    pub(super) fn text(&self, name: &'static str) -> Taken<&'a str> {
-        self.need(name, "a text")?
-            .as_str()
-            .ok_or_else(|| self.refuse(name, "a text"))
+    /// Reads a text. A whole number counts as the text of its digits, as in tables.
+    pub(super) fn text(&self, name: &'static str) -> Taken<Cow<'a, str>> {
+        let expected = "a text or a whole number";
+        let input = self.need(name, expected)?;
+        text_of(input).ok_or_else(|| self.refuse(name, &quoted(expected, input)))
+    }
+
+    /// Reads a text; the empty text if the field is absent.
+    pub(super) fn text_or_empty(&self, name: &'static str) -> Taken<Cow<'a, str>> {
+        if self.has(name) {
+            self.text(name)
+        } else {
+            Ok(Cow::Borrowed(""))
+        }
+    }
+
+    /// Reads a list of texts. Whole numbers count as the texts of their digits.
+    pub(super) fn texts(&self, name: &'static str) -> Taken<Vec<Cow<'a, str>>> {
+        let expected = "a list of texts or whole numbers";
+        let path = Path::Field(&self.path, name);
+        let item = |(idx, input): (usize, Input<'a>)| {
+            let refuse = || refusal(&Path::Item(&path, idx), &quoted(expected, input), Some(input));
+            text_of(input).ok_or_else(refuse)
+        };
+        self.list(name, expected)?
+            .into_iter()
+            .enumerate()
+            .map(item)
+            .collect()
+    }
+
+    fn list(&self, name: &'static str, expected: &str) -> Taken<Vec<Input<'a>>> {
+        self.need(name, expected)?
+            .items()
+            .ok_or_else(|| self.refuse(name, expected))
     }
 
     /// The field without conversion; `None` for null or an absent field.
-    pub(super) fn raw(&self, name: &'static str) -> Option<&'a Value> {
+    pub(super) fn raw(&self, name: &'static str) -> Option<Input<'a>> {
         self.get(name)
     }
 
@@ -241,15 +292,13 @@ impl<'a> Fields<'a> {
         expected: &str,
         test: impl Fn(f64) -> bool,
     ) -> Taken<Vec<f64>> {
-        let list = self
-            .need(name, expected)?
-            .as_array()
-            .ok_or_else(|| self.refuse(name, expected))?;
+        let list = self.list(name, expected)?;
         let path = Path::Field(&self.path, name);
-        let numbers = list.iter().enumerate().map(|(idx, value)| {
-            Self::finite(value)
+        let numbers = list.into_iter().enumerate().map(|(idx, value)| {
+            value
+                .number()
                 .filter(|x| test(*x))
-                .ok_or_else(|| refusal(&Path::Item(&path, idx), expected, value))
+                .ok_or_else(|| refusal(&Path::Item(&path, idx), expected, Some(value)))
         });
         numbers.collect()
     }
@@ -273,22 +322,22 @@ impl<'a> Fields<'a> {
         expected: &str,
         test: impl Fn(f64) -> bool,
     ) -> Taken<Vec<Vec<f64>>> {
-        let list = self
-            .need(name, expected)?
-            .as_array()
-            .ok_or_else(|| self.refuse(name, expected))?;
+        let list = self.list(name, expected)?;
         let path = Path::Field(&self.path, name);
-        let row = |(idx, value): (usize, &Value)| {
+        let row = |(idx, value): (usize, Input<'a>)| {
             let path = Path::Item(&path, idx);
-            let row = value.as_array().ok_or_else(|| refusal(&path, expected, value))?;
-            let number = |(idx, value): (usize, &Value)| {
-                Self::finite(value)
+            let row = value
+                .items()
+                .ok_or_else(|| refusal(&path, expected, Some(value)))?;
+            let number = |(idx, value): (usize, Input<'a>)| {
+                value
+                    .number()
                     .filter(|x| test(*x))
-                    .ok_or_else(|| refusal(&Path::Item(&path, idx), expected, value))
+                    .ok_or_else(|| refusal(&Path::Item(&path, idx), expected, Some(value)))
             };
-            row.iter().enumerate().map(number).collect()
+            row.into_iter().enumerate().map(number).collect()
         };
-        list.iter().enumerate().map(row).collect()
+        list.into_iter().enumerate().map(row).collect()
     }
 
     /// Reads an object with `take`, which must read all of its fields.
@@ -305,31 +354,58 @@ impl<'a> Fields<'a> {
         name: &'static str,
         take: impl Fn(&Fields<'_>) -> Taken<T>,
     ) -> Taken<Vec<T>> {
-        let list = self
-            .need(name, "a list of objects")?
-            .as_array()
-            .ok_or_else(|| self.refuse(name, "a list of objects"))?;
+        let list = self.list(name, "a list of objects")?;
         let path = Path::Field(&self.path, name);
-        let item = |(idx, value): (usize, &Value)| {
+        let item = |(idx, value): (usize, Input<'a>)| {
             let fields = Fields::new(value, Path::Item(&path, idx))?;
             let taken = take(&fields)?;
             fields.finish()?;
             Ok(taken)
         };
-        list.iter().enumerate().map(item).collect()
+        list.into_iter().enumerate().map(item).collect()
     }
 }
 
-fn refusal(path: &Path<'_>, expected: &str, found: &Value) -> Refusal {
+fn refusal(path: &Path<'_>, expected: &str, found: Option<Input<'_>>) -> Refusal {
     Refusal {
         place: path.text(),
         expected: expected.to_owned(),
-        found: if found.is_null() {
-            "nothing".to_owned()
-        } else {
-            short(&found.to_string())
+        found: match found.filter(|input| !input.is_null()) {
+            Some(input) => short(input.source()),
+            None => "nothing".to_owned(),
         },
     }
+}
+
+/// A text, or the digits of a whole number.
+fn text_of(input: Input<'_>) -> Option<Cow<'_, str>> {
+    if input.is_whole() && input.source() != "-0" {
+        return Some(Cow::Borrowed(input.source()));
+    }
+    input.text()
+}
+
+/// The expected form, with the way to write a number as a text.
+fn quoted(expected: &str, input: Input<'_>) -> String {
+    if input.is_number() {
+        format!(
+            "{expected} (in quotes, \"{}\", it is a text)",
+            short(input.source())
+        )
+    } else {
+        expected.to_owned()
+    }
+}
+
+/// The most similar of some names; `None` if none is similar.
+fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let plain = |name: &str| name.replace(['_', '-'], "").to_lowercase();
+    let name = plain(name);
+    names
+        .map(|other| (strsim::jaro_winkler(&name, &plain(other)), other))
+        .filter(|(similarity, _)| *similarity >= SIMILAR)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, other)| other)
 }
 
 /// The text of an input, shortened for an error.

@@ -3,10 +3,9 @@
 //!
 //! A new function needs one entry here and one Rust function in the file of its subject.
 
-use serde_json::Value;
-
 use crate::calc::answer::Answer;
-use crate::calc::fields::{Fields, Refusal};
+use crate::calc::fields::{Fields, Refusal, short};
+use crate::calc::input::Input;
 use crate::calc::{
     bucket, causes, compare, design, evaluation, hypothesis, layering, multiplicity, off_policy, quality,
     sample_ratio,
@@ -237,19 +236,47 @@ impl Function {
         FUNCTIONS.iter().find(|function| function.name == name)
     }
 
-    /// Computes the answer for the given inputs, a JSON object. A field `id` is ignored.
+    /// Computes the answer for the given inputs, the text of a JSON object. A field `id` is
+    /// ignored.
     ///
     /// # Errors
-    /// An input that is missing, has the wrong form, or has an unknown name.
-    pub fn answer(&self, inputs: &Value) -> Result<Answer, Refusal> {
-        let fields = Fields::top(inputs)?;
-        let _ = fields.raw("id");
+    /// A text that is not JSON, an input that is missing, has the wrong form or is given twice, or
+    /// an unknown name.
+    pub fn answer(&self, inputs: &str) -> Result<Answer, Refusal> {
+        self.answer_fields(&parse(inputs)?)
+    }
+
+    /// The inputs of the example, as one types them on the command line: words without quotes,
+    /// other values as JSON.
+    pub fn example_inputs(&self) -> Vec<(String, String)> {
+        let pairs = Input::parse(self.example)
+            .ok()
+            .and_then(|example| example.fields()?.ok());
+        let typed = |input: Input<'_>| input.text().map_or(input.source().to_owned(), Into::into);
+        let pairs = pairs.unwrap_or_default().into_iter();
+        pairs
+            .map(|(name, input)| (name.into_owned(), typed(input)))
+            .collect()
+    }
+
+    pub(super) fn answer_fields(&self, fields: &Fields<'_>) -> Result<Answer, Refusal> {
+        let _ = fields.id();
         // Every function accepts `alpha`, so scripts can pass it without knowing the function.
         fields.alpha()?;
-        let answer = (self.answer)(&fields)?;
+        let answer = (self.answer)(fields)?;
         fields.finish()?;
         Ok(answer)
     }
+}
+
+/// Parses the text of a JSON object.
+pub(super) fn parse(text: &str) -> Result<Fields<'_>, Refusal> {
+    let input = Input::parse(text).map_err(|error| Refusal {
+        place: format!("column {}", error.column()),
+        expected: "a JSON object".to_owned(),
+        found: short(text),
+    })?;
+    Fields::top(input)
 }
 
 #[cfg(test)]
@@ -260,9 +287,8 @@ mod example_tests {
     #[test]
     fn every_example_is_answered() {
         for function in FUNCTIONS {
-            let inputs = serde_json::from_str(function.example).expect(function.name);
             let answer = function
-                .answer(&inputs)
+                .answer(function.example)
                 .unwrap_or_else(|refusal| panic!("{}: {refusal:?}", function.name));
             assert!(
                 answer.items.iter().any(|(_, item)| *item != Item::Missing(())),

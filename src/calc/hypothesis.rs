@@ -7,8 +7,8 @@ use crate::stats::bootstrap::{BootstrapMethod, Statistic};
 use crate::stats::difference::Estimate;
 use crate::stats::moments::Moments;
 use crate::stats::p_value::{Alternative, Ends};
-use crate::stats::ranks::RankTest;
-use crate::stats::{Reason, bootstrap, contrast, exact, mcnemar, ranks};
+use crate::stats::ranks::{Counting, RankTest};
+use crate::stats::{Reason, bootstrap, contrast, exact, mcnemar, ranks, spread};
 
 /// The minimum number of pairs of Wilcoxon's test and of the paired t test.
 const MIN_PAIRS: usize = 6;
@@ -16,14 +16,6 @@ const MIN_PAIRS: usize = 6;
 const DEFAULT_REPLICATES: f64 = 10_000.0;
 /// The maximum number of bootstrap replicates.
 const MAX_REPLICATES: f64 = 1_000_000.0;
-
-/// Whether a test uses the exact distribution or the normal approximation.
-#[derive(Clone, Copy, PartialEq)]
-enum Counting {
-    Auto,
-    Exact,
-    Normal,
-}
 
 const COUNTINGS: crate::calc::fields::Words<Counting> = &[
     ("auto", Counting::Auto),
@@ -64,10 +56,16 @@ pub(super) fn mcnemar(fields: &Fields<'_>) -> Taken<Answer> {
         let effect = (c - b) / n;
         let std_error = ((b + c) - (c - b) * (c - b) / n).max(0.0).sqrt() / n;
         answer.put("effect_size", effect);
-        answer.put("std_error", std_error);
-        let half = crate::stats::dist::norm_isf(0.5 * alpha) * std_error;
-        answer.put("ci_lower", effect - half);
-        answer.put("ci_upper", effect + half);
+        // If no pair differs, or all differ in one direction, the variance says nothing. The
+        // interval comes from the counts of pairs and has a width in every case.
+        let known = if std_error > 0.0 {
+            Ok(std_error)
+        } else {
+            Err(Reason::NoVariance)
+        };
+        answer.put_known("std_error", known);
+        let interval = mcnemar::interval(effect, c, b, n, alpha);
+        answer.put_ends(["ci_lower", "ci_upper"], Ok(interval.into()));
     }
     Ok(answer)
 }
@@ -102,17 +100,18 @@ pub(super) fn fisher(fields: &Fields<'_>) -> Taken<Answer> {
     Ok(answer)
 }
 
-/// The differences `x - y` of pairs, or `x` itself without `y`.
+/// The differences `x - y` of pairs, or `x` itself without `y`, without the noise of rounding.
 fn differences(fields: &Fields<'_>) -> Taken<Vec<f64>> {
     let x = fields.numbers("x")?;
-    if !fields.has("y") {
-        return Ok(x);
-    }
-    let y = fields.numbers("y")?;
+    let y = if fields.has("y") {
+        fields.numbers("y")?
+    } else {
+        vec![0.0; x.len()]
+    };
     if x.len() != y.len() {
         return Err(fields.refuse("y", "as many numbers as in x"));
     }
-    Ok(x.iter().zip(&y).map(|(x, y)| x - y).collect())
+    Ok(spread::differences(&x, &y))
 }
 
 fn put_ranks(test: Result<RankTest, Reason>) -> Answer {
@@ -132,24 +131,14 @@ pub(super) fn wilcoxon(fields: &Fields<'_>) -> Taken<Answer> {
     if differences.len() < MIN_PAIRS {
         return Ok(put_ranks(Err(Reason::TooFewRows)));
     }
-    if counting == Counting::Exact && differences.iter().filter(|d| **d != 0.0).count() > ranks::EXACT_UP_TO {
-        return Ok(put_ranks(Err(Reason::TooLarge)));
-    }
-    Ok(put_ranks(ranks::wilcoxon(
-        &differences,
-        alternative,
-        counting != Counting::Normal,
-    )))
+    Ok(put_ranks(ranks::wilcoxon(&differences, alternative, counting)))
 }
 
 pub(super) fn mann_whitney(fields: &Fields<'_>) -> Taken<Answer> {
     let (x, y) = (fields.numbers("x")?, fields.numbers("y")?);
     let alternative = fields.choice("alternative", arms::ALTERNATIVES, Alternative::TwoSided)?;
     let counting = fields.choice("method", COUNTINGS, Counting::Auto)?;
-    if counting == Counting::Exact && x.len().max(y.len()) > ranks::EXACT_UP_TO {
-        return Ok(put_ranks(Err(Reason::TooLarge)));
-    }
-    let test = ranks::mann_whitney(&x, &y, alternative, counting != Counting::Normal);
+    let test = ranks::mann_whitney(&x, &y, alternative, counting);
     let mut answer = put_ranks(test);
     // The probability that a row of x is larger than a row of y; a tie counts half.
     answer.put_known("effect_size", test.map(|test| test.statistic / test.n as f64));
@@ -168,13 +157,10 @@ pub(super) fn sign(fields: &Fields<'_>) -> Taken<Answer> {
 pub(super) fn paired_t(fields: &Fields<'_>) -> Taken<Answer> {
     let differences = differences(fields)?;
     let plan = arms::plan(fields)?;
-    let n = differences.len() as f64;
-    let mean = differences.iter().sum::<f64>() / n;
-    let var = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0);
     let estimate = if differences.len() < MIN_PAIRS {
         Err(Reason::TooFewRows)
     } else {
-        Moments { n, mean, var }.estimate()
+        Moments::from_values(&differences).estimate()
     };
     let contrast = estimate.map(|estimate: Estimate| {
         let zero = Estimate {

@@ -45,7 +45,7 @@ pub(super) fn arfm(fields: &Fields<'_>) -> Taken<Answer> {
         recency_cap_secs: recency * 86_400.0,
         use_count_cap: use_count,
         user_value_cap: user_value,
-        unknown: UnknownUsers::Score,
+        unknown: fields.choice("unknown", &UnknownUsers::ALL, UnknownUsers::ALL[0].1)?,
         consent: Consent::OptIn,
     };
     let parts = layer::parts(&features, &layering, as_of);
@@ -55,13 +55,10 @@ pub(super) fn arfm(fields: &Fields<'_>) -> Taken<Answer> {
         answer.put(name, part);
     }
     answer.put("score", f64::from(score) / 10_000.0);
-    answer.put(
-        "layer",
-        BANDS
-            .iter()
-            .find(|(from, _)| score >= *from)
-            .map_or("vip", |(_, name)| *name),
-    );
+    // A user without any feature is placed as `sluice layer` places it.
+    let is_protected = features.is_unknown() && layering.unknown == UnknownUsers::Protect;
+    let band = BANDS.iter().find(|(from, _)| score >= *from && !is_protected);
+    answer.put("layer", band.map_or("vip", |(_, name)| *name));
     Ok(answer)
 }
 

@@ -14,6 +14,7 @@ mod evaluation;
 mod fields;
 mod functions;
 mod hypothesis;
+mod input;
 mod layering;
 mod multiplicity;
 mod off_policy;

@@ -1,8 +1,6 @@
 //! Off-policy estimates: the value of another assignment, from logged actions and their
 //! probabilities.
 
-use serde_json::Value;
-
 use crate::calc::answer::Answer;
 use crate::calc::fields::{Fields, Taken};
 use crate::stats::dist::t_isf;
@@ -37,14 +35,12 @@ pub(super) fn ope(fields: &Fields<'_>) -> Taken<Answer> {
     if let Some(model) = &model {
         as_many("q_hat", model.len())?;
     }
-    let cluster = match fields.raw("cluster") {
-        None => Vec::new(),
-        Some(Value::Array(names)) => {
-            as_many("cluster", names.len())?;
-            let texts: Vec<String> = names.iter().map(Value::to_string).collect();
-            ope::numbered(texts.iter().map(String::as_str))
-        }
-        Some(_) => return Err(fields.refuse("cluster", "a list with one entry per row")),
+    let cluster = if fields.has("cluster") {
+        let names = fields.texts("cluster")?;
+        as_many("cluster", names.len())?;
+        ope::numbered(names.iter().map(AsRef::as_ref))
+    } else {
+        Vec::new()
     };
     let alpha = fields.alpha()?;
     let none = Lambdas {
@@ -114,22 +110,23 @@ pub(super) fn ope(fields: &Fields<'_>) -> Taken<Answer> {
     };
     let mut answer = Answer::default();
     for (name, estimator) in Estimator::ALL {
+        // Each estimator has its own reasons, so that those of one are not taken for those of all.
+        let mut part = Answer::default();
         if estimator.needs_model() && model.is_none() {
-            answer.miss_for(name, "estimators with a model need q_hat");
-            continue;
+            miss_all(&mut part, "estimators with a model need q_hat");
+        } else {
+            match estimator.value(&log, &lambdas, alpha) {
+                Ok((estimate, value)) => {
+                    part.put("estimate", estimate);
+                    part.put_known("std_error", value.map(|value| value.std_error));
+                    part.put_ends(["ci_lower", "ci_upper"], value.map(|value| Ends::from(value.ci)));
+                }
+                Err(reason) => miss_all(&mut part, &reason.to_string()),
+            }
         }
-        answer.put_known(
-            name,
-            estimator.value(&log, &lambdas, alpha).map(|(estimate, value)| {
-                let mut part = Answer::default();
-                part.put("estimate", estimate);
-                part.put_known("std_error", value.map(|value| value.std_error));
-                part.put_ends(["ci_lower", "ci_upper"], value.map(|value| Ends::from(value.ci)));
-                part
-            }),
-        );
+        answer.put(name, part);
     }
-    answer.put_known("replay", replay(&log, &policy, &action, &pscore, alpha));
+    answer.put("replay", replay(&log, &policy, &action, &pscore, alpha));
     put_bounded(&mut answer, fields, &log, alpha)?;
     let overlap = Overlap::from_log(&log).ok_or(Reason::NoOverlap);
     answer.put_known("ess", overlap.map(|overlap| overlap.ess));
@@ -151,6 +148,16 @@ pub(super) fn ope(fields: &Fields<'_>) -> Taken<Answer> {
         ));
     }
     Ok(answer)
+}
+
+/// The fields of an estimate.
+const FIELDS: [&str; 4] = ["estimate", "std_error", "ci_lower", "ci_upper"];
+
+/// An estimate of which nothing is known.
+fn miss_all(part: &mut Answer, reason: &str) {
+    for name in FIELDS {
+        part.miss_for(name, reason);
+    }
 }
 
 /// The probability of each row's action: as logged, or balanced over several loggers.
@@ -195,7 +202,16 @@ fn put_bounded(answer: &mut Answer, fields: &Fields<'_>, log: &Log, alpha: f64) 
     let weight = fields.number_or("weight_max", f64::INFINITY, "a number above 1", |w| w > 1.0)?;
     let Some(reward) = reward else {
         for name in ["cressie_read", "anytime"] {
-            answer.miss_for(name, "rewards are not in [0, 1]: needs reward_range");
+            let mut part = Answer::default();
+            let names = if name == "anytime" {
+                &FIELDS[2..]
+            } else {
+                &FIELDS[..]
+            };
+            for field in names.iter().filter(|field| **field != "std_error") {
+                part.miss_for(field, "rewards are not in [0, 1]: needs reward_range");
+            }
+            answer.put(name, part);
         }
         return Ok(());
     };
@@ -219,38 +235,34 @@ fn put_bounded(answer: &mut Answer, fields: &Fields<'_>, log: &Log, alpha: f64) 
 /// The mean reward of the rows in which the policy takes the logged action.
 ///
 /// Needs a deterministic policy and a log with equal action probabilities.
-fn replay(
-    log: &Log,
-    policy: &[Vec<f64>],
-    action: &[f64],
-    pscore: &[f64],
-    alpha: f64,
-) -> Result<Answer, Reason> {
+fn replay(log: &Log, policy: &[Vec<f64>], action: &[f64], pscore: &[f64], alpha: f64) -> Answer {
+    let mut part = Answer::default();
     let is_sure = policy.iter().flatten().all(|p| *p == 0.0 || *p == 1.0);
     let is_even = policy
         .iter()
         .zip(pscore)
         .all(|(row, p)| (p * row.len() as f64 - 1.0).abs() < 1e-9);
     if !is_sure || !is_even {
-        return Err(Reason::NoOverlap);
+        miss_all(
+            &mut part,
+            "replay needs a policy of zeros and ones, and a log with equal action probabilities",
+        );
+        return part;
     }
     let same: Vec<f64> = (0..action.len())
         .filter(|row| policy[*row][action[*row] as usize] == 1.0)
         .map(|row| log.reward[row])
         .collect();
     if same.is_empty() {
-        return Err(Reason::NoData);
+        miss_all(&mut part, &Reason::NoData.to_string());
+        return part;
     }
-    let n = same.len() as f64;
-    let mean = same.iter().sum::<f64>() / n;
-    let moments = Moments {
-        n,
-        mean,
-        var: same.iter().map(|reward| (reward - mean).powi(2)).sum::<f64>() / (n - 1.0),
+    let moments = Moments::from_values(&same);
+    let estimate = match moments.estimate() {
+        Ok(estimate) if estimate.std_error == 0.0 => Err(Reason::NoVariance),
+        other => other,
     };
-    let estimate = moments.estimate();
-    let mut part = Answer::default();
-    part.put("estimate", mean);
+    part.put("estimate", moments.mean);
     part.put_known("std_error", estimate.map(|e| e.std_error));
     part.put_ends(
         ["ci_lower", "ci_upper"],
@@ -261,5 +273,5 @@ fn replay(
             ))
         }),
     );
-    Ok(part)
+    part
 }

@@ -1,9 +1,8 @@
 //! Quality: the QoS score of a set of rates.
 
-use serde_json::Value;
-
 use crate::calc::answer::Answer;
 use crate::calc::fields::{Fields, Taken};
+use crate::calc::input::Input;
 use crate::calc::layering::weights;
 use crate::metric::BadRateOf;
 use crate::scenario::QosConfig;
@@ -29,7 +28,7 @@ pub(super) fn qos(fields: &Fields<'_>) -> Taken<Answer> {
         share("task_completion_rate")?,
         share("complaint_rate")?,
     );
-    let weights = if fields.raw("weights").is_some_and(Value::is_array) {
+    let weights = if fields.raw("weights").is_some_and(Input::is_list) {
         weights(fields, "weights")?
     } else {
         fields.choice(

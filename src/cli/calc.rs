@@ -1,7 +1,8 @@
 //! `sluice calc`: one calculation, or one a line.
 
 use clap::Args;
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
@@ -71,7 +72,8 @@ pub(super) fn run(args: &CalcArgs, terminal: &Terminal) -> Result<u8> {
         ))
         .map(|()| DONE);
     }
-    let answer = function.answer(&Value::Object(inputs)).map_err(|refusal| {
+    let inputs = format!("{{{}}}", inputs.join(","));
+    let answer = function.answer(&inputs).map_err(|refusal| {
         Error::input(
             format!("{name} {}", refusal.place),
             format!("expected {}, found {}", refusal.expected, refusal.found),
@@ -101,9 +103,11 @@ fn find(name: &str) -> Result<&'static Function> {
     })
 }
 
-/// The inputs; options of the command itself may stand among them.
-fn options(args: &CalcArgs) -> Result<(Map<String, Value>, Option<PathBuf>, bool)> {
-    let (mut inputs, mut batch, mut json) = (Map::new(), args.batch.clone(), args.json);
+/// The inputs as fields of a JSON object, in their order. Options of the command itself may stand
+/// among them.
+fn options(args: &CalcArgs) -> Result<(Vec<String>, Option<PathBuf>, bool)> {
+    let (mut inputs, mut batch, mut json) = (Vec::new(), args.batch.clone(), args.json);
+    let mut names = HashSet::new();
     let mut words = args.inputs.iter();
     while let Some(word) = words.next() {
         let Some(option) = word.strip_prefix("--") else {
@@ -133,25 +137,37 @@ fn options(args: &CalcArgs) -> Result<(Map<String, Value>, Option<PathBuf>, bool
             batch = Some(PathBuf::from(value));
             continue;
         }
-        let value = serde_json::from_str(&value).unwrap_or(Value::String(value));
         // Names may be written with dashes, as options are.
-        if inputs.insert(key.replace('-', "_"), value).is_some() {
+        let name = key.replace('-', "_");
+        let value = match serde_json::from_str::<&RawValue>(&value) {
+            Ok(_) => value,
+            Err(_) => quoted(&value),
+        };
+        inputs.push(format!("{}:{value}", quoted(&name)));
+        if !names.insert(name) {
             return Err(Error::usage(format!("expected --{key} once, found it twice")));
         }
     }
     Ok((inputs, batch, json))
 }
 
+/// A text as JSON.
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
+}
+
 /// An example as one would type it.
 fn as_command(function: &Function) -> String {
-    let inputs: Map<String, Value> = serde_json::from_str(function.example).unwrap_or_default();
     let mut text = format!("sluice calc {}", function.name);
-    for (key, value) in inputs {
-        match value {
-            Value::String(word) => text.push_str(&format!(" --{key} {word}")),
-            Value::Number(number) => text.push_str(&format!(" --{key} {number}")),
-            other => text.push_str(&format!(" --{key} '{other}'")),
-        }
+    for (key, value) in function.example_inputs() {
+        let is_plain = value
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+        text.push_str(&if is_plain {
+            format!(" --{key} {value}")
+        } else {
+            format!(" --{key} '{value}'")
+        });
     }
     text
 }

@@ -10,8 +10,8 @@ use crate::bucket::{PLATFORMS, Profile, Ratio};
 use crate::scenario::checker::Checker;
 use crate::scenario::plan::{Approval, Claim, Layer, Operation, Plan};
 use crate::scenario::policy::{Guardrail, Policy};
-use crate::scenario::stages::{MAX_STAGES, stages_of};
 use crate::scenario::raw::{RawApproval, RawClaim, RawFreeze, RawOperation, RawPlan};
+use crate::scenario::stages::{MAX_STAGES, stages_of};
 
 impl Checker {
     pub(super) fn plan(

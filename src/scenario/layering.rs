@@ -54,7 +54,7 @@ pub enum UnknownUsers {
 
 impl UnknownUsers {
     /// Every option with its word in a scenario, the default first.
-    pub(super) const ALL: [(&'static str, Self); 2] = [("protect", Self::Protect), ("score", Self::Score)];
+    pub(crate) const ALL: [(&'static str, Self); 2] = [("protect", Self::Protect), ("score", Self::Score)];
 }
 
 /// The meaning of a missing consent.

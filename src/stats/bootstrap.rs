@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use crate::stats::clusters::Clusters;
 use crate::stats::dist::{norm_isf, norm_sf};
 use crate::stats::known::{Interval, Reason};
+use crate::stats::spread;
 
 /// The number of replicates of [`percentile`].
 pub const REPLICATES: usize = 1_000;
@@ -64,6 +65,8 @@ pub struct Resampled {
     pub replicates: Vec<f64>,
     /// Jackknife values: the statistic without each single row.
     pub without_one: Vec<f64>,
+    /// Whether the rows differ. Otherwise all replicates are the estimate, apart from rounding.
+    pub has_spread: bool,
 }
 
 /// The method that takes an interval from the replicates.
@@ -150,6 +153,14 @@ pub fn resample(statistic: Statistic<'_>, n_replicates: usize, seed: u64) -> Res
         estimate: finite(estimate).ok_or(Reason::NoData)?,
         replicates,
         without_one,
+        has_spread: match statistic {
+            Statistic::Mean(x) => spread::has_spread(x),
+            Statistic::Difference(x, y) => spread::has_spread(x) || spread::has_spread(y),
+            Statistic::Ratio(x, y) => {
+                let rows: Vec<(f64, f64)> = x.iter().copied().zip(y.iter().copied()).collect();
+                spread::has_residuals(&rows, estimate)
+            }
+        },
     })
 }
 
@@ -225,11 +236,26 @@ impl Resampled {
     /// the jackknife values minus each value.
     ///
     /// # Errors
+    /// [`Reason::NoVariance`] if the rows or the chosen replicates do not differ,
     /// [`Reason::DominatingCluster`] if fewer than 90 % of `n_replicates` have a value.
     ///
     /// # References
     /// `docs/METHODS.md#the-calculator`; Efron (1987).
     pub fn interval(
+        &self,
+        method: BootstrapMethod,
+        n_replicates: usize,
+        alpha: f64,
+    ) -> Result<Interval, Reason> {
+        let interval = self.quantiles(method, n_replicates, alpha)?;
+        if self.has_spread && interval.ci_lower < interval.ci_upper {
+            Ok(interval)
+        } else {
+            Err(Reason::NoVariance)
+        }
+    }
+
+    fn quantiles(
         &self,
         method: BootstrapMethod,
         n_replicates: usize,
@@ -348,5 +374,16 @@ mod tests {
             percentile(&clusters, |sums| Some(sums[0] / sums[1]), 0.05, 1).unwrap()
         ));
         assert!(resample(Statistic::Ratio(&values, &values[1..]), 10, 1).is_err());
+        let tripled: Vec<f64> = values.iter().map(|v| 0.1 * v).collect();
+        for statistic in [
+            Statistic::Mean(&[0.1; 30]),
+            Statistic::Ratio(&tripled, &values),
+            Statistic::Difference(&[0.1; 30], &[0.3; 20]),
+        ] {
+            for method in [BootstrapMethod::Bca, BootstrapMethod::Percentile] {
+                let found = resample(statistic, 200, 1).unwrap().interval(method, 200, 0.05);
+                assert_eq!(found, Err(Reason::NoVariance), "{statistic:?}");
+            }
+        }
     }
 }

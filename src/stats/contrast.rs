@@ -16,7 +16,7 @@ pub struct Contrast {
     pub treatment: f64,
     /// Treatment minus control, in the metric's unit.
     pub effect_size: f64,
-    /// Standard error of the difference, in the metric's unit; `None` for tests without one.
+    /// Standard error of the difference, in the metric's unit; `None` if there is no variance.
     pub std_error: Option<f64>,
     /// The test statistic. `None` for tests without one, and where there is no p-value.
     pub statistic: Option<f64>,
@@ -35,8 +35,8 @@ pub struct Contrast {
 pub struct RelativeContrast {
     /// `treatment / control - 1`: 0.1 is 10 % above the control.
     pub rel_effect_size: f64,
-    /// Interval of the relative effect by the delta method.
-    pub ci: Ends,
+    /// Interval of the relative effect by the delta method, or the reason for its absence.
+    pub ci: Result<Ends, Reason>,
     /// Interval computed on the log scale and transformed back; `None` unless both values are
     /// above 0.
     pub log_ci: Option<Ends>,
@@ -103,7 +103,7 @@ pub fn with_error(
         control: control.estimate,
         treatment: treatment.estimate,
         effect_size: difference.effect_size,
-        std_error: Some(std_error),
+        std_error: (std_error != 0.0).then_some(std_error),
         statistic: error.is_ok().then_some(statistic),
         df: df.is_finite().then_some(df),
         p_value: error
@@ -135,26 +135,31 @@ fn relative(
     }
     let (c0, c1) = (control.std_error / r0, treatment.std_error / r0);
     let std_error = c1.hypot(r1 / r0 * c0);
-    if std_error == 0.0 {
-        return Err(Reason::NoVariance);
-    }
     if !std_error.is_finite() {
         return Err(Reason::OutOfRange);
     }
     let rel_effect_size = (r1 - r0) / r0;
-    let log_ci = (r0 > 0.0 && r1 > 0.0).then(|| {
-        let log_error = (treatment.std_error / r1).hypot(c0);
-        plan.alternative
-            .ends((r1 / r0).ln(), plan.alpha, |tail| {
-                t_quantile(tail, ln_df) * log_error
-            })
-            .map(f64::exp_m1)
-    });
+    let ends = || {
+        plan.alternative.ends(rel_effect_size, plan.alpha, |tail| {
+            t_quantile(tail, df) * std_error
+        })
+    };
+    let log_error = (treatment.std_error / r1).hypot(c0);
+    let log_ends = || {
+        let ends = plan.alternative.ends((r1 / r0).ln(), plan.alpha, |tail| {
+            t_quantile(tail, ln_df) * log_error
+        });
+        ends.map(f64::exp_m1)
+    };
+    // Without a variance the point stays, but an interval would have no width.
+    let has_variance = std_error > 0.0;
     Ok(RelativeContrast {
         rel_effect_size,
-        ci: plan.alternative.ends(rel_effect_size, plan.alpha, |tail| {
-            t_quantile(tail, df) * std_error
-        }),
-        log_ci,
+        ci: if has_variance {
+            Ok(ends())
+        } else {
+            Err(Reason::NoVariance)
+        },
+        log_ci: (r0 > 0.0 && r1 > 0.0 && has_variance).then(log_ends),
     })
 }

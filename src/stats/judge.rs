@@ -2,6 +2,7 @@
 
 use crate::stats::dist::norm_isf;
 use crate::stats::known::{Interval, Reason};
+use crate::stats::proportion::{ShareMethod, share_interval};
 
 /// The error rates of a judge on calibration cases with a known truth.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,8 +28,10 @@ pub struct Corrected {
 }
 
 /// The corrected share `p = (p_obs + specificity - 1) / (sensitivity + specificity - 1)`, from an
-/// observed share `p_obs` of `n` independent cases. The variance is by the delta method and
-/// includes the calibration cases. The interval is normal, at two-sided level `alpha`.
+/// observed share `p_obs` of `n` independent cases. The standard error is by the delta method and
+/// includes the calibration cases; it is 0 if neither the cases nor the calibration vary. The
+/// interval corrects Wilson's interval of the observed share by [`correct_interval`], at two-sided
+/// level `alpha`. It has a width in every case.
 ///
 /// # Errors
 /// [`Reason::UselessJudge`] if sensitivity + specificity is at most 1, [`Reason::NoData`] if there
@@ -37,32 +40,23 @@ pub struct Corrected {
 /// # References
 /// `docs/METHODS.md#judges-that-err`; Rogan & Gladen (1978).
 pub fn correct(p_obs: f64, n: f64, judge: &JudgeQuality, alpha: f64) -> Result<Corrected, Reason> {
-    let youden = judge.sensitivity + judge.specificity - 1.0;
-    if youden <= 0.0 {
+    if judge.youden() <= 0.0 {
         return Err(Reason::UselessJudge);
     }
-    if n <= 0.0 || judge.n.is_some_and(|n| n[0] <= 0.0 || n[1] <= 0.0) {
+    if n <= 0.0 {
         return Err(Reason::NoData);
     }
-    let raw = (p_obs + judge.specificity - 1.0) / youden;
+    let observed = share_interval(p_obs * n, n, ShareMethod::Wilson, alpha);
+    let corrected = correct_interval(p_obs, observed, judge, alpha)?;
+    let raw = (p_obs + judge.specificity - 1.0) / judge.youden();
     let binomial = |p: f64, n: f64| p * (1.0 - p) / n;
     let calibration = judge.n.map_or(0.0, |[positives, negatives]| {
         raw * raw * binomial(judge.sensitivity, positives)
             + (1.0 - raw).powi(2) * binomial(judge.specificity, negatives)
     });
-    let std_error = ((binomial(p_obs, n) + calibration) / (youden * youden)).sqrt();
-    let half = norm_isf(0.5 * alpha) * std_error;
-    let clamp = |p: f64| p.clamp(0.0, 1.0);
-    // The interval lies around the clamped share. Around the raw share, both ends could be clamped
-    // to the same value, which would claim certainty.
-    let p = clamp(raw);
     Ok(Corrected {
-        p,
-        std_error,
-        ci: Interval {
-            ci_lower: clamp(p - half),
-            ci_upper: clamp(p + half),
-        },
+        std_error: (binomial(p_obs, n) + calibration).sqrt() / judge.youden(),
+        ..corrected
     })
 }
 
@@ -190,5 +184,16 @@ mod tests {
         // but the interval has a width.
         let none = correct(0.1, 100.0, &judge, 0.05).unwrap();
         assert!(none.p == 0.0 && none.ci.ci_upper > 0.0);
+        // A perfect judge who finds 0 of 50 leaves Wilson's upper end.
+        let perfect = JudgeQuality {
+            sensitivity: 1.0,
+            specificity: 1.0,
+            n: None,
+        };
+        let none = correct(0.0, 50.0, &perfect, 0.05).unwrap();
+        assert!(
+            (none.ci.ci_upper - 0.071_348).abs() < 1e-6 && none.ci.ci_lower == 0.0,
+            "{none:?}"
+        );
     }
 }

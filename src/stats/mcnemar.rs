@@ -1,8 +1,9 @@
 //! McNemar's test for pairs of 0/1 outcomes.
 
-use crate::stats::dist::{chi2_sf, ln_chi2_sf};
-use crate::stats::exact;
+use crate::stats::dist::{chi2_sf, ln_chi2_sf, norm_isf};
+use crate::stats::known::Interval;
 use crate::stats::p_value::{Alternative, PValue};
+use crate::stats::{exact, proportion};
 
 /// The number of discordant pairs below which callers use the exact test.
 pub const EXACT_BELOW: f64 = 25.0;
@@ -48,5 +49,42 @@ pub fn test(b: f64, c: f64, is_exact: bool) -> McNemar {
         statistic,
         p_value,
         is_exact: false,
+    }
+}
+
+/// The interval of a mean difference in -1..=1 of `n` pairs, of which `up` rose and `down` fell. It
+/// adds the squared distances of Wilson's limits of both shares, with the correlation of two counts
+/// of one sample. Without a pair that differs it has the width that Wilson's limits of 0 give.
+///
+/// # References
+/// `docs/METHODS.md#paired-evaluations`; Newcombe (1998), Zou & Donner (2008).
+pub fn interval(difference: f64, up: f64, down: f64, n: f64, alpha: f64) -> Interval {
+    let z = norm_isf(0.5 * alpha);
+    let (rose, fell) = (up / n, down / n);
+    let (of_rose, of_fell) = (proportion::wilson(rose, n, z), proportion::wilson(fell, n, z));
+    let rho = {
+        let scale = (rose * (1.0 - rose) * fell * (1.0 - fell)).sqrt();
+        if scale > 0.0 { -rose * fell / scale } else { 0.0 }
+    };
+    let reach = |a: f64, b: f64| (a * a + b * b - 2.0 * rho * a * b).max(0.0).sqrt();
+    Interval {
+        ci_lower: (difference - reach(rose - of_rose.ci_lower, of_fell.ci_upper - fell)).max(-1.0),
+        ci_upper: (difference + reach(of_rose.ci_upper - rose, fell - of_fell.ci_lower)).min(1.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_that_all_agree_or_all_differ_have_a_width() {
+        let none = interval(0.0, 0.0, 0.0, 100.0, 0.05);
+        assert!(
+            (none.ci_upper - 0.036_995).abs() < 1e-6 && none.ci_lower == -none.ci_upper,
+            "{none:?}"
+        );
+        let all = interval(1.0, 30.0, 0.0, 30.0, 0.05);
+        assert!(all.ci_lower < 0.9 && all.ci_upper == 1.0, "{all:?}");
     }
 }

@@ -32,6 +32,7 @@ pub(crate) mod rounding;
 pub mod scale_mixture;
 pub mod sequential;
 pub mod special;
+pub mod spread;
 pub mod srm;
 pub mod stages;
 pub mod two_proportions;

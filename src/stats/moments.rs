@@ -1,10 +1,10 @@
 //! Means and ratios of independent rows, computed from their sums: counts, sums, sums of squares
 //! and sums of products.
 
-use crate::stats::contrast;
 use crate::stats::contrast::{Contrast, TestPlan};
 use crate::stats::difference::Estimate;
 use crate::stats::known::Reason;
+use crate::stats::{contrast, spread};
 
 /// The size, mean and variance of a sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,13 +19,28 @@ pub struct Moments {
 
 impl Moments {
     /// Computes the moments from the number of rows, the sum and the sum of squares. A variance
-    /// that rounding made negative becomes 0.
+    /// within the rounding of the sums is 0.
     pub fn from_sums(n: f64, sum: f64, sum_squares: f64) -> Self {
         let mean = sum / n;
+        let are_whole = spread::are_whole(&[sum, sum_squares]);
+        let squares = spread::of_sums(sum_squares - sum * mean, &[sum_squares, sum * mean], n, are_whole);
         Self {
             n,
             mean,
-            var: ((sum_squares - sum * mean) / (n - 1.0)).max(0.0),
+            var: (squares / (n - 1.0)).max(0.0),
+        }
+    }
+
+    /// Computes the moments of values. Equal values have exactly the variance 0 and their own value
+    /// as the mean.
+    pub fn from_values(values: &[f64]) -> Self {
+        let n = values.len() as f64;
+        let first = values.first().copied().unwrap_or(f64::NAN);
+        let mean = first + values.iter().map(|value| value - first).sum::<f64>() / n;
+        Self {
+            n,
+            mean,
+            var: values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0),
         }
     }
 
@@ -80,14 +95,11 @@ pub fn compare(
         MeanMethod::Student => {
             let df = control.n + treatment.n - 2.0;
             let pooled = ((control.n - 1.0) * control.var + (treatment.n - 1.0) * treatment.var) / df;
+            // The relative interval takes the pooled variance of both arms as well.
+            (e0.std_error, e1.std_error) = ((pooled / control.n).sqrt(), (pooled / treatment.n).sqrt());
             (e0.df, e1.df) = (df, df);
-            Ok(contrast::with_error(
-                e0,
-                e1,
-                (pooled / control.n + pooled / treatment.n).sqrt(),
-                df,
-                plan,
-            ))
+            let std_error = (pooled / control.n + pooled / treatment.n).sqrt();
+            Ok(contrast::with_error(e0, e1, std_error, df, plan))
         }
     }
 }
@@ -128,7 +140,15 @@ impl RatioSums {
         );
         let cov = (self.num_den - self.num[0] * den.mean) / (self.n - 1.0);
         let ratio = self.num[0] / self.den[0];
-        let var = ((num.var - 2.0 * ratio * cov + ratio * ratio * den.var) / (den.mean * den.mean)).max(0.0);
+        let squares = (num.var - 2.0 * ratio * cov + ratio * ratio * den.var) * (self.n - 1.0);
+        let terms = [
+            self.num[1],
+            2.0 * ratio * self.num_den,
+            ratio * ratio * self.den[1],
+        ];
+        let sums = [self.num[0], self.num[1], self.den[0], self.den[1], self.num_den];
+        let squares = spread::of_sums(squares, &terms, self.n, spread::are_whole(&sums));
+        let var = squares / (self.n - 1.0) / (den.mean * den.mean);
         Ok(Estimate {
             estimate: ratio,
             std_error: (var / self.n).sqrt(),
@@ -203,15 +223,21 @@ pub fn cuped(control: &CupedSums, treatment: &CupedSums, plan: TestPlan) -> Resu
     // Both arms are shifted to the common mean of the covariate, so the adjusted values stay on the
     // scale of the outcome.
     let common = (control.pre[0] + treatment.pre[0]) / (control.n + treatment.n);
-    let adjusted = |(post, pre, cov): &(Moments, Moments, f64)| {
-        let var = (post.var - 2.0 * theta * cov + theta * theta * pre.var).max(0.0);
+    let adjusted = |(post, pre, cov): &(Moments, Moments, f64), arm: &CupedSums| {
+        let squares = (post.var - 2.0 * theta * cov + theta * theta * pre.var) * (arm.n - 1.0);
+        // Theta is a rounded quotient, so these sums are never exact.
+        let terms = [
+            arm.post[1],
+            2.0 * theta * arm.post_pre,
+            theta * theta * arm.pre[1],
+        ];
         Moments {
             n: post.n,
             mean: post.mean - theta * (pre.mean - common),
-            var,
+            var: spread::of_sums(squares, &terms, arm.n, false) / (arm.n - 1.0),
         }
     };
-    let (a, b) = (adjusted(&c), adjusted(&t));
+    let (a, b) = (adjusted(&c, control), adjusted(&t, treatment));
     let plain = c.0.var / c.0.n + t.0.var / t.0.n;
     let variance_reduction = if plain > 0.0 {
         1.0 - (a.var / a.n + b.var / b.n) / plain

@@ -124,31 +124,37 @@ impl Comparison {
     }
 
     /// The smallest effect that `n` rows in both arms detect with a power, in the direction of the
-    /// alternative. For a two-sided test it is the effect above 0.
+    /// alternative. For a two-sided test it is the effect above 0. If there is none, because a
+    /// proportion has too little room below 1, it is the effect below 0, with its sign.
     ///
     /// # Errors
     /// [`Reason::NoSolution`] if no effect within the range of the metric is detected with this
     /// power.
     pub fn effect(&self, n: f64, power: f64) -> Result<f64, Reason> {
-        let sign = if self.alternative == Alternative::Less {
-            -1.0
-        } else {
-            1.0
-        };
-        let most = match self.baseline {
-            Baseline::Proportion(p) => {
-                if sign > 0.0 {
-                    1.0 - p
-                } else {
-                    p
-                }
-            }
-            Baseline::Mean { var } => 1e3 * var.sqrt(),
-        };
-        let excess = |d: f64| self.power(n, sign * d) - power;
-        root(excess, most * 1e-12, most * (1.0 - 1e-12))
-            .map(|d| sign * d)
-            .ok_or(Reason::NoSolution)
+        let [below, above] = self.effects(n, power);
+        match self.alternative {
+            Alternative::TwoSided => above.or(below),
+            Alternative::Greater => above,
+            Alternative::Less => below,
+        }
+    }
+
+    /// The smallest effects below and above 0 that `n` rows in both arms detect with a power.
+    ///
+    /// # Errors
+    /// As [`Self::effect`], for each side.
+    pub fn effects(&self, n: f64, power: f64) -> [Result<f64, Reason>; 2] {
+        [-1.0, 1.0].map(|sign| {
+            let most = match self.baseline {
+                Baseline::Proportion(p) if sign > 0.0 => 1.0 - p,
+                Baseline::Proportion(p) => p,
+                Baseline::Mean { var } => 1e3 * var.sqrt(),
+            };
+            let excess = |d: f64| self.power(n, sign * d) - power;
+            root(excess, most * 1e-12, most * (1.0 - 1e-12))
+                .map(|d| sign * d)
+                .ok_or(Reason::NoSolution)
+        })
     }
 }
 

@@ -64,22 +64,35 @@ fn p_of_tails(lower: f64, upper: f64, alternative: Alternative) -> PValue {
     })
 }
 
+/// The distribution of a rank test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Counting {
+    /// The exact distribution up to [`EXACT_UP_TO`] values, without ties in Mann and Whitney's
+    /// test; otherwise the normal one.
+    #[default]
+    Auto,
+    /// The exact distribution, with mid-ranks for ties, or an error.
+    Exact,
+    /// The normal distribution.
+    Normal,
+}
+
 /// Wilcoxon's signed-rank test of differences against a median of 0. Differences of 0 are left out.
 /// Tied differences share their mid-ranks.
 ///
-/// With `may_be_exact` and at most [`EXACT_UP_TO`] differences, the p-value is from the exact
-/// distribution of these ranks. Otherwise it is normal: the sum of the positive ranks has the mean
+/// The exact p-value is from the distribution of these ranks; see [`Counting`]. Otherwise it is normal: the sum of the positive ranks has the mean
 /// `n (n + 1) / 4` and the variance `n (n + 1) (2 n + 1) / 24 - sum (t^3 - t) / 48` over ties.
 ///
 /// # Errors
-/// [`Reason::NoData`] if all differences are 0.
+/// [`Reason::NoData`] if all differences are 0, [`Reason::TooLarge`] if the exact distribution of
+/// more than [`EXACT_UP_TO`] differences is requested.
 ///
 /// # References
 /// `docs/METHODS.md#the-calculator`; Wilcoxon (1945).
 pub fn wilcoxon(
     differences: &[f64],
     alternative: Alternative,
-    may_be_exact: bool,
+    counting: Counting,
 ) -> Result<RankTest, Reason> {
     let used: Vec<f64> = differences.iter().copied().filter(|d| *d != 0.0).collect();
     let n = used.len();
@@ -94,7 +107,7 @@ pub fn wilcoxon(
         .map(|(rank, _)| u64::from(*rank))
         .sum();
     let statistic = positive as f64 / 2.0;
-    if may_be_exact && n <= EXACT_UP_TO {
+    if counting.is_exact(n, false)? {
         // The number of sign choices for each sum of positive ranks, indexed by twice the sum.
         let mut ways = vec![0.0_f64; ranks.iter().sum::<u32>() as usize + 1];
         ways[0] = 1.0;
@@ -127,13 +140,14 @@ pub fn wilcoxon(
 
 /// Mann and Whitney's U test. `Greater` means that the first sample tends to be above the second.
 ///
-/// With `may_be_exact`, without ties and with at most [`EXACT_UP_TO`] rows in each sample, the
-/// p-value is from the exact distribution. Otherwise it is normal with continuity correction: U has
-/// the mean `n1 n2 / 2` and the variance `n1 n2 / 12 (n + 1 - sum (t^3 - t) / (n (n - 1)))`, with
-/// `n = n1 + n2`.
+/// The exact p-value is from the permutation distribution of the mid-ranks, ties included; see
+/// [`Counting`]. The normal one has a continuity correction: U has the mean `n1 n2 / 2` and the
+/// variance `n1 n2 / 12 (n + 1 - sum (t^3 - t) / (n (n - 1)))`, with `n = n1 + n2`.
 ///
 /// # Errors
-/// [`Reason::NoData`] if a sample is empty, [`Reason::NoVariance`] if all values are equal.
+/// [`Reason::NoData`] if a sample is empty, [`Reason::NoVariance`] if all values are equal,
+/// [`Reason::TooLarge`] if the exact distribution of more than [`EXACT_UP_TO`] rows in a sample is
+/// requested.
 ///
 /// # References
 /// `docs/METHODS.md#the-calculator`; Mann & Whitney (1947).
@@ -141,7 +155,7 @@ pub fn mann_whitney(
     x: &[f64],
     y: &[f64],
     alternative: Alternative,
-    may_be_exact: bool,
+    counting: Counting,
 ) -> Result<RankTest, Reason> {
     let (n1, n2) = (x.len(), y.len());
     if n1 == 0 || n2 == 0 {
@@ -151,22 +165,23 @@ pub fn mann_whitney(
     let own: u64 = ranks[..n1].iter().map(|rank| u64::from(*rank)).sum();
     let (a, b) = (n1 as f64, n2 as f64);
     let statistic = own as f64 / 2.0 - a * (a + 1.0) / 2.0;
-    if may_be_exact && ties == 0.0 && n1.max(n2) <= EXACT_UP_TO {
-        // counts[i][u] is the number of orders of i rows of the first sample and j of the second
-        // with U = u. Each pass of the loop raises j by one.
-        let mut counts = vec![vec![0.0_f64; n1 * n2 + 1]; n1 + 1];
-        counts.iter_mut().for_each(|row| row[0] = 1.0);
-        for j in 1..=n2 {
-            for i in 1..=n1 {
-                let (before, own) = counts.split_at_mut(i);
-                // own[0] still holds the counts for j - 1. The largest value is of the second
-                // sample (u stays) or of the first (u - j before it).
-                for u in (j..=i * j).rev() {
-                    own[0][u] = before[i - 1][u - j] + if u <= i * (j - 1) { own[0][u] } else { 0.0 };
+    if counting.is_exact(n1.max(n2), ties > 0.0)? {
+        // ways[k][s] is the number of choices of k rows whose doubled ranks sum to s.
+        let total = ranks.iter().sum::<u32>() as usize;
+        let mut ways = vec![vec![0.0_f64; total + 1]; n1 + 1];
+        ways[0][0] = 1.0;
+        let mut reached = 0;
+        for (idx, rank) in ranks.iter().enumerate() {
+            let rank = *rank as usize;
+            reached += rank;
+            for k in (1..=n1.min(idx + 1)).rev() {
+                let (fewer, own) = ways.split_at_mut(k);
+                for sum in rank..=reached {
+                    own[0][sum] += fewer[k - 1][sum - rank];
                 }
             }
         }
-        let (lower, upper) = tails(&counts[n1], statistic as usize);
+        let (lower, upper) = tails(&ways[n1], own as usize);
         return Ok(RankTest {
             statistic,
             p_value: p_of_tails(lower, upper, alternative),
@@ -198,6 +213,18 @@ pub fn mann_whitney(
     })
 }
 
+impl Counting {
+    /// Whether `n` values are counted exactly.
+    fn is_exact(self, n: usize, has_ties: bool) -> Result<bool, Reason> {
+        match self {
+            Self::Exact if n > EXACT_UP_TO => Err(Reason::TooLarge),
+            Self::Exact => Ok(true),
+            Self::Auto => Ok(n <= EXACT_UP_TO && !has_ties),
+            Self::Normal => Ok(false),
+        }
+    }
+}
+
 /// The sign test: a binomial test of equally many positive and negative differences. Differences of
 /// 0 are left out.
 ///
@@ -219,4 +246,33 @@ pub fn sign(differences: &[f64], alternative: Alternative) -> Result<RankTest, R
         is_exact: true,
         n,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exact_ranks_with_ties_are_counted() {
+        let p = |x: &[f64], y: &[f64]| {
+            let test = mann_whitney(x, y, Alternative::TwoSided, Counting::Exact).unwrap();
+            assert!(test.is_exact);
+            test.p_value.p
+        };
+        let ones = [1.0; 8];
+        assert!((p(&[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0], &ones) - 7.0 / 15.0).abs() < 1e-12);
+        assert!((p(&[0.0, 0.0, 0.0, 1.0], &ones[..4]) - 1.0 / 7.0).abs() < 1e-12);
+        assert_eq!(p(&ones, &ones), 1.0);
+        // Samples of 50: the largest that are counted.
+        let x: Vec<f64> = (0..50).map(|i| f64::from(i % 7)).collect();
+        let y: Vec<f64> = (0..50).map(|i| f64::from(i % 7 + i % 2)).collect();
+        let exact = p(&x, &y);
+        let normal = mann_whitney(&x, &y, Alternative::TwoSided, Counting::Normal).unwrap();
+        assert!((exact - normal.p_value.p).abs() < 0.01, "{exact} {normal:?}");
+        let more = [&x[..], &[3.0]].concat();
+        assert_eq!(
+            mann_whitney(&more, &y, Alternative::TwoSided, Counting::Exact),
+            Err(Reason::TooLarge)
+        );
+    }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::stats::dist::t_isf;
 use crate::stats::known::{Interval, Reason};
+use crate::stats::spread;
 
 /// The smallest number of clusters for which a variance is given.
 pub const MIN_CLUSTERS: usize = 20;
@@ -233,12 +234,14 @@ pub struct PairedRatios {
     pub std_error: f64,
     /// Degrees of freedom of the standard error, at most `n_clusters - 1`.
     pub df: f64,
-    /// Number of clusters with a denominator above 0 in both arms.
+    /// Number of clusters with data in an arm: a denominator above 0, or a numerator that is not 0.
     pub n_clusters: usize,
 }
 
-/// The difference of two ratios over the same clusters, given in the same order. Clusters without a
-/// denominator in one arm are left out of both.
+/// The difference of two ratios over the same clusters, given in the same order. A cluster without
+/// data in either arm is left out. A cluster without a denominator keeps its numerator, as in
+/// [`clusters`]; an arm in which it has no data gets the residual 0. Differences within the rounding
+/// of the residuals give the standard error 0.
 ///
 /// # Errors
 /// As [`clusters_by`].
@@ -250,29 +253,49 @@ pub fn paired(
     treatment: &[(f64, f64)],
     variance: ClusterVariance,
 ) -> Result<PairedRatios, Reason> {
-    let both = control
+    let has_data = |(num, den): &(f64, f64)| *den > 0.0 || *num != 0.0;
+    let used = control
         .iter()
         .zip(treatment)
-        .filter(|(c, t)| c.1 > 0.0 && t.1 > 0.0);
-    let (control, treatment): (Vec<_>, Vec<_>) = both.map(|(c, t)| (*c, *t)).unzip();
+        .filter(|(c, t)| has_data(c) || has_data(t));
+    let (control, treatment): (Vec<_>, Vec<_>) = used.map(|(c, t)| (*c, *t)).unzip();
     let arm = |rows: &[(f64, f64)]| {
         let (_, denominator, estimate) = point(rows.iter().copied()).ok_or(Reason::NoData)?;
-        Ok((
-            estimate,
-            residuals(rows, denominator, estimate, variance)?.collect::<Vec<f64>>(),
-        ))
+        let mut own = residuals(rows, denominator, estimate, variance)?;
+        // The residuals skip clusters without data.
+        let all: Vec<f64> = rows
+            .iter()
+            .map(|row| {
+                if has_data(row) {
+                    own.next().unwrap_or(0.0)
+                } else {
+                    0.0
+                }
+            })
+            .collect();
+        let magnitudes = rows
+            .iter()
+            .map(|(num, den)| (num.abs() + (estimate * den).abs()) / denominator);
+        Ok((estimate, all, magnitudes.collect::<Vec<f64>>()))
     };
-    let ((r0, u0), (r1, u1)) = (arm(&control)?, arm(&treatment)?);
-    let squares: Vec<f64> = u1.iter().zip(&u0).map(|(a, b)| (a - b) * (a - b)).collect();
-    if squares.len() < MIN_CLUSTERS {
+    let ((r0, u0, m0), (r1, u1, m1)) = (arm(&control)?, arm(&treatment)?);
+    let n_clusters = control.len();
+    if n_clusters < MIN_CLUSTERS {
         return Err(Reason::TooFewClusters);
     }
+    let error = spread::sum_error(n_clusters as f64);
+    let is_beyond = |g: usize| (u1[g] - u0[g]).abs() > error * (m1[g] + m0[g]);
+    let squares: Vec<f64> = if (0..n_clusters).any(is_beyond) {
+        u1.iter().zip(&u0).map(|(a, b)| (a - b) * (a - b)).collect()
+    } else {
+        vec![0.0; n_clusters]
+    };
     let (variance, df) = variance.variance_and_df(&squares);
     Ok(PairedRatios {
         estimates: [r0, r1],
         std_error: variance.sqrt(),
         df,
-        n_clusters: squares.len(),
+        n_clusters,
     })
 }
 
@@ -402,6 +425,33 @@ mod tests {
         assert_eq!(
             (whole.estimate, whole.n_clusters),
             (plain.estimate, plain.n_clusters)
+        );
+    }
+
+    #[test]
+    fn paired_clusters_keep_their_numerators() {
+        let rows = |shift: f64| -> Vec<(f64, f64)> {
+            (0..40)
+                .map(|g| (f64::from(g % 5) + shift, f64::from(3 + g % 3)))
+                .collect()
+        };
+        let (mut control, mut treatment) = (rows(0.0), rows(1.0));
+        control.push((2.0, 0.0));
+        treatment.push((0.0, 0.0));
+        control.push((0.0, 0.0));
+        treatment.push((9.0, 4.0));
+        let both = paired(&control, &treatment, ClusterVariance::Cr3).unwrap();
+        let own = [&control, &treatment].map(|rows| clusters(rows).unwrap().estimate);
+        assert_eq!((both.estimates, both.n_clusters), (own, 42));
+        // Flat values that rounding moved apart have no spread.
+        let flat = |value: f64| -> Vec<(f64, f64)> {
+            (1..=40).map(|g| (value * f64::from(g), f64::from(g))).collect()
+        };
+        assert_eq!(
+            paired(&flat(0.1), &flat(0.3), ClusterVariance::Cr3)
+                .unwrap()
+                .std_error,
+            0.0
         );
     }
 

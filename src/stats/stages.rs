@@ -32,6 +32,50 @@ impl StageEffect {
         let own: f64 = self.influences.iter().map(|(_, own)| own * own).sum();
         (self.variance - own).max(0.0)
     }
+
+    /// The weight of the population-weighted mean: the users of the stage.
+    pub fn by_users(&self) -> f64 {
+        self.n_users
+    }
+
+    /// The weight of Mantel and Haenszel: `n1 n0 / (n1 + n0)`.
+    pub fn by_mantel_haenszel(&self) -> f64 {
+        self.n_arms[0] * self.n_arms[1] / (self.n_arms[0] + self.n_arms[1])
+    }
+
+    /// The weight of the precision-weighted mean: 1 / variance; 0 without a variance.
+    pub fn by_precision(&self) -> f64 {
+        if self.variance > 0.0 {
+            1.0 / self.variance
+        } else {
+            0.0
+        }
+    }
+}
+
+/// The interval of a weighted mean of independent effects by square-and-add, from the distances of
+/// each effect to its own lower and upper end: `mean -+ sqrt(sum (w_s / sum w)^2 distance_s^2)`.
+///
+/// # References
+/// `docs/METHODS.md#stages-together`; Zou & Donner (2008).
+pub fn square_and_add(
+    stages: &[StageEffect],
+    reach: &[[f64; 2]],
+    weight: impl Fn(&StageEffect) -> f64,
+) -> Interval {
+    let sum: f64 = stages.iter().map(&weight).sum();
+    let mean = stages.iter().map(|s| weight(s) * s.effect_size).sum::<f64>() / sum;
+    let [lower, upper] = [0, 1].map(|end| {
+        let squares = stages
+            .iter()
+            .zip(reach)
+            .map(|(s, reach)| (weight(s) / sum * reach[end]).powi(2));
+        squares.sum::<f64>().sqrt()
+    });
+    Interval {
+        ci_lower: mean - lower,
+        ci_upper: mean + upper,
+    }
 }
 
 /// A weighted mean of stage effects.
@@ -91,8 +135,7 @@ pub fn combine(stages: &[StageEffect], alpha: f64) -> Option<Combinations> {
         }
     };
     let varied: Vec<&StageEffect> = stages.iter().filter(|s| s.variance > 0.0).collect();
-    let precision_weighted =
-        (!varied.is_empty()).then(|| weigh(&|s| if s.variance > 0.0 { 1.0 / s.variance } else { 0.0 }));
+    let precision_weighted = (!varied.is_empty()).then(|| weigh(&StageEffect::by_precision));
     let q = if varied.len() > 1 {
         heterogeneity(&varied)
     } else {
@@ -100,8 +143,8 @@ pub fn combine(stages: &[StageEffect], alpha: f64) -> Option<Combinations> {
     };
     Some(Combinations {
         n_stages: stages.len(),
-        population_weighted: weigh(&|s| s.n_users),
-        mantel_haenszel: weigh(&|s| s.n_arms[0] * s.n_arms[1] / (s.n_arms[0] + s.n_arms[1])),
+        population_weighted: weigh(&StageEffect::by_users),
+        mantel_haenszel: weigh(&StageEffect::by_mantel_haenszel),
         precision_weighted,
         q,
         q_p_value: q

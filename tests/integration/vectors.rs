@@ -720,7 +720,11 @@ fn buckets_are_those_of_the_real_clients() {
         if algo == "unleash.client-spec" {
             continue;
         }
-        let inputs = with(vector["inputs"].clone(), json!({"profile": algo}));
+        let mut inputs = with(vector["inputs"].clone(), json!({"profile": algo}));
+        // GrowthBook's attribute `id` is the input `value`: `id` names the line of a batch.
+        if let Some(id) = inputs.as_object_mut().unwrap().remove("id") {
+            inputs["value"] = id;
+        }
         let line = answer_line(bucket, &inputs.to_string());
         let answer: Value = serde_json::from_str(&line.text).unwrap();
         let pairs: Vec<(&str, Value)> = match algo {

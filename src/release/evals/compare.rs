@@ -10,6 +10,7 @@ use crate::stats::bootstrap::{BootstrapMethod, Statistic};
 use crate::stats::dist::{norm_isf, t_isf, t_sf};
 use crate::stats::non_inferiority::HarmVerdict;
 use crate::stats::p_value::Alternative;
+use crate::stats::ranks::Counting;
 use crate::stats::{Interval, Known, Reason, bootstrap, mcnemar, non_inferiority, pass_k, proportion, ranks};
 
 /// The minimum number of pairs. With fewer pairs there is no result.
@@ -323,7 +324,7 @@ pub fn compare(
                 false if sign > 0.0 => up,
                 false => down,
             };
-            let by_counts = discordant_interval(
+            let by_counts = mcnemar::interval(
                 difference / range,
                 counted(1.0) as f64,
                 counted(-1.0) as f64,
@@ -379,19 +380,21 @@ pub fn compare(
                 p_value: found.p_value.p,
             })
         } else {
-            ranks::wilcoxon(&differences, Alternative::TwoSided, true).map(|found| PairTest::Wilcoxon {
-                n: found.n,
-                exact: found.is_exact,
-                p_value: found.p_value.p.min(1.0),
+            ranks::wilcoxon(&differences, Alternative::TwoSided, Counting::Auto).map(|found| {
+                PairTest::Wilcoxon {
+                    n: found.n,
+                    exact: found.is_exact,
+                    p_value: found.p_value.p.min(1.0),
+                }
             })
         }
     });
     let spread =
         (differences.iter().map(|d| (d - difference).powi(2)).sum::<f64>() / (n as f64 - 1.0)).sqrt();
-    let effect_size = if n >= MIN_PAIRS && spread > 0.0 {
-        Ok(difference / spread)
-    } else {
-        Err(Reason::NoVariance)
+    let effect_size = match n {
+        0..MIN_PAIRS => Err(Reason::TooFewRows),
+        _ if spread > 0.0 => Ok(difference / spread),
+        _ => Err(Reason::NoVariance),
     };
     let bca = std_error.and_then(|_| bootstrap_interval(&clustered, has_clusters, design));
     let harm = -sign * difference;
@@ -467,24 +470,6 @@ fn clusters_with(values: &[(f64, usize)], sign: f64) -> usize {
         .iter()
         .filter(|(sum, _)| sum * sign > 0.0)
         .count()
-}
-
-/// The interval of a mean difference in -1..=1 of `n` pairs, of which `up` rose and `down` fell. It
-/// adds the squared distances of Wilson's limits of both shares, with the correlation of two counts
-/// of one sample.
-fn discordant_interval(difference: f64, up: f64, down: f64, n: f64, alpha: f64) -> Interval {
-    let z = norm_isf(0.5 * alpha);
-    let (rose, fell) = (up / n, down / n);
-    let (of_rose, of_fell) = (proportion::wilson(rose, n, z), proportion::wilson(fell, n, z));
-    let rho = {
-        let scale = (rose * (1.0 - rose) * fell * (1.0 - fell)).sqrt();
-        if scale > 0.0 { -rose * fell / scale } else { 0.0 }
-    };
-    let reach = |a: f64, b: f64| (a * a + b * b - 2.0 * rho * a * b).max(0.0).sqrt();
-    Interval {
-        ci_lower: (difference - reach(rose - of_rose.ci_lower, of_fell.ci_upper - fell)).max(-1.0),
-        ci_upper: (difference + reach(of_rose.ci_upper - rose, fell - of_fell.ci_lower)).min(1.0),
-    }
 }
 
 fn bootstrap_interval(

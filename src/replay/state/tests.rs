@@ -2,7 +2,6 @@
 
 use arrow_array::{BooleanArray, Float64Array, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;

@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 
 use crate::stats::dist::t_isf;
 use crate::stats::known::{Interval, Reason};
+use crate::stats::spread;
 
 /// The effective sample size (rows) below which an estimate is not reliable.
 pub const MIN_ESS: f64 = 50.0;
@@ -140,7 +141,7 @@ impl Estimator {
     /// # Errors
     /// [`Reason::NoData`] without rows, [`Reason::NoOverlap`] if the weights of a self-normalized
     /// estimator sum to 0. The inner result is [`Reason::TooFewClusters`] for fewer than two
-    /// clusters.
+    /// clusters, and [`Reason::NoVariance`] if the rows do not differ.
     ///
     /// # References
     /// `docs/METHODS.md#off-policy-estimates`; Dudik et al. (2014), Swaminathan & Joachims (2015),
@@ -169,48 +170,67 @@ impl Estimator {
             .collect();
         let mean_v = parts.iter().map(|(v, _)| v).sum::<f64>() / n;
         let correction: f64 = parts.iter().map(|(_, c)| c).sum();
-        let (estimate, residuals): (f64, Vec<f64>) = if matches!(self, Self::Snips | Self::Sndr) {
+        let (estimate, residuals): (f64, Vec<Residual>) = if matches!(self, Self::Snips | Self::Sndr) {
             let sum_weights: f64 = weights.iter().sum();
             if sum_weights == 0.0 {
                 return Err(Reason::NoOverlap);
             }
             let ratio = correction / sum_weights;
-            let residual =
-                |((v, c), w): (&(f64, f64), &f64)| (v - mean_v) / n + (c - ratio * w) / sum_weights;
+            let residual = |((v, c), w): (&(f64, f64), &f64)| {
+                Residual::from_terms([v / n, -mean_v / n, c / sum_weights, -ratio * w / sum_weights])
+            };
             (mean_v + ratio, parts.iter().zip(&weights).map(residual).collect())
         } else {
             let estimate = mean_v + correction / n;
-            (
-                estimate,
-                parts.iter().map(|(v, c)| (v + c - estimate) / n).collect(),
-            )
+            let residual = |(v, c): &(f64, f64)| Residual::from_terms([v / n, c / n, -estimate / n, 0.0]);
+            (estimate, parts.iter().map(residual).collect())
         };
         Ok((estimate, clustered(estimate, &residuals, &log.cluster, alpha)))
     }
 }
 
+/// The residual of a row, or of a cluster of rows.
+#[derive(Debug, Clone, Copy, Default)]
+struct Residual {
+    /// The sum of its terms.
+    value: f64,
+    /// The sum of the sizes of its terms: rounding is relative to it.
+    magnitude: f64,
+}
+
+impl Residual {
+    fn from_terms(terms: [f64; 4]) -> Self {
+        Self {
+            value: terms.iter().sum(),
+            magnitude: terms.iter().map(|term| term.abs()).sum(),
+        }
+    }
+}
+
 /// The estimate with its clustered standard error, `sqrt(m / (m - 1) sum_u s_u^2)`. `s_u` is the
 /// sum of a cluster's residuals and m the number of clusters.
-pub(super) fn clustered(
-    estimate: f64,
-    residuals: &[f64],
-    cluster: &[usize],
-    alpha: f64,
-) -> Result<Value, Reason> {
-    let (m, squares) = if cluster.is_empty() {
-        (residuals.len(), residuals.iter().map(|r| r * r).sum::<f64>())
-    } else {
-        let mut sums = vec![0.0; cluster.iter().max().map_or(0, |last| last + 1)];
-        cluster
-            .iter()
-            .zip(residuals)
-            .for_each(|(cluster, residual)| sums[*cluster] += residual);
-        (sums.len(), sums.iter().map(|r| r * r).sum::<f64>())
-    };
-    if m < 2 {
+///
+/// # Errors
+/// [`Reason::TooFewClusters`] for fewer than two clusters, [`Reason::NoVariance`] if all sums are
+/// within rounding: equal rewards say nothing of the rewards that were not seen.
+fn clustered(estimate: f64, residuals: &[Residual], cluster: &[usize], alpha: f64) -> Result<Value, Reason> {
+    let mut sums = residuals.to_vec();
+    if !cluster.is_empty() {
+        sums = vec![Residual::default(); cluster.iter().max().map_or(0, |last| last + 1)];
+        for (cluster, residual) in cluster.iter().zip(residuals) {
+            sums[*cluster].value += residual.value;
+            sums[*cluster].magnitude += residual.magnitude;
+        }
+    }
+    if sums.len() < 2 {
         return Err(Reason::TooFewClusters);
     }
-    let m = m as f64;
+    let error = spread::sum_error(residuals.len() as f64);
+    if sums.iter().all(|sum| sum.value.abs() <= error * sum.magnitude) {
+        return Err(Reason::NoVariance);
+    }
+    let m = sums.len() as f64;
+    let squares: f64 = sums.iter().map(|sum| sum.value * sum.value).sum();
     let std_error = (m / (m - 1.0) * squares).sqrt();
     Ok(Value {
         estimate,
@@ -248,7 +268,8 @@ impl Overlap {
         sorted.sort_by(|a, b| b.total_cmp(a));
         let n_top = (sorted.len() / 100).max(1);
         let mean = sum / n;
-        let residuals: Vec<f64> = log.weight.iter().map(|w| (w - mean) / n).collect();
+        let residual = |w: &f64| Residual::from_terms([w / n, -mean / n, 0.0, 0.0]);
+        let residuals: Vec<Residual> = log.weight.iter().map(residual).collect();
         let error = clustered(mean, &residuals, &log.cluster, 0.05).map(|value| value.std_error);
         // Weights that are all 1 have no variance, but they are those of the behavior policy
         // itself.

@@ -6,6 +6,7 @@ use crate::stats::dist::t_isf;
 use crate::stats::known::{Interval, Reason};
 use crate::stats::ope::estimators::Log;
 use crate::stats::special::root;
+use crate::stats::spread;
 
 /// The possible range of rewards and weights, not the range observed in the log.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -99,12 +100,16 @@ pub fn cressie_read(log: &Log, bounds: Bounds) -> Result<f64, Reason> {
 /// within the distance that a quantile of F(1, n) allows.
 ///
 /// # Errors
-/// [`Reason::NoData`] without rows, [`Reason::OutOfRange`] if a reward is outside of its bounds.
+/// [`Reason::NoData`] without rows, [`Reason::OutOfRange`] if a reward is outside of its bounds,
+/// [`Reason::NoVariance`] if all rewards are equal, because every re-weighting has the same value.
 ///
 /// # References
 /// `docs/METHODS.md#off-policy-estimates`; Karampatziakis, Langford & Mineiro (2020).
 pub fn cressie_read_interval(log: &Log, bounds: Bounds, alpha: f64) -> Result<Interval, Reason> {
     check(log, bounds)?;
+    if !spread::has_spread(&log.reward) {
+        return Err(Reason::NoVariance);
+    }
     let sums = Sums::new(log, bounds.weight);
     let n = sums.n;
     let fake = sums.balancing_weight();
