@@ -80,6 +80,11 @@ pub(super) fn run(args: &AuditArgs, terminal: &Terminal) -> Result<u8> {
         &source_with_columns(&args.traffic, &args.columns)?,
         args.on_bad_row.into(),
     )?;
+    reader
+        .table()
+        .warnings()
+        .iter()
+        .for_each(|warning| terminal.warn(warning));
     let progress = terminal.progress();
     let is_complete = if args.traces.is_empty() {
         let found = audit::completeness(args.from..args.until, &reader, &records, progress)?;
@@ -139,6 +144,11 @@ fn rolled_back(args: &AuditArgs, release: &str, terminal: &Terminal) -> Result<u
         &source_with_columns(&args.traffic, &args.columns)?,
         args.on_bad_row.into(),
     )?;
+    reader
+        .table()
+        .warnings()
+        .iter()
+        .for_each(|warning| terminal.warn(warning));
     if calls.is_some() && !reader.has("trace_id") {
         return Err(Error::in_file(
             &args.traffic,

@@ -126,6 +126,11 @@ pub(super) fn run(args: &FinopsArgs, terminal: &Terminal) -> Result<u8> {
         success,
         args.on_bad_row.into(),
     )?;
+    reader
+        .table()
+        .warnings()
+        .iter()
+        .for_each(|warning| terminal.warn(warning));
     let nowhere = std::env::temp_dir().join("sluice-finops");
     let question = ChargebackQuestion {
         by: &args.by,

@@ -42,7 +42,8 @@ pub(super) struct RawScenario {
     /// Layers of users, the most willing first, the most protected last.
     #[schemars(length(min = 1, max = 100))]
     pub(super) layer: Vec<RawLayer>,
-    /// Changes of ratios that have happened, in time order for each layer.
+    /// Changes of ratios that have happened, in time order for each layer. A layer has at most 256
+    /// ratios, one after another.
     pub(super) operation: Vec<RawOperation>,
     /// Periods in which nothing is promoted.
     pub(super) freeze: Vec<RawFreeze>,

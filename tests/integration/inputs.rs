@@ -1,7 +1,10 @@
 //! Tests of columns as their owners have them: in other units, under other names, in other types, or
 //! not at all.
 
-use std::{fs, path::Path};
+use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_schema::{DataType, TimeUnit};
+use parquet::arrow::ArrowWriter;
+use std::{fs, path::Path, sync::Arc};
 use tempfile::TempDir;
 
 use crate::{
@@ -326,6 +329,84 @@ fn declared_units_give_the_same_cube() {
         1e-3,
         1e6,
     );
+}
+
+#[test]
+fn declared_units_give_the_same_cube_from_pages_and_from_text() {
+    let write = |name: &str, latency: f64, cost: f64| {
+        let at: ArrayRef = Arc::new(TimestampMicrosecondArray::from_iter_values(
+            (0..400).map(|n| 1_779_670_800_000_000 + n * 1_000),
+        ));
+        let users: ArrayRef = Arc::new(StringArray::from_iter_values(
+            (0..400).map(|n| format!("u{}", n / 2)),
+        ));
+        let release: ArrayRef = Arc::new(StringArray::from_iter_values((0..400).map(|_| "old")));
+        let numbers = |scale: f64, step: i32| -> ArrayRef {
+            let number = |n: i32| f64::from(n * step % 997) * scale;
+            Arc::new(Float64Array::from_iter_values((0..400).map(number)))
+        };
+        let columns = vec![
+            ("event_time", at),
+            ("user_id", users),
+            ("release_id", release),
+            ("duration", numbers(latency, 7)),
+            ("cost", numbers(cost, 11)),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let file = fs::File::create(name).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        fs::write(Path::new(name).with_extension("csv"), csv_of(&batch)).unwrap();
+    };
+    let small = Small::new();
+    let at = |name: &str| small.path(name).display().to_string();
+    write(&at("plain.parquet"), 1.0, 0.01);
+    write(&at("units.parquet"), 0.001, 1.0);
+    let layers = at("l.parquet");
+    ok(&["layer", "--scenario", &at("study.toml"), "--out", &layers]);
+    let cube = |source: &str, units: [&str; 2], out: &str| {
+        let columns = format!(
+            "latency_ms = {{ column = 'duration', unit = '{}' }}, cost_usd = {{ column = 'cost', unit = '{}' }}",
+            units[0], units[1]
+        );
+        let traffic = format!("{{ path = \"{source}\", columns = {{ {columns} }} }}");
+        let metric = "[[metric]]\nid = 'slow'\nnumerator = 'sum(latency_ms > 500)'\n\
+                      denominator = 'count(latency_ms)'\n[[layer]]";
+        let study = fs::read_to_string(small.path("study.toml")).unwrap();
+        let study = study.replace("{ path = \"traffic.csv\" }", &traffic);
+        small.write("units.toml", study.replacen("[[layer]]", metric, 1));
+        let args = [
+            "replay",
+            "--scenario",
+            &at("units.toml"),
+            "--layers",
+            &layers,
+            "--out",
+            &at(out),
+        ];
+        ok(&args);
+        ["cells", "latencies"].map(|table| fs::read(small.path(&format!("{out}/{table}.parquet"))).unwrap())
+    };
+    let expected = cube("plain.parquet", ["ms", "usd"], "plain");
+    for source in ["units.parquet", "units.csv"] {
+        assert!(cube(source, ["s", "cent"], source) == expected, "{source}");
+    }
+}
+
+/// A table as CSV, with instants in RFC 3339.
+fn csv_of(batch: &RecordBatch) -> Vec<u8> {
+    let mut text = Vec::new();
+    let instants = DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()));
+    let columns = batch.columns().iter().map(|column| match column.data_type() {
+        DataType::Timestamp(..) => arrow_cast::cast(column, &instants).unwrap(),
+        _ => Arc::clone(column),
+    });
+    let names = batch.schema();
+    let names = names.fields().iter().map(|field| field.name().as_str());
+    let batch = RecordBatch::try_from_iter(names.zip(columns)).unwrap();
+    arrow_csv::Writer::new(&mut text).write(&batch).unwrap();
+    text
 }
 
 #[test]
