@@ -76,14 +76,14 @@ pub fn check_required(
 
 /// Whether the score of a user can decide on the user's layer.
 fn depends_on_score(layering: &Layering, plan: &Plan) -> bool {
-    let (_, before_last) = plan
-        .layers
-        .split_last()
-        .map_or((None, &[][..]), |(last, rest)| (Some(last), rest));
-    before_last.iter().any(|layer| match layering.mode {
-        LayerMode::Threshold => layer.min_score.is_some(),
-        LayerMode::Quota => layer.quota.is_some_and(|quota| quota > 0.0),
-    })
+    let n_before_last = plan.layers.len().saturating_sub(1);
+    plan.layers
+        .iter()
+        .take(n_before_last)
+        .any(|layer| match layering.mode {
+            LayerMode::Threshold => layer.min_score.is_some(),
+            LayerMode::Quota => layer.quota.is_some_and(|quota| quota > 0.0),
+        })
 }
 
 /// Whether a kind of source never has a feature.
@@ -123,9 +123,9 @@ fn missing_error(table: &Table, kind: UserSource, missing: &[&str]) -> Error {
         "a column with another name: columns.{first} = \"...\" or --column {first}=..."
     )];
     if kind == UserSource::Events && missing.contains(&CONSENT) {
-        let only = format!(
-            "consent is no column of an event log: layering.consent = \"opt_out\" if every user may be served"
-        );
+        let only = "consent is no column of an event log: layering.consent = \"opt_out\" if every user may \
+                    be served"
+            .to_owned();
         if missing.len() == 1 {
             ways = vec![only]
         } else {
