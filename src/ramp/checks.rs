@@ -330,16 +330,16 @@ fn sample_ratio<'a, T: Trace<'a>>(policy: &Policy, evidence: &StageEvidence, tra
             || "only one arm was planned: no sample ratio to test".into(),
         );
     };
-    let alarm = srm.p_value < policy.srm_alpha;
+    let is_significant = srm.p_value < policy.srm_alpha;
     let outcome = block_if(
-        alarm && !srm.low_impact,
+        srm.is_alarm(policy),
         Verdict::on_trouble(policy.srm_action, Verdict::Invalid),
     );
     trace.push(
         plain("srm"),
         CheckValues::with(outcome, srm.p_value, policy.srm_alpha),
         || {
-            let note = if alarm && srm.low_impact {
+            let note = if is_significant && srm.low_impact {
                 ", low impact"
             } else {
                 ""

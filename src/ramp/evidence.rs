@@ -54,6 +54,33 @@ impl SrmEvidence {
             low_impact: srm::is_low_impact(max_abs_deviation, &planned, policy.srm_min_deviation),
         })
     }
+
+    /// As [`Self::new`], for a decision whose numbers are not shown: `None` too if the numbers of
+    /// users cannot give an alarm. A Bayes factor is at most the largest likelihood ratio, whose
+    /// logarithm is at most Pearson's chi-square statistic.
+    pub(crate) fn if_alarming(users: [f64; 2], share: f64, policy: &Policy) -> Option<Self> {
+        let n = users[0] + users[1];
+        let excess = users[1] - n * share;
+        let is_harmless = policy.sequential == Sequential::Anytime
+            && excess * excess < -policy.srm_alpha.ln() * n * share * (1.0 - share);
+        if is_harmless {
+            None
+        } else {
+            Self::new(users, share, policy)
+        }
+    }
+
+    /// Tests the users of a stage of an analysis.
+    pub fn from_stage(stage: &StageAnalysis, policy: &Policy) -> Option<Self> {
+        let users = [stage.users.baseline as f64, stage.users.candidate as f64];
+        Self::new(users, stage.ratio.share(), policy)
+    }
+
+    /// Whether the sample ratio is wrong: the p-value is below the level of the policy, and the
+    /// deviation is not of low impact.
+    pub fn is_alarm(&self, policy: &Policy) -> bool {
+        self.p_value < policy.srm_alpha && !self.low_impact
+    }
 }
 
 /// The candidate's QoS, as a decision uses it.
@@ -113,12 +140,11 @@ impl StageEvidence {
 
     /// Makes the evidence of one stage from an analysis.
     pub fn from_stage(stage: &StageAnalysis, policy: &Policy) -> Self {
-        let users = [stage.users.baseline as f64, stage.users.candidate as f64];
         Self {
             start: stage.start,
             ratio: stage.ratio,
             users: stage.users,
-            srm: SrmEvidence::new(users, stage.ratio.share(), policy),
+            srm: SrmEvidence::from_stage(stage, policy),
             qos: stage.qos.candidate.result().map(|arm| QosEvidence::from(&arm)),
             guardrails: stage.guardrails.iter().map(|finding| finding.judged).collect(),
         }

@@ -5,7 +5,7 @@ use crate::base::error::Result;
 use crate::base::number::{number, p_value, percent};
 use crate::base::time;
 use crate::gate::GateOutcome;
-use crate::ramp::{CheckOutcome, LayerSchedule, Verdict};
+use crate::ramp::{CheckOutcome, LayerSchedule, SrmEvidence, Verdict};
 use crate::report::charts;
 use crate::report::escape::{attributes, escape};
 use crate::report::markdown::quality_rows;
@@ -258,6 +258,7 @@ fn sample_ratios(page: &mut Page, ramp: &RampModel) {
     let words = page.words;
     page.heading(words.sample_ratios);
     page.text(words.sample_ratios_note);
+    let policy = &ramp.analysis.policy;
     let mut rows = Vec::new();
     for layer in &ramp.analysis.layers {
         for stage in layer
@@ -266,11 +267,11 @@ fn sample_ratios(page: &mut Page, ramp: &RampModel) {
             .filter(|stage| stage.users.baseline + stage.users.candidate > 0)
         {
             let test = |f: &dyn Fn(&SrmTest) -> String| stage.srm.as_ref().map_or_else(|| "-".into(), f);
-            let p = match &stage.srm {
-                Some(srm) if srm.p_value < ramp.analysis.policy.srm_alpha => {
-                    fill(words.alarm, &[&p_value(srm.p_value)])
-                }
-                _ => test(&|srm| p_value(srm.p_value)),
+            // The p-value on which the verdict rests.
+            let p = match SrmEvidence::from_stage(stage, policy) {
+                Some(srm) if srm.is_alarm(policy) => fill(words.alarm, &[&p_value(srm.p_value)]),
+                Some(srm) => p_value(srm.p_value),
+                None => "-".into(),
             };
             rows.push(vec![
                 word(layer.tenant.clone()),

@@ -8,7 +8,7 @@ use crate::base::number::{count, number, p_value, percent};
 use crate::base::time::Micros;
 use crate::gate::GateReport;
 use crate::layer::LayerSummary;
-use crate::ramp::{LayerSchedule, Schedule};
+use crate::ramp::{LayerSchedule, Schedule, SrmEvidence};
 use crate::report::words::{Words, fill};
 use crate::scenario::{Scenario, Sequential};
 use crate::stats::{Interval, Known};
@@ -95,7 +95,8 @@ pub struct LayerLine {
     pub qos_baseline: String,
     /// QoS of the candidate with the interval that the policy uses, `-` if not known.
     pub qos_candidate: String,
-    /// p-value of the sample-ratio test in the current stage, `-` if there is none.
+    /// p-value of the sample ratio in the current stage, as the policy tests it, `-` if there is
+    /// none.
     pub srm: String,
     /// Verdict: `promote`, `hold`, `rollback`, `inconclusive` or `invalid`.
     pub verdict: &'static str,
@@ -175,7 +176,7 @@ fn line(analysis: &Analysis, layer: Option<&LayerAnalysis>, decided: &LayerSched
         qos_baseline: unknown(qos_baseline),
         qos_candidate: unknown(qos_candidate),
         srm: stage
-            .and_then(|stage| stage.srm)
+            .and_then(|stage| SrmEvidence::from_stage(stage, &analysis.policy))
             .map_or_else(|| "-".into(), |srm| p_is(srm.p_value)),
         verdict: decided.verdict.name(),
         ratios: format!("{} → {}", decided.ratio, decided.next_ratio),

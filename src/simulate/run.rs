@@ -327,7 +327,7 @@ impl<'m> Run<'m> {
             crossover,
             leaked: 0,
         };
-        evidence.srm = SrmEvidence::new(users, share, policy);
+        evidence.srm = SrmEvidence::if_alarming(users, share, policy);
 
         // The bucket groups that belong to one arm only, and the expected number of them with
         // users.

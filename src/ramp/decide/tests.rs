@@ -225,8 +225,21 @@ fn a_gross_mismatch_makes_a_layer_invalid() {
             let policy = plan(policy).policy;
             let counts = [found.baseline as f64, found.candidate as f64];
             let srm = SrmEvidence::new(counts, ratio, &policy).unwrap();
-            let is_invalid = srm.p_value < policy.srm_alpha && !srm.low_impact;
-            assert_eq!(is_invalid, expected, "{found:?} {srm:?}");
+            assert_eq!(srm.is_alarm(&policy), expected, "{found:?} {srm:?}");
+        }
+    }
+    // The test that decisions without a trace use gives the same alarms.
+    for policy in [
+        "sequential = \"anytime\"",
+        "sequential = \"fixed\"",
+        "srm_alpha = 0.4",
+    ] {
+        let policy = plan(policy).policy;
+        for (candidate, share) in (0..600).flat_map(|n| [(n, 0.5), (n, 0.05), (n, 0.001)]) {
+            let counts = [600.0 - f64::from(candidate), f64::from(candidate)];
+            let [all, alarming] = [SrmEvidence::new, SrmEvidence::if_alarming]
+                .map(|test| test(counts, share, &policy).is_some_and(|srm| srm.is_alarm(&policy)));
+            assert_eq!(all, alarming, "{counts:?} {share}");
         }
     }
     check(|_, s| s.users = users(9_950, 850), Verdict::Invalid, Some("srm"));
