@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::base::error::{Error, Result};
-use crate::base::progress::Progress;
 use crate::base::time::Micros;
 use crate::input::{NameCodes, SourceFile, TrafficReader, Turns};
 use crate::metric::{Metric, Reading, Sum};
 use crate::replay::cube::Cube;
-use crate::replay::limits::{self, QuantileLimits};
+use crate::replay::limits::QuantileLimits;
 use crate::replay::strata::Strata;
 use crate::replay::sums::Sums;
 use crate::replay::traces::{OnRepeat, Traces};
@@ -227,7 +226,7 @@ impl<'a> Scan<'a> {
         inputs: &Inputs<'_>,
         strata: Strata,
         earlier: Option<&Cube>,
-        progress: &Progress,
+        limits_of_quantiles: &dyn Fn(Option<&Traces>) -> Result<Vec<QuantileLimits>>,
     ) -> Result<Self> {
         let measured = measured_columns(ctx.metrics);
         let has = |reading: &Reading| {
@@ -252,8 +251,7 @@ impl<'a> Scan<'a> {
             OnRepeat::DropAll,
         )?;
         let outcomes = read(&inputs.outcomes, None, OnRepeat::Update)?;
-        let known = earlier.map_or(&[][..], |cube| &cube.limits);
-        let limits = limits::of_quantiles(ctx, inputs, outcomes.as_ref(), known, progress)?;
+        let limits = limits_of_quantiles(outcomes.as_ref())?;
         let sums = Sums::new(&sums_of(ctx.metrics), &measured, &present, &limits);
         Ok(Self {
             ctx,

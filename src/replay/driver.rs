@@ -7,6 +7,7 @@ use crate::base::progress::Progress;
 use crate::replay::context::{Inputs, ReplayContext, Scan, Sources};
 use crate::replay::cube::{Cube, CubeLayer, CubeSource};
 use crate::replay::finish::{NoUsers, count_users};
+use crate::replay::first_rows::limits_of_quantiles;
 use crate::replay::index::UNKNOWN;
 use crate::replay::layer_table::{LayerTable, LayerTableInfo};
 use crate::replay::merge::{Earlier, add_units, check_distinct, session_rows};
@@ -44,7 +45,11 @@ pub fn replay(
     let strata = Strata::from_plan(ctx.plan, &tenants, ctx.as_of)?;
     let sources = Sources::new(inputs)?;
     let earlier = Earlier::open(ctx, inputs, &sources, &strata, &tenants, layers.digest())?;
-    let scan = Scan::new(ctx, inputs, strata, earlier.as_ref().map(Earlier::cube), progress)?;
+    let known = earlier.as_ref().map(Earlier::cube);
+    let scan = Scan::new(ctx, inputs, strata, known, &|outcomes| {
+        let known = known.map_or(&[][..], |cube| &cube.limits);
+        limits_of_quantiles(ctx, inputs, outcomes, known, progress)
+    })?;
     let parts = parts_of(inputs, &sources, earlier.as_ref(), ctx.as_of);
 
     let n_users = layers.n_users();

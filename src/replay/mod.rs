@@ -4,9 +4,10 @@
 //! where `index` finds them by hash. [`crate::input`] reads turns in steps, and `scan` adds the
 //! steps to the threads' states. `state` finds the users of a step, and assigns each row to a
 //! tenant, layer, stage, release, window and bucket group (`strata`). It adds the row to a
-//! `sum_table`. `sums` lists the sums, and `limits` finds the limits of values at a quantile;
-//! `breakdown`, `sessions` and `traces` are the optional parts. `unknown` keeps examples of ids that
-//! are not known. `finish` counts distinct users from the exposure of each user (`seen`). Users who do not fit in
+//! `sum_table`. `sums` lists the sums, and `limits` holds the limits of values at a quantile of the
+//! baseline's `first_rows`. `breakdown`, `sessions` and `traces` are the optional parts. `unknown`
+//! keeps examples of ids that are not known. `finish` counts distinct users from the exposure of
+//! each user (`seen`). Users who do not fit in
 //! memory are first divided into partitions (`partition`). `cube` is the result. `store`, with
 //! `columns`, writes and reads it, and `user_store` keeps the data that merges also need.
 //! [`merge()`] merges cubes of different files into the cube of all of them.
@@ -17,6 +18,7 @@ mod context;
 mod cube;
 mod driver;
 mod finish;
+mod first_rows;
 mod index;
 mod layer_table;
 mod limits;
