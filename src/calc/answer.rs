@@ -100,6 +100,8 @@ impl Answer {
                 self.items
                     .push((name, Item::List(items.into_iter().map(finite).collect())));
             }
+            // Adding 0 turns -0 into 0.
+            Item::Number(x) => self.items.push((name, Item::Number(x + 0.0))),
             item => self.items.push((name, item)),
         }
     }

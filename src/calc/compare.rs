@@ -98,20 +98,13 @@ pub(super) fn proportion_interval(fields: &Fields<'_>) -> Taken<Answer> {
     } else {
         Err(Reason::NoData)
     };
+    let interval = known.map(|()| proportion::share_interval(counts.x, counts.n, method, alpha));
     let mut answer = Answer::default();
     answer.put_known("estimate", known.map(|()| counts.share()));
-    answer.put_ends(
-        ["ci_lower", "ci_upper"],
-        known.and_then(|()| {
-            let interval = proportion::share_interval(counts.x, counts.n, method, alpha);
-            // Wald's interval of no event, or of events only, has no width.
-            if interval.ci_lower < interval.ci_upper {
-                Ok(Ends::from(interval))
-            } else {
-                Err(Reason::NoVariance)
-            }
-        }),
-    );
+    answer.put_ends(["ci_lower", "ci_upper"], interval.map(Ends::from));
+    if interval.is_ok_and(|interval| interval.ci_lower == interval.ci_upper) {
+        answer.because("Wald's interval has no width here, which is no certainty: use wilson");
+    }
     Ok(answer)
 }
 
@@ -667,6 +660,9 @@ pub(super) fn non_inferiority(fields: &Fields<'_>) -> Taken<Answer> {
         judged.map(|judged| Ends::from(judged.interval)),
     );
     answer.put_p_value(judged.map(|judged| judged.p_value));
+    if judged.is_ok_and(|judged| judged.std_error.is_none()) {
+        answer.because("fewer than five events: Newcombe's interval, which has no standard error");
+    }
     Ok(answer)
 }
 

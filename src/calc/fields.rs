@@ -139,11 +139,18 @@ impl<'a> Fields<'a> {
         self.get(name).ok_or_else(|| Refusal {
             place: self.path.with(name),
             expected: expected.to_owned(),
-            found: match nearest(name, self.unread()) {
-                Some(other) => format!("nothing (and an unknown {})", short(other)),
+            found: match self.misspelled() {
+                Some(other) => format!("nothing (but an unknown {})", short(other)),
                 None => "nothing".to_owned(),
             },
         })
+    }
+
+    /// A name that is unknown so far and similar to a known one.
+    fn misspelled(&self) -> Option<&str> {
+        let asked = self.asked.borrow().clone();
+        self.unread()
+            .find(|name| nearest(name, asked.iter().copied()).is_some())
     }
 
     /// Reads a finite number that passes `test`.

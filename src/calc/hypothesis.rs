@@ -56,14 +56,11 @@ pub(super) fn mcnemar(fields: &Fields<'_>) -> Taken<Answer> {
         let effect = (c - b) / n;
         let std_error = ((b + c) - (c - b) * (c - b) / n).max(0.0).sqrt() / n;
         answer.put("effect_size", effect);
-        // If no pair differs, or all differ in one direction, the variance says nothing. The
-        // interval comes from the counts of pairs and has a width in every case.
-        let known = if std_error > 0.0 {
-            Ok(std_error)
-        } else {
-            Err(Reason::NoVariance)
-        };
-        answer.put_known("std_error", known);
+        answer.put("std_error", std_error);
+        if std_error == 0.0 {
+            answer
+                .because("Wald's standard error is 0, which is no certainty: the interval comes from counts");
+        }
         let interval = mcnemar::interval(effect, c, b, n, alpha);
         answer.put_ends(["ci_lower", "ci_upper"], Ok(interval.into()));
     }

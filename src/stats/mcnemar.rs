@@ -81,7 +81,7 @@ mod tests {
     fn pairs_that_all_agree_or_all_differ_have_a_width() {
         let none = interval(0.0, 0.0, 0.0, 100.0, 0.05);
         assert!(
-            (none.ci_upper - 0.036_995).abs() < 1e-6 && none.ci_lower == -none.ci_upper,
+            (none.ci_upper - 0.036_993_5).abs() < 1e-6 && none.ci_lower == -none.ci_upper,
             "{none:?}"
         );
         let all = interval(1.0, 30.0, 0.0, 30.0, 0.05);

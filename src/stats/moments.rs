@@ -1,7 +1,7 @@
 //! Means and ratios of independent rows, computed from their sums: counts, sums, sums of squares
 //! and sums of products.
 
-use crate::stats::contrast::{Contrast, TestPlan};
+use crate::stats::contrast::{Contrast, RelativeContrast, TestPlan};
 use crate::stats::difference::Estimate;
 use crate::stats::known::Reason;
 use crate::stats::{contrast, spread};
@@ -95,11 +95,20 @@ pub fn compare(
         MeanMethod::Student => {
             let df = control.n + treatment.n - 2.0;
             let pooled = ((control.n - 1.0) * control.var + (treatment.n - 1.0) * treatment.var) / df;
-            // The relative interval takes the pooled variance of both arms as well.
-            (e0.std_error, e1.std_error) = ((pooled / control.n).sqrt(), (pooled / treatment.n).sqrt());
-            (e0.df, e1.df) = (df, df);
             let std_error = (pooled / control.n + pooled / treatment.n).sqrt();
-            Ok(contrast::with_error(e0, e1, std_error, df, plan))
+            (e0.df, e1.df) = (df, df);
+            let own = contrast::with_error(e0, e1, std_error, df, plan);
+            // The relative interval pools as well. The one on the log scale has each arm's own
+            // variance, as in tea-tasting.
+            (e0.std_error, e1.std_error) = ((pooled / control.n).sqrt(), (pooled / treatment.n).sqrt());
+            let contrast = contrast::with_error(e0, e1, std_error, df, plan);
+            Ok(Contrast {
+                relative: contrast.relative.map(|relative| RelativeContrast {
+                    log_ci: own.relative.ok().and_then(|own| own.log_ci),
+                    ..relative
+                }),
+                ..contrast
+            })
         }
     }
 }

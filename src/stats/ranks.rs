@@ -84,7 +84,7 @@ pub enum Counting {
 /// `n (n + 1) / 4` and the variance `n (n + 1) (2 n + 1) / 24 - sum (t^3 - t) / 48` over ties.
 ///
 /// # Errors
-/// [`Reason::NoData`] if all differences are 0, [`Reason::TooLarge`] if the exact distribution of
+/// [`Reason::NoData`] without differences, [`Reason::NoVariance`] if all are 0, [`Reason::TooLarge`] if the exact distribution of
 /// more than [`EXACT_UP_TO`] differences is requested.
 ///
 /// # References
@@ -97,7 +97,7 @@ pub fn wilcoxon(
     let used: Vec<f64> = differences.iter().copied().filter(|d| *d != 0.0).collect();
     let n = used.len();
     if n == 0 {
-        return Err(Reason::NoData);
+        return Err(no_difference(differences));
     }
     let (ranks, ties) = double_ranks(&used.iter().map(|d| d.abs()).collect::<Vec<_>>());
     let positive: u64 = ranks
@@ -145,8 +145,8 @@ pub fn wilcoxon(
 /// variance `n1 n2 / 12 (n + 1 - sum (t^3 - t) / (n (n - 1)))`, with `n = n1 + n2`.
 ///
 /// # Errors
-/// [`Reason::NoData`] if a sample is empty, [`Reason::NoVariance`] if all values are equal,
-/// [`Reason::TooLarge`] if the exact distribution of more than [`EXACT_UP_TO`] rows in a sample is
+/// [`Reason::NoData`] if a sample is empty, [`Reason::NoVariance`] if all values are equal and the
+/// distribution is normal, [`Reason::TooLarge`] if the exact distribution of more than [`EXACT_UP_TO`] rows in a sample is
 /// requested.
 ///
 /// # References
@@ -213,6 +213,14 @@ pub fn mann_whitney(
     })
 }
 
+fn no_difference(differences: &[f64]) -> Reason {
+    if differences.is_empty() {
+        Reason::NoData
+    } else {
+        Reason::NoVariance
+    }
+}
+
 impl Counting {
     /// Whether `n` values are counted exactly.
     fn is_exact(self, n: usize, has_ties: bool) -> Result<bool, Reason> {
@@ -229,7 +237,7 @@ impl Counting {
 /// 0 are left out.
 ///
 /// # Errors
-/// [`Reason::NoData`] if all differences are 0.
+/// [`Reason::NoData`] without differences, [`Reason::NoVariance`] if all are 0.
 ///
 /// # References
 /// `docs/METHODS.md#the-calculator`; Dixon & Mood (1946).
@@ -237,7 +245,7 @@ pub fn sign(differences: &[f64], alternative: Alternative) -> Result<RankTest, R
     let n_positive = differences.iter().filter(|d| **d > 0.0).count();
     let n = n_positive + differences.iter().filter(|d| **d < 0.0).count();
     if n == 0 {
-        return Err(Reason::NoData);
+        return Err(no_difference(differences));
     }
     let p_value = exact::binomial(n_positive as f64, n as f64, 0.5, alternative);
     Ok(RankTest {

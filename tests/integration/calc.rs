@@ -1,7 +1,7 @@
 //! Tests of the calculator as a command, and with hostile inputs.
 
 use serde_json::{Value, json};
-use sluice::calc::{FUNCTIONS, answer_line};
+use sluice::calc::{FUNCTIONS, Function, answer_line};
 use std::fs;
 
 use crate::{
@@ -206,4 +206,476 @@ fn an_a_a_log_is_calibrated() {
         ],
         2,
     );
+}
+
+/// The answer to one line of inputs, or its error.
+fn answer(name: &str, inputs: Value) -> Value {
+    answer_text(name, &inputs.to_string())
+}
+
+fn answer_text(name: &str, inputs: &str) -> Value {
+    serde_json::from_str(&answer_line(Function::find(name).unwrap(), inputs).text).unwrap()
+}
+
+fn close(found: &Value, expected: f64, tolerance: f64) {
+    assert!(
+        !differs(found, &json!(expected), 0.0, tolerance),
+        "{found} against {expected}"
+    );
+}
+
+/// An interval of equal ends, and a value of null without a reason, anywhere in an answer.
+fn faults(answer: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    match answer {
+        Value::Object(fields) => {
+            for prefix in ["", "rel_", "rel_log_", "control_", "treatment_"] {
+                let end = |name| fields.get(&format!("{prefix}ci_{name}")).and_then(Value::as_f64);
+                if let (Some(lower), Some(upper)) = (end("lower"), end("upper")) {
+                    // The comparison is negated so that NaN is a fault as well.
+                    if upper - lower <= 1e-8 * lower.abs() {
+                        found.push(format!("no width: {prefix}"));
+                    }
+                }
+            }
+            if fields.values().any(Value::is_null)
+                && !fields.contains_key("reason")
+                && !fields.contains_key("error")
+            {
+                found.push("null without a reason".to_owned());
+            }
+            found.extend(fields.values().flat_map(faults));
+        }
+        Value::Array(items) => found.extend(items.iter().flat_map(faults)),
+        _ => {}
+    }
+    found
+}
+
+#[test]
+fn no_spread_is_neither_certainty_nor_ignorance() {
+    let none = answer("mcnemar", json!({"b": 0, "c": 0, "n": 100}));
+    close(&none["ci_upper"], 0.036_993_5, 1e-6);
+    close(&none["ci_lower"], -0.036_993_5, 1e-6);
+    let all = answer("mcnemar", json!({"b": 0, "c": 25, "n": 25}));
+    assert!(all["ci_lower"].as_f64().unwrap() < 0.9, "{all}");
+    let judge = json!({"p_obs": 0, "n": 50, "sensitivity": 1, "specificity": 1});
+    close(&answer("judge", judge)["ci_upper"], 0.071_347_6, 1e-6);
+    let late = answer("late", json!({"ages": [{"day": 1, "events": 0, "at_risk": 50}]}));
+    close(&late["by_day"][0]["ci_upper"], 0.071_347_6, 1e-6);
+    let arm = json!({"n": 1000, "x": 0});
+    let strata = answer(
+        "stratified",
+        json!({"strata": [{"control": arm, "treatment": arm}]}),
+    );
+    close(&strata["population_weighted"]["ci_upper"], 0.003_826_8, 1e-6);
+    close(&strata["mantel_haenszel"]["ci_lower"], -0.003_826_8, 1e-6);
+    let log = json!({"reward": vec![0; 200], "action": vec![1; 200], "pscore": vec![0.5; 200], "pi_e": vec![[0.5, 0.5]; 200]});
+    let ope = answer("ope", log);
+    assert_eq!((&ope["overlap"], &ope["reason"]), (&json!(true), &Value::Null));
+    assert_eq!(
+        (&ope["ips"]["ci_upper"], &ope["ips"]["reason"]),
+        (&Value::Null, &json!("no variance"))
+    );
+    // Other rewards in 1 - .025^(1/200) of the rows could have been missed.
+    close(&ope["cressie_read"]["ci_upper"], 0.018_275, 1e-6);
+    let x = json!([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]);
+    let rounded = answer(
+        "paired-t",
+        json!({"x": x, "y": [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]}),
+    );
+    let whole = answer(
+        "paired-t",
+        json!({"x": [1, 2, 3, 4, 5, 6, 7], "y": [0, 1, 2, 3, 4, 5, 6]}),
+    );
+    assert_eq!(
+        (&rounded["p_value"], &rounded["reason"]),
+        (&whole["p_value"], &whole["reason"])
+    );
+    assert_eq!(rounded["reason"], json!("no variance"));
+}
+
+/// Inputs at the edge of what calculations accept. No answer has an interval without width, or a
+/// null without a reason.
+#[test]
+fn degenerate_inputs_are_answered_honestly() {
+    let share = |n: u64, x: u64| json!({"n": n, "x": x});
+    let mean = |n: u64, mean: f64, var: f64| json!({"n": n, "mean": mean, "var": var});
+    let flat = |n: u64, k: f64| {
+        let n_k = n as f64 * k;
+        json!({"n": n, "num_sum": n_k, "num_sum_squares": n_k * k, "den_sum": n, "den_sum_squares": n, "num_den_sum": n_k})
+    };
+    let cuped = |y: f64, x: f64| {
+        json!({"n": 50, "post_sum": 50.0 * y, "post_sum_squares": 50.0 * y * y, "pre_sum": 50.0 * x,
+            "pre_sum_squares": 50.0 * x * x, "post_pre_sum": 50.0 * x * y})
+    };
+    let clusters =
+        |k: f64| json!({"clusters": (1..=30).map(|g| [k * f64::from(g), f64::from(g)]).collect::<Vec<_>>()});
+    let values = |value: f64| json!({"clusters": vec![[value]; 30]});
+    let mut cases: Vec<(&str, Value)> = Vec::new();
+    let mut both = |name, control: Value, treatment: Value, more: Value| {
+        let mut inputs = json!({"control": control, "treatment": treatment});
+        inputs
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        cases.push((name, inputs));
+    };
+    for method in [
+        "z",
+        "z-unpooled",
+        "pearson",
+        "pearson-yates",
+        "g",
+        "fisher",
+        "newcombe",
+        "welch",
+    ] {
+        for (control, treatment) in [
+            ((100, 0), (100, 0)),
+            ((100, 0), (100, 100)),
+            ((2, 2), (2, 2)),
+            ((100, 7), (100, 0)),
+        ] {
+            let arms = [share(control.0, control.1), share(treatment.0, treatment.1)];
+            let [control, treatment] = arms;
+            both("proportion", control, treatment, json!({"method": method}));
+        }
+    }
+    for method in ["welch", "student", "z"] {
+        both(
+            "mean",
+            mean(10, 5.0, 0.0),
+            mean(10, 6.0, 0.0),
+            json!({"method": method}),
+        );
+        both(
+            "mean",
+            mean(7, 0.1, 2e-34),
+            mean(7, 0.3, 3e-34),
+            json!({"method": method}),
+        );
+        both(
+            "mean",
+            mean(10, 1.0, 1.0),
+            mean(10, 0.0, 0.0),
+            json!({"method": method}),
+        );
+    }
+    both("ratio", flat(50, 0.1), flat(50, 0.3), json!({}));
+    both("ratio", flat(50, 0.0), flat(50, 2.0), json!({}));
+    both("cuped", cuped(0.1, 0.2), cuped(0.3, 0.7), json!({}));
+    for paired in [false, true] {
+        both(
+            "clusters",
+            clusters(0.1),
+            clusters(0.3),
+            json!({"paired": paired}),
+        );
+        both(
+            "clusters",
+            clusters(0.1),
+            clusters(0.0),
+            json!({"paired": paired}),
+        );
+    }
+    both("quantile", values(5.0), values(6.0), json!({"q": 0.5}));
+    both("sequential", share(100, 0), share(100, 100), json!({}));
+    both(
+        "sequential",
+        mean(10, 5.0, 0.0),
+        mean(10, 5.0, 0.0),
+        json!({"relative": true}),
+    );
+    for kind in ["absolute", "relative"] {
+        let more = json!({"margin": 0.01, "margin_kind": kind});
+        both("non-inferiority", share(1, 0), share(1, 0), more.clone());
+        both("non-inferiority", mean(10, 5.0, 0.0), mean(10, 50.0, 0.0), more);
+    }
+    let constant = json!({"control": mean(10, 5.0, 0.0), "treatment": mean(10, 6.0, 0.0)});
+    let quiet = json!({"control": share(100, 100), "treatment": share(100, 0)});
+    cases.push(("stratified", json!({"strata": []})));
+    cases.push(("stratified", json!({"strata": [constant]})));
+    cases.push((
+        "stratified",
+        json!({"strata": [constant, {"control": mean(10, 5.0, 1.0), "treatment": mean(9, 5.0, 1.0)}]}),
+    ));
+    cases.push(("stratified", json!({"strata": [quiet]})));
+    for name in ["wilcoxon", "paired-t", "sign"] {
+        for x in [
+            json!([]),
+            json!(vec![0; 8]),
+            json!(vec![0.1; 8]),
+            json!([1e300, 1e300, 1e300, -1e300, -1e300, -1e300]),
+        ] {
+            cases.push((name, json!({"x": x})));
+        }
+        cases.push((
+            name,
+            json!({"x": [0.1 + 0.2, 1, 2, 3, 4, 5], "y": [0.3, 1, 2, 3, 4, 5]}),
+        ));
+    }
+    for (x, y) in [
+        (json!([]), json!([1])),
+        (json!([1, 1]), json!([1, 1])),
+        (json!([1]), json!([2])),
+    ] {
+        cases.push(("mann-whitney", json!({"x": x, "y": y})));
+        cases.push(("mann-whitney", json!({"x": x, "y": y, "method": "exact"})));
+    }
+    for inputs in [
+        json!({"x": vec![0.1; 10]}),
+        json!({"x": vec![0.1; 10], "y": vec![0.2; 10]}),
+        json!({"x": [0.1, 0.2, 0.3], "y": [1, 2, 3], "statistic": "ratio"}),
+        json!({"x": [1]}),
+        json!({"x": [1, 2], "replicates": 1}),
+    ] {
+        cases.push(("bootstrap", inputs));
+    }
+    for (sensitivity, specificity) in [(1.0, 1.0), (0.9, 0.8), (0.5, 0.5)] {
+        for (p, n) in [(0, 50), (1, 1), (1, 0)] {
+            cases.push((
+                "judge",
+                json!({"p_obs": p, "n": n, "sensitivity": sensitivity, "specificity": specificity}),
+            ));
+        }
+    }
+    cases.push((
+        "late",
+        json!({"ages": [{"day": 1, "events": 5, "at_risk": 5}, {"day": 2, "events": 0, "at_risk": 3}]}),
+    ));
+    for (reward, pi) in [(0.0, 0.5), (0.1, 0.5), (7.0, 0.5), (1.0, 0.9)] {
+        cases.push((
+            "ope",
+            json!({"reward": vec![reward; 200], "action": vec![0; 200], "pscore": vec![0.5; 200], "pi_e": vec![[1.0 - pi, pi]; 200]}),
+        ));
+    }
+    cases.push(("power", json!({"p": 0.5, "n_total": 3, "power": 0.8})));
+    cases.push((
+        "bucket",
+        json!({"profile": "flagd-3", "flagKey": "f", "targetingKey": "u", "weights": {}}),
+    ));
+    assert!(cases.len() > 90, "{}", cases.len());
+    for (name, inputs) in cases {
+        let answer = answer(name, inputs.clone());
+        assert!(answer.get("error").is_none(), "{name} {inputs}: {answer}");
+        assert_eq!(faults(&answer), Vec::<String>::new(), "{name} {inputs}: {answer}");
+    }
+}
+
+#[test]
+fn impossible_products_are_refused() {
+    let arm = |product: f64| json!({"n": 500, "num_sum": 304, "num_sum_squares": 560, "den_sum": 2998, "den_sum_squares": 20640, "num_den_sum": product});
+    let found = |product: f64| {
+        answer(
+            "ratio",
+            json!({"control": arm(2050.0), "treatment": arm(product)}),
+        )
+    };
+    assert_eq!(found(20_500.0)["error"]["where"], "treatment.num_den_sum");
+    // 3,000 is below the limit of the raw sums (3,400), but not below that of the centered ones.
+    assert_eq!(found(3_000.0)["error"]["where"], "treatment.num_den_sum");
+    assert!(found(2_800.0).get("error").is_none());
+    let arm = |product: f64| json!({"n": 5, "post_sum": 2, "post_sum_squares": 2, "pre_sum": 2, "pre_sum_squares": 2, "post_pre_sum": product});
+    let found = |product: f64| answer("cuped", json!({"control": arm(product), "treatment": arm(1.0)}));
+    assert_eq!(found(5.0)["error"]["where"], "control.post_pre_sum");
+    assert!(found(2.0).get("error").is_none());
+    fails(
+        &[
+            "calc",
+            "cuped",
+            "--control",
+            &arm(5.0).to_string(),
+            "--treatment",
+            &arm(2.0).to_string(),
+        ],
+        3,
+    );
+}
+
+#[test]
+fn inputs_keep_their_order_and_digits() {
+    let variant = |weights: &str, user: &str| {
+        let inputs = format!(r#"{{"profile":"flagd-2","bucketBy":"flag{user}","weights":{weights}}}"#);
+        answer_text("bucket", &inputs)["variant"].clone()
+    };
+    let users = ["u1", "u2", "u3", "u4", "u5", "u6"];
+    for weights in [r#"{"red":50,"blue":50}"#, r#"[["red",50],["blue",50]]"#] {
+        let found: Vec<Value> = users.iter().map(|user| variant(weights, user)).collect();
+        assert_eq!(
+            json!(found),
+            json!(["blue", "red", "red", "red", "blue", "red"]),
+            "{weights}"
+        );
+    }
+    assert_eq!(variant(r#"{"blue":50,"red":50}"#, "u1"), "red");
+    for twice in [r#"{"red":50,"red":50}"#, r#"[["red",50],["red",50]]"#] {
+        let inputs = format!(r#"{{"profile":"flagd-2","bucketBy":"x","weights":{twice}}}"#);
+        assert_eq!(answer_text("bucket", &inputs)["error"]["where"], "weights");
+    }
+    let printed = ok(&[
+        "calc",
+        "bucket",
+        "--profile",
+        "flagd-2",
+        "--bucketBy",
+        "flagu1",
+        "--weights",
+        r#"{"red":50,"blue":50}"#,
+    ]);
+    assert!(printed.contains(r#""variant":"blue""#), "{printed}");
+    assert_eq!(
+        answer_text(
+            "srm",
+            r#"{"observed":[1,2],"observed":[1,1],"planned":[0.5,0.5]}"#
+        )["error"]["where"],
+        "observed"
+    );
+
+    let user = |id: &str| {
+        answer_text(
+            "bucket",
+            &format!(r#"{{"profile":"sluice","salt":"cs-agent","user_id":{id}}}"#),
+        )
+    };
+    assert_eq!(user("123"), user(r#""123""#));
+    assert_eq!(user("123")["bucket"], 8407);
+    let long = "123456789012345678901234567890";
+    assert_eq!(user(long), user(&format!("\"{long}\"")));
+    assert_ne!(user("9007199254740993"), user("9007199254740992"));
+    for number in ["123.0", "1e3", "-0", "true"] {
+        assert_eq!(user(number)["error"]["where"], "user_id", "{number}");
+    }
+    let word = |id: &str| {
+        ok(&[
+            "calc",
+            "bucket",
+            "--profile",
+            "sluice",
+            "--salt",
+            "cs-agent",
+            "--user_id",
+            id,
+        ])
+    };
+    assert_eq!(word("123"), word("\"123\""));
+    assert_eq!(word("0123"), word("\"0123\""));
+    assert_ne!(word("0123"), word("123"));
+    let message = fails(
+        &[
+            "calc",
+            "bucket",
+            "--profile",
+            "sluice",
+            "--salt",
+            "cs-agent",
+            "--user_id",
+            "1e3",
+        ],
+        3,
+    );
+    assert!(message.contains(r#"in quotes, "1e3""#), "{message}");
+}
+
+#[test]
+fn the_id_of_a_line_is_no_input() {
+    let line = |inputs: &str| answer_line(Function::find("bucket").unwrap(), inputs).text;
+    let own = line(r#"{"id":12345678901234567890123,"profile":"growthbook-2","seed":"s","value":"u1"}"#);
+    let other = line(r#"{"id":"u2","profile":"growthbook-2","seed":"s","value":"u1"}"#);
+    assert!(own.starts_with(r#"{"id":12345678901234567890123,"#), "{own}");
+    assert_eq!(
+        own.split_once(",\"bucket").unwrap().1,
+        other.split_once(",\"bucket").unwrap().1
+    );
+    assert!(line(r#"{"id":"u1","profile":"growthbook-2","seed":"s"}"#).contains(r#""where":"value""#));
+}
+
+#[test]
+fn unknown_names_are_named_with_the_nearest_known_one() {
+    let found = answer(
+        "srm",
+        json!({"observed": [1, 2], "planned": [0.5, 0.5], "alhpa": 0.1}),
+    );
+    assert!(
+        found["error"]["expected"]
+            .as_str()
+            .unwrap()
+            .contains("did you mean alpha?"),
+        "{found}"
+    );
+    let found = answer("srm", json!({"observd": [1, 2], "planned": [0.5, 0.5]}));
+    assert_eq!(
+        (&found["error"]["where"], &found["error"]["found"]),
+        (&json!("observed"), &json!("nothing (but an unknown observd)"))
+    );
+    let arm = json!({"n": 3, "man": 1, "var": 1});
+    let found = answer("mean", json!({"control": arm, "treatment": arm}));
+    assert!(
+        found["error"]["found"].as_str().unwrap().contains("man"),
+        "{found}"
+    );
+}
+
+#[test]
+fn detectable_effects_have_a_side() {
+    let effect = |inputs: Value| answer("power", inputs);
+    let high = effect(json!({"p": 0.999, "n_total": 10_000, "power": 0.8}));
+    close(&high["effect"], -0.002_717_9, 1e-6);
+    assert_eq!(
+        (&high["effect_below"], &high["effect_above"]),
+        (&high["effect"], &Value::Null)
+    );
+    let low = effect(json!({"p": 0.001, "n_total": 10_000, "power": 0.8}));
+    close(&low["effect"], 0.002_717_9, 1e-6);
+    assert_eq!(
+        (&low["effect_above"], &low["effect_below"]),
+        (&low["effect"], &Value::Null)
+    );
+    let middle = effect(json!({"p": 0.1, "n_total": 10_000, "power": 0.8}));
+    assert_eq!(middle["effect"], middle["effect_above"]);
+    assert!(middle["effect_below"].as_f64().unwrap() < 0.0, "{middle}");
+    let rows = effect(json!({"p": 0.1, "effect": 0.01, "power": 0.8}));
+    assert_eq!(
+        (&rows["rows_control"], &rows["rows_treatment"]),
+        (&json!(14_751.0), &json!(14_751.0))
+    );
+}
+
+#[test]
+fn relative_effects_keep_their_points_and_digits() {
+    let mean = |mean: f64, var: f64| json!({"n": 100, "mean": mean, "var": var});
+    let found = answer(
+        "mean",
+        json!({"control": mean(3.0, 1.0), "treatment": mean(0.0, 0.0)}),
+    );
+    assert_eq!(
+        (&found["rel_effect_size"], &found["rel_ci_lower"]),
+        (&json!(-1.0), &Value::Null)
+    );
+    let found = answer(
+        "proportion",
+        json!({"control": {"n": 1000, "x": 50}, "treatment": {"n": 1000, "x": 0}}),
+    );
+    assert_eq!(found["rel_effect_size"], -1.0);
+    // The quotient less 1 would keep four digits only.
+    let found = answer(
+        "mean",
+        json!({"control": mean(1.0, 1e-4), "treatment": mean(1.0 + 2.0_f64.powi(-40), 1e-4)}),
+    );
+    assert_eq!(found["rel_effect_size"], json!(2.0_f64.powi(-40)));
+    // Student pools the variance of the relative interval, too: (1 + 9) / 2 in each arm.
+    let found = answer(
+        "mean",
+        json!({"control": mean(100.0, 1.0), "treatment": mean(100.0, 9.0), "method": "student"}),
+    );
+    let absolute = found["ci_upper"].as_f64().unwrap();
+    close(&found["rel_ci_upper"], absolute / 100.0, 1e-12);
+}
+
+#[test]
+fn users_without_features_are_placed_as_layers_place_them() {
+    let layer = |inputs: Value| answer("arfm", inputs)["layer"].clone();
+    assert_eq!(layer(json!({})), "vip");
+    assert_eq!(layer(json!({"unknown": "score"})), "high_value");
+    assert_eq!(layer(json!({"use_count": 0})), "high_value");
 }

@@ -140,7 +140,7 @@ impl Estimator {
     ///
     /// # Errors
     /// [`Reason::NoData`] without rows, [`Reason::NoOverlap`] if the weights of a self-normalized
-    /// estimator sum to 0. The inner result is [`Reason::TooFewClusters`] for fewer than two
+    /// estimator sum to 0. The inner result is [`Reason::TooFewRows`] for fewer than two
     /// clusters, and [`Reason::NoVariance`] if the rows do not differ.
     ///
     /// # References
@@ -211,7 +211,7 @@ impl Residual {
 /// sum of a cluster's residuals and m the number of clusters.
 ///
 /// # Errors
-/// [`Reason::TooFewClusters`] for fewer than two clusters, [`Reason::NoVariance`] if all sums are
+/// [`Reason::TooFewRows`] for fewer than two clusters, [`Reason::NoVariance`] if all sums are
 /// within rounding: equal rewards say nothing of the rewards that were not seen.
 fn clustered(estimate: f64, residuals: &[Residual], cluster: &[usize], alpha: f64) -> Result<Value, Reason> {
     let mut sums = residuals.to_vec();
@@ -223,7 +223,7 @@ fn clustered(estimate: f64, residuals: &[Residual], cluster: &[usize], alpha: f6
         }
     }
     if sums.len() < 2 {
-        return Err(Reason::TooFewClusters);
+        return Err(Reason::TooFewRows);
     }
     let error = spread::sum_error(residuals.len() as f64);
     if sums.iter().all(|sum| sum.value.abs() <= error * sum.magnitude) {

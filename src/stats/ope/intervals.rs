@@ -5,6 +5,7 @@ use crate::stats::confidence_sequence::ln_gamma_mixture;
 use crate::stats::dist::t_isf;
 use crate::stats::known::{Interval, Reason};
 use crate::stats::ope::estimators::Log;
+use crate::stats::power::rule_of_three;
 use crate::stats::special::root;
 use crate::stats::spread;
 
@@ -97,19 +98,16 @@ pub fn cressie_read(log: &Log, bounds: Bounds) -> Result<f64, Reason> {
 }
 
 /// The interval of [`cressie_read`] at two-sided level `alpha`: the values whose re-weighting is
-/// within the distance that a quantile of F(1, n) allows.
+/// within the distance that a quantile of F(1, n) allows. If all rewards are equal, the interval
+/// contains the values that rewards which were not seen allow.
 ///
 /// # Errors
-/// [`Reason::NoData`] without rows, [`Reason::OutOfRange`] if a reward is outside of its bounds,
-/// [`Reason::NoVariance`] if all rewards are equal, because every re-weighting has the same value.
+/// [`Reason::NoData`] without rows, [`Reason::OutOfRange`] if a reward is outside of its bounds.
 ///
 /// # References
 /// `docs/METHODS.md#off-policy-estimates`; Karampatziakis, Langford & Mineiro (2020).
 pub fn cressie_read_interval(log: &Log, bounds: Bounds, alpha: f64) -> Result<Interval, Reason> {
     check(log, bounds)?;
-    if !spread::has_spread(&log.reward) {
-        return Err(Reason::NoVariance);
-    }
     let sums = Sums::new(log, bounds.weight);
     let n = sums.n;
     let fake = sums.balancing_weight();
@@ -136,10 +134,32 @@ pub fn cressie_read_interval(log: &Log, bounds: Bounds, alpha: f64) -> Result<In
         best.map_or(bounds.reward[0], |best| sign * best)
             .clamp(bounds.reward[0], bounds.reward[1])
     };
-    Ok(Interval {
+    let interval = Interval {
         ci_lower: end(bounds.reward[0], 1.0),
         ci_upper: end(bounds.reward[1], -1.0),
+    };
+    Ok(if spread::has_spread(&log.reward) {
+        interval
+    } else {
+        with_unseen(interval, &sums, log.reward[0], bounds.reward, alpha)
     })
+}
+
+/// Widens the interval of a log whose rewards are all equal: every re-weighting has nearly the same
+/// value, but other rewards may exist. A share of at most `1 - (alpha / 2)^(1 / ess)` of rows with
+/// the smallest or the largest possible reward can have been missed, with `ess` the effective
+/// number of rows.
+fn with_unseen(interval: Interval, sums: &Sums, reward: f64, [low, high]: [f64; 2], alpha: f64) -> Interval {
+    let ess = sums.w * sums.w / sums.ww;
+    let unseen = if ess > 0.0 {
+        rule_of_three(ess, 0.5 * alpha)
+    } else {
+        1.0
+    };
+    Interval {
+        ci_lower: interval.ci_lower.min(reward - unseen * (reward - low)),
+        ci_upper: interval.ci_upper.max(reward + unseen * (high - reward)),
+    }
 }
 
 /// The smallest value of `sign` times the reward within the distance, if the added row has this
