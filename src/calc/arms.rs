@@ -34,6 +34,14 @@ pub(super) fn plan(fields: &Fields<'_>) -> Taken<TestPlan> {
     })
 }
 
+/// Reads both arms of a comparison: `control` and `treatment`.
+pub(super) fn both<T>(fields: &Fields<'_>, take: impl Fn(&Fields<'_>) -> Taken<T>) -> Taken<(T, T)> {
+    Ok((
+        fields.object("control", &take)?,
+        fields.object("treatment", &take)?,
+    ))
+}
+
 /// Reads a proportion: `{"n", "x"}`.
 pub(super) fn proportion(fields: &Fields<'_>) -> Taken<TwoByTwo> {
     let n = fields.count("n")?;
@@ -155,6 +163,12 @@ pub(super) fn cluster_ratio(rows: &[(f64, f64)], variance: ClusterVariance) -> R
         0.0
     };
     Ok(RatioEstimate { std_error, ..found })
+}
+
+/// Whether an arm has fewer than five events or fewer than five non-events. Then the normal
+/// interval is not valid.
+pub(super) fn is_rare(counts: &TwoByTwo) -> bool {
+    counts.x.min(counts.n - counts.x) < 5.0
 }
 
 impl ArmInput {

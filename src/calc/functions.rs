@@ -8,7 +8,7 @@ use crate::calc::fields::{Fields, Refusal, short};
 use crate::calc::input::Input;
 use crate::calc::{
     bucket, causes, compare, design, evaluation, hypothesis, layering, multiplicity, off_policy, quality,
-    sample_ratio,
+    sample_ratio, strata,
 };
 
 /// A function of the calculator.
@@ -130,7 +130,7 @@ pub const FUNCTIONS: &[Function] = &[
         name: "stratified",
         about: "One effect from several strata or stages, in three ways",
         example: r#"{"strata": [{"control": {"n": 990000, "x": 20000}, "treatment": {"n": 10000, "x": 230}}, {"control": {"n": 500000, "x": 5000}, "treatment": {"n": 500000, "x": 6000}}]}"#,
-        answer: compare::stratified,
+        answer: strata::stratified,
     },
     Function {
         name: "non-inferiority",

@@ -20,6 +20,7 @@ mod multiplicity;
 mod off_policy;
 mod quality;
 mod sample_ratio;
+mod strata;
 
 pub use answer::{Answer, Item};
 pub use batch::{AnswerLine, answer_line, answer_lines};

@@ -80,12 +80,14 @@ pub enum Counting {
 /// Wilcoxon's signed-rank test of differences against a median of 0. Differences of 0 are left out.
 /// Tied differences share their mid-ranks.
 ///
-/// The exact p-value is from the distribution of these ranks; see [`Counting`]. Otherwise it is normal: the sum of the positive ranks has the mean
-/// `n (n + 1) / 4` and the variance `n (n + 1) (2 n + 1) / 24 - sum (t^3 - t) / 48` over ties.
+/// The exact p-value is from the distribution of these ranks; see [`Counting`]. Otherwise it is
+/// normal: the sum of the positive ranks has the mean `n (n + 1) / 4` and the variance
+/// `n (n + 1) (2 n + 1) / 24 - sum (t^3 - t) / 48` over ties.
 ///
 /// # Errors
-/// [`Reason::NoData`] without differences, [`Reason::NoVariance`] if all are 0, [`Reason::TooLarge`] if the exact distribution of
-/// more than [`EXACT_UP_TO`] differences is requested.
+/// [`Reason::NoData`] without differences, [`Reason::NoVariance`] if all are 0,
+/// [`Reason::TooLarge`] if the exact distribution of more than [`EXACT_UP_TO`] differences is
+/// requested.
 ///
 /// # References
 /// `docs/METHODS.md#the-calculator`; Wilcoxon (1945).
@@ -146,8 +148,8 @@ pub fn wilcoxon(
 ///
 /// # Errors
 /// [`Reason::NoData`] if a sample is empty, [`Reason::NoVariance`] if all values are equal and the
-/// distribution is normal, [`Reason::TooLarge`] if the exact distribution of more than [`EXACT_UP_TO`] rows in a sample is
-/// requested.
+/// distribution is normal, [`Reason::TooLarge`] if the exact distribution of more than
+/// [`EXACT_UP_TO`] rows in a sample is requested.
 ///
 /// # References
 /// `docs/METHODS.md#the-calculator`; Mann & Whitney (1947).
