@@ -26,6 +26,7 @@ mod instants;
 mod layer;
 mod layer_parquet;
 mod logs;
+mod matched;
 mod nightly;
 mod pages;
 #[cfg(feature = "stores")]

@@ -51,6 +51,12 @@ tags = [{ column = "tier", equals = "a" }, { column = "n", at_least = 3 }]
 id = "regular"
 [qos]
 [policy]
+[guard]
+[[claim]]
+users = 45_000
+of = 5_000_000
+share = 0.009
+source = "a report"
 [analysis]
 [simulate]
 layer = [{ id = "early", users = 1000, turns_per_user_day = 1 }]
