@@ -72,6 +72,7 @@ pub fn analyze_counters(windows: &CounterWindows, scenario: &Scenario) -> Analys
                 ..RowCounts::default()
             },
             unknown: UnknownIds::default(),
+            missing_columns: Vec::new(),
             sources: vec![windows.source.clone()],
             layers_digest: String::new(),
         },

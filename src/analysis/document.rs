@@ -65,6 +65,9 @@ pub struct DataQuality {
     /// Examples of ids that are not known. Left out if every id is known.
     #[serde(default, skip_serializing_if = "UnknownIds::is_empty")]
     pub unknown: UnknownIds,
+    /// The columns of metrics that no file of the log has, in order. Left out if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_columns: Vec<String>,
     /// The files of the log, with their digests.
     pub sources: Vec<SourceFile>,
     /// The digest of the layer table that assigned users to layers. Empty if the evidence

@@ -77,6 +77,7 @@ pub fn analyze(cube: &Cube, scenario: &Scenario, asked: &AnalysisOptions) -> Res
         data: DataQuality {
             rows: cube.counts.clone(),
             unknown: cube.unknown.clone(),
+            missing_columns: cube.missing_columns(),
             sources: cube.sources.iter().map(|source| source.file.clone()).collect(),
             layers_digest: cube.layers_digest.clone(),
         },

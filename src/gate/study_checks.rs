@@ -241,7 +241,7 @@ fn evidence_check(analysis: &Analysis, schedule: &Schedule) -> GateCheck {
     } else if rows.n_baseline + rows.n_candidate == 0 {
         "no row of eligible users in the two releases".into()
     } else if rows.n_candidate == 0 && is_closed {
-        format!("no row of {candidate} among {in_arms}: every layer is at 0%, so nothing is judged yet")
+        format!("no row of {candidate} among {in_arms}: every layer is at 0%, so nothing is judged")
     } else if rows.n_candidate == 0 {
         format!("no row of {candidate} among {in_arms}: nothing is known about it")
     } else if n_judged == 0 {

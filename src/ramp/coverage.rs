@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::analysis::{Analysis, LayerAnalysis, MetricAnalysis};
+use crate::analysis::Analysis;
 use crate::base::likeness::likeness;
 use crate::base::number::{count, percent};
 use crate::metric::{Metric, RATE_METRICS, Sum};
@@ -24,8 +24,8 @@ pub struct Coverage<'a> {
     n_users: u64,
     n_eligible: u64,
     metrics: &'a [Metric],
-    /// The metrics whose columns the log has. `None` if no layer has a stage.
-    measured: Option<&'a [MetricAnalysis]>,
+    /// The columns of metrics that the log does not have.
+    missing: &'a [String],
     /// `guard.min_coverage` of the scenario.
     min: f64,
 }
@@ -40,11 +40,7 @@ impl<'a> Coverage<'a> {
             n_users: analysis.layers.iter().map(|layer| layer.n_users).sum(),
             n_eligible: analysis.layers.iter().map(|layer| layer.n_eligible).sum(),
             metrics: &analysis.metrics,
-            measured: analysis
-                .layers
-                .iter()
-                .find_map(LayerAnalysis::current)
-                .map(|stage| stage.metrics.as_slice()),
+            missing: &analysis.data.missing_columns,
             min: analysis.policy.min_coverage,
         })
     }
@@ -58,7 +54,7 @@ impl<'a> Coverage<'a> {
             n_users: cube.layers.iter().map(|layer| layer.n_users).sum(),
             n_eligible: cube.layers.iter().map(|layer| layer.n_eligible).sum(),
             metrics: &[],
-            measured: None,
+            missing: &[],
             min,
         }
     }
@@ -66,23 +62,11 @@ impl<'a> Coverage<'a> {
     /// Names the columns that a metric needs and the log does not have, such as "no column `bad` in
     /// the log". `None` if the log has them all.
     pub fn missing_columns(&self, metric: &str) -> Option<String> {
-        let measured = self.measured?;
-        let is_measured = |id: &str| measured.iter().any(|measured| measured.metric == id);
-        let columns = |metric: &Metric| -> Vec<String> {
-            let readings = metric.sums().into_iter().filter_map(Sum::reading);
-            readings.map(|reading| reading.column).collect()
-        };
-        if is_measured(metric) {
-            return None;
-        }
-        let known = self.metrics.iter().filter(|other| is_measured(&other.id));
-        let known: BTreeSet<String> = known.flat_map(columns).collect();
         let needed = self.metrics.iter().find(|other| other.id == metric)?;
-        let missing: BTreeSet<String> = columns(needed)
-            .into_iter()
-            .filter(|c| !known.contains(c))
-            .collect();
-        let named: Vec<String> = missing.iter().map(|column| format!("`{column}`")).collect();
+        let readings = needed.sums().into_iter().filter_map(Sum::reading);
+        let columns: BTreeSet<String> = readings.map(|reading| reading.column).collect();
+        let missing = columns.iter().filter(|column| self.missing.contains(column));
+        let named: Vec<String> = missing.map(|column| format!("`{column}`")).collect();
         let s = if named.len() == 1 { "" } else { "s" };
         (!named.is_empty()).then(|| format!("no column{s} {} in the log", named.join(", ")))
     }

@@ -507,6 +507,14 @@ impl Cube {
             .any(|measure| measure.present && measure.sum.reading().is_some_and(is_it))
     }
 
+    /// The columns of metrics that no file of the log has, in order.
+    pub fn missing_columns(&self) -> Vec<String> {
+        let absent = self.measures.iter().filter(|measure| !measure.present);
+        let columns = absent.filter_map(|measure| measure.sum.reading());
+        let columns: BTreeSet<String> = columns.map(|reading| reading.column).collect();
+        columns.into_iter().collect()
+    }
+
     /// Whether every row of a window is at least `delay` older than `as_of`, so that its outcomes
     /// have arrived. `delay` is in microseconds. Cells also hold younger rows, but only mature
     /// windows are compared.

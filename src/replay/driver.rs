@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
+use crate::input::Part;
 use crate::replay::context::{Inputs, ReplayContext, Scan, Sources};
 use crate::replay::cube::{Cube, CubeLayer, CubeSource};
 use crate::replay::finish::{NoUsers, count_users};
@@ -124,7 +125,8 @@ fn unknown_ids(
         .iter()
         .for_each(|(state, _)| hashes.merge(&state.unknown));
     let LayerTableInfo { tenants, seed, .. } = &scanned.roster;
-    let mut unknown = hashes.read(inputs, parts, *seed)?;
+    let parts: Vec<(usize, Part)> = parts.iter().map(|part| (part.reader, part.part)).collect();
+    let mut unknown = hashes.read(&inputs.traffic, &parts, *seed)?;
     if !unknown.users.is_empty() {
         find_listed(&mut unknown.users, tenants, *seed, is_listed)?;
         unknown.listed = layers.first_users(N_EXAMPLES)?;

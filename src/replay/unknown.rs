@@ -10,9 +10,7 @@ use std::collections::BTreeMap;
 use crate::base::error::Result;
 use crate::base::hash;
 use crate::base::likeness::{likeness, spellings};
-use crate::input::{IdTexts, release};
-use crate::replay::context::Inputs;
-use crate::replay::scan::LogPart;
+use crate::input::{IdTexts, Part, TrafficReader, release};
 
 /// The largest number of examples of each kind.
 pub(super) const N_EXAMPLES: usize = 3;
@@ -132,11 +130,16 @@ impl UnknownHashes {
         }
     }
 
-    /// Reads the texts of the ids from the log.
+    /// Reads the texts of the ids from the log. Each part of the log belongs to one of the readers.
     ///
     /// # Errors
     /// When the log cannot be read.
-    pub(super) fn read(&self, inputs: &Inputs<'_>, parts: &[LogPart], seed: u64) -> Result<UnknownIds> {
+    pub(super) fn read(
+        &self,
+        readers: &[TrafficReader],
+        parts: &[(usize, Part)],
+        seed: u64,
+    ) -> Result<UnknownIds> {
         let mut texts = IdTexts::new(seed);
         for user in self.users.values() {
             texts.want_user(user.tenant, user.user);
@@ -152,11 +155,11 @@ impl UnknownHashes {
         let known = wanted.iter().flatten().filter_map(|part| parts.get(*part));
         // An id whose part is not known may be in any part.
         let any = parts.iter().filter(|_| wanted.contains(&None));
-        for part in known.chain(any) {
+        for (reader, part) in known.chain(any) {
             if texts.is_complete() {
                 break;
             }
-            inputs.traffic[part.reader].find_ids(part.part, &texts)?;
+            readers[*reader].find_ids(*part, &texts)?;
         }
         let user = |user: &UserHash| {
             Some(UnknownUser {

@@ -263,7 +263,7 @@ fn no_row_of_the_candidate_is_inconclusive() {
         (
             0.0,
             "promote",
-            "no row of v2 among 400: every layer is at 0%, so nothing is judged yet",
+            "no row of v2 among 400: every layer is at 0%, so nothing is judged",
         ),
         (
             0.5,
@@ -277,7 +277,8 @@ fn no_row_of_the_candidate_is_inconclusive() {
         let ran = case.run(&[]);
         assert_eq!(ran.layer("verdict"), verdict, "{}", ran.stdout);
         assert_eq!(ran.outcome("evidence"), "inconclusive");
-        assert_eq!(ran.stdout.lines().next().unwrap(), format!("NO EVIDENCE: {says}"));
+        let first = ran.stdout.lines().next().unwrap();
+        assert_eq!(first, format!("NO EVIDENCE: {says}"));
         assert!(ran.stderr.contains(says), "{}", ran.stderr);
         if ratio == 0.0 {
             assert_eq!(ran.code, 11);
