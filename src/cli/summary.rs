@@ -178,7 +178,7 @@ pub(super) fn warnings(scenario: &Scenario, study: &Study) -> Vec<String> {
                 .filter(|check| check.outcome > GateOutcome::Warn)
                 .map(|check| format!("no evidence: {}", check.detail)),
         );
-        warnings.extend(unreachable_steps(&scenario.plan, &study.layering));
+        warnings.extend(unreachable_steps(&scenario.plan, &study.layering, &ramp.schedule));
     }
     warnings
 }

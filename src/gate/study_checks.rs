@@ -198,7 +198,7 @@ pub(super) fn data_checks(
         not_asked.push("assignment: the assignment of users cannot be recomputed".into());
     }
     checks.extend(too_small(layering, schedule));
-    checks.extend(min_users(plan, layering));
+    checks.extend(min_users(plan, layering, schedule));
     checks.extend(plan_check(plan, layering));
     match exposure(plan, layering, analysis, schedule) {
         Some(check) => checks.push(check),
@@ -278,8 +278,8 @@ fn plan_check(plan: &Plan, layering: &LayerSummary) -> Option<GateCheck> {
 }
 
 /// Warns of steps that have too few eligible users for the next promotion.
-fn min_users(plan: &Plan, layering: &LayerSummary) -> Option<GateCheck> {
-    let steps = unreachable_steps(plan, layering);
+fn min_users(plan: &Plan, layering: &LayerSummary, schedule: &Schedule) -> Option<GateCheck> {
+    let steps = unreachable_steps(plan, layering, schedule);
     (!steps.is_empty()).then(|| {
         data_check(
             "min_users_reachable",
@@ -290,9 +290,9 @@ fn min_users(plan: &Plan, layering: &LayerSummary) -> Option<GateCheck> {
     })
 }
 
-/// Names the steps of ladders that have fewer eligible users than `min_users`: a layer stays there,
+/// Names the steps of ladders, from the ratio in force on, that have fewer eligible users than `min_users`: a layer stays there,
 /// whatever its evidence is.
-pub fn unreachable_steps(plan: &Plan, layering: &LayerSummary) -> Vec<String> {
+pub fn unreachable_steps(plan: &Plan, layering: &LayerSummary, schedule: &Schedule) -> Vec<String> {
     let mut found = Vec::new();
     for of_layer in &layering.layers {
         let Some(layer) = plan.layers.iter().find(|layer| layer.id == of_layer.layer) else {
@@ -302,8 +302,14 @@ pub fn unreachable_steps(plan: &Plan, layering: &LayerSummary) -> Vec<String> {
         let needs_more = |step: &Ratio| {
             *step > Ratio::ZERO && *step < layer.last_step() && reached(*step) < layer.min_users as f64
         };
+        let in_force = schedule
+            .layers
+            .iter()
+            .find(|other| other.tenant == of_layer.tenant && other.layer == of_layer.layer)
+            .map_or(Ratio::ZERO, |layer| layer.ratio);
+        let steps = std::iter::once(in_force).chain(layer.steps().filter(|step| *step > in_force));
         // The smallest step has the fewest users.
-        if let Some(step) = layer.steps().filter(needs_more).min() {
+        if let Some(step) = steps.filter(needs_more).min() {
             let several = layering
                 .layers
                 .iter()
