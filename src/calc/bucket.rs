@@ -291,9 +291,12 @@ fn flagd(fields: &Fields<'_>, system: System, answer: &mut Answer) -> Taken<()> 
     Ok(())
 }
 
+/// The name of a variant and its weight.
+type Weight<'a> = (Cow<'a, str>, u64);
+
 /// Reads the weights of the variants in the order in which they are written: an object of whole
 /// numbers, or a list of pairs.
-fn flagd_weights<'a>(fields: &Fields<'a>) -> Taken<Option<Vec<(Cow<'a, str>, u64)>>> {
+fn flagd_weights<'a>(fields: &Fields<'a>) -> Taken<Option<Vec<Weight<'a>>>> {
     let Some(input) = fields.raw("weights") else {
         return Ok(None);
     };
@@ -315,7 +318,7 @@ fn flagd_weights<'a>(fields: &Fields<'a>) -> Taken<Option<Vec<(Cow<'a, str>, u64
         return Err(refuse("each variant once"));
     }
     let whole = |w: f64| (0.0..=2_147_483_647.0).contains(&w) && w.fract() == 0.0;
-    let weights: Option<Vec<(Cow<'a, str>, u64)>> = pairs
+    let weights: Option<Vec<Weight<'a>>> = pairs
         .into_iter()
         .map(|(name, weight)| Some((name, weight.number().filter(|w| whole(*w))? as u64)))
         .collect();

@@ -12,8 +12,11 @@ use crate::input::traffic::TrafficReader;
 use crate::input::turns::release;
 use crate::input::users::DEFAULT_TENANT;
 
-/// The kinds of ids that are searched for: the column, and the hash of a value.
-const KINDS: [(&str, fn(&[u8], u64) -> u64); 3] = [
+/// A column of ids, and the hash of a value under a seed.
+type Kind = (&'static str, fn(&[u8], u64) -> u64);
+
+/// The kinds of ids that are searched for.
+const KINDS: [Kind; 3] = [
     ("user_id", hash::hash_user_id),
     ("tenant_id", |id, _| hash::hash_id(id)),
     ("release_id", |id, _| release::other(id) as u64),

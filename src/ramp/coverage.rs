@@ -75,7 +75,7 @@ impl<'a> Coverage<'a> {
     /// them all.
     pub fn missing_rates(&self) -> Option<String> {
         let rate = |rate: &&str| Some(format!("{rate}: {}", self.missing_columns(rate)?));
-        let missing: Vec<String> = RATE_METRICS.iter().filter_map(|id| rate(&id)).collect();
+        let missing: Vec<String> = RATE_METRICS.iter().filter_map(rate).collect();
         (!missing.is_empty()).then(|| missing.join("; "))
     }
 

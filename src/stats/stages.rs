@@ -188,11 +188,11 @@ fn heterogeneity(stages: &[&StageEffect]) -> Option<f64> {
     // Rows of the lower triangle, one after the other, and the two solved right-hand sides.
     let mut factor: Vec<Vec<f64>> = Vec::with_capacity(n);
     let (mut of_effects, mut of_ones) = (Vec::with_capacity(n), Vec::with_capacity(n));
-    for i in 0..n {
+    for (i, stage) in stages.iter().enumerate() {
         let mut row: Vec<f64> = Vec::with_capacity(i + 1);
-        for j in 0..i {
-            let known: f64 = row.iter().zip(&factor[j]).map(|(a, b)| a * b).sum();
-            row.push((covariance(i, j) - known) / factor[j][j]);
+        for (j, other) in factor.iter().enumerate() {
+            let known: f64 = row.iter().zip(other).map(|(a, b)| a * b).sum();
+            row.push((covariance(i, j) - known) / other[j]);
         }
         let own = covariance(i, i);
         let rest = own - row.iter().map(|a| a * a).sum::<f64>();
@@ -203,7 +203,7 @@ fn heterogeneity(stages: &[&StageEffect]) -> Option<f64> {
         let solve = |value: f64, solved: &[f64]| {
             (value - row.iter().zip(solved).map(|(a, b)| a * b).sum::<f64>()) / root
         };
-        let (effect, one) = (solve(stages[i].effect_size, &of_effects), solve(1.0, &of_ones));
+        let (effect, one) = (solve(stage.effect_size, &of_effects), solve(1.0, &of_ones));
         row.push(root);
         factor.push(row);
         of_effects.push(effect);
