@@ -4,8 +4,6 @@
 //! that are much larger while data are few. The mixture over scales stays nearly as tight at the
 //! scale that it is tuned for, and finds a tenfold effect at once.
 
-use crate::stats::dist::{t_isf, t_sf};
-
 /// Number of scales.
 const N_SCALES: usize = 5;
 /// The scales: the power of [`SCALE_STEP`] above the tuned variance, and the weight. The last scale
@@ -33,6 +31,8 @@ const MAX_STEPS: usize = 60;
 #[derive(Debug, Clone, Copy)]
 pub struct ScaleMixture {
     df: f64,
+    /// Number of scales in use. The last one is left out where the others are wide enough.
+    n_scales: usize,
     /// `1 + g_k` for each scale.
     spread: [f64; N_SCALES],
     /// `ln(w_k) - ln(1 + g_k) / 2` for each scale.
@@ -44,12 +44,14 @@ impl ScaleMixture {
     /// the normal distribution). `tau2` is the variance of the tuned scale; see
     /// [`crate::stats::sequential::mixture_variance`].
     pub fn new(v: f64, df: f64, tau2: f64) -> Self {
+        let widest = SCALE_STEP.powi(SCALES[N_SCALES - 2].0) * (tau2 / v);
         let mut mixture = Self {
             df,
+            n_scales: N_SCALES - usize::from(widest > 1.0),
             spread: [1.0; N_SCALES],
             ln_leading: [0.0; N_SCALES],
         };
-        for (idx, (power, weight)) in SCALES.into_iter().enumerate() {
+        for (idx, (power, weight)) in SCALES.into_iter().enumerate().take(mixture.n_scales) {
             let g = SCALE_STEP.powi(power) * (tau2 / v);
             mixture.spread[idx] = 1.0 + g;
             mixture.ln_leading[idx] = weight.ln() - 0.5 * g.ln_1p();
@@ -62,34 +64,27 @@ impl ScaleMixture {
         self.ln_e_and_slope(t * t).0
     }
 
-    /// Two-sided p-value that is valid at every look, 0..=1: `min(1, 1 / E)`, and at least the
-    /// p-value of one look.
+    /// Two-sided p-value that is valid at every look, 0..=1: `min(1, 1 / E)`. E has the mean 1 and
+    /// grows with `|t|`, so this is at least the p-value of one look.
     pub fn p_value(&self, t: f64) -> f64 {
-        let one_look = 2.0 * t_sf(t.abs(), self.df);
-        (-self.ln_e_value(t)).exp().max(one_look).min(1.0)
+        (-self.ln_e_value(t)).exp().min(1.0)
     }
 
     /// Half width of the two-sided interval at level `alpha`, in standard errors: the `t` at which
-    /// [`Self::p_value`] is `alpha`. It is never below that of one look.
+    /// [`Self::p_value`] is `alpha`. It is at least the t quantile of one look.
     pub fn multiplier(&self, alpha: f64) -> f64 {
-        let one_look = t_isf(0.5 * alpha, self.df);
-        self.solve(-alpha.ln()).sqrt().max(one_look)
+        self.solve(-alpha.ln()).sqrt()
     }
 
     /// The squared `t` at which `ln E` is `level`; infinite if there is none.
     fn solve(&self, level: f64) -> f64 {
-        // One scale alone reaches `ln E_k + ln w_k = level` at `alone`. The mixture is at least its
-        // largest part, and at most the largest part without its weight.
-        let (mut low, mut high) = (f64::INFINITY, f64::INFINITY);
-        for idx in 0..N_SCALES {
-            let ln_weight = self.ln_leading[idx] + 0.5 * self.spread[idx].ln();
-            high = high.min(self.alone(idx, level));
-            low = low.min(self.alone(idx, level + ln_weight));
-        }
+        // The mixture is at least each of its parts, so it reaches the level before any part does.
+        let reached = (0..self.n_scales).map(|idx| self.alone(idx, level));
+        let mut high = reached.fold(f64::INFINITY, f64::min);
         if high == f64::INFINITY {
             return high;
         }
-        let mut u = high;
+        let (mut low, mut u) = (0.0, high);
         for _ in 0..MAX_STEPS {
             let (value, slope) = self.ln_e_and_slope(u);
             let excess = value - level;
@@ -104,7 +99,9 @@ impl ScaleMixture {
             } else {
                 0.5 * (low + high)
             };
-            if (next - u).abs() <= 1e-13 * u {
+            // Newton's method doubles the digits at each step, so the next one would change the
+            // result by less than a rounding error.
+            if (next - u).abs() <= 1e-7 * u {
                 return next;
             }
             u = next;
@@ -128,24 +125,27 @@ impl ScaleMixture {
 
     /// `ln E` at a squared `t`, and its slope there.
     fn ln_e_and_slope(&self, u: f64) -> (f64, f64) {
-        let mut parts = [(0.0, 0.0); N_SCALES];
+        let (df, half) = (self.df, 0.5 * (self.df + 1.0));
+        let shared = ((u / df).ln_1p(), 1.0 / (df + u));
+        let mut parts = [(f64::NEG_INFINITY, 0.0); N_SCALES];
         let mut largest = f64::NEG_INFINITY;
-        for (idx, part) in parts.iter_mut().enumerate() {
+        for (idx, part) in parts.iter_mut().enumerate().take(self.n_scales) {
             let spread = self.spread[idx];
-            *part = if self.df.is_infinite() {
+            let (growth, slope) = if df.is_infinite() {
                 let slope = 0.5 * (spread - 1.0) / spread;
-                (self.ln_leading[idx] + slope * u, slope)
+                (slope * u, slope)
             } else {
-                let (df, half) = (self.df, 0.5 * (self.df + 1.0));
+                let wide = df * spread;
                 (
-                    self.ln_leading[idx] + half * ((u / df).ln_1p() - (u / (df * spread)).ln_1p()),
-                    half * (1.0 / (df + u) - 1.0 / (df * spread + u)),
+                    half * (shared.0 - (u / wide).ln_1p()),
+                    half * (shared.1 - 1.0 / (wide + u)),
                 )
             };
+            *part = (self.ln_leading[idx] + growth, slope);
             largest = largest.max(part.0);
         }
         let (mut sum, mut slope) = (0.0, 0.0);
-        for (ln_e, own) in parts {
+        for (ln_e, own) in parts.into_iter().take(self.n_scales) {
             let weight = (ln_e - largest).exp();
             sum += weight;
             slope += weight * own;
@@ -157,6 +157,7 @@ impl ScaleMixture {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::dist::{t_isf, t_sf};
     use crate::stats::sequential::{half_width, mixture_variance, v_star_for};
 
     #[test]

@@ -138,13 +138,21 @@ fn layer<'a>(analysis: &'a Value, id: &str) -> &'a Value {
         .unwrap()
 }
 
-fn availability(part: &Value) -> &Value {
-    part["metrics"]
+/// The result of availability, without the number of users: breakdowns do not count them.
+fn availability(part: &Value) -> Value {
+    let mut found = part["metrics"]
         .as_array()
         .unwrap()
         .iter()
         .find(|metric| metric["metric"] == "availability")
         .unwrap()
+        .clone();
+    for arm in ["baseline", "candidate"] {
+        if let Some(robust) = found[arm]["robust"].as_object_mut() {
+            robust.remove("n_units");
+        }
+    }
+    found
 }
 
 #[test]

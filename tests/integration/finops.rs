@@ -760,7 +760,7 @@ fn hostile_logs() {
     assert!(error.contains("`session_id`"), "{error}");
     fails(
         &["finops", "--traffic", traffic(bare), "--column", "cost_usd=price"],
-        3,
+        2,
     );
     fails(&["finops", "--traffic", traffic(bare), "--by", "cost"], 2);
     fails(

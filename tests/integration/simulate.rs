@@ -190,8 +190,12 @@ fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
     );
     let planned = plan(&document, "as planned", "day-4 fault");
     assert!(number(&planned["p_rollback"]["p"]) > 0.95 && number(&planned["cost"]["mean"]) < 1e5);
-    let capped = plan(&document, "under .1 %", "day-4 fault");
-    assert!(number(&capped["p_over_exposure_cap"]["p"]) < number(&planned["p_over_exposure_cap"]["p"]));
+    // Every user of a harmful release counts, rolled back or not. No plan keeps the cap with a fault
+    // of that size; the plan that respects it keeps it more often with a slight one.
+    let over = |name: &str, world: &str| number(&plan(&document, name, world)["p_over_exposure_cap"]["p"]);
+    assert!(over("as planned", "day-4 fault") > 0.95);
+    assert!(over("under .1 %", "slightly worse") < over("as planned", "slightly worse"));
+    assert!(plan(&document, "as planned", "nothing changes")["p_over_exposure_cap"].is_null());
     // A random choice for each request exposes more users than fixed buckets.
     assert!(number(&planned["users_exposed_by_coin"]["mean"]) > number(&planned["users_exposed"]["mean"]));
 }

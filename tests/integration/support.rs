@@ -45,7 +45,15 @@ pub(crate) fn fails(args: &[&str], code: i32) -> String {
     let output = sluice(args);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
-    assert!(stderr.starts_with("error: "), "{stderr}");
+    // Warnings may come before the error.
+    let is_error = |line: &str| line.starts_with("error: ");
+    assert!(
+        stderr
+            .lines()
+            .find(|line| !line.starts_with("warning: "))
+            .is_some_and(is_error),
+        "{stderr}"
+    );
     assert!(!stderr.contains("panicked"), "{stderr}");
     stderr
 }

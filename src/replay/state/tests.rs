@@ -152,16 +152,19 @@ fn each_row_goes_where_it_belongs() {
             "ineligible 1, ineligible_candidate 1",
         ),
         // The layer that the row was served under decides.
-        ("2026-05-01T12:00:00Z,a,v2,open,,,,1,0.1", "candidate 1"),
+        (
+            "2026-05-01T12:00:00Z,a,v2,open,,,,1,0.1",
+            "candidate 1, layer_logged 1",
+        ),
         (
             "2026-05-01T12:00:00Z,a,v1,shut,,,,1,0.1",
-            "baseline 1, layer_differs 1",
+            "baseline 1, layer_differs 1, layer_logged 1",
         ),
         // A layer that the plan does not have: the layer table's layer is used, and the row is
         // counted.
         (
             "2026-05-01T12:00:00Z,a,v2,gone,,,,1,0.1",
-            "candidate 1, layer_differs 1",
+            "candidate 1, layer_differs 1, layer_logged 1",
         ),
         // The propensity: that of the row's release, to half a basis point.
         ("2026-05-01T12:00:00Z,a,v2,,,,0.99996,1,0.1", "candidate 1"),
