@@ -55,12 +55,17 @@ pub fn check_required(
     let path = source.name();
     let mut warnings = table.warnings();
     if !known.is_empty() {
+        let section = match kind {
+            UserSource::Table => "users",
+            UserSource::Events => "events",
+        };
         let why = match kind {
             UserSource::Events if depends_on_score(layering, plan) => "an event log does not have it",
             _ => "no layer depends on the score",
         };
         warnings.push(format!(
-            "{path}: found no {}: unknown for every user ({why}); declare this: absent = [{}]",
+            "{path}: found no {}: unknown for every user ({why}); to declare this: \
+             input.{section}.absent = [{}]",
             list(&known, "`"),
             list(&known, "\"")
         ));
