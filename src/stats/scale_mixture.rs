@@ -93,18 +93,18 @@ impl ScaleMixture {
             } else {
                 low = u;
             }
-            let next = u - excess / slope;
-            let next = if next > low && next < high {
+            let step = excess / slope;
+            // Newton's method doubles the digits at each step, so another step would change the
+            // result by less than a rounding error.
+            if step.abs() <= 1e-7 * u {
+                return u - step;
+            }
+            let next = u - step;
+            u = if next > low && next < high {
                 next
             } else {
                 0.5 * (low + high)
             };
-            // Newton's method doubles the digits at each step, so the next one would change the
-            // result by less than a rounding error.
-            if (next - u).abs() <= 1e-7 * u {
-                return next;
-            }
-            u = next;
         }
         u
     }
