@@ -1,5 +1,6 @@
 """Compares a ramp simulated by Sluice with the same model in numpy, vectorized over runs: one
-layer, hourly decisions for 20 days, 10,000 runs.
+layer, hourly decisions for 20 days, 10,000 runs. The peer has the intervals of one scale without
+degrees of freedom; Sluice mixes several scales, so its verdicts may differ at the extremes.
 Run from the repository after `cargo build --release`: python3 benches/peers/simulate.py"""
 
 import json
