@@ -537,6 +537,10 @@ fn paired(
     scenario: &Scenario,
 ) -> Result<PairedEffect, Reason> {
     let estimate = jackknife::delete_one(clusters, theta)?;
+    // Pairs without any difference say nothing of its error.
+    if estimate.std_error == 0.0 {
+        return Err(Reason::NoVariance);
+    }
     let ci = estimate.interval(scenario.plan.policy.alpha);
     Ok(PairedEffect {
         effect_size: estimate.estimate,

@@ -13,11 +13,13 @@ use crate::cli::summary::coverage_warning;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::cli::values::parse_instant;
+use crate::metric::Metric;
 use crate::qos::QosArm;
 use crate::replay::Cube;
 use crate::scenario::{Overrides, Scenario};
-use crate::stats::effect::Effect;
+use crate::stats::effect::{Effect, IntervalSpec, MetricForm, own_interval};
 use crate::stats::quantile::QuantileEstimate;
+use crate::stats::ratio::RatioEstimate;
 use crate::stats::{Interval, Known, Reason};
 use crate::study;
 
@@ -158,13 +160,16 @@ fn values_text(values: &[RatioValue], scenario: &Scenario, terminal: &Terminal) 
                 .any(|guardrail| guardrail.metric == id)
         };
         for metric in value.metrics.iter().filter(|metric| guarded(&metric.metric)) {
-            add(
-                &metric.metric,
-                metric
-                    .value
-                    .result()
-                    .map(|r| (r.estimate, r.interval(scenario.plan.policy.alpha))),
-            );
+            let form = scenario
+                .metric(&metric.metric)
+                .map_or(MetricForm::Proportion, Metric::form);
+            // One look: the variance that intervals for every look are tuned for has no part in it.
+            let levels = IntervalSpec {
+                alpha: scenario.plan.policy.alpha,
+                v_star: 1.0,
+            };
+            let own = |r: RatioEstimate| (r.estimate, own_interval(&r, form, levels, false));
+            add(&metric.metric, metric.value.result().map(own));
         }
     }
     let overlap = values.iter().map(|value| {

@@ -234,6 +234,14 @@ impl Columns {
         let robust = jackknife::delete_one(&Clusters::from_sums(2, clusters), |sums| {
             (sums[1] > 0.0).then(|| sums[0] / sums[1])
         });
+        // Equal costs have no spread, which is not a cost without an error.
+        let robust = robust.and_then(|found| {
+            if found.std_error > 0.0 {
+                Ok(found)
+            } else {
+                Err(Reason::NoVariance)
+            }
+        });
         let robust = robust.map(|found| {
             let interval = found.interval(ALPHA);
             RobustUnitCost {

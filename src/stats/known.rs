@@ -187,3 +187,20 @@ impl Interval {
         self.ci_lower <= 0.0 && self.ci_upper >= 0.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_without_a_limit_is_null() {
+        let interval = Interval {
+            ci_lower: -5.0,
+            ci_upper: f64::INFINITY,
+        };
+        let text = serde_json::to_string(&interval).unwrap();
+        assert_eq!(text, r#"{"ci_lower":-5.0,"ci_upper":null}"#);
+        assert_eq!(serde_json::from_str::<Interval>(&text).unwrap(), interval);
+        assert!(interval.contains_zero() && interval.negated().ci_lower == f64::NEG_INFINITY);
+    }
+}

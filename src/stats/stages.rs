@@ -21,8 +21,9 @@ pub struct StageEffect {
     /// Number of users per arm: control, treatment.
     pub n_arms: [f64; 2],
     /// The change of the effect if a cluster were left out, by the cluster's number, scaled so that
-    /// the squares sum to the variance: see [`crate::stats::ratio::influences`]. The same users
-    /// return, so stages are not independent. Empty for a stage that is independent of the others.
+    /// the squares sum to the variance: see [`crate::stats::ratio::WholeSums::influences`]. The same
+    /// users return, so stages are not independent. Empty for a stage that is independent of the
+    /// others.
     pub influences: Vec<(u32, f64)>,
 }
 
