@@ -34,6 +34,22 @@ pub struct RatioEstimate {
 }
 
 impl RatioEstimate {
+    /// From the sums with their quotient, as [`point`] gives them, and the variance with its degrees
+    /// of freedom.
+    fn new(point: (f64, f64, f64), variance_and_df: (f64, f64), n_clusters: usize) -> Self {
+        let ((numerator, denominator, estimate), (variance, df)) = (point, variance_and_df);
+        Self {
+            estimate,
+            numerator,
+            denominator,
+            std_error: variance.sqrt(),
+            df,
+            n_clusters,
+            n_units: n_clusters as f64,
+            unstable: df < UNSTABLE_DF,
+        }
+    }
+
     /// The interval for one planned look, by the t distribution, at two-sided error level `alpha`.
     pub fn interval(&self, alpha: f64) -> Interval {
         Interval::around(self.estimate, t_isf(0.5 * alpha, self.df) * self.std_error)
@@ -101,17 +117,11 @@ pub fn clusters_by(clusters: &[(f64, f64)], variance: ClusterVariance) -> Result
     if n_clusters < MIN_CLUSTERS {
         return Err(Reason::TooFewClusters);
     }
-    let (variance, df) = variance.variance_and_df(&squares);
-    Ok(RatioEstimate {
-        estimate,
-        numerator,
-        denominator,
-        std_error: variance.sqrt(),
-        df,
+    Ok(RatioEstimate::new(
+        (numerator, denominator, estimate),
+        variance.variance_and_df(&squares),
         n_clusters,
-        n_units: n_clusters as f64,
-        unstable: df < UNSTABLE_DF,
-    })
+    ))
 }
 
 /// Sums per cluster in whole units, without rounding.
@@ -211,17 +221,11 @@ impl WholeSums {
         if squares.iter().any(|square| !square.is_finite()) {
             return Err(Reason::DominatingCluster);
         }
-        let (variance, df) = jackknife_variance(&squares);
-        Ok(RatioEstimate {
-            estimate,
-            numerator,
-            denominator,
-            std_error: variance.sqrt(),
-            df,
+        Ok(RatioEstimate::new(
+            (numerator, denominator, estimate),
+            jackknife_variance(&squares),
             n_clusters,
-            n_units: n_clusters as f64,
-            unstable: df < UNSTABLE_DF,
-        })
+        ))
     }
 }
 
