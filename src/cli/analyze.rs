@@ -246,7 +246,8 @@ fn text(analysis: &Analysis, args: &AnalyzeArgs, terminal: &Terminal) -> String 
                 let limit = |limit: Option<f64>| limit.map_or_else(|| "-".to_owned(), number);
                 let share = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), percent);
                 notes.push_str(&format!(
-                    "  {}: values limited to [{}, {}]; beyond: {} of the baseline's rows, {} of the candidate's\n",
+                    "  {}: values limited to [{}, {}]; beyond: {} of the baseline's rows, \
+                     {} of the candidate's\n",
                     metric.metric,
                     limit(limits.floor),
                     limit(limits.cap),

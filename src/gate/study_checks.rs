@@ -290,8 +290,8 @@ fn min_users(plan: &Plan, layering: &LayerSummary, schedule: &Schedule) -> Optio
     })
 }
 
-/// Names the steps of ladders, from the ratio in force on, that have fewer eligible users than `min_users`: a layer stays there,
-/// whatever its evidence is.
+/// Names the steps of ladders, from the ratio in force on, that have fewer eligible users than
+/// `min_users`. A layer stays at such a step, whatever its evidence is.
 pub fn unreachable_steps(plan: &Plan, layering: &LayerSummary, schedule: &Schedule) -> Vec<String> {
     let mut found = Vec::new();
     for of_layer in &layering.layers {

@@ -70,9 +70,9 @@ pub fn open_events(events: &Events) -> Result<Table> {
     Ok(table)
 }
 
-/// Reads an event log that [`open_events`] opened, with the canonical columns `user_id`, `event_time` and, optionally, `value`
-/// and `tenant_id`. Users are in the order of their first rows. Rows are streamed, so memory grows
-/// with the number of users and their days.
+/// Reads an event log that [`open_events`] opened, with the canonical columns `user_id`,
+/// `event_time` and, optionally, `value` and `tenant_id`. Users are in the order of their first
+/// rows. Rows are streamed, so memory grows with the number of users and their days.
 ///
 /// Events from `as_of` until `observed_until` are stored separately, for the RFM summary. A user
 /// whose events all lie at or after `as_of` is left out.

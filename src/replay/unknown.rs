@@ -35,7 +35,7 @@ impl UserName {
     }
 }
 
-/// A user of the log whom the layer table does not have.
+/// A user of the log who is not in the layer table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct UnknownUser {
     /// The user, as the log names them.
@@ -51,7 +51,7 @@ pub struct UnknownUser {
 /// does not depend on the order of the rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnknownIds {
-    /// Users whom the layer table does not have.
+    /// Users who are not in the layer table.
     pub users: Vec<UnknownUser>,
     /// The first users of the layer table, for comparison. Empty without unknown users.
     pub listed: Vec<UserName>,

@@ -145,7 +145,7 @@ fn arm(user: usize) -> String {
 }
 
 #[test]
-fn ids_that_match_nobody_make_every_layer_invalid() {
+fn ids_that_match_no_user_make_every_layer_invalid() {
     let check = |table: fn(usize) -> String, log: fn(usize) -> (String, String), kind: &str, cause: &str| {
         let case = Case::new();
         case.users(table);
