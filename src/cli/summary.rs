@@ -445,10 +445,10 @@ pub(super) fn value_warnings(analysis: &Analysis) -> Vec<String> {
 pub(super) fn resolution_warnings(rows: &RowCounts) -> impl Iterator<Item = String> {
     rows.below_resolution.iter().map(|(column, n)| {
         format!(
-            "column `{column}`: {} rows have a value that is not 0 but below the resolution of {:e}, \
-             and count as 0; write the column in a smaller unit",
-            count(*n),
-            1.0 / column_kind(column).units()
+            "column `{column}`: values that are not 0 but below the resolution of {:e}, counted as 0: \
+             {}; write the column in a smaller unit",
+            1.0 / column_kind(column).units(),
+            count(*n)
         )
     })
 }

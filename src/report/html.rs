@@ -9,7 +9,9 @@ use crate::ramp::{CheckOutcome, LayerSchedule, SrmEvidence, Verdict};
 use crate::report::charts;
 use crate::report::escape::{attributes, escape};
 use crate::report::markdown::quality_rows;
-use crate::report::model::{Model, RampModel, evidence_cells, layer_lines, limit_lines, matched_share};
+use crate::report::model::{
+    LimitLine, Model, RampModel, evidence_cells, layer_lines, limit_lines, matched_share,
+};
 use crate::report::page::{Page, TableCell, badge, num, word};
 use crate::report::words::{Lang, fill};
 use crate::stats::Known;
@@ -228,16 +230,7 @@ fn limits(page: &mut Page, ramp: &RampModel) {
     page.text(words.limits_note);
     page.table(
         words.limits,
-        &[
-            words.tenant,
-            words.layer,
-            words.metric,
-            words.limits_floor,
-            words.limits_cap,
-            words.limits_from,
-            words.rows_beyond_baseline,
-            words.rows_beyond_candidate,
-        ],
+        &LimitLine::header(words),
         lines.into_iter().map(|line| {
             let source = line.source(words);
             vec![

@@ -5,7 +5,9 @@ use std::fmt::Write;
 use crate::base::number::{number, p_value, percent};
 use crate::base::time;
 use crate::gate::GateOutcome;
-use crate::report::model::{Model, RampModel, evidence_cells, layer_lines, limit_lines, matched_share};
+use crate::report::model::{
+    LimitLine, Model, RampModel, evidence_cells, layer_lines, limit_lines, matched_share,
+};
 use crate::report::words::{Lang, Words, fill};
 use crate::stats::Known;
 use crate::stats::effect::Effect;
@@ -199,16 +201,6 @@ fn limits(out: &mut String, ramp: &RampModel, words: &Words) {
     }
     line(out, words.limits_note);
     line(out, "");
-    let header = [
-        words.tenant,
-        words.layer,
-        words.metric,
-        words.limits_floor,
-        words.limits_cap,
-        words.limits_from,
-        words.rows_beyond_baseline,
-        words.rows_beyond_candidate,
-    ];
     let rows = lines.into_iter().map(|line| {
         let source = line.source(words);
         vec![
@@ -222,7 +214,7 @@ fn limits(out: &mut String, ramp: &RampModel, words: &Words) {
             line.candidate,
         ]
     });
-    table(out, &header, rows);
+    table(out, &LimitLine::header(words), rows);
 }
 
 fn layers(out: &mut String, model: &Model, words: &Words) {

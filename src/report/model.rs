@@ -232,6 +232,20 @@ pub(super) fn limit_lines(analysis: &Analysis) -> Vec<LimitLine> {
 }
 
 impl LimitLine {
+    /// The names of the columns.
+    pub(super) fn header(words: &Words) -> [&'static str; 8] {
+        [
+            words.tenant,
+            words.layer,
+            words.metric,
+            words.limits_floor,
+            words.limits_cap,
+            words.limits_from,
+            words.rows_beyond_baseline,
+            words.rows_beyond_candidate,
+        ]
+    }
+
     /// The source of the limits: the scenario, or a quantile of the baseline.
     pub(super) fn source(&self, words: &Words) -> String {
         let Some(quantile) = self.limits.winsorize else {
