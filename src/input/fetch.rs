@@ -85,6 +85,20 @@ pub(crate) fn local_file(path: &Path) -> Result<PathBuf> {
     }
 }
 
+/// Returns the path of a file in the folder of this run, which only its user may read and which is
+/// removed at the end.
+///
+/// # Errors
+/// The folder cannot be made.
+pub(crate) fn private_file(name: &str) -> Result<PathBuf> {
+    let mut state = fetched();
+    let state = match &mut *state {
+        Some(state) => state,
+        none => none.insert(begin()?),
+    };
+    Ok(state.folder.join(name))
+}
+
 /// Returns the local folder of a URL that names a folder. `None` for other URLs.
 pub(crate) fn local_root(url: &Path) -> Option<PathBuf> {
     let state = fetched();

@@ -8,6 +8,7 @@
 //!        └─► ids, tenants: copied as column chunks, or encoded again ──────┘
 //! ```
 
+mod consent;
 mod context;
 mod driver;
 mod dropped;
@@ -32,6 +33,8 @@ mod unique;
 
 pub use crate::input::DEFAULT_TENANT;
 pub use crate::stats::rounding::round_score;
+pub use consent::ConsentChanges;
+pub(crate) use consent::write_with_consent;
 pub use kernel::{Kernel, KernelCounts, PROTECTED, Scored};
 pub use nightly::{Changed, Join, LayerMoves, Move, TenantPsi, check_previous, compare, write_changed};
 pub(crate) use pin::check_pinned;
