@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::base::error::{Error, Result};
+use crate::base::json;
 
 /// The names of a study's files.
 pub mod file {
@@ -52,6 +56,31 @@ pub struct Manifest {
     pub files: BTreeMap<String, FileEntry>,
 }
 
+impl Manifest {
+    /// Reads the manifest of a folder and checks the names of its files.
+    ///
+    /// # Errors
+    /// A manifest that cannot be read, or a file that [`is_plain_name`] refuses.
+    pub fn read(path: &Path) -> Result<Self> {
+        let manifest: Self = json::read_json(path)?;
+        match manifest.files.keys().find(|name| !is_plain_name(name)) {
+            None => Ok(manifest),
+            Some(name) => Err(Error::in_file(
+                path,
+                format!("expected names of files inside of the folder, found {name:?}"),
+            )
+            .hint("write the folder again: Sluice writes no such name")),
+        }
+    }
+}
+
+/// Whether a name of a document is the plain relative path of a file: components separated by `/`,
+/// none of them empty, `.` or `..`, without backslashes and control characters.
+pub fn is_plain_name(name: &str) -> bool {
+    name.split('/').all(|part| !matches!(part, "" | "." | ".."))
+        && !name.contains(|c: char| c == '\\' || c.is_control())
+}
+
 /// A file of the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
@@ -59,4 +88,37 @@ pub struct FileEntry {
     pub digest: String,
     /// The size in bytes.
     pub n_bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_plain_name;
+
+    #[test]
+    fn names_stay_inside_of_the_folder() {
+        for name in [
+            "report.md",
+            "tables/layer.csv",
+            "a..b",
+            "层.parquet",
+            "cube/0/users.parquet",
+        ] {
+            assert!(is_plain_name(name), "{name}");
+        }
+        for name in [
+            "",
+            "/etc/passwd",
+            "..",
+            "../x",
+            "tables/../../x",
+            "a//b",
+            "a/",
+            "./a",
+            "a\\..\\b",
+            "a\nb",
+            "a\0",
+        ] {
+            assert!(!is_plain_name(name), "{name}");
+        }
+    }
 }

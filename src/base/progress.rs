@@ -62,6 +62,14 @@ impl Progress {
         }
     }
 
+    /// Prints lines above the bars.
+    pub fn above(&self, print: impl FnOnce()) {
+        match &self.bars {
+            Some(bars) => bars.suspend(print),
+            None => print(),
+        }
+    }
+
     /// Shows a bar that counts rows; without a total it spins. It disappears when dropped.
     pub fn rows(&self, what: &'static str, n_rows: Option<u64>) -> Bar {
         self.bar(what, "rows", n_rows)

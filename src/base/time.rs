@@ -16,6 +16,9 @@ pub const HOUR: Micros = 3_600 * SECOND;
 /// Microseconds per day of 24 hours.
 pub const DAY: Micros = 24 * HOUR;
 
+/// The last microsecond of the year 9999, the latest time that documents and stores can hold.
+pub const LAST: Micros = 253_402_300_799_999_999;
+
 /// The epoch seconds of the years 1 to 9999. A number outside of this range is in milliseconds, or
 /// is not a time.
 pub(crate) const SECONDS: std::ops::Range<f64> = -62_135_596_800.0..253_402_300_800.0;

@@ -2,15 +2,20 @@
 
 use clap::Args;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::base::error::{Error, Result, exit_code};
 use crate::base::json;
 use crate::base::number::count;
+use crate::base::time;
 use crate::base::time::Micros;
 use crate::cli::terminal::{DONE, Terminal, print_data};
 use crate::input::fetch;
+use crate::layer::ConsentChanges;
 use crate::publish;
-use crate::publish::{PublicationParts, PublicationSource, PublishReport, TargetOutcome, TargetReport};
+use crate::publish::{
+    LayerTables, PublicationParts, PublicationSource, PublishReport, TargetOutcome, TargetReport,
+};
 
 /// Write a schedule and its layers to the stores, flag systems and gateways of production
 #[derive(Debug, Args)]
@@ -21,9 +26,13 @@ pub(super) struct PublishArgs {
     /// A target; repeatable
     #[arg(long, value_name = "TARGET", required = true)]
     to: Vec<String>,
-    /// Layer table, if it is not in the folder
+    /// Newest layer table, if it is not in the folder. Of a later night than the plan's start, it
+    /// gives consent only: layers stay those of the plan's start
     #[arg(long, value_name = "FILE", conflicts_with = "no_users")]
     layers: Option<PathBuf>,
+    /// Layer table of the plan's start, if it is not in the folder
+    #[arg(long, value_name = "FILE", conflicts_with = "no_users")]
+    frozen_layers: Option<PathBuf>,
     /// Publish ratios only, without the layers of users
     #[arg(long)]
     no_users: bool,
@@ -43,6 +52,12 @@ pub(super) struct PublishArgs {
     /// harness-v1 a day
     #[arg(long, value_name = "TIME", value_parser = publish::parse_duration)]
     ttl: Option<Micros>,
+    /// Time limit of a target: of one answer (default 60s), or of all its work in a rollback (10s)
+    #[arg(long, value_name = "TIME", value_parser = publish::parse_duration)]
+    target_timeout: Option<Micros>,
+    /// Compare everything that the stores hold, not only a sample
+    #[arg(long, conflicts_with = "rollback")]
+    verify: bool,
     /// Limit of writes per second to a store
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_qps: Option<u32>,
@@ -52,25 +67,40 @@ pub(super) struct PublishArgs {
 }
 
 pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
-    let layers = args.layers.as_deref().map(fetch::local_file).transpose()?;
+    let local = |path: &Option<PathBuf>| path.as_deref().map(fetch::local_file).transpose();
+    let (newest, frozen) = (local(&args.layers)?, local(&args.frozen_layers)?);
     let parts = match (args.rollback, args.no_users) {
         (true, _) => PublicationParts::Rollback,
         (false, true) => PublicationParts::Ratios,
         (false, false) => PublicationParts::All,
     };
-    let source = PublicationSource::open(&args.dir, layers.as_deref(), parts)?;
-    let mut targets = publish::open(&args.to)?;
+    let tables = LayerTables {
+        newest: newest.as_deref(),
+        frozen: frozen.as_deref(),
+    };
+    let source = PublicationSource::open(&args.dir, tables, parts, terminal.progress())?;
+    if let Some(consent) = &source.consent {
+        terminal.note("consent", &consent_text(consent));
+    }
     let options = publish::Options {
         dry_run: args.dry_run,
         rollback: args.rollback,
         reopen: args.reopen,
         all_users: args.all_users,
+        verify: args.verify,
         ttl: args.ttl,
         max_qps: args.max_qps,
+        target_timeout: args
+            .target_timeout
+            .map(|micros| Duration::from_micros(micros.unsigned_abs())),
         ..publish::Options::at(now()?)
     };
+    let targets = publish::open(&args.to, options.answer_limit())?;
     let stage = terminal.progress().stage("publish");
-    let report = publish::publish(&source, &mut targets, &options, terminal.progress());
+    let mut on_finished = |target: &TargetReport| {
+        terminal.note(target.outcome.name(), &target.target);
+    };
+    let report = publish::publish(&source, targets, &options, terminal.progress(), &mut on_finished);
     drop(stage);
     if args.json {
         print_data(&json::to_json(&report))?;
@@ -85,6 +115,12 @@ pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
             terminal.print_error_text(error);
         }
     }
+    if !report.still_open.is_empty() && !options.dry_run {
+        terminal.print_error_text(&format!(
+            "these targets may still serve the candidate: {}\nhint: run the rollback again until none is left",
+            report.still_open.join(", ")
+        ));
+    }
     Ok(if report.has_failed() {
         exit_code::TARGET
     } else {
@@ -92,12 +128,22 @@ pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
     })
 }
 
+/// What changed about consent since the layers were frozen.
+fn consent_text(consent: &ConsentChanges) -> String {
+    format!(
+        "{} of {} users no longer consent and get the baseline; {} gave consent and keep the baseline until the next plan",
+        count(consent.n_withdrawn),
+        count(consent.n_users),
+        count(consent.n_given)
+    )
+}
+
+/// The current time, at most the end of the year 9999: stores take no later time, and a rollback
+/// must not wait for the clock.
 fn now() -> Result<Micros> {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let micros = since
-        .ok()
-        .and_then(|since| Micros::try_from(since.as_micros()).ok());
-    micros.ok_or_else(|| Error::usage("expected a clock after 1970, found one before"))
+    let since = since.map_err(|_| Error::usage("expected a clock after 1970, found one before"))?;
+    Ok(Micros::try_from(since.as_micros()).map_or(time::LAST, |micros| micros.min(time::LAST)))
 }
 
 /// Changes of a target that are shown; the rest are counted.

@@ -124,6 +124,13 @@ impl Terminal {
         self.event("error", text);
     }
 
+    /// Prints a line on stderr about work that goes on; nothing under `--quiet`.
+    pub(super) fn note(&self, event: &str, text: &str) {
+        if !self.is_quiet {
+            self.progress.above(|| self.event(event, text));
+        }
+    }
+
     fn event(&self, event: &str, text: &str) {
         let line = if self.log == Some(LogFormat::Json) {
             serde_json::json!({"time": now(), "event": event, "message": text}).to_string()

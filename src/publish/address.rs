@@ -36,6 +36,16 @@ impl fmt::Display for Address {
     }
 }
 
+/// Whether text without a known kind is a server's address with a slip rather than a path.
+fn looks_like_server(text: &str, kinds: &[&str]) -> bool {
+    let before = text.split("//").next().unwrap_or_default();
+    let name = before.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    text.contains("://")
+        || text.contains('@')
+        || text.starts_with(':')
+        || (before.len() < text.len() && kinds.contains(&name))
+}
+
 /// Kinds of targets that are reached over a network.
 const URLS: [&str; 5] = ["redis", "rediss", "postgres", "postgresql", "s3"];
 
@@ -48,8 +58,9 @@ impl Address {
     /// Parses an address. A path without a kind is a folder.
     ///
     /// # Errors
-    /// An unknown kind, a URL without `//` or with an `@` after the host, an empty location, or a
-    /// setting that is malformed or given twice. Errors never quote the address: it may hold a
+    /// An unknown kind, text without a kind that looks like a server's address, a URL without `//`
+    /// or with an `@` after the host, an empty location, or a setting that is malformed or given
+    /// twice. Errors never quote the address: it may hold a
     /// password.
     pub fn parse(text: &str, kinds: &[&str]) -> Result<Self> {
         let (kind, rest) = match text.split_once(':') {
@@ -71,6 +82,15 @@ impl Address {
                     Some(nearest) => error.hint(format!("did you mean `{nearest}:`?")),
                     None => error,
                 });
+            }
+            // An address with a slip must not become a folder: its name would show a password, and a
+            // rollback would change nothing.
+            _ if looks_like_server(text, kinds) => {
+                return Err(Error::usage(format!(
+                    "expected a target of {}, found text that looks like a server's address without a known kind",
+                    kinds.join(", ")
+                ))
+                .hint("write redis://HOST or postgres://HOST for a server, and folder:PATH for a folder with such a name"));
             }
             _ => ("folder", text),
         };
@@ -233,6 +253,13 @@ mod tests {
             "s3cret:x@y",
             "redis://:s3cret/x@host/1",
             "rediss://:s3cret?x@host",
+            "redis//user:s3cret@host:1/0",
+            "redis.x://user:s3cret@host",
+            "//user:s3cret@host/x",
+            ":s3cret@host",
+            "./redis://:s3cret@host",
+            "user:s3cret@host",
+            "redis;//:s3cret@host",
         ];
         for text in wrong {
             let error = Address::parse(text, &KINDS).unwrap_err().to_string();
@@ -250,7 +277,11 @@ mod tests {
             (address.kind.as_str(), address.rest.as_str(), address.get("flag")),
             ("flagd", "out/flags.json", Some("agent x"))
         );
-        assert_eq!(Address::parse("out/copy", &KINDS).unwrap().kind, "folder");
+        for path in ["out/copy", "out//copy", "/srv/releases", "../redis/copy"] {
+            assert_eq!(Address::parse(path, &KINDS).unwrap().kind, "folder");
+        }
+        assert!(Address::parse("redis//host:6379/0", &KINDS).is_err());
+        assert!(Address::parse("folder:user@host", &[&KINDS[..], &["folder"]].concat()).is_ok());
         assert_eq!(Address::parse("./a:b", &KINDS).unwrap().kind, "folder");
         assert!(address.allow(&["flag"]).is_ok() && address.allow(&["other"]).is_err());
         let address = Address::parse("redis://host/0?tenant=a%40b", &KINDS).unwrap();

@@ -11,7 +11,7 @@ use crate::base::{files, json};
 use crate::publish::address::Address;
 use crate::publish::exporters::format::ExportFormat;
 use crate::publish::publication::Publication;
-use crate::publish::target::{Desired, Inspection, PlannedChange, Target, TargetUsers, refuse_change};
+use crate::publish::target::{Applied, Desired, Inspection, PlannedChange, Target, refuse_change};
 
 /// A target that is one file of an export format.
 pub(super) struct DocumentTarget {
@@ -64,6 +64,10 @@ impl Target for DocumentTarget {
         self.address.to_string()
     }
 
+    fn server(&self) -> String {
+        self.path.display().to_string()
+    }
+
     fn file(&self) -> Option<&Path> {
         Some(&self.path)
     }
@@ -104,7 +108,7 @@ impl Target for DocumentTarget {
         desired: &Desired<'_>,
         current: Option<&Publication>,
         _progress: &Progress,
-    ) -> Result<Option<TargetUsers>> {
+    ) -> Result<Applied> {
         refuse_change(
             self.current(desired.options.rollback)?.as_ref(),
             current,
@@ -121,9 +125,11 @@ impl Target for DocumentTarget {
                     .map_or_else(String::new, |p| p.message.clone()),
             )
         };
-        files::write_bytes(self.path(), text.as_bytes()).map_err(refused)?;
+        // The record comes first. If this run is cut off in between, the next one finds that the
+        // file differs, and a rollback is not forgotten.
         json::write_json(&self.publication_path(), desired.publication).map_err(refused)?;
-        Ok(None)
+        files::write_bytes(self.path(), text.as_bytes()).map_err(refused)?;
+        Ok(Applied::default())
     }
 }
 

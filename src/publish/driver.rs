@@ -1,231 +1,224 @@
-//! Plans the changes of every target, then applies them.
+//! Publishes to all targets side by side. A target that fails, panics or does not answer delays no
+//! other target.
 
-use crate::base::error::{Error, Result};
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use crate::base::error::Error;
+use crate::base::lock::lock;
 use crate::base::progress::Progress;
-use crate::base::time;
-use crate::bucket::Ratio;
+use crate::publish::job::Job;
 use crate::publish::options::Options;
-use crate::publish::publication::{Publication, PublicationSource};
+use crate::publish::publication::PublicationSource;
 use crate::publish::report::{PublishReport, TargetOutcome, TargetReport};
-use crate::publish::target::{Desired, PlannedChange, Target};
+use crate::publish::target::Target;
+use crate::publish::timer::Timer;
 
-/// Publishes to every target and reports each outcome. A failed target does not stop the others:
-/// each target is consistent by itself, and the next run finishes the missing ones.
+/// Publishes to every target and reports each outcome. `on_finished` gets the report of a target as
+/// soon as it is there. A failed target does not stop the others: each target is consistent by
+/// itself, and the next run finishes the missing ones.
+///
+/// Targets of one server are written one after another, in the order of the command line; a rollback
+/// goes in reverse. A target that does not answer within its limit has failed. Its thread is left
+/// behind, and ends with the program at the latest.
 pub fn publish(
     source: &PublicationSource,
-    targets: &mut [Box<dyn Target>],
+    targets: Vec<Box<dyn Target>>,
     options: &Options,
     progress: &Progress,
+    on_finished: &mut dyn FnMut(&TargetReport),
 ) -> PublishReport {
-    let publication = if options.rollback {
-        source.publication.rolled_back(options.now)
-    } else {
-        source.publication.clone()
-    };
-    // A rollback writes no users: their layers stay, and all ratios become 0.
-    let layers = if options.rollback {
-        None
-    } else {
-        source.layers.as_deref()
-    };
-    let desired = Desired {
-        publication: &publication,
-        dir: &source.dir,
-        layers,
-        options,
-    };
-
-    let mut planned: Vec<(TargetReport, Option<PlannedTarget>)> = targets
-        .iter_mut()
-        .map(|target| plan(target.as_mut(), &desired, progress))
-        .collect();
-    if !options.dry_run {
-        // A rollback runs in the reverse order of publishing.
-        let order: Vec<usize> = if options.rollback {
-            (0..targets.len()).rev().collect()
-        } else {
-            (0..targets.len()).collect()
-        };
-        for idx in order {
-            let (report, Some(step)) = &mut planned[idx] else {
-                continue;
-            };
-            if report.outcome != TargetOutcome::Planned {
-                continue;
-            }
-            match targets[idx].apply(
-                &Desired {
-                    publication: &step.publication,
-                    ..desired
-                },
-                step.current.as_ref(),
-                progress,
-            ) {
-                Ok(users) => {
-                    report.outcome = TargetOutcome::Applied;
-                    report.users = users.or(report.users);
-                }
-                Err(error) => fail(report, &error),
-            }
+    let job = Arc::new(Job::new(source, options, progress));
+    let mut run = Run::start(&job, targets);
+    while let Some(idx) = run.next() {
+        if let Some(report) = &run.reports[idx] {
+            on_finished(report);
         }
     }
+    let still_open = |report: &&TargetReport| options.rollback && report.outcome == TargetOutcome::Failed;
+    let targets: Vec<TargetReport> = run.reports.into_iter().flatten().collect();
     PublishReport {
         schema: "sluice.publish/1".into(),
-        plan_id: publication.plan_id.clone(),
-        version: publication.version.clone(),
-        targets: planned.into_iter().map(|(report, _)| report).collect(),
-    }
-}
-
-/// The content of a target before and after this run.
-pub(super) struct PlannedTarget {
-    /// The publication that the target holds; `None` if it holds none.
-    current: Option<Publication>,
-    /// The publication that the target will hold.
-    publication: Publication,
-}
-
-pub(super) fn plan(
-    target: &mut dyn Target,
-    desired: &Desired<'_>,
-    progress: &Progress,
-) -> (TargetReport, Option<PlannedTarget>) {
-    let mut report = TargetReport {
-        target: target.address(),
-        outcome: TargetOutcome::Failed,
-        held: None,
-        changes: vec![],
-        users: None,
-        warnings: vec![],
-        error: None,
-    };
-    let mut look = || {
-        let inspection = target.inspect(desired, desired.options.dry_run, progress)?;
-        let publication = desired
-            .publication
-            .over(inspection.current.as_ref(), desired.options);
-        if let Some(current) = &inspection.current {
-            refuse_reopening(current, desired, &report.target)?;
-        }
-        // The target's own rollbacks become part of its new content, so the changes are planned
-        // again.
-        let inspection = if publication == *desired.publication {
-            inspection
-        } else {
-            target.inspect(
-                &Desired {
-                    publication: &publication,
-                    ..*desired
-                },
-                desired.options.dry_run,
-                progress,
-            )?
-        };
-        Ok((inspection, publication))
-    };
-    match look() {
-        Ok((inspection, publication)) => {
-            if let Some(current) = inspection
-                .current
-                .as_ref()
-                .filter(|current| current.as_of > publication.as_of)
-            {
-                let (theirs, ours) = (time::format(current.as_of), time::format(publication.as_of));
-                report.warnings.push(format!(
-                    "the target held a schedule of {theirs}, which is newer than this one of {ours}"
-                ));
-            }
-            report.warnings.extend(inspection.warnings);
-            report.held = inspection.current.as_ref().map(|current| current.version.clone());
-            report.users = inspection.users;
-            if inspection.changes.is_empty() {
-                report.outcome = TargetOutcome::Unchanged;
-            } else {
-                report.outcome = TargetOutcome::Planned;
-                report.changes = ratio_changes(inspection.current.as_ref(), &publication);
-                report.changes.extend(inspection.changes);
-            }
-            (
-                report,
-                Some(PlannedTarget {
-                    current: inspection.current,
-                    publication,
-                }),
-            )
-        }
-        Err(error) => {
-            fail(&mut report, &error);
-            (report, None)
-        }
-    }
-}
-
-pub(super) fn fail(report: &mut TargetReport, error: &Error) {
-    report.outcome = TargetOutcome::Failed;
-    report.error = Some(error.to_string());
-}
-
-/// Refuses to open a candidate that was rolled back by hand, unless the options allow it. A nightly
-/// job must not undo a rollback by hand.
-pub(super) fn refuse_reopening(current: &Publication, desired: &Desired<'_>, address: &str) -> Result<()> {
-    let publication = desired.publication;
-    let Some(at) = current.taken_back.get(&publication.candidate) else {
-        return Ok(());
-    };
-    if !publication.is_open() || desired.options.reopen {
-        return Ok(());
-    }
-    Err(Error::target(
-        address,
-        format!(
-            "expected a release other than {}, which was rolled back by hand at {}",
-            publication.candidate,
-            time::format(*at)
-        ),
-    )
-    .hint("publish a new release, or this one again with --reopen"))
-}
-
-/// The warning that another plan assigns users with the same salt.
-#[cfg(feature = "stores")]
-pub(super) fn same_salt(plan_id: &str) -> String {
-    format!("plan {plan_id} has the same salt: the same users get both candidates first")
-}
-
-/// The changes of ratios by tenant and layer, including layers that the new publication lacks.
-pub(super) fn ratio_changes(current: Option<&Publication>, desired: &Publication) -> Vec<PlannedChange> {
-    let show = |publication: &Publication, ratio: Ratio| format!("{ratio} {}", publication.candidate);
-    let mut changes = Vec::new();
-    for row in &desired.ratios {
-        let before = current.and_then(|current| {
-            current
-                .ratios
-                .iter()
-                .find(|old| (&old.tenant, &old.layer) == (&row.tenant, &row.layer))
-        });
-        let before = before.zip(current).map(|(old, current)| show(current, old.ratio));
-        let after = show(desired, row.ratio);
-        if before.as_ref() != Some(&after) {
-            changes.push(PlannedChange::new(
-                format!("{} / {}", row.tenant, row.layer),
-                before,
-                Some(after),
-            ));
-        }
-    }
-    for old in current.into_iter().flat_map(|current| &current.ratios) {
-        if !desired
-            .ratios
+        plan_id: job.publication.plan_id.clone(),
+        version: job.publication.version.clone(),
+        still_open: targets
             .iter()
-            .any(|row| (&old.tenant, &old.layer) == (&row.tenant, &row.layer))
-        {
-            let before = current.map(|current| show(current, old.ratio));
-            changes.push(PlannedChange::new(
-                format!("{} / {}", old.tenant, old.layer),
-                before,
-                None,
-            ));
+            .filter(still_open)
+            .map(|report| report.target.clone())
+            .collect(),
+        targets,
+    }
+}
+
+/// The targets of one server that are not begun yet, with their positions on the command line.
+type Queue = Arc<Mutex<VecDeque<(usize, Box<dyn Target>)>>>;
+
+/// The targets under way.
+struct Run {
+    job: Arc<Job>,
+    queues: Vec<Queue>,
+    /// The position of each target's queue, by the target's position on the command line.
+    queue_of: Vec<usize>,
+    addresses: Vec<String>,
+    timers: Vec<Timer>,
+    /// The reports; `None` for targets that are not finished.
+    reports: Vec<Option<TargetReport>>,
+    sender: Sender<(usize, TargetReport)>,
+    receiver: Receiver<(usize, TargetReport)>,
+}
+
+impl Run {
+    fn start(job: &Arc<Job>, targets: Vec<Box<dyn Target>>) -> Self {
+        let (sender, receiver) = channel();
+        let n_targets = targets.len();
+        let mut run = Self {
+            job: Arc::clone(job),
+            queues: Vec::new(),
+            queue_of: Vec::new(),
+            addresses: targets.iter().map(|target| target.address()).collect(),
+            timers: (0..n_targets).map(|_| Timer::new(&job.options)).collect(),
+            reports: (0..n_targets).map(|_| None).collect(),
+            sender,
+            receiver,
+        };
+        let mut servers: Vec<String> = Vec::new();
+        for (idx, target) in targets.into_iter().enumerate() {
+            let server = target.server();
+            let queue = servers
+                .iter()
+                .position(|other| *other == server)
+                .unwrap_or_else(|| {
+                    servers.push(server);
+                    run.queues.push(Queue::default());
+                    servers.len() - 1
+                });
+            run.queue_of.push(queue);
+            let mut queue = lock(&run.queues[queue]);
+            if job.options.rollback {
+                queue.push_front((idx, target));
+            } else {
+                queue.push_back((idx, target));
+            }
+        }
+        for queue in 0..run.queues.len() {
+            run.work_on(queue);
+        }
+        run
+    }
+
+    /// Starts a thread that publishes to the targets of a queue.
+    fn work_on(&self, queue_idx: usize) {
+        let (queue, job, sender) = (
+            Arc::clone(&self.queues[queue_idx]),
+            Arc::clone(&self.job),
+            self.sender.clone(),
+        );
+        let timers = self.timers.clone();
+        let begun = thread::Builder::new()
+            .name("publish".into())
+            .spawn(move || work(&queue, &job, &timers, &sender));
+        if let Err(error) = begun {
+            for (idx, target) in lock(&self.queues[queue_idx]).drain(..) {
+                let mut report = TargetReport::new(target.address());
+                report.fail(&Error::target(
+                    target.address(),
+                    format!("expected a thread to publish with, found: {error}"),
+                ));
+                let _ = self.sender.send((idx, report));
+            }
         }
     }
-    changes
+
+    /// Waits until one more target is finished, and returns its position; `None` if all are.
+    fn next(&mut self) -> Option<usize> {
+        while self.reports.iter().any(Option::is_none) {
+            match self.receiver.recv_timeout(self.until_next_limit()) {
+                // A target whose limit was over may finish later. Its report stays.
+                Ok((idx, _)) if self.reports[idx].is_some() => {}
+                Ok((idx, report)) => {
+                    self.reports[idx] = Some(report);
+                    return Some(idx);
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    if let Some(idx) = self.give_up_one() {
+                        return Some(idx);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn unfinished(&self) -> impl Iterator<Item = usize> {
+        (0..self.reports.len()).filter(|idx| self.reports[*idx].is_none())
+    }
+
+    fn until_next_limit(&self) -> Duration {
+        let left = self.unfinished().filter_map(|idx| self.timers[idx].left()).min();
+        left.unwrap_or(Duration::from_millis(100))
+            .clamp(Duration::from_millis(1), Duration::from_millis(100))
+    }
+
+    /// Reports a target whose limit is over as failed, and goes on with the other targets of its
+    /// server.
+    fn give_up_one(&mut self) -> Option<usize> {
+        let idx = self
+            .unfinished()
+            .find(|idx| self.timers[*idx].left() == Some(Duration::ZERO))?;
+        let limit = self.timers[idx].limit().as_secs_f64();
+        let error = if self.job.options.rollback {
+            Error::target(
+                &self.addresses[idx],
+                format!("expected the target to be closed within {limit} s, found it still at work"),
+            )
+            .hint("it may still serve the candidate: run the rollback again, with a longer --target-timeout if the target is slow")
+        } else {
+            Error::target(
+                &self.addresses[idx],
+                format!("expected an answer within {limit} s, found none"),
+            )
+            .hint("run it again to finish, with a longer --target-timeout if the target is slow")
+        };
+        let mut report = TargetReport::new(self.addresses[idx].clone());
+        report.fail(&error);
+        self.reports[idx] = Some(report);
+        self.work_on(self.queue_of[idx]);
+        Some(idx)
+    }
+}
+
+/// Publishes to the targets of a queue until it is empty.
+fn work(queue: &Queue, job: &Job, timers: &[Timer], sender: &Sender<(usize, TargetReport)>) {
+    loop {
+        let Some((idx, mut target)) = lock(queue).pop_front() else {
+            return;
+        };
+        let timer = &timers[idx];
+        timer.start();
+        let report = catch_unwind(AssertUnwindSafe(|| job.run(target.as_mut(), timer)));
+        let report = report.unwrap_or_else(|panic| after_panic(target.address(), panic.as_ref()));
+        // The receiver is gone only if the program no longer waits.
+        let _ = sender.send((idx, report));
+    }
+}
+
+/// The report of a target whose publication panicked.
+fn after_panic(address: String, panic: &(dyn Any + Send)) -> TargetReport {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    let mut report = TargetReport::new(address.clone());
+    let error = Error::target(
+        address,
+        format!("expected the target to take the publication, found a fault of Sluice: {text}"),
+    );
+    report.fail(&error.hint("please report it with the command and this message; other targets went on"));
+    report
 }

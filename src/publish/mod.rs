@@ -1,10 +1,11 @@
 //! Publishing: writes a schedule and its layers to production stores, each in its own form.
 //!
-//! Publishing plans first, then applies. Every target reports its current content and the changes,
-//! then switches to the new version in one step. The data is written first, the pointer last. A
+//! All targets are published side by side, each under a time limit of its own. A target is inspected
+//! first: it reports its current content and the changes. Then it switches to the new version in one
+//! step. The data is written first, the pointer last. A
 //! reader sees one version or the other, never a mix. A target that already holds the version is
-//! not written. A publication that was killed is finished by running it again. A rollback visits
-//! the targets in reverse order.
+//! not written. A publication that was killed is finished by running it again. A
+//! rollback closes what it can, even where a target's content cannot be read.
 //!
 //! Where to look:
 //! - `redis/versioned.rs` (`switch`) writes the ratios that Redis holds under Sluice's own keys.
@@ -19,6 +20,7 @@ mod address;
 mod document;
 mod driver;
 mod exporters;
+mod job;
 mod objects;
 mod options;
 #[cfg(feature = "stores")]
@@ -31,13 +33,15 @@ mod redis;
 mod report;
 mod target;
 mod targets;
+mod timer;
 
 #[cfg(feature = "stores")]
 pub use address::{Address, parse_duration};
-pub use publication::{Publication, PublicationParts, PublicationSource, RatioRow};
+pub use publication::{LayerTables, Publication, PublicationParts, PublicationSource, RatioRow};
 
 pub use driver::publish;
 pub use options::Options;
 pub use report::{PublishReport, TargetOutcome, TargetReport};
-pub use target::{Desired, Inspection, PlannedChange, Target, TargetUsers};
+pub use target::{Applied, Desired, Inspection, PlannedChange, Target, TargetUsers};
 pub use targets::{kinds, open};
+pub use timer::Timer;

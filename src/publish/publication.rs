@@ -1,16 +1,20 @@
 //! The publication: the ratios in force, the plan they belong to, and the digests of their
 //! evidence.
 
+use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::base::error::{Error, Result};
-use crate::base::manifest::file;
+use crate::base::error::{Error, FileResult, Result};
+use crate::base::manifest::{FileEntry, Manifest, file};
+use crate::base::progress::Progress;
 use crate::base::time::Micros;
 use crate::base::{digest, json, parallel};
 use crate::bucket::{Platform, Ratio};
-use crate::layer::LayerFileReader;
+use crate::input::fetch;
+use crate::layer::{ConsentChanges, LayerFileReader, write_with_consent};
 use crate::publish::options::Options;
 use crate::ramp::{LayerRamp, LayerSchedule, RampStatus, Schedule, Verdict};
 use crate::report::StudyDocument;
@@ -53,6 +57,10 @@ pub struct Publication {
     pub evidence_digest: String,
     /// The digest of the layer table that the ratios are based on; `None` if it is not known.
     pub layers_digest: Option<String>,
+    /// The digest of the newer layer table that consent was taken from; `None` if consent is that
+    /// of the layer table that the schedule rests on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent_digest: Option<String>,
     /// The ratios by tenant and layer, in plan order.
     pub ratios: Vec<RatioRow>,
 }
@@ -85,6 +93,13 @@ pub struct RatioRow {
     /// floor.
     #[serde(flatten)]
     pub ramp: LayerRamp,
+}
+
+impl RatioRow {
+    /// The tenant and the layer, which name the row.
+    pub(super) fn key(&self) -> (&str, &str) {
+        (&self.tenant, &self.layer)
+    }
 }
 
 impl Publication {
@@ -131,6 +146,7 @@ impl Publication {
             flag: schedule.flag.clone(),
             evidence_digest: schedule.evidence_digest.clone(),
             layers_digest: schedule.layers_digest.clone(),
+            consent_digest: None,
             ratios: schedule.layers.iter().map(row).collect(),
         }
         .named()
@@ -215,13 +231,15 @@ impl Publication {
 
     /// The distinct tenants in order of first appearance.
     pub fn tenants(&self) -> Vec<&str> {
-        let mut tenants: Vec<&str> = Vec::new();
-        for row in &self.ratios {
-            if !tenants.contains(&row.tenant.as_str()) {
-                tenants.push(&row.tenant);
-            }
-        }
-        tenants
+        let mut seen = HashSet::new();
+        let tenants = self.ratios.iter().map(|row| row.tenant.as_str());
+        tenants.filter(|tenant| seen.insert(*tenant)).collect()
+    }
+
+    /// Whether the plan has more than one tenant.
+    pub fn has_tenants(&self) -> bool {
+        let first = self.ratios.first().map(|row| &row.tenant);
+        self.ratios.iter().any(|row| Some(&row.tenant) != first)
     }
 }
 
@@ -271,6 +289,34 @@ fn check(schedule: &Schedule, path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a manifest that names files outside of the folder, and links to them. Targets that copy
+/// the folder would publish any file of this machine. The layer table may be a link: its content is
+/// checked.
+fn check_files(dir: &Path) -> Result<()> {
+    let manifest = dir.join(file::MANIFEST);
+    if manifest.exists() {
+        Manifest::read(&manifest)?;
+    }
+    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let root = real(dir);
+    for folder in [dir.to_owned(), dir.join(file::CUBE), dir.join(file::TABLES)] {
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
+        for entry in entries {
+            let path = entry.or_unreadable(&folder)?.path();
+            if path.is_symlink() && path != dir.join(file::LAYERS) && !real(&path).starts_with(&root) {
+                return Err(Error::in_file(
+                    &path,
+                    "expected a file of the folder, found a link to a file outside of it",
+                )
+                .hint("put the file itself into the folder"));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Reads the layer table once, before any target is written, and refuses rows of unknown layers.
 /// Otherwise a bad row would stop a target that is half written, or reach its readers.
 fn check_layers(path: &Path, publication: &Publication) -> Result<()> {
@@ -306,17 +352,40 @@ pub struct PublicationSource {
     pub publication: Publication,
     /// The path of the layer table; `None` if users are not published.
     pub layers: Option<PathBuf>,
+    /// The manifest to publish in place of the folder's own, because the layer table is another;
+    /// `None` if the folder's own holds.
+    pub manifest: Option<PathBuf>,
+    /// Changes of consent that apply to the frozen layers; `None` if consent is that of the table
+    /// itself.
+    pub consent: Option<ConsentChanges>,
+}
+
+/// Layer tables outside of the folder.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LayerTables<'a> {
+    /// The newest table; `None` uses the folder's own table, if present.
+    pub newest: Option<&'a Path>,
+    /// The table of the plan's start, which the schedule rests on; `None` uses the folder's own.
+    pub frozen: Option<&'a Path>,
 }
 
 impl PublicationSource {
-    /// Opens a folder that `sluice run` or the stage commands wrote. `layers` is the path of a
-    /// layer table outside the folder; `None` uses the folder's own table, if present.
+    /// Opens a folder that `sluice run` or the stage commands wrote.
+    ///
+    /// Layers are frozen while a release is ramped, but consent is not: if the newest table is not
+    /// the one that the schedule rests on, layers come from the frozen table, and users who no
+    /// longer consent in the newest table get the baseline.
     ///
     /// # Errors
     /// A missing or invalid schedule, an unreadable study document (except in a rollback), or a
     /// layer table that cannot be read, has unknown layers, or is not the table that the schedule
-    /// is based on.
-    pub fn open(dir: &Path, layers: Option<&Path>, parts: PublicationParts) -> Result<Self> {
+    /// is based on while that table is not at hand.
+    pub fn open(
+        dir: &Path,
+        tables: LayerTables<'_>,
+        parts: PublicationParts,
+        progress: &Progress,
+    ) -> Result<Self> {
         let schedule_path = dir.join(file::SCHEDULE);
         if !schedule_path.exists() {
             return Err(
@@ -334,33 +403,78 @@ impl PublicationSource {
             Err(_) if !study_path.exists() || parts == PublicationParts::Rollback => None,
             Err(error) => return Err(error),
         };
-        let own = dir.join(file::LAYERS);
-        let layers = layers
-            .map(Path::to_owned)
-            .or_else(|| own.exists().then_some(own))
-            .filter(|_| parts == PublicationParts::All);
-        let mut publication = Publication::new(&schedule, study.as_ref());
-        if let Some(path) = &layers {
-            let found = digest::blake3_of_file(path)?;
-            if publication
-                .layers_digest
-                .as_ref()
-                .is_some_and(|expected| *expected != found)
-            {
-                let expected = publication.layers_digest.unwrap_or_default();
-                return Err(Error::in_file(path,
+        if parts != PublicationParts::Rollback {
+            check_files(dir)?;
+        }
+        let mut source = Self {
+            dir: dir.to_owned(),
+            publication: Publication::new(&schedule, study.as_ref()),
+            layers: None,
+            manifest: None,
+            consent: None,
+        };
+        if parts == PublicationParts::All {
+            source.add_layers(tables, progress)?;
+        }
+        Ok(source)
+    }
+
+    /// Adds the layer table to the source, with the consent of the newest one.
+    fn add_layers(&mut self, tables: LayerTables<'_>, progress: &Progress) -> Result<()> {
+        let own = Some(self.dir.join(file::LAYERS)).filter(|path| path.exists());
+        let frozen = tables.frozen.map(Path::to_owned).or_else(|| own.clone());
+        let Some(newest) = tables.newest.map(Path::to_owned).or_else(|| frozen.clone()) else {
+            return Ok(());
+        };
+        let found = digest::blake3_of_file(&newest)?;
+        let expected = self.publication.layers_digest.clone();
+        if expected.as_ref().is_none_or(|expected| *expected == found) {
+            check_layers(&newest, &self.publication)?;
+            return self.set_layers(newest, found);
+        }
+        let frozen = match frozen {
+            Some(path) if path != newest && Some(digest::blake3_of_file(&path)?) == expected => path,
+            _ => {
+                let expected = expected.unwrap_or_default();
+                return Err(Error::in_file(
+                    &newest,
                     format!("expected the layer table that the schedule rests on, {expected}, found {found}"),
                 )
-                .hint("layers are frozen while a release is ramped: use --layers with the table that was in force at the plan's start"));
+                .hint("layers are frozen while a release is ramped: name the table that was in force at the plan's start with --frozen-layers, and only consent is taken from the newest one"));
             }
-            check_layers(path, &publication)?;
-            publication.layers_digest = Some(found);
-            publication = publication.named();
+        };
+        check_layers(&frozen, &self.publication)?;
+        let merged = fetch::private_file(file::LAYERS)?;
+        let changes = write_with_consent(&frozen, &newest, &merged, progress)?;
+        self.publication.consent_digest = Some(found);
+        self.consent = Some(changes);
+        let digest = digest::blake3_of_file(&merged)?;
+        self.amend_manifest(&merged)?;
+        self.set_layers(merged, digest)
+    }
+
+    fn set_layers(&mut self, path: PathBuf, digest: String) -> Result<()> {
+        self.publication.layers_digest = Some(digest);
+        self.publication = self.publication.clone().named();
+        self.layers = Some(path);
+        Ok(())
+    }
+
+    /// Writes the folder's manifest with the digest of another layer table.
+    fn amend_manifest(&mut self, layers: &Path) -> Result<()> {
+        let own = self.dir.join(file::MANIFEST);
+        if !own.exists() {
+            return Ok(());
         }
-        Ok(Self {
-            dir: dir.to_owned(),
-            publication,
-            layers,
-        })
+        let mut manifest = Manifest::read(&own)?;
+        let entry = FileEntry {
+            digest: digest::sha256_of_file(layers)?,
+            n_bytes: fs::metadata(layers).or_unreadable(layers)?.len(),
+        };
+        manifest.files.insert(file::LAYERS.to_owned(), entry);
+        let amended = fetch::private_file(file::MANIFEST)?;
+        json::write_json(&amended, &manifest)?;
+        self.manifest = Some(amended);
+        Ok(())
     }
 }

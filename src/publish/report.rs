@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::base::error::Error;
+
 use crate::publish::target::{PlannedChange, TargetUsers};
 
 /// The outcome of a publication at one target.
@@ -14,7 +16,8 @@ pub enum TargetOutcome {
     Unchanged,
     /// The target would change. This is the outcome of a dry run.
     Planned,
-    /// The target refused or was not reachable. Its previous content is in force.
+    /// The target refused, was not reachable or did not answer in time. What it held before is in
+    /// force, or the complete new content.
     Failed,
 }
 
@@ -49,6 +52,27 @@ pub struct TargetReport {
     pub error: Option<String>,
 }
 
+impl TargetReport {
+    /// Creates the report of a target that is not finished.
+    pub(super) fn new(target: String) -> Self {
+        Self {
+            target,
+            outcome: TargetOutcome::Failed,
+            held: None,
+            changes: vec![],
+            users: None,
+            warnings: vec![],
+            error: None,
+        }
+    }
+
+    /// Records a failure.
+    pub(super) fn fail(&mut self, error: &Error) {
+        self.outcome = TargetOutcome::Failed;
+        self.error = Some(error.to_string());
+    }
+}
+
 /// The report of all targets.
 #[derive(Debug, Clone, Serialize)]
 pub struct PublishReport {
@@ -59,6 +83,9 @@ pub struct PublishReport {
     /// The version of the publication. A target that keeps earlier rollbacks by hand holds another
     /// version.
     pub version: String,
+    /// The targets of a rollback that failed, so they may still serve the candidate. Empty if there
+    /// are none, and for other publications.
+    pub still_open: Vec<String>,
     /// The targets, in the order of the command line.
     pub targets: Vec<TargetReport>,
 }

@@ -7,6 +7,7 @@ use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
 use crate::publish::options::Options;
 use crate::publish::publication::Publication;
+use crate::publish::timer::Timer;
 
 /// The content to publish, with its options.
 #[derive(Debug, Clone, Copy)]
@@ -17,8 +18,12 @@ pub struct Desired<'a> {
     pub dir: &'a Path,
     /// The path of the layer table; `None` if users are not published.
     pub layers: Option<&'a Path>,
+    /// The manifest to publish in place of the folder's own; `None` if the folder's own holds.
+    pub manifest: Option<&'a Path>,
     /// The options of the publication, such as a dry run.
     pub options: &'a Options,
+    /// The clock of the target, to reset at every answer.
+    pub timer: &'a Timer,
 }
 
 /// A difference between a target's content now and after publishing.
@@ -68,10 +73,25 @@ pub struct Inspection {
     pub warnings: Vec<String>,
 }
 
+/// The result of writing a target.
+#[derive(Debug, Clone, Default)]
+pub struct Applied {
+    /// Counts of users; `None` if no users were written.
+    pub users: Option<TargetUsers>,
+    /// Warnings about parts that could not be written although the publication is in force.
+    pub warnings: Vec<String>,
+}
+
 /// A store, folder or file that receives publications.
 pub trait Target: Send {
     /// The address, without credentials.
     fn address(&self) -> String;
+
+    /// The server, folder or file behind the target. Targets of one server are written one after
+    /// another: a rollback takes the server's lock by force.
+    fn server(&self) -> String {
+        self.address()
+    }
 
     /// The file that the target writes; `None` for other targets. Two targets of one file would
     /// overwrite each other.
@@ -87,8 +107,7 @@ pub trait Target: Send {
     /// express the publication.
     fn inspect(&mut self, desired: &Desired<'_>, count: bool, progress: &Progress) -> Result<Inspection>;
 
-    /// Writes the publication. `current` is the publication that the inspection found. Returns
-    /// counts of users; `None` if no users were written.
+    /// Writes the publication. `current` is the publication that the inspection found.
     ///
     /// # Errors
     /// A target that refuses, changed since the inspection, or fails on the way. Its readers still
@@ -98,7 +117,7 @@ pub trait Target: Send {
         desired: &Desired<'_>,
         current: Option<&Publication>,
         progress: &Progress,
-    ) -> Result<Option<TargetUsers>>;
+    ) -> Result<Applied>;
 }
 
 #[cfg(not(feature = "stores"))]
@@ -132,4 +151,10 @@ pub(super) fn refuse_change(
         format!("expected to replace {}, found {}", show(inspected), show(found)),
     )
     .hint("another publication changed the target in the meantime: run it again to see the changes"))
+}
+
+/// The warning that another plan assigns users with the same salt.
+#[cfg(feature = "stores")]
+pub(super) fn same_salt(plan_id: &str) -> String {
+    format!("plan {plan_id} has the same salt: the same users get both candidates first")
 }

@@ -1,5 +1,7 @@
 //! The kinds of targets, and the opening of targets by address.
 
+use std::time::Duration;
+
 use crate::base::error::{Error, Result};
 use crate::publish::address::Address;
 use crate::publish::document;
@@ -24,12 +26,13 @@ pub fn kinds() -> Vec<&'static str> {
     kinds
 }
 
-/// Opens the targets of the given addresses. Stores are not contacted yet.
+/// Opens the targets of the given addresses. `limit` is the longest time to wait for one answer.
+/// Stores are not contacted yet.
 ///
 /// # Errors
 /// An unknown kind, a bad setting, a kind that this build lacks, or two targets with one address or
 /// file.
-pub fn open(addresses: &[String]) -> Result<Vec<Box<dyn Target>>> {
+pub fn open(addresses: &[String], limit: Duration) -> Result<Vec<Box<dyn Target>>> {
     let kinds = kinds();
     let mut targets: Vec<Box<dyn Target>> = Vec::new();
     for text in addresses {
@@ -37,9 +40,9 @@ pub fn open(addresses: &[String]) -> Result<Vec<Box<dyn Target>>> {
         let target: Box<dyn Target> = match address.kind.as_str() {
             "folder" | "file" | "s3" => Box::new(ObjectTarget::open(&address)?),
             #[cfg(feature = "stores")]
-            "redis" | "rediss" => Box::new(Redis::open(address)?),
+            "redis" | "rediss" => Box::new(Redis::open(address, limit)?),
             #[cfg(feature = "stores")]
-            "postgres" | "postgresql" => Box::new(Postgres::open(&address)?),
+            "postgres" | "postgresql" => Box::new(Postgres::open(&address, limit)?),
             #[cfg(not(feature = "stores"))]
             kind @ ("redis" | "rediss" | "postgres" | "postgresql") => {
                 return Err(crate::publish::target::without_stores(kind));

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::base::error::Result;
 use crate::bucket::Ratio;
 use crate::publish::address::Address;
-use crate::publish::exporters::format::{ExportFormat, random_warnings, required, text_of};
+use crate::publish::exporters::format::{ExportFormat, plain_url, random_warnings, required, text_of};
 use crate::publish::exporters::kubernetes::{dwell_secs, ladder, metadata, object_name, only_row};
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
@@ -16,14 +16,16 @@ use crate::publish::target::Desired;
 ///
 /// Settings:
 /// - `name`: the name of the Rollout (required).
-/// - `gate`: the URL of the layer's evidence, JSON with `n` (users) and `qos` (required).
+/// - `gate`: the URL of the layer's evidence, JSON with `verdict`, `n` (users) and `qos`, as the
+///   format `gate` writes it (required).
 /// - `layer` and `tenant`: the layer of the Rollout. Required unless the plan has only one layer.
 /// - `workload`: the Deployment that defines the pods.
 /// - `namespace`: the namespace of the objects.
 ///
 /// The steps start at the ratio in force and follow the ladder. Each step is a pause, an analysis
 /// and the next weight. If users are too few, or the QoS lies between floor and threshold, the
-/// analysis is inconclusive and the Rollout pauses. At a ratio of 0 the only weight is 0.
+/// analysis is inconclusive and the Rollout pauses. The analysis fails, and the Rollout aborts, if
+/// the verdict of the layer is `rollback`. At a ratio of 0 the only weight is 0.
 pub(super) const FORMAT: ExportFormat = ExportFormat {
     kind: "argo",
     settings: &["name", "gate", "layer", "tenant", "workload", "namespace"],
@@ -38,7 +40,7 @@ fn warnings(_publication: &Publication, _address: &Address) -> Vec<String> {
 fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
     let publication = desired.publication;
     let name = object_name(address, "name", required(address, "name", "the Rollout's name")?)?;
-    let gate = required(address, "gate", "the URL of the layer's evidence")?;
+    let gate = plain_url(address, "gate", "the URL of the layer's evidence")?;
     let row = only_row(publication, address)?;
     let ladder = ladder(row, "Argo Rollouts", address)?;
     let template = format!("{name}-sluice");
@@ -73,8 +75,14 @@ fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
         "metadata": metadata(&template, address, publication, Some(row)),
         "spec": {"metrics": [{
             "name": "sluice-gate",
-            "successCondition": format!("result.n >= {} && result.qos >= {}", ramp.min_users, ramp.qos_threshold),
-            "failureCondition": format!("result.n >= {} && result.qos < {}", ramp.min_users, ramp.qos_floor),
+            "successCondition": format!(
+                "result.verdict != \"rollback\" && result.n >= {} && result.qos >= {}",
+                ramp.min_users, ramp.qos_threshold
+            ),
+            "failureCondition": format!(
+                "result.verdict == \"rollback\" || (result.n >= {} && result.qos < {})",
+                ramp.min_users, ramp.qos_floor
+            ),
             "provider": {"web": {"url": gate, "jsonPath": "{$}", "timeoutSeconds": 20}},
         }]},
     });

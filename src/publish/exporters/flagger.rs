@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::base::error::{Error, Result};
 use crate::bucket::Ratio;
 use crate::publish::address::Address;
-use crate::publish::exporters::format::{ExportFormat, random_warnings, required, text_of};
+use crate::publish::exporters::format::{ExportFormat, plain_url, random_warnings, required, text_of};
 use crate::publish::exporters::kubernetes::{dwell_secs, ladder, metadata, object_name, only_row};
 use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
@@ -64,7 +64,7 @@ fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
         "workload",
         required(address, "workload", "the Deployment's name")?,
     )?;
-    let gate = required(address, "gate", "the URL of a gate")?.trim_end_matches('/');
+    let gate = plain_url(address, "gate", "the URL of a gate")?.trim_end_matches('/');
     let name = object_name(address, "name", address.get_or("name", &workload))?;
     let metric = object_name(address, "metric", address.get_or("metric", "sluice-qos"))?;
     let port = number(address, "port", 80)?;

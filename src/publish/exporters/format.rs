@@ -63,7 +63,7 @@ impl<'a> Conditions<'a> {
             }
         }
         let mut texts = vec![(attribute, row.layer.as_str())];
-        if publication.tenants().len() > 1 {
+        if publication.has_tenants() {
             texts.push((tenant_attribute, row.tenant.as_str()));
         }
         Ok(Self { texts, consent })
@@ -104,6 +104,21 @@ pub(super) fn required<'a>(address: &'a Address, name: &str, what: &str) -> Resu
             Error::usage(format!("{address}: expected {what} in `{name}`, found none"))
                 .hint(format!("add ?{name}=... to the address"))
         })
+}
+
+/// The value of a required setting that is a URL. The file shows it, so it must hold no user or
+/// password.
+pub(super) fn plain_url<'a>(address: &'a Address, name: &str, what: &str) -> Result<&'a str> {
+    let url = required(address, name, what)?;
+    if url.contains('@') {
+        return Err(Error::usage(format!(
+            "{address}: expected {what} without user and password in `{name}`, found an @ in it"
+        ))
+        .hint(
+            "the file is not secret: let the system that reads it take credentials from a secret of its own",
+        ));
+    }
+    Ok(url)
 }
 
 /// The name of a row in errors: tenant and layer.

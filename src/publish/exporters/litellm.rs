@@ -34,7 +34,7 @@ fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
     let candidate = required(address, "candidate", "the candidate's model")?;
     let baseline = required(address, "baseline", "the baseline's model")?;
     let start = address.get_or("model", publication.flag_key());
-    let has_tenants = publication.tenants().len() > 1;
+    let has_tenants = publication.has_tenants();
     let mut models: Vec<Value> = Vec::new();
     let mut names: Vec<(String, &RatioRow)> = Vec::new();
     for row in &publication.ratios {

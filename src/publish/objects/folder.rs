@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
-use std::{fs, io};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::{fs, io, thread};
 
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::manifest::FileEntry;
@@ -16,6 +16,9 @@ use crate::publish::objects::store::Store;
 pub(super) struct Folder {
     root: PathBuf,
 }
+
+/// The longest time that a rollback waits for a writer under way.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Folder {
     pub(super) fn new(path: &str) -> Self {
@@ -29,6 +32,14 @@ impl Folder {
             self.root.join(name).display().to_string(),
             format!("expected a readable and writable file, found: {error}"),
         )
+    }
+}
+
+impl Folder {
+    /// Opens the lock file of a small object.
+    fn lock(&self, name: &str) -> Result<File> {
+        let path = files::beside(&self.root.join(name), "lock");
+        File::create(&path).map_err(|error| self.failed(name, &error))
     }
 }
 
@@ -51,7 +62,12 @@ fn refused(error: Error) -> Error {
 
 impl Store for Folder {
     fn read(&self, name: &str) -> Result<Option<(Vec<u8>, String)>> {
-        let bytes = there(fs::read(self.root.join(name))).map_err(|error| self.failed(name, &error))?;
+        let path = self.root.join(name);
+        let about = there(fs::metadata(&path)).map_err(|error| self.failed(name, &error))?;
+        if about.is_some_and(|about| !about.is_file()) {
+            return Err(self.failed(name, &"a folder, a pipe or a device"));
+        }
+        let bytes = there(fs::read(&path)).map_err(|error| self.failed(name, &error))?;
         Ok(bytes.map(|bytes| {
             let tag = digest::sha256_of_bytes(&bytes);
             (bytes, tag)
@@ -116,10 +132,8 @@ impl Store for Folder {
         let path = self.root.join(name);
         // A file system has no conditional replacement, so a lock protects the comparison and the
         // write.
-        let lock = files::beside(&path, "lock");
-        let lock = File::create(&lock)
-            .and_then(|file| file.lock().map(|()| file))
-            .map_err(|error| self.failed(name, &error))?;
+        let lock = self.lock(name)?;
+        lock.lock().map_err(|error| self.failed(name, &error))?;
         let current = self.read(name)?.map(|(_, tag)| tag);
         let is_same = current.as_deref() == tag;
         if is_same {
@@ -127,6 +141,17 @@ impl Store for Folder {
         }
         drop(lock);
         Ok(is_same)
+    }
+
+    fn replace(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
+        // A writer that was suspended may hold the lock for ever. A lock that cannot be opened is no
+        // reason to leave a candidate open either.
+        let lock = self.lock(name).ok();
+        let since = Instant::now();
+        while lock.as_ref().is_some_and(|lock| lock.try_lock().is_err()) && since.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(20));
+        }
+        files::write_bytes(&self.root.join(name), &bytes).map_err(refused)
     }
 
     fn remove(&self, name: &str) -> Result<()> {

@@ -6,3 +6,4 @@ mod folder;
 mod s3;
 mod store;
 pub(super) mod target;
+mod version;

@@ -9,6 +9,7 @@ use crate::base::manifest::FileEntry;
 use crate::base::objects::{Bucket, Location};
 use crate::publish::address::Address;
 use crate::publish::objects::store::Store;
+use crate::publish::objects::version::entry_of;
 
 struct Prefix {
     bucket: Bucket,
@@ -68,14 +69,11 @@ impl Store for Prefix {
     fn sizes(&self, folder: &str) -> Result<BTreeMap<String, u64>> {
         let folder = self.key(folder);
         let found = self.bucket.list_below(&folder, usize::MAX)?;
-        Ok(found
-            .into_iter()
-            .map(|found| {
-                (
-                    found.key[folder.len()..].trim_start_matches('/').to_owned(),
-                    found.n_bytes,
-                )
-            })
+        // A key outside of the folder is the answer of a server that ignores the prefix.
+        let inside = |key: &str| key.strip_prefix(&folder)?.strip_prefix('/').map(str::to_owned);
+        let sizes = found.into_iter();
+        Ok(sizes
+            .filter_map(|found| Some((inside(&found.key)?, found.n_bytes)))
             .collect())
     }
 
@@ -103,6 +101,11 @@ impl Store for Prefix {
 
     fn swap(&self, name: &str, bytes: Vec<u8>, tag: Option<&str>) -> Result<bool> {
         self.bucket.swap(&self.key(name), bytes, tag)
+    }
+
+    fn replace(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
+        let entry = entry_of(&bytes);
+        self.bucket.write(&self.key(name), bytes, &entry.digest)
     }
 
     fn remove(&self, name: &str) -> Result<()> {

@@ -36,6 +36,10 @@ pub(super) trait Store: Send {
     /// exist. Returns whether it did; `false` if the object has changed.
     fn swap(&self, name: &str, bytes: Vec<u8>, tag: Option<&str>) -> Result<bool>;
 
+    /// Replaces a small object, whatever it holds. A rollback waits only shortly for a writer under
+    /// way.
+    fn replace(&self, name: &str, bytes: Vec<u8>) -> Result<()>;
+
     /// Removes an object.
     fn remove(&self, name: &str) -> Result<()>;
 }

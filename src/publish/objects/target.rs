@@ -6,26 +6,18 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::base::error::{Error, FileResult, Result};
-use crate::base::manifest::{FileEntry, Manifest, file};
-use crate::base::progress::Progress;
-use crate::base::{digest, files, json};
+use crate::base::error::{Error, Result};
+use crate::base::manifest::FileEntry;
+use crate::base::progress::{Bar, Progress};
 use crate::publish::address::Address;
-use crate::publish::objects::store::{CURRENT, Current, OBJECTS, Objects, PUBLICATION, Store};
+use crate::publish::objects::store::{CURRENT, Current, OBJECTS, PUBLICATION, Store};
+use crate::publish::objects::version::{Prepared, entry_of, prepare};
 use crate::publish::objects::{folder, s3};
 use crate::publish::publication::Publication;
-use crate::publish::target::{Desired, Inspection, PlannedChange, Target, TargetUsers};
+use crate::publish::target::{Applied, Desired, Inspection, PlannedChange, Target};
 
-/// A version that is ready to send.
-pub(super) struct Prepared {
-    folder: String,
-    /// The files of the study: paths, sizes and digests.
-    files: BTreeMap<String, (PathBuf, FileEntry)>,
-    publication: Vec<u8>,
-    objects: Vec<u8>,
-    current: Vec<u8>,
-    objects_digest: String,
-}
+/// The bytes a second below which an upload counts as one that does not answer.
+const SLOWEST: u64 = 100_000;
 
 /// An object store or a folder to publish to.
 pub(crate) struct ObjectTarget {
@@ -72,18 +64,108 @@ impl ObjectTarget {
         })
     }
 
-    fn current(&self, plan: &str) -> Result<(Option<Current>, Option<String>)> {
+    /// Reads the pointer and its tag. In a rollback, an unreadable pointer counts as missing.
+    fn current(&self, plan: &str, is_rollback: bool) -> Result<(Option<Current>, Option<String>)> {
         let name = format!("{plan}/{CURRENT}");
-        let Some((bytes, tag)) = self.store.read(&name)? else {
-            return Ok((None, None));
+        let (bytes, tag) = match self.store.read(&name) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok((None, None)),
+            Err(_) if is_rollback => return Ok((None, None)),
+            Err(error) => return Err(error),
         };
-        let current = serde_json::from_slice(&bytes).map_err(|error| {
-            Error::target(
+        match serde_json::from_slice(&bytes) {
+            Ok(current) => Ok((Some(current), Some(tag))),
+            Err(_) if is_rollback => Ok((None, Some(tag))),
+            Err(error) => Err(Error::target(
                 format!("{}/{name}", self.address),
                 format!("expected a pointer of Sluice, found: {error}"),
-            )
+            )),
+        }
+    }
+
+    /// Writes the publication and the list of files of a version, and the study's files that the
+    /// store lacks. Nothing is in force yet.
+    fn send(&self, plan: &str, prepared: &Prepared, desired: &Desired<'_>, bar: &Bar) -> Result<()> {
+        let at = |name: &str| format!("{plan}/{}/{name}", prepared.folder);
+        let began = Instant::now();
+        let mut n_written = 0_u32;
+        let mut write = |name: &str, entry: &FileEntry, write: &dyn Fn() -> Result<()>| {
+            if !self.store.has(&at(name), entry)? {
+                write()?;
+                n_written += 1;
+                if let Some(max_qps) = desired.options.max_qps {
+                    let due = Duration::from_secs_f64(f64::from(n_written) / f64::from(max_qps));
+                    thread::sleep(due.saturating_sub(began.elapsed()));
+                }
+            }
+            desired.timer.answered();
+            Ok(())
+        };
+        // The publication is written first. Its time dates the version if nothing else arrives.
+        let entry = entry_of(&prepared.publication);
+        write(PUBLICATION, &entry, &|| {
+            let bytes = prepared.publication.clone();
+            self.store.write(&at(PUBLICATION), bytes, &entry)
         })?;
-        Ok((Some(current), Some(tag)))
+        for (name, (path, entry)) in &prepared.files {
+            desired
+                .timer
+                .allow(Duration::from_secs(1 + entry.n_bytes / SLOWEST));
+            write(name, entry, &|| self.store.send(&at(name), path, entry))?;
+            bar.advance(entry.n_bytes);
+        }
+        let entry = entry_of(&prepared.objects);
+        write(OBJECTS, &entry, &|| {
+            self.store.write(&at(OBJECTS), prepared.objects.clone(), &entry)
+        })
+    }
+
+    /// Sets the pointer of a plan to a version, if it still has the tag of the inspection.
+    fn switch(&self, plan: &str, prepared: &Prepared) -> Result<()> {
+        let pointer = format!("{plan}/{CURRENT}");
+        if self
+            .store
+            .swap(&pointer, prepared.current.clone(), self.tag.as_deref())?
+        {
+            return Ok(());
+        }
+        // If the answer to a request was lost, the request is repeated. The second request then
+        // finds the pointer that the first one wrote, which is a success.
+        let (current, _) = self.current(plan, false)?;
+        if current
+            .as_ref()
+            .is_some_and(|current| current.folder == prepared.folder)
+        {
+            return Ok(());
+        }
+        let found = current.map_or_else(|| "nothing".to_owned(), |current| current.folder);
+        Err(Error::target(
+            format!("{}/{pointer}", self.address),
+            format!("expected the pointer to be unchanged since the inspection, found that it names {found}"),
+        )
+        .hint("another publication changed the target in the meantime: run it again to see the changes"))
+    }
+
+    /// Sets the pointer to a version that closes the candidate, whatever the pointer holds. If the
+    /// pointer changed since the inspection, the version also closes what it names now.
+    fn switch_back(&self, plan: &str, prepared: Prepared, desired: &Desired<'_>, bar: &Bar) -> Result<()> {
+        let pointer = format!("{plan}/{CURRENT}");
+        let is_switched = self
+            .store
+            .swap(&pointer, prepared.current.clone(), self.tag.as_deref());
+        if let Ok(true) = is_switched {
+            return Ok(());
+        }
+        let (current, _) = self.current(plan, true)?;
+        let current = current.map(|current| current.publication);
+        let publication = desired.publication.over(current.as_ref(), desired.options);
+        let desired = Desired {
+            publication: &publication,
+            ..*desired
+        };
+        let prepared = prepare(&desired)?;
+        self.send(plan, &prepared, &desired, bar)?;
+        self.store.replace(&pointer, prepared.current)
     }
 
     /// Removes old versions until `keep` are left, the oldest first. The version in force is never
@@ -147,135 +229,18 @@ pub(super) fn plan_folder(address: &str, plan_id: &str) -> Result<String> {
     ))
 }
 
-/// The study's files to publish: the files of its manifest, or the known file names if there is no
-/// manifest.
-pub(super) fn study_files(desired: &Desired<'_>) -> Result<BTreeMap<String, (PathBuf, FileEntry)>> {
-    let dir = desired.dir;
-    let mut files = BTreeMap::new();
-    let manifest_path = dir.join(file::MANIFEST);
-    if manifest_path.exists() {
-        let manifest: Manifest = json::read_json(&manifest_path)?;
-        for (name, entry) in manifest.files {
-            files.insert(name.clone(), (dir.join(&name), Some(entry)));
-        }
-        files.insert(file::MANIFEST.to_owned(), (manifest_path, None));
-    } else {
-        let known = [
-            file::STUDY,
-            file::FEATURES,
-            file::LAYERS,
-            file::LAYER_SUMMARY,
-            "layers.row_groups.json",
-            file::ANALYSIS,
-            file::SCHEDULE,
-            file::STATE,
-            file::GATE_REPORT,
-            file::REPORT_MD,
-            file::REPORT_HTML,
-        ];
-        let mut names: Vec<PathBuf> = known
-            .iter()
-            .map(PathBuf::from)
-            .filter(|name| dir.join(name).is_file())
-            .collect();
-        for folder in [file::CUBE, file::TABLES] {
-            if dir.join(folder).is_dir() {
-                names.extend(
-                    files::files_below(&dir.join(folder))?
-                        .iter()
-                        .map(|name| Path::new(folder).join(name)),
-                );
-            }
-        }
-        files.extend(
-            names
-                .into_iter()
-                .map(|name| (name.display().to_string(), (dir.join(&name), None))),
-        );
-    }
-    match desired.layers {
-        Some(path) => _ = files.insert(file::LAYERS.to_owned(), (path.to_owned(), None)),
-        None => _ = files.remove(file::LAYERS),
-    }
-    files
-        .into_iter()
-        .map(|(name, (path, expected))| {
-            let n_bytes = std::fs::metadata(&path).or_unreadable(&path)?.len();
-            let entry = FileEntry {
-                digest: digest::sha256_of_file(&path)?,
-                n_bytes,
-            };
-            match expected {
-                Some(expected) if expected != entry => Err(Error::in_file(
-                    &path,
-                    format!(
-                        "expected the file of its manifest, {}, found {}",
-                        expected.digest, entry.digest
-                    ),
-                )
-                .hint("it was changed after the study was made: run the study again")),
-                _ => Ok((name, (path, entry))),
-            }
-        })
-        .collect()
-}
-
-pub(super) fn prepare(desired: &Desired<'_>) -> Result<Prepared> {
-    let publication = desired.publication;
-    // A rollback sends no data files: they are in the previous version.
-    let files = if desired.options.rollback {
-        BTreeMap::new()
-    } else {
-        study_files(desired)?
-    };
-    let document = json::to_json(publication).into_bytes();
-    let mut entries: BTreeMap<String, FileEntry> = files
-        .iter()
-        .map(|(name, (_, entry))| (name.clone(), entry.clone()))
-        .collect();
-    entries.insert(PUBLICATION.to_owned(), entry_of(&document));
-    let objects = Objects {
-        schema: "sluice.objects/1".into(),
-        plan_id: publication.plan_id.clone(),
-        version: publication.version.clone(),
-        files: entries,
-    };
-    let objects = json::to_json(&objects).into_bytes();
-    let objects_digest = entry_of(&objects).digest;
-    // The folder name includes a digest of the files. The same ratios with other files get another
-    // folder, so files in force are never overwritten.
-    let content: String = objects_digest
-        .trim_start_matches("sha256:")
-        .chars()
-        .take(8)
-        .collect();
-    let folder = format!("{}-{content}", publication.version);
-    let current = Current {
-        schema: "sluice.current/1".into(),
-        folder: folder.clone(),
-        objects_digest: objects_digest.clone(),
-        publication: publication.clone(),
-    };
-    Ok(Prepared {
-        folder,
-        files,
-        publication: document,
-        objects,
-        current: json::to_json(&current).into_bytes(),
-        objects_digest,
-    })
-}
-
-pub(super) fn entry_of(bytes: &[u8]) -> FileEntry {
-    FileEntry {
-        digest: digest::sha256_of_bytes(bytes),
-        n_bytes: bytes.len() as u64,
-    }
-}
-
 impl Target for ObjectTarget {
     fn address(&self) -> String {
         self.address.clone()
+    }
+
+    fn server(&self) -> String {
+        match &self.root {
+            Some(root) => {
+                std::path::absolute(root).map_or_else(|_| self.address(), |root| root.display().to_string())
+            }
+            None => self.address(),
+        }
     }
 
     fn inspect(&mut self, desired: &Desired<'_>, _count: bool, _progress: &Progress) -> Result<Inspection> {
@@ -296,8 +261,12 @@ impl Target for ObjectTarget {
             .hint("name another folder"));
         }
         let prepared = prepare(desired)?;
-        let (current, tag) = self.current(&plan)?;
-        let current_sizes = self.store.sizes(&format!("{plan}/{}", prepared.folder))?;
+        let is_rollback = desired.options.rollback;
+        let (current, tag) = self.current(&plan, is_rollback)?;
+        let current_sizes = match self.store.sizes(&format!("{plan}/{}", prepared.folder)) {
+            Err(_) if is_rollback => BTreeMap::new(),
+            sizes => sizes?,
+        };
         let mut changes = Vec::new();
         let own = [(PUBLICATION, &prepared.publication), (OBJECTS, &prepared.objects)]
             .map(|(name, bytes)| (name, bytes.len() as u64));
@@ -347,71 +316,26 @@ impl Target for ObjectTarget {
         desired: &Desired<'_>,
         _held: Option<&Publication>,
         progress: &Progress,
-    ) -> Result<Option<TargetUsers>> {
+    ) -> Result<Applied> {
         let plan = plan_folder(&self.address, &desired.publication.plan_id)?;
         let prepared = match self.prepared.take() {
             Some(prepared) => prepared,
             None => prepare(desired)?,
         };
-        let at = |name: &str| format!("{plan}/{}/{name}", prepared.folder);
         let bar = progress.bar(
             "objects",
             "bytes",
             Some(prepared.files.values().map(|(_, entry)| entry.n_bytes).sum()),
         );
-        let began = Instant::now();
-        let mut n_written = 0_u32;
-        let mut pace = || {
-            n_written += 1;
-            if let Some(max_qps) = desired.options.max_qps {
-                thread::sleep(
-                    Duration::from_secs_f64(f64::from(n_written) / f64::from(max_qps))
-                        .saturating_sub(began.elapsed()),
-                );
-            }
-        };
-        // The publication is written first. Its time dates the version if nothing else arrives.
-        let entry = entry_of(&prepared.publication);
-        if !self.store.has(&at(PUBLICATION), &entry)? {
-            self.store
-                .write(&at(PUBLICATION), prepared.publication.clone(), &entry)?;
-            pace();
+        self.send(&plan, &prepared, desired, &bar)?;
+        if desired.options.rollback {
+            // Old versions are left to the next publication.
+            return self
+                .switch_back(&plan, prepared, desired, &bar)
+                .map(|()| Applied::default());
         }
-        for (name, (path, entry)) in &prepared.files {
-            if !self.store.has(&at(name), entry)? {
-                self.store.send(&at(name), path, entry)?;
-                pace();
-            }
-            bar.advance(entry.n_bytes);
-        }
-        let entry = entry_of(&prepared.objects);
-        if !self.store.has(&at(OBJECTS), &entry)? {
-            self.store.write(&at(OBJECTS), prepared.objects.clone(), &entry)?;
-            pace();
-        }
-        if !self.store.swap(
-            &format!("{plan}/{CURRENT}"),
-            prepared.current.clone(),
-            self.tag.as_deref(),
-        )? {
-            // If the answer to a request was lost, the request is repeated. The second request then
-            // finds the pointer that the first one wrote, which is a success.
-            let (current, _) = self.current(&plan)?;
-            if current
-                .as_ref()
-                .is_none_or(|current| current.folder != prepared.folder)
-            {
-                let found = current.map_or_else(|| "nothing".to_owned(), |current| current.folder);
-                return Err(Error::target(
-                    format!("{}/{plan}/{CURRENT}", self.address),
-                    format!(
-                        "expected the pointer to be unchanged since the inspection, found that it names {found}"
-                    ),
-                )
-                .hint("another publication changed the target in the meantime: run it again to see the changes"));
-            }
-        }
+        self.switch(&plan, &prepared)?;
         self.remove_old(&plan, &prepared.folder, desired.options.now)?;
-        Ok(None)
+        Ok(Applied::default())
     }
 }

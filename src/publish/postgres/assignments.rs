@@ -13,9 +13,14 @@ use crate::layer::LayerFileReader;
 use crate::publish::pace::Pace;
 use crate::publish::postgres::connect::Server;
 use crate::publish::postgres::copy;
+use crate::publish::target::Desired;
+use crate::publish::timer::Timer;
 
 /// The number of rows that are sent together.
 const CHUNK: usize = 16_384;
+
+/// The time that a statement over all users may take, such as the building of an index.
+const LONG_STATEMENT: Duration = Duration::from_secs(3_600);
 
 /// Returns the name of the table that holds the users of a load.
 pub(super) fn table_of(load_id: i32) -> String {
@@ -30,11 +35,10 @@ pub(super) fn leftovers(server: &Server, client: &mut impl GenericClient, plan_i
          where l.plan_id = $1 and l.load_id is distinct from p.load_id and l.load_id is distinct from p.previous_load_id order by 1",
         &[&plan_id],
     );
-    Ok(rows
-        .map_err(|error| server.failed("expected to list loads", &error))?
+    rows.map_err(|error| server.failed("expected to list loads", &error))?
         .iter()
-        .map(|row| row.get(0))
-        .collect())
+        .map(|row| server.value(row, 0, "the number of a load"))
+        .collect()
 }
 
 /// Whether the table of a load exists and is readable through the view.
@@ -42,9 +46,22 @@ pub(super) fn is_attached(server: &Server, client: &mut impl GenericClient, load
     let sql = "select exists (select from pg_inherits where inhrelid = to_regclass($1) and inhparent = to_regclass($2))";
     let qualified = |table: &str| format!("\"{}\".{table}", server.schema);
     let row = client.query_one(sql, &[&qualified(&table_of(load_id)), &qualified("assignment")]);
-    Ok(row
-        .map_err(|error| server.failed("expected to find a load's table", &error))?
-        .get(0))
+    let row = row.map_err(|error| server.failed("expected to find a load's table", &error))?;
+    server.value(&row, 0, "an answer")
+}
+
+/// The number of users in the table of a load.
+pub(super) fn n_rows(
+    server: &Server,
+    client: &mut impl GenericClient,
+    load_id: i32,
+    timer: &Timer,
+) -> Result<u64> {
+    timer.allow(LONG_STATEMENT);
+    let row = client.query_one(&format!("select count(*) from {}", table_of(load_id)), &[]);
+    let row = row.map_err(|error| server.failed("expected to count the assignments", &error))?;
+    timer.answered();
+    Ok(server.value::<i64>(&row, 0, "a count")?.unsigned_abs())
 }
 
 /// Removes loads that are no longer referenced. A load with active readers is left to the next
@@ -98,22 +115,21 @@ fn retrying(
 pub(super) fn load(
     server: &Server,
     client: &mut Client,
-    plan_id: &str,
+    desired: &Desired<'_>,
     digest: &str,
     table: &LayerFileReader<'_>,
-    max_qps: Option<u32>,
     progress: &Progress,
 ) -> Result<i32> {
     let failed = |error| server.failed("expected to make a table for the assignments", &error);
     let mut begin = client.transaction().map_err(failed)?;
     let n_users = i64::try_from(table.n_rows()).unwrap_or(i64::MAX);
-    let load_id: i32 = begin
+    let row = begin
         .query_one(
             "insert into assignment_load (plan_id, layers_digest, n_users) values ($1, $2, $3) returning load_id",
-            &[&plan_id, &digest, &n_users],
+            &[&desired.publication.plan_id, &digest, &n_users],
         )
-        .map_err(failed)?
-        .get(0);
+        .map_err(failed)?;
+    let load_id: i32 = server.value(&row, 0, "the number of a load")?;
     let name = table_of(load_id);
     // The check constraint lets the server attach the table without reading it. The load's number
     // is a column default, because the copied rows do not contain it.
@@ -125,7 +141,7 @@ pub(super) fn load(
         .map_err(failed)?;
     begin.commit().map_err(failed)?;
 
-    let n_copied = copy_all(server, client, &name, table, max_qps, progress)?;
+    let n_copied = copy_all(server, client, &name, table, desired, progress)?;
     if n_copied != table.n_rows() {
         return Err(Error::target(
             &server.address,
@@ -137,6 +153,7 @@ pub(super) fn load(
     let index = format!(
         "set maintenance_work_mem to '512MB'; alter table {name} add primary key (user_id, tenant_id); analyze {name}"
     );
+    desired.timer.allow(LONG_STATEMENT);
     client.batch_execute(&index).map_err(|error| match error.code() {
         Some(&SqlState::UNIQUE_VIOLATION) => {
             let detail = error
@@ -152,6 +169,7 @@ pub(super) fn load(
         }
         _ => server.failed("expected to index the assignments", &error),
     })?;
+    desired.timer.answered();
     retrying(|| {
         client.batch_execute(&format!(
             "alter table assignment attach partition {name} for values in ({load_id})"
@@ -167,13 +185,21 @@ fn copy_all(
     client: &mut Client,
     name: &str,
     table: &LayerFileReader<'_>,
-    max_qps: Option<u32>,
+    desired: &Desired<'_>,
     progress: &Progress,
 ) -> Result<u64> {
     let bar = progress.rows("postgres", Some(table.n_rows()));
     let next_group = AtomicUsize::new(0);
-    let pace = Pace::new(max_qps);
-    let copy = |client: &mut Client| copy_some(server, client, name, table, &next_group, &pace, &bar);
+    let pace = Pace::new(desired.options.max_qps);
+    let copy = |client: &mut Client| {
+        let turns = Turns {
+            next_group: &next_group,
+            pace: &pace,
+            timer: desired.timer,
+            bar: &bar,
+        };
+        copy_some(server, client, name, table, &turns)
+    };
     thread::scope(|scope| {
         let helpers: Vec<_> = (1..server.n_connections.min(table.n_parts()))
             .map(|_| {
@@ -197,15 +223,21 @@ fn copy_all(
     })
 }
 
+/// What connections share that copy the same table.
+struct Turns<'a> {
+    next_group: &'a AtomicUsize,
+    pace: &'a Pace,
+    timer: &'a Timer,
+    bar: &'a Bar,
+}
+
 /// Copies row groups over one connection until none is left. Returns the number of rows.
 fn copy_some(
     server: &Server,
     client: &mut Client,
     name: &str,
     table: &LayerFileReader<'_>,
-    next_group: &AtomicUsize,
-    pace: &Pace,
-    bar: &Bar,
+    turns: &Turns<'_>,
 ) -> Result<u64> {
     let failed = |error: &postgres::Error| server.failed("expected the assignments to be taken", error);
     let sql = format!("copy {name} ({}) from stdin (format binary)", copy::COLUMNS);
@@ -223,17 +255,18 @@ fn copy_some(
     };
     let mut bytes = copy::HEADER.to_vec();
     loop {
-        let group = next_group.fetch_add(1, Ordering::Relaxed);
+        let group = turns.next_group.fetch_add(1, Ordering::Relaxed);
         if group >= table.n_parts() {
             break;
         }
         table.read(group, |rows| {
             let mut start = 0;
             while start < rows.len() {
-                let range = start..rows.len().min(start + pace.chunk(CHUNK));
+                let range = start..rows.len().min(start + turns.pace.chunk(CHUNK));
                 start = range.end;
-                pace.wait(range.len());
-                bar.advance(range.len() as u64);
+                turns.timer.answered();
+                turns.pace.wait(range.len());
+                turns.bar.advance(range.len() as u64);
                 copy::encode(rows, range, table.path(), &mut bytes)?;
                 sink.write_all(&bytes).and_then(|()| sink.flush()).map_err(sent)?;
                 bytes.clear();
@@ -242,6 +275,7 @@ fn copy_some(
         })?;
     }
     bytes.extend_from_slice(&copy::TRAILER);
+    turns.timer.allow(LONG_STATEMENT);
     sink.write_all(&bytes).map_err(sent)?;
     sink.finish().map_err(|error| failed(&error))
 }

@@ -12,6 +12,7 @@ use crate::publish::postgres::assignments::table_of;
 use crate::publish::postgres::connect::Server;
 use crate::publish::postgres::copy;
 use crate::publish::target::TargetUsers;
+use crate::publish::timer::Timer;
 
 /// The number of users per pass. At 16 bytes each in a hash table, they need at most 300 MB.
 const USERS_A_PASS: u64 = 8 << 20;
@@ -22,6 +23,7 @@ pub(super) fn compare(
     client: &mut impl GenericClient,
     load_id: i32,
     table: &LayerFileReader<'_>,
+    timer: &Timer,
     progress: &Progress,
 ) -> Result<TargetUsers> {
     let n_passes = table.n_rows().div_ceil(USERS_A_PASS).max(1);
@@ -40,9 +42,10 @@ pub(super) fn compare(
                 }
             }
             bar.advance(rows.len() as u64);
+            timer.answered();
             Ok(())
         })?;
-        let mut n_changed = 0;
+        let (mut n_changed, mut n_read) = (0, 0_u64);
         let sql = format!(
             "copy (select {} from {}) to stdout (format binary)",
             copy::COLUMNS,
@@ -52,6 +55,10 @@ pub(super) fn compare(
             .copy_out(&sql)
             .map_err(|error| server.failed("expected to read the assignments", &error))?;
         let read = copy::decode(BufReader::with_capacity(1 << 18, reader), &mut |key, value| {
+            n_read += 1;
+            if n_read.is_multiple_of(65_536) {
+                timer.answered();
+            }
             if key % n_passes == pass {
                 match desired.remove(&key) {
                     Some(other) => n_changed += u64::from(other != value),

@@ -3,7 +3,8 @@
 
 use postgres::config::SslMode;
 use postgres::error::SqlState;
-use postgres::{Client, Config, NoTls};
+use postgres::types::FromSql;
+use postgres::{Client, Config, NoTls, Row};
 use std::env;
 use std::error::Error as _;
 use std::net::IpAddr;
@@ -16,6 +17,9 @@ use crate::publish::address::Address;
 use crate::publish::postgres::tls::Tls;
 
 const SETTINGS: &[&str] = &["schema", "sslmode", "sslrootcert", "host", "connections"];
+
+/// The longest time that a connection attempt may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// The server, the schema of the tables and the connection settings.
 #[derive(Clone)]
@@ -32,8 +36,8 @@ pub(super) struct Server {
 
 impl Server {
     /// Reads the server from an address. Missing parts come from libpq's environment variables.
-    /// Nothing is contacted yet.
-    pub(super) fn open(address: &Address) -> Result<Self> {
+    /// `limit` is the longest time without an answer. Nothing is contacted yet.
+    pub(super) fn open(address: &Address, limit: Duration) -> Result<Self> {
         address.allow(SETTINGS)?;
         let wrong = |message: &str| Error::usage(format!("{address}: {message}"));
         let (credentials, rest) = address.rest.rsplit_once('@').unwrap_or(("", &address.rest));
@@ -100,8 +104,8 @@ impl Server {
             .port(port)
             .application_name("sluice publish")
             .ssl_mode(ssl_mode)
-            .connect_timeout(Duration::from_secs(10))
-            .tcp_user_timeout(Duration::from_secs(60))
+            .connect_timeout(limit.min(CONNECT_LIMIT))
+            .tcp_user_timeout(limit)
             .keepalives_idle(Duration::from_secs(30))
             .keepalives_interval(Duration::from_secs(10))
             .keepalives_retries(3);
@@ -144,6 +148,18 @@ impl Server {
             .batch_execute(&settings)
             .map_err(|error| self.failed("expected a session", &error))?;
         Ok(client)
+    }
+
+    /// Reads a value of a row. `what` describes it in the error.
+    ///
+    /// # Errors
+    /// A value of another type, or a null where the type allows none.
+    pub(super) fn value<'r, T: FromSql<'r>>(&self, row: &'r Row, idx: usize, what: &str) -> Result<T> {
+        row.try_get(idx).map_err(|error| {
+            self.failed(&format!("expected {what}"), &error).hint(
+                "the tables were changed, or belong to another program: restore their types, or name a schema of its own with ?schema=",
+            )
+        })
     }
 
     /// Builds an error with the server's own message and address.

@@ -77,6 +77,9 @@ pub(super) fn key(tenant: &[u8], user: &[u8]) -> u64 {
     )
 }
 
+/// The largest field that is taken from a server, in bytes. Ids of users are far shorter.
+const MAX_FIELD: usize = 1 << 20;
+
 /// Decodes rows from the server, and passes the key and the value of each to `on_row`.
 pub(super) fn decode(mut from: impl Read, on_row: &mut dyn FnMut(u64, u64)) -> io::Result<()> {
     let broken = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
@@ -98,6 +101,9 @@ pub(super) fn decode(mut from: impl Read, on_row: &mut dyn FnMut(u64, u64)) -> i
             let mut length = [0; 4];
             from.read_exact(&mut length)?;
             let length = usize::try_from(i32::from_be_bytes(length)).map_err(|_| broken("a null"))?;
+            if length > MAX_FIELD {
+                return Err(broken("a field that is too long"));
+            }
             field.resize(length, 0);
             from.read_exact(field)?;
         }

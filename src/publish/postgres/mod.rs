@@ -13,6 +13,7 @@ mod connect;
 mod copy;
 mod documents;
 mod ratios;
+mod rollback;
 mod schema;
 pub(super) mod target;
 mod tls;

@@ -1,5 +1,6 @@
 //! The rows of the schedule, and the log entries of changes by hand.
 
+use hashbrown::HashMap;
 use postgres::GenericClient;
 
 use crate::base::error::Result;
@@ -100,20 +101,19 @@ pub(super) fn n_wrong(
         "select {} from ratio_schedule where plan_id = $1",
         shown.join(", ")
     );
-    let mut found: Vec<Row> = client
-        .query(&sql, &[&publication.plan_id])
-        .map_err(failed)?
-        .iter()
-        .map(|row| (0..RATIOS.columns.len()).map(|idx| row.get(idx)).collect())
-        .collect();
+    let mut surplus: HashMap<Row, usize> = HashMap::new();
+    for row in &client.query(&sql, &[&publication.plan_id]).map_err(failed)? {
+        let fields = (0..RATIOS.columns.len()).map(|idx| server.value(row, idx, "a ratio of ratio_schedule"));
+        *surplus.entry(fields.collect::<Result<Row>>()?).or_default() += 1;
+    }
     let mut n_missing = 0;
     for row in rows(publication) {
-        match found.iter().position(|other| *other == row) {
-            Some(idx) => _ = found.swap_remove(idx),
+        match surplus.get_mut(&row).filter(|n| **n > 0) {
+            Some(n) => *n -= 1,
             None => n_missing += 1,
         }
     }
-    Ok(n_missing.max(found.len()))
+    Ok(n_missing.max(surplus.values().sum()))
 }
 
 /// The SQL expression that shows a column in the text form of `rows`.
@@ -148,18 +148,22 @@ pub(super) fn log_by_hand(
     let failed = |error| server.failed("expected to read release_plan", &error);
     let signed = client
         .query_opt(
-            "select operator from release_plan where plan_id = $1",
+            "select coalesce(operator::text, '') from release_plan where plan_id = $1",
             &[&publication.plan_id],
         )
         .map_err(failed)?;
-    let operator = signed.map_or_else(|| "publish".to_owned(), |row| row.get(0));
+    let operator: Option<String> = match &signed {
+        Some(row) => Some(server.value(row, 0, "the operator of release_plan")?),
+        None => None,
+    };
+    let operator = operator
+        .filter(|operator| !operator.is_empty())
+        .unwrap_or_else(|| "publish".to_owned());
+    let before: HashMap<(&str, &str), Ratio> =
+        current.ratios.iter().map(|row| (row.key(), row.ratio)).collect();
     let mut rows: Vec<Row> = Vec::new();
     for row in &publication.ratios {
-        let before = current
-            .ratios
-            .iter()
-            .find(|old| (&old.tenant, &old.layer) == (&row.tenant, &row.layer));
-        let before = before.map_or(Ratio::ZERO, |old| old.ratio);
+        let before = before.get(&row.key()).copied().unwrap_or(Ratio::ZERO);
         if before == row.ratio {
             continue;
         }

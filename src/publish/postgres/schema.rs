@@ -74,13 +74,23 @@ pub(super) fn version(server: &Server, client: &mut impl GenericClient) -> Resul
     let is_there = client
         .query_one("select to_regclass($1) is not null", &[&table])
         .map_err(failed)?;
-    if !is_there.get::<_, bool>(0) {
+    if !server.value::<bool>(&is_there, 0, "an answer")? {
         return Ok(0);
     }
-    let found: i32 = client
+    let is_own = "select count(*) = 2 from pg_attribute where attrelid = to_regclass($1) and not attisdropped
+         and (attname, atttypid::regtype::text) in (('version', 'integer'), ('applied_at', 'timestamp with time zone'))";
+    let is_own = client.query_one(is_own, &[&table]).map_err(failed)?;
+    if !server.value::<bool>(&is_own, 0, "an answer")? {
+        return Err(Error::target(
+            &server.address,
+            format!("expected the table {table} of Sluice, found a table of another program"),
+        )
+        .hint("name a schema of its own with ?schema=sluice"));
+    }
+    let found = client
         .query_one(&format!("select coalesce(max(version), 0) from {table}"), &[])
-        .map_err(failed)?
-        .get(0);
+        .map_err(failed)?;
+    let found: i32 = server.value(&found, 0, "the version of the tables")?;
     let found = usize::try_from(found).unwrap_or(0);
     if found > NEWEST {
         return Err(Error::target(
@@ -103,11 +113,10 @@ pub(super) fn migrate(server: &Server, client: &mut Client) -> Result<()> {
         // The schema is created only if it is missing: its owner may lack the right to create
         // schemas.
         let name = format!("\"{}\"", server.schema);
-        if !step
+        let is_there = step
             .query_one("select to_regnamespace($1) is not null", &[&name])
-            .map_err(failed)?
-            .get::<_, bool>(0)
-        {
+            .map_err(failed)?;
+        if !server.value::<bool>(&is_there, 0, "an answer")? {
             step.batch_execute(&format!("create schema {name}"))
                 .map_err(failed)?;
         }

@@ -13,9 +13,9 @@ use crate::publish::address::Address;
 use crate::publish::postgres::connect::Server;
 use crate::publish::postgres::documents::Documents;
 use crate::publish::postgres::schema::lock_key;
-use crate::publish::postgres::{assignments, compare, ratios, schema};
+use crate::publish::postgres::{assignments, compare, ratios, rollback, schema};
 use crate::publish::publication::Publication;
-use crate::publish::target::{Desired, Inspection, PlannedChange, Target, TargetUsers};
+use crate::publish::target::{Applied, Desired, Inspection, PlannedChange, Target, TargetUsers, same_salt};
 
 /// A database to publish to.
 pub(crate) struct Postgres {
@@ -23,9 +23,9 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    pub(crate) fn open(address: &Address) -> Result<Self> {
+    pub(crate) fn open(address: &Address, limit: Duration) -> Result<Self> {
         Ok(Self {
-            server: Server::open(address)?,
+            server: Server::open(address, limit)?,
         })
     }
 }
@@ -45,21 +45,28 @@ pub(super) struct Load {
 
 impl Current {
     fn read(server: &Server, client: &mut impl GenericClient, plan_id: &str) -> Result<Option<Self>> {
-        let sql = "select document::text, documents_digest, load_id, layers_digest, n_users
+        let sql = "select document::text, documents_digest::text, load_id::integer, layers_digest::text, n_users::bigint
                    from publication left join assignment_load using (load_id) where publication.plan_id = $1";
         let row = client
             .query_opt(sql, &[&plan_id])
             .map_err(|error| server.failed("expected to read the publication", &error))?;
         let Some(row) = row else { return Ok(None) };
-        let load = row.get::<_, Option<i32>>(2).map(|load_id| Load {
-            load_id,
-            layers_digest: row.get(3),
-            n_users: row.get::<_, i64>(4).unsigned_abs(),
-        });
-        let publication = Publication::from_json(row.get(0), &server.address)?;
+        // A load whose row is gone or broken counts as missing: the users are loaded again.
+        let load: Option<i32> = server.value(&row, 2, "the number of a load")?;
+        let digest: Option<String> = server.value(&row, 3, "the digest of a load")?;
+        let n_users: Option<i64> = server.value(&row, 4, "the number of users of a load")?;
+        let load = load
+            .zip(digest)
+            .zip(n_users)
+            .map(|((load_id, layers_digest), n_users)| Load {
+                load_id,
+                layers_digest,
+                n_users: n_users.unsigned_abs(),
+            });
+        let document: &str = server.value(&row, 0, "the document of a publication")?;
         Ok(Some(Self {
-            publication,
-            documents_digest: row.get(1),
+            publication: Publication::from_json(document, &server.address)?,
+            documents_digest: server.value(&row, 1, "the digest of the documents")?,
             load,
         }))
     }
@@ -150,12 +157,22 @@ impl Target for Postgres {
             }
         }
         let mut users = None;
+        let mut warnings = Vec::new();
         if let (Some(path), Some(digest)) = (desired.layers, layers_digest(desired)?) {
             let table = LayerFileReader::open(path)?;
-            let same = current
-                .as_ref()
-                .map_or(Ok(None), |current| current.load_of(server, &mut look, &digest))?;
-            let is_same = same.is_some() && !desired.options.all_users;
+            let is_same =
+                self.holds_users(&mut look, desired, current.as_ref(), &table, &digest, progress)?;
+            if !is_same
+                && !desired.options.all_users
+                && current.as_ref().is_some_and(|current| {
+                    let load = current.load.as_ref();
+                    load.is_some_and(|load| load.layers_digest == digest)
+                })
+            {
+                warnings.push(
+                    "users of the table in force are missing or were changed: all are loaded again".into(),
+                );
+            }
             let load = current.as_ref().and_then(|current| current.load.as_ref());
             if !is_same {
                 let before = load.map(|load| format!("{} users of {}", load.n_users, load.layers_digest));
@@ -172,7 +189,7 @@ impl Target for Postgres {
                         ..TargetUsers::default()
                     },
                     Some(load) if assignments::is_attached(server, &mut look, load.load_id)? => {
-                        compare::compare(server, &mut look, load.load_id, &table, progress)?
+                        compare::compare(server, &mut look, load.load_id, &table, desired.timer, progress)?
                     }
                     _ => TargetUsers {
                         n_users: table.n_rows(),
@@ -191,11 +208,9 @@ impl Target for Postgres {
                 ));
             }
         }
-        let warnings = if version == 0 {
-            vec![]
-        } else {
-            same_salts(server, &mut look, publication)?
-        };
+        if version > 0 {
+            warnings.extend(same_salts(server, &mut look, publication)?);
+        }
         Ok(Inspection {
             current: current.map(|current| current.publication),
             changes,
@@ -209,43 +224,34 @@ impl Target for Postgres {
         desired: &Desired<'_>,
         current: Option<&Publication>,
         progress: &Progress,
-    ) -> Result<Option<TargetUsers>> {
+    ) -> Result<Applied> {
+        if desired.options.rollback {
+            return self.close(desired, current);
+        }
         let server = &self.server;
         let plan_id = &desired.publication.plan_id;
         let mut client = server.connect()?;
         schema::migrate(server, &mut client)?;
-        // A rollback does not wait for a lock. A concurrent publisher then finds another version
-        // than it inspected, and stops.
-        if !desired.options.rollback {
-            lock_plan(server, &mut client, plan_id)?;
-            let leftovers = assignments::leftovers(server, &mut client, plan_id)?;
-            assignments::remove(server, &mut client, &leftovers)?;
-        }
+        lock_plan(server, &mut client, plan_id)?;
+        let leftovers = assignments::leftovers(server, &mut client, plan_id)?;
+        assignments::remove(server, &mut client, &leftovers)?;
+        desired.timer.answered();
 
         let before = Current::read(server, &mut client, plan_id)?;
         let mut users = None;
         let mut new_load = None;
         if let (Some(path), Some(digest)) = (desired.layers, layers_digest(desired)?) {
             let table = LayerFileReader::open(path)?;
-            let same = before
-                .as_ref()
-                .map_or(Ok(None), |current| current.load_of(server, &mut client, &digest))?;
-            let is_same = same.is_some() && !desired.options.all_users;
+            let is_same =
+                self.holds_users(&mut client, desired, before.as_ref(), &table, &digest, progress)?;
             users = Some(TargetUsers {
                 n_users: table.n_rows(),
                 n_written: if is_same { 0 } else { table.n_rows() },
                 n_gone: 0,
             });
             if !is_same {
-                new_load = Some(assignments::load(
-                    server,
-                    &mut client,
-                    plan_id,
-                    &digest,
-                    &table,
-                    desired.options.max_qps,
-                    progress,
-                )?);
+                let load = assignments::load(server, &mut client, desired, &digest, &table, progress)?;
+                new_load = Some(load);
             }
         }
         switch(server, &mut client, desired, current, new_load)?;
@@ -253,7 +259,63 @@ impl Target for Postgres {
             let leftovers = assignments::leftovers(server, &mut client, plan_id)?;
             assignments::remove(server, &mut client, &leftovers)?;
         }
-        Ok(users)
+        Ok(Applied {
+            users,
+            warnings: vec![],
+        })
+    }
+}
+
+impl Postgres {
+    /// Whether the load in force is the layer table, and is whole: its table has every user, or with
+    /// `--verify` the same rows. With `--all-users` it counts as another.
+    fn holds_users(
+        &self,
+        client: &mut impl GenericClient,
+        desired: &Desired<'_>,
+        current: Option<&Current>,
+        table: &LayerFileReader<'_>,
+        digest: &str,
+        progress: &Progress,
+    ) -> Result<bool> {
+        let server = &self.server;
+        let load = match current {
+            Some(current) if !desired.options.all_users => current.load_of(server, client, digest)?,
+            _ => None,
+        };
+        let Some(load) = load else { return Ok(false) };
+        if desired.options.verify {
+            let counts = compare::compare(server, client, load.load_id, table, desired.timer, progress)?;
+            return Ok(counts.n_written + counts.n_gone == 0);
+        }
+        Ok(assignments::n_rows(server, client, load.load_id, desired.timer)? == table.n_rows())
+    }
+
+    /// Closes the candidate. It waits for no lock: a concurrent publisher then finds another version
+    /// than it inspected, and stops.
+    fn close(&self, desired: &Desired<'_>, current: Option<&Publication>) -> Result<Applied> {
+        let server = &self.server;
+        let mut client = server.connect()?;
+        let limit = desired.timer.limit().as_millis();
+        client
+            .batch_execute(&format!(
+                "set statement_timeout to '{limit}ms'; set lock_timeout to '2s'"
+            ))
+            .map_err(|error| server.failed("expected a session", &error))?;
+        // Tables that cannot be migrated may still take ratios of 0.
+        let migrated = schema::migrate(server, &mut client);
+        let before = Current::read(server, &mut client, &desired.publication.plan_id).unwrap_or_default();
+        let before = before.map(|before| before.publication);
+        let publication = desired.publication.over(before.as_ref(), desired.options);
+        let current = current.or(before.as_ref());
+        let closed = rollback::close(server, &mut client, &publication, current, desired.options.now);
+        match (closed, migrated) {
+            (Ok(warnings), _) => Ok(Applied {
+                users: None,
+                warnings,
+            }),
+            (Err(_), Err(error)) | (Err(error), Ok(())) => Err(error),
+        }
     }
 }
 
@@ -269,10 +331,12 @@ pub(super) fn same_salts(
         &[&publication.salt, &publication.profile, &publication.plan_id],
     );
     let rows = rows.map_err(|error| server.failed("expected to read the salts of other plans", &error))?;
-    Ok(rows
-        .iter()
-        .map(|row| crate::publish::driver::same_salt(row.get(0)))
-        .collect())
+    rows.iter()
+        .map(|row| {
+            let plan_id: &str = server.value(row, 0, "the id of a plan")?;
+            Ok(same_salt(plan_id))
+        })
+        .collect()
 }
 
 /// Locks the plan against other publishers until the connection ends.
@@ -281,10 +345,8 @@ pub(super) fn lock_plan(server: &Server, client: &mut Client, plan_id: &str) -> 
     // After a publisher was killed, the server keeps its lock for one or two seconds.
     for _ in 0..20 {
         let row = client.query_one("select pg_try_advisory_lock($1)", &[&key]);
-        if row
-            .map_err(|error| server.failed("expected to lock the plan", &error))?
-            .get(0)
-        {
+        let row = row.map_err(|error| server.failed("expected to lock the plan", &error))?;
+        if server.value(&row, 0, "an answer")? {
             return Ok(());
         }
         thread::sleep(Duration::from_millis(250));
@@ -310,12 +372,15 @@ pub(super) fn switch(
     let mut step = client.transaction().map_err(failed)?;
     let row = step
         .query_opt(
-            "select version from publication where plan_id = $1 for update",
+            "select version::text from publication where plan_id = $1 for update",
             &[plan_id],
         )
         .map_err(failed)?;
-    let found: Option<String> = row.map(|row| row.get(0));
-    if found.as_ref() != current.map(|current| &current.version) && !desired.options.rollback {
+    let found: Option<String> = match &row {
+        Some(row) => Some(server.value(row, 0, "the version of a publication")?),
+        None => None,
+    };
+    if found.as_ref() != current.map(|current| &current.version) {
         let show = |version: Option<&String>| {
             version.map_or_else(|| "nothing".to_owned(), |version| format!("version {version}"))
         };
@@ -328,12 +393,8 @@ pub(super) fn switch(
             "another publication changed the target in the meantime: run it again to see the changes",
         ));
     }
-    let mut documents_digest = None;
-    if !desired.options.rollback {
-        let documents = Documents::read(desired.dir, plan_id)?;
-        documents.write(server, &mut step, plan_id)?;
-        documents_digest = Some(documents.digest);
-    }
+    let documents = Documents::read(desired.dir, plan_id)?;
+    documents.write(server, &mut step, plan_id)?;
     ratios::log_by_hand(server, &mut step, current, publication, desired.options.now)?;
     ratios::write(server, &mut step, publication)?;
     step.execute(
@@ -342,7 +403,7 @@ pub(super) fn switch(
          on conflict (plan_id) do update set version = excluded.version, document = excluded.document, published_at = excluded.published_at,
              documents_digest = excluded.documents_digest, load_id = coalesce(excluded.load_id, held.load_id),
              previous_load_id = case when excluded.load_id is null then held.previous_load_id else held.load_id end",
-        &[plan_id, &publication.version, &json::to_json(publication), &documents_digest, &new_load],
+        &[plan_id, &publication.version, &json::to_json(publication), &documents.digest, &new_load],
     )
     .map_err(failed)?;
     step.commit().map_err(failed)

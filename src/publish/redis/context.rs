@@ -2,15 +2,21 @@
 //! key sets.
 
 use std::collections::BTreeMap;
+use twox_hash::XxHash3_64;
 
 use crate::base::error::Result;
 use crate::base::json;
+use crate::base::number::count;
 use crate::base::progress::Progress;
-use crate::base::time::Micros;
+use crate::base::time::{DAY, Micros, SECOND};
 use crate::publish::publication::Publication;
 use crate::publish::redis::keys;
 use crate::publish::redis::link::{Link, Pool};
+use crate::publish::redis::share::Share;
 use crate::publish::target::Desired;
+
+/// The difference of two clocks that counts as none, microseconds.
+const CLOCK_SLACK: Micros = 300 * SECOND;
 
 /// The time of the last full write of users, and their time to live.
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,15 +49,68 @@ impl RedisContext<'_> {
     }
 
     /// Whether every user must be written, even without a change.
+    ///
+    /// A write that lies in the future was dated by a wrong clock, so it proves nothing.
     pub(super) fn refresh_is_due(&self, refreshed: Option<Refreshed>) -> bool {
         let is_old = |refreshed: Refreshed| {
-            self.desired.options.now.saturating_sub(refreshed.at) >= self.ttl.min(refreshed.ttl) / 2
+            let age = self.desired.options.now.saturating_sub(refreshed.at);
+            age >= self.ttl.min(refreshed.ttl) / 2 || age < -CLOCK_SLACK
         };
         self.desired.options.all_users || refreshed.is_none_or(is_old)
     }
 
-    /// Warnings about other plans on this server that assign users with the same salt.
+    /// The share of the users whose entries are checked although nothing is due: a sample that
+    /// changes from day to day, or all.
+    pub(super) fn checked_share(&self) -> Share {
+        if self.desired.options.verify {
+            return Share::All;
+        }
+        let day = self.desired.options.now.div_euclid(DAY);
+        Share::Sample {
+            seed: XxHash3_64::oneshot_with_seed(day as u64, self.publication().version.as_bytes()),
+        }
+    }
+
+    /// The warning about users whose entries the server lost; `None` if it lost none.
+    pub(super) fn lost_warning(&self, n_checked: u64, n_lost: u64) -> Option<String> {
+        (n_lost > 0).then(|| {
+            format!(
+                "{} of {} users that were checked are missing or changed on the server: all users are compared and mended",
+                count(n_lost),
+                count(n_checked)
+            )
+        })
+    }
+
+    /// Warnings about a server that forgets keys, and about other plans on it that assign users with
+    /// the same salt.
     pub(super) fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.salt_warnings();
+        warnings.extend(self.eviction_warning());
+        warnings
+    }
+
+    /// The warning about a server that may remove keys when its memory is full.
+    fn eviction_warning(&self) -> Option<String> {
+        // In a cluster every server has its own policy, and some servers do not allow the question.
+        if self.pool.is_cluster() {
+            return None;
+        }
+        let about: String =
+            ask(self.pool, |link| link.ask(redis::cmd("INFO").arg("memory"))).unwrap_or_default();
+        let field = |name: &str| {
+            about
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        };
+        let policy = field("maxmemory_policy").filter(|policy| *policy != "noeviction")?;
+        let is_limited = field("maxmemory").is_some_and(|limit| limit != "0");
+        is_limited.then(|| {
+            format!("the server removes keys when its memory is full (maxmemory-policy {policy}): users without a key get the baseline")
+        })
+    }
+
+    fn salt_warnings(&self) -> Vec<String> {
         // A failure to read salts must not stop the publication.
         let salts: BTreeMap<String, String> =
             ask(self.pool, |link| link.ask(redis::cmd("HGETALL").arg(keys::SALTS))).unwrap_or_default();
@@ -59,7 +118,7 @@ impl RedisContext<'_> {
         let same = salts
             .iter()
             .filter(|(plan, salt)| **salt == salt_of(publication) && **plan != publication.plan_id);
-        same.map(|(plan, _)| crate::publish::driver::same_salt(plan))
+        same.map(|(plan, _)| crate::publish::target::same_salt(plan))
             .collect()
     }
 

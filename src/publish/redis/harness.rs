@@ -7,6 +7,7 @@
 //! user who gets it in neither version.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::str;
 
 use crate::base::error::{Error, Result};
@@ -18,6 +19,7 @@ use crate::publish::redis::context::{RedisContext, Refreshed, ask};
 use crate::publish::redis::keys::PlanKeys;
 use crate::publish::redis::link::{Batch, Link};
 use crate::publish::redis::lock::Lock;
+use crate::publish::redis::share::Share;
 use crate::publish::redis::users::{Texts, UserWrites, others, pass, values};
 use crate::publish::target::{Inspection, PlannedChange, TargetUsers, refuse_change};
 
@@ -65,8 +67,12 @@ impl Current {
     }
 }
 
+fn ratio_prefix(release: &str) -> String {
+    format!("release:plan:{release}:layer:")
+}
+
 fn ratio_key(release: &str, layer: &str) -> String {
-    format!("release:plan:{release}:layer:{layer}:ratio")
+    format!("{}{layer}:ratio", ratio_prefix(release))
 }
 
 /// The tenant of the keys. The keys hold no tenant, so a server can hold only one.
@@ -150,7 +156,8 @@ pub(super) fn inspect(ctx: &RedisContext<'_>, tenant: Option<&str>, count: bool)
         ));
     }
     let mut users = None;
-    if are_due(ctx, current.as_ref()) {
+    let (is_due, warning) = due(ctx, tenant, current.as_ref())?;
+    if is_due {
         let digest = current.as_ref().and_then(|current| current.layers_digest.clone());
         changes.push(PlannedChange::new(
             "user:layer:*, user:allow_gray:*",
@@ -166,15 +173,24 @@ pub(super) fn inspect(ctx: &RedisContext<'_>, tenant: Option<&str>, count: bool)
         current: current.map(|current| current.publication),
         changes,
         users,
-        warnings: ctx.warnings(),
+        warnings: warning.into_iter().chain(ctx.warnings()).collect(),
     })
 }
 
-fn are_due(ctx: &RedisContext<'_>, current: Option<&Current>) -> bool {
-    ctx.users_are_due(
+/// Whether users must be compared and written, and the reason if the server lost users.
+fn due(ctx: &RedisContext<'_>, tenant: &str, current: Option<&Current>) -> Result<(bool, Option<String>)> {
+    let is_due = ctx.users_are_due(
         current.and_then(|current| current.layers_digest.as_deref()),
         current.and_then(|current| current.refreshed),
-    )
+    );
+    if is_due || ctx.desired.layers.is_none() {
+        return Ok((is_due, None));
+    }
+    let checked = pass(ctx, None, &ctx.checked_share(), &|link, rows, range, batch| {
+        chunk(ctx, tenant, true, link, rows, range, batch)
+    })?;
+    let warning = ctx.lost_warning(checked.n_users, checked.n_written);
+    Ok((warning.is_some(), warning))
 }
 
 /// Reads the publication in force. In a rollback, an unreadable one counts as missing. Keys of
@@ -200,22 +216,22 @@ fn read_current(ctx: &RedisContext<'_>, note: &str, tenant: &str) -> Result<Opti
 /// Finds all ratio keys of the candidate on the server. A rollback without a record sets them all
 /// to 0.
 fn unknown_ratios(ctx: &RedisContext<'_>) -> Result<Vec<String>> {
-    let escaped: String = ctx
-        .publication()
-        .candidate
-        .chars()
-        .flat_map(|c| [Some('\\').filter(|_| "*?[]\\^-".contains(c)), Some(c)])
-        .flatten()
-        .collect();
     let mut found = Vec::new();
-    others(ctx, &ratio_key(&escaped, "*"), &[], |_, keys| {
-        found.extend(
-            (0..keys.len())
-                .filter_map(|idx| str::from_utf8(keys.get(idx)).ok())
-                .map(str::to_owned),
-        );
-        Ok(())
-    })?;
+    others(
+        ctx,
+        None,
+        &ratio_prefix(&ctx.publication().candidate),
+        &[],
+        |_, keys| {
+            found.extend(
+                (0..keys.len())
+                    .filter_map(|idx| str::from_utf8(keys.get(idx)).ok())
+                    .filter(|key| key.ends_with(":ratio"))
+                    .map(str::to_owned),
+            );
+            Ok(())
+        },
+    )?;
     Ok(found)
 }
 
@@ -254,7 +270,7 @@ pub(super) fn apply(
         .collect();
     // The digest is cleared until all users are written. If this run is killed, the next run sees
     // that the users are incomplete.
-    let is_due = are_due(ctx, current.as_ref());
+    let (is_due, _) = due(ctx, tenant, current.as_ref())?;
     let begun = [(note_key.as_str(), "layers_digest", "")];
     set_together(&lock, &falling, if is_due { &begun } else { &[] })?;
 
@@ -323,48 +339,59 @@ fn pass_over(
     tenant: &str,
     current: Option<&Current>,
 ) -> Result<UserWrites> {
-    let ttl = (ctx.ttl / SECOND).max(1).to_string();
     // Existing values are compared only when no full write is due.
     let reads = current.is_some() && !ctx.refresh_is_due(current.and_then(|current| current.refreshed));
-    pass(ctx, lock, &|link: &mut Link,
-                      rows: &LayerRows,
-                      range,
-                      batch: &mut Batch| {
-        let rows_of_tenant: Vec<usize> = range.filter(|row| rows.tenant(*row) == tenant).collect();
-        let mut keys = Texts::default();
-        for row in &rows_of_tenant {
-            let id = rows.ids.value(*row);
-            keys.push(&["user:layer:", id]);
-            keys.push(&["user:allow_gray:", id]);
-        }
-        let found = if reads {
-            values(link, ctx.pool, &keys)?
-        } else {
-            Vec::new()
-        };
-        let mut counts = UserWrites {
-            n_users: rows_of_tenant.len() as u64,
-            ..UserWrites::default()
-        };
-        for (idx, row) in rows_of_tenant.into_iter().enumerate() {
-            let (layer, gray) = (
-                rows.layers.value(row).as_bytes(),
-                if rows.eligible.value(row) { b"1" } else { b"0" }.as_slice(),
-            );
-            let mut is_written = false;
-            // Withdrawn consent is written before the layer, given consent after it.
-            let mut both = [(2 * idx, layer), (2 * idx + 1, gray)];
-            if gray == b"0" {
-                both.reverse();
-            }
-            for (key, value) in both {
-                if found.get(key).and_then(Option::as_deref) != Some(value) {
-                    batch.push(&[b"SET", keys.get(key), value, b"EX", ttl.as_bytes()]);
-                    is_written = true;
-                }
-            }
-            counts.n_written += u64::from(is_written);
-        }
-        Ok(counts)
+    pass(ctx, lock, &Share::All, &|link, rows, range, batch| {
+        chunk(ctx, tenant, reads, link, rows, range, batch)
     })
+}
+
+/// Compares some users, and adds what differs to the batch. With `reads`, existing values are read
+/// first.
+fn chunk(
+    ctx: &RedisContext<'_>,
+    tenant: &str,
+    reads: bool,
+    link: &mut Link,
+    rows: &LayerRows,
+    range: Range<usize>,
+    batch: &mut Batch,
+) -> Result<UserWrites> {
+    let ttl = (ctx.ttl / SECOND).max(1).to_string();
+    let rows_of_tenant: Vec<usize> = range.filter(|row| rows.tenant(*row) == tenant).collect();
+    let mut keys = Texts::default();
+    for row in &rows_of_tenant {
+        let id = rows.ids.value(*row);
+        keys.push(&["user:layer:", id]);
+        keys.push(&["user:allow_gray:", id]);
+    }
+    let found = if reads {
+        values(link, ctx.pool, &keys)?
+    } else {
+        Vec::new()
+    };
+    let mut counts = UserWrites {
+        n_users: rows_of_tenant.len() as u64,
+        ..UserWrites::default()
+    };
+    for (idx, row) in rows_of_tenant.into_iter().enumerate() {
+        let (layer, gray) = (
+            rows.layers.value(row).as_bytes(),
+            if rows.eligible.value(row) { b"1" } else { b"0" }.as_slice(),
+        );
+        let mut is_written = false;
+        // Withdrawn consent is written before the layer, given consent after it.
+        let mut both = [(2 * idx, layer), (2 * idx + 1, gray)];
+        if gray == b"0" {
+            both.reverse();
+        }
+        for (key, value) in both {
+            if found.get(key).and_then(Option::as_deref) != Some(value) {
+                batch.push(&[b"SET", keys.get(key), value, b"EX", ttl.as_bytes()]);
+                is_written = true;
+            }
+        }
+        counts.n_written += u64::from(is_written);
+    }
+    Ok(counts)
 }

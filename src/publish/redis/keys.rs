@@ -70,6 +70,14 @@ fn escaped(tenant: &str) -> String {
     tenant.replace('%', "%25").replace(':', "%3A")
 }
 
+/// Escapes the characters that have a meaning in a pattern of `SCAN`.
+pub(super) fn glob_escaped(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| [Some('\\').filter(|_| "*?[]\\^-".contains(c)), Some(c)])
+        .flatten()
+        .collect()
+}
+
 /// A user's assignment in a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Assignment<'a> {
@@ -158,6 +166,12 @@ mod tests {
                 .iter()
                 .all(|text| assignment_at(text, 5, 0).is_none())
         );
+    }
+
+    #[test]
+    fn patterns_mean_the_text_itself() {
+        assert_eq!(glob_escaped("sluice:cs-agent:user:"), "sluice:cs\\-agent:user:");
+        assert_eq!(glob_escaped("a*b?[c]^\\层"), "a\\*b\\?\\[c\\]\\^\\\\层");
     }
 
     #[test]

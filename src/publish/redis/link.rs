@@ -28,6 +28,8 @@ pub(super) struct Pool {
     source: LinkSource,
     address: String,
     idle: Mutex<Vec<Link>>,
+    /// The longest time to wait for an answer.
+    limit: Duration,
 }
 
 enum LinkSource {
@@ -38,7 +40,12 @@ enum LinkSource {
 impl Pool {
     /// Prepares a pool without connecting. Credentials come from the address, or from
     /// `REDIS_USERNAME` and `REDIS_PASSWORD` if the address has none.
-    pub(super) fn new(address: &Address, shown_address: String, is_cluster: bool) -> Result<Self> {
+    pub(super) fn new(
+        address: &Address,
+        shown_address: String,
+        is_cluster: bool,
+        limit: Duration,
+    ) -> Result<Self> {
         let wrong = |error: RedisError| {
             // The detail of a client error may quote the address, and with it the password.
             let why = if error.kind() == ErrorKind::InvalidClientConfig {
@@ -73,7 +80,7 @@ impl Pool {
         // The connection is listed as `sluice` with its version, without other details.
         let info = info.set_redis_settings(settings.set_lib_name("sluice", env!("CARGO_PKG_VERSION")));
         let source = if is_cluster {
-            LinkSource::Cluster(cluster(&info).map_err(wrong)?)
+            LinkSource::Cluster(cluster(&info, limit).map_err(wrong)?)
         } else {
             LinkSource::One(Client::open(info).map_err(wrong)?)
         };
@@ -81,6 +88,7 @@ impl Pool {
             source,
             address: shown_address,
             idle: Mutex::default(),
+            limit,
         })
     }
 
@@ -98,18 +106,16 @@ impl Pool {
             return Ok(link);
         }
         let wire = match &self.source {
-            LinkSource::One(client) => {
-                client
-                    .get_connection_with_timeout(CONNECT_TIMEOUT)
-                    .and_then(|connection| {
-                        connection.set_read_timeout(Some(TIMEOUT))?;
-                        connection.set_write_timeout(Some(TIMEOUT))?;
-                        Ok(Wire::One(Box::new(connection)))
-                    })
-            }
+            LinkSource::One(client) => client
+                .get_connection_with_timeout(self.limit.min(CONNECT_LIMIT))
+                .and_then(|connection| {
+                    connection.set_read_timeout(Some(self.limit))?;
+                    connection.set_write_timeout(Some(self.limit))?;
+                    Ok(Wire::One(Box::new(connection)))
+                }),
             LinkSource::Cluster(client) => client.get_connection().and_then(|connection| {
-                connection.set_read_timeout(Some(TIMEOUT))?;
-                connection.set_write_timeout(Some(TIMEOUT))?;
+                connection.set_read_timeout(Some(self.limit))?;
+                connection.set_write_timeout(Some(self.limit))?;
                 Ok(Wire::Cluster(Box::new(connection)))
             }),
         };
@@ -132,13 +138,13 @@ impl Pool {
     }
 }
 
-fn cluster(info: &ConnectionInfo) -> RedisResult<ClusterClient> {
+fn cluster(info: &ConnectionInfo, limit: Duration) -> RedisResult<ClusterClient> {
     if let ConnectionAddr::Unix(_) = info.addr() {
         return Err((ErrorKind::InvalidClientConfig, "a cluster is reached over TCP").into());
     }
     ClusterClient::builder(vec![info.clone()])
-        .connection_timeout(CONNECT_TIMEOUT)
-        .response_timeout(TIMEOUT)
+        .connection_timeout(limit.min(CONNECT_LIMIT))
+        .response_timeout(limit)
         .build()
 }
 
@@ -248,8 +254,5 @@ impl Batch {
     }
 }
 
-/// The longest time to wait for an answer.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
-
 /// The longest time that a connection attempt may take.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);

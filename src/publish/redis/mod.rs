@@ -11,10 +11,13 @@
 //! version.
 
 mod context;
+mod generations;
 mod harness;
 mod keys;
 mod link;
 mod lock;
+mod share;
 pub(super) mod target;
 mod users;
+mod version;
 mod versioned;

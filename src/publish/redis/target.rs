@@ -1,6 +1,8 @@
 //! The target `redis:`: its settings, and the choice between versioned keys and those of profile
 //! `harness-v1`.
 
+use std::time::Duration;
+
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
 use crate::base::time::{DAY, Micros};
@@ -9,7 +11,7 @@ use crate::publish::publication::Publication;
 use crate::publish::redis::context::RedisContext;
 use crate::publish::redis::link::Pool;
 use crate::publish::redis::{harness, versioned};
-use crate::publish::target::{Desired, Inspection, Target, TargetUsers};
+use crate::publish::target::{Applied, Desired, Inspection, Target};
 
 /// The settings of a Redis address.
 pub(super) const SETTINGS: [&str; 4] = ["profile", "tenant", "cluster", "ttl"];
@@ -28,7 +30,7 @@ pub(super) enum KeySet {
 }
 
 impl Redis {
-    pub(crate) fn open(address: Address) -> Result<Self> {
+    pub(crate) fn open(address: Address, limit: Duration) -> Result<Self> {
         address.allow(&SETTINGS)?;
         let is_cluster = address.flag("cluster")?;
         let keys = match address.get_or("profile", "sluice") {
@@ -60,7 +62,7 @@ impl Redis {
                 format!("{address}?profile=harness-v1&tenant={tenant}")
             }
         };
-        let pool = Pool::new(&address, shown_address, is_cluster)?;
+        let pool = Pool::new(&address, shown_address, is_cluster, limit)?;
         Ok(Self { address, keys, pool })
     }
 
@@ -84,6 +86,10 @@ impl Target for Redis {
         self.pool.address().to_owned()
     }
 
+    fn server(&self) -> String {
+        self.address.to_string()
+    }
+
     fn inspect(&mut self, desired: &Desired<'_>, count: bool, progress: &Progress) -> Result<Inspection> {
         let ctx = RedisContext {
             pool: &self.pool,
@@ -102,7 +108,7 @@ impl Target for Redis {
         desired: &Desired<'_>,
         current: Option<&Publication>,
         progress: &Progress,
-    ) -> Result<Option<TargetUsers>> {
+    ) -> Result<Applied> {
         // The content is read again under the lock, and must equal the inspected content.
         let ctx = RedisContext {
             pool: &self.pool,
@@ -110,9 +116,13 @@ impl Target for Redis {
             ttl: self.ttl(desired)?,
             progress,
         };
-        match &self.keys {
+        let users = match &self.keys {
             KeySet::Versioned => versioned::apply(&ctx, current),
             KeySet::Harness { tenant } => harness::apply(&ctx, tenant.as_deref(), current),
-        }
+        }?;
+        Ok(Applied {
+            users,
+            warnings: vec![],
+        })
     }
 }

@@ -11,8 +11,10 @@ use crate::base::parallel;
 use crate::layer::{LayerFileReader, LayerRows};
 use crate::publish::pace::Pace;
 use crate::publish::redis::context::RedisContext;
+use crate::publish::redis::keys::glob_escaped;
 use crate::publish::redis::link::{Batch, Link, Pool};
 use crate::publish::redis::lock::Lock;
+use crate::publish::redis::share::Share;
 use crate::publish::target::TargetUsers;
 
 /// The number of users that are compared and written together.
@@ -71,6 +73,9 @@ impl Texts {
 /// The values of keys; `None` for a missing key. One server answers a single `MGET`. A cluster
 /// needs one `GET` per key.
 pub(super) fn values(link: &mut Link, pool: &Pool, keys: &Texts) -> Result<Vec<Option<Vec<u8>>>> {
+    if keys.len() == 0 {
+        return Ok(Vec::new());
+    }
     let mut batch = Batch::new(pool);
     if pool.is_cluster() {
         (0..keys.len()).for_each(|idx| batch.push(&[b"GET", keys.get(idx)]));
@@ -124,6 +129,7 @@ pub(super) fn digests(
                     found.push(XxHash3_64::oneshot(&key));
                 }
                 bar.advance(rows.len() as u64);
+                ctx.desired.timer.answered();
                 Ok(())
             })?;
             Ok(found)
@@ -137,31 +143,40 @@ pub(super) fn digests(
     Ok(digests)
 }
 
-/// Scans all keys that match a pattern, and passes on those whose digests are not in `digests`,
-/// which must be sorted.
+/// Scans all keys that begin with a prefix, and passes on those whose digests are not in `digests`,
+/// which must be sorted. A lock is needed if `on_keys` writes.
 pub(super) fn others(
     ctx: &RedisContext<'_>,
-    pattern: &str,
+    lock: Option<&Lock<'_>>,
+    prefix: &str,
     digests: &[u64],
     mut on_keys: impl FnMut(&mut Link, &Texts) -> Result<()>,
 ) -> Result<()> {
     let bar = ctx.progress.rows("search", None);
     let mut link = ctx.pool.take()?;
+    if let Some(lock) = lock {
+        lock.sign(&mut link)?;
+    }
+    let pattern = format!("{}*", glob_escaped(prefix));
     let mut cursor = 0_u64;
     loop {
         let mut command = redis::cmd("SCAN");
         command
             .arg(cursor)
             .arg("MATCH")
-            .arg(pattern)
+            .arg(&pattern)
             .arg("COUNT")
             .arg(8_192);
         let (next, keys): (u64, Vec<Vec<u8>>) = link.ask(&command)?;
+        ctx.desired.timer.answered();
         bar.advance(keys.len() as u64);
         let mut strange = Texts::default();
+        let is_other = |key: &&Vec<u8>| digests.binary_search(&XxHash3_64::oneshot(key)).is_err();
+        // The keys of another plan stay as they are, whatever the server answers.
         for key in keys
             .iter()
-            .filter(|key| digests.binary_search(&XxHash3_64::oneshot(key)).is_err())
+            .filter(|key| key.starts_with(prefix.as_bytes()))
+            .filter(is_other)
         {
             strange.push_bytes(key);
         }
@@ -180,10 +195,12 @@ pub(super) fn others(
 pub(super) type OnChunk<'a> =
     dyn Fn(&mut Link, &LayerRows, Range<usize>, &mut Batch) -> Result<UserWrites> + Sync + 'a;
 
-/// Passes over the layer table on all threads. Without a lock, writes are counted but not sent.
+/// Passes over a share of the layer table on all threads. Without a lock, writes are counted but not
+/// sent.
 pub(super) fn pass(
     ctx: &RedisContext<'_>,
     lock: Option<&Lock<'_>>,
+    share: &Share,
     on_chunk: &OnChunk<'_>,
 ) -> Result<UserWrites> {
     let Some(path) = ctx.desired.layers else {
@@ -192,15 +209,17 @@ pub(super) fn pass(
     let file = LayerFileReader::open(path)?;
     let bar = ctx.progress.rows(
         if lock.is_some() { "publish" } else { "compare" },
-        Some(file.n_rows()),
+        (*share == Share::All).then(|| file.n_rows()),
     );
+    let parts = share.parts(file.n_parts());
     let pace = Pace::new(ctx.desired.options.max_qps);
     // A low rate needs small chunks, so that the lock is renewed in time.
     let chunk = pace.chunk(CHUNK);
     let mut total = UserWrites::default();
     parallel::map_in_order(
-        file.n_parts(),
-        |part| {
+        parts.len(),
+        |idx| {
+            let part = parts[idx];
             let mut link = ctx.pool.take()?;
             if let Some(lock) = lock {
                 lock.sign(&mut link)?;
@@ -208,10 +227,11 @@ pub(super) fn pass(
             let mut batch = Batch::new(ctx.pool);
             let mut counts = UserWrites::default();
             file.read(part, |rows| {
-                let mut start = 0;
-                while start < rows.len() {
-                    let range = start..rows.len().min(start + chunk);
+                let Range { mut start, end } = share.rows(part, rows.len());
+                while start < end {
+                    let range = start..end.min(start + chunk);
                     start = range.end;
+                    ctx.desired.timer.answered();
                     bar.advance(range.len() as u64);
                     let more = on_chunk(&mut link, rows, range, &mut batch)?;
                     counts.n_users += more.n_users;

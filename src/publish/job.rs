@@ -1,0 +1,222 @@
+//! The publication of one target: it plans the changes, then applies them.
+
+use hashbrown::{HashMap, HashSet};
+use std::path::PathBuf;
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::progress::Progress;
+use crate::base::time;
+use crate::bucket::Ratio;
+use crate::publish::options::Options;
+use crate::publish::publication::{Publication, PublicationSource};
+use crate::publish::report::{TargetOutcome, TargetReport};
+use crate::publish::target::{Desired, Inspection, PlannedChange, Target};
+use crate::publish::timer::Timer;
+
+/// What every target must hold at the end.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) publication: Publication,
+    dir: PathBuf,
+    layers: Option<PathBuf>,
+    manifest: Option<PathBuf>,
+    pub(super) options: Options,
+    progress: Progress,
+}
+
+/// The content of a target before and after this run.
+struct PlannedTarget {
+    /// The publication that the target holds; `None` if it holds none.
+    current: Option<Publication>,
+    /// The publication that the target will hold.
+    publication: Publication,
+}
+
+impl Job {
+    pub(super) fn new(source: &PublicationSource, options: &Options, progress: &Progress) -> Self {
+        let (publication, layers) = if options.rollback {
+            // A rollback writes no users: their layers stay, and all ratios become 0.
+            (source.publication.rolled_back(options.now), None)
+        } else {
+            (source.publication.clone(), source.layers.clone())
+        };
+        Self {
+            publication,
+            dir: source.dir.clone(),
+            layers,
+            manifest: source.manifest.clone(),
+            options: options.clone(),
+            progress: progress.clone(),
+        }
+    }
+
+    /// Publishes to one target. Its report names a failure.
+    pub(super) fn run(&self, target: &mut dyn Target, timer: &Timer) -> TargetReport {
+        let desired = Desired {
+            publication: &self.publication,
+            dir: &self.dir,
+            layers: self.layers.as_deref(),
+            manifest: self.manifest.as_deref(),
+            options: &self.options,
+            timer,
+        };
+        let (mut report, planned) = plan(target, &desired, &self.progress);
+        let Some(planned) = planned.filter(|_| report.outcome == TargetOutcome::Planned) else {
+            return report;
+        };
+        if self.options.dry_run {
+            return report;
+        }
+        let desired = Desired {
+            publication: &planned.publication,
+            ..desired
+        };
+        match target.apply(&desired, planned.current.as_ref(), &self.progress) {
+            Ok(applied) => {
+                report.outcome = TargetOutcome::Applied;
+                report.users = applied.users.or(report.users);
+                report.warnings.extend(applied.warnings);
+            }
+            Err(error) => report.fail(&error),
+        }
+        report
+    }
+}
+
+fn plan(
+    target: &mut dyn Target,
+    desired: &Desired<'_>,
+    progress: &Progress,
+) -> (TargetReport, Option<PlannedTarget>) {
+    let mut report = TargetReport::new(target.address());
+    match look(target, desired, progress, &report.target) {
+        Ok((inspection, publication)) => {
+            if let Some(current) = inspection
+                .current
+                .as_ref()
+                .filter(|current| current.as_of > publication.as_of)
+            {
+                let (theirs, ours) = (time::format(current.as_of), time::format(publication.as_of));
+                report.warnings.push(format!(
+                    "the target held a schedule of {theirs}, which is newer than this one of {ours}"
+                ));
+            }
+            report.warnings.extend(inspection.warnings);
+            report.held = inspection.current.as_ref().map(|current| current.version.clone());
+            report.users = inspection.users;
+            if inspection.changes.is_empty() {
+                report.outcome = TargetOutcome::Unchanged;
+            } else {
+                report.outcome = TargetOutcome::Planned;
+                report.changes = ratio_changes(inspection.current.as_ref(), &publication);
+                report.changes.extend(inspection.changes);
+            }
+            let planned = PlannedTarget {
+                current: inspection.current,
+                publication,
+            };
+            (report, Some(planned))
+        }
+        // Content that cannot be read is no reason to leave a candidate open.
+        Err(error) if desired.options.rollback && error.kind() == ErrorKind::Target => {
+            report.warnings.push(format!(
+                "the target is closed although it could not be inspected: {error}"
+            ));
+            report.outcome = TargetOutcome::Planned;
+            report.changes = ratio_changes(None, desired.publication);
+            let planned = PlannedTarget {
+                current: None,
+                publication: desired.publication.clone(),
+            };
+            (report, Some(planned))
+        }
+        Err(error) => {
+            report.fail(&error);
+            (report, None)
+        }
+    }
+}
+
+/// Inspects a target. Returns the inspection and the publication that the target will hold.
+fn look(
+    target: &mut dyn Target,
+    desired: &Desired<'_>,
+    progress: &Progress,
+    address: &str,
+) -> Result<(Inspection, Publication)> {
+    let count = desired.options.dry_run;
+    let inspection = target.inspect(desired, count, progress)?;
+    desired.timer.answered();
+    let publication = desired
+        .publication
+        .over(inspection.current.as_ref(), desired.options);
+    if let Some(current) = &inspection.current {
+        refuse_reopening(current, desired, address)?;
+    }
+    if publication == *desired.publication {
+        return Ok((inspection, publication));
+    }
+    // The target's own rollbacks become part of its new content, so the changes are planned again.
+    let desired = Desired {
+        publication: &publication,
+        ..*desired
+    };
+    let inspection = target.inspect(&desired, count, progress)?;
+    desired.timer.answered();
+    Ok((inspection, publication))
+}
+
+/// Refuses to open a candidate that was rolled back by hand, unless the options allow it. A nightly
+/// job must not undo a rollback by hand.
+fn refuse_reopening(current: &Publication, desired: &Desired<'_>, address: &str) -> Result<()> {
+    let publication = desired.publication;
+    let Some(at) = current.taken_back.get(&publication.candidate) else {
+        return Ok(());
+    };
+    if !publication.is_open() || desired.options.reopen {
+        return Ok(());
+    }
+    Err(Error::target(
+        address,
+        format!(
+            "expected a release other than {}, which was rolled back by hand at {}",
+            publication.candidate,
+            time::format(*at)
+        ),
+    )
+    .hint("publish a new release, or this one again with --reopen"))
+}
+
+/// The changes of ratios by tenant and layer, including layers that the new publication lacks.
+fn ratio_changes(current: Option<&Publication>, desired: &Publication) -> Vec<PlannedChange> {
+    let show = |publication: &Publication, ratio: Ratio| format!("{ratio} {}", publication.candidate);
+    let old_rows = || current.into_iter().flat_map(|current| &current.ratios);
+    let before: HashMap<(&str, &str), String> = current
+        .into_iter()
+        .flat_map(|current| {
+            let rows = current.ratios.iter();
+            rows.map(|row| (row.key(), show(current, row.ratio)))
+        })
+        .collect();
+    let mut changes = Vec::new();
+    for row in &desired.ratios {
+        let before = before.get(&row.key());
+        let after = show(desired, row.ratio);
+        if before != Some(&after) {
+            changes.push(PlannedChange::new(
+                format!("{} / {}", row.tenant, row.layer),
+                before.cloned(),
+                Some(after),
+            ));
+        }
+    }
+    let kept: HashSet<(&str, &str)> = desired.ratios.iter().map(|row| row.key()).collect();
+    changes.extend(old_rows().filter(|row| !kept.contains(&row.key())).map(|row| {
+        PlannedChange::new(
+            format!("{} / {}", row.tenant, row.layer),
+            before.get(&row.key()).cloned(),
+            None,
+        )
+    }));
+    changes
+}
