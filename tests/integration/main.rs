@@ -42,9 +42,11 @@ mod publish_objects;
 mod publish_postgres;
 #[cfg(feature = "stores")]
 mod publish_redis;
+mod publish_rollback;
 mod publish_support;
 #[cfg(feature = "stores")]
 mod publish_targets;
+mod publish_users;
 mod real_data;
 mod references;
 mod replay;

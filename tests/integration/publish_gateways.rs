@@ -178,8 +178,14 @@ fn argo_goes_up_the_ladder_from_the_ratio_in_force() {
     assert_eq!(objects[1]["spec"]["strategy"]["canary"]["steps"], json!(steps));
     assert_eq!(objects[1]["spec"]["workloadRef"]["name"], "agent");
     let metric = &objects[0]["spec"]["metrics"][0];
-    assert_eq!(metric["successCondition"], "result.n >= 500 && result.qos >= 0.8");
-    assert_eq!(metric["failureCondition"], "result.n >= 500 && result.qos < 0.6");
+    assert_eq!(
+        metric["successCondition"],
+        "result.verdict != \"rollback\" && result.n >= 500 && result.qos >= 0.8"
+    );
+    assert_eq!(
+        metric["failureCondition"],
+        "result.verdict == \"rollback\" || (result.n >= 500 && result.qos < 0.6)"
+    );
     assert_eq!(metric["provider"]["web"]["url"], "https://gate.example/a.json");
     // Ratio 1 and ratio 0. A plan with one layer needs no layer name.
     for (share, steps) in [
