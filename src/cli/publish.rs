@@ -97,8 +97,11 @@ pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
     };
     let targets = publish::open(&args.to, options.answer_limit())?;
     let stage = terminal.progress().stage("publish");
-    let mut on_finished = |target: &TargetReport| {
-        terminal.note(target.outcome.name(), &target.target);
+    let is_alone = args.to.len() == 1 && !args.rollback;
+    let mut on_finished = |target: &TargetReport| match &target.error {
+        Some(error) => terminal.progress().above(|| terminal.print_error_text(error)),
+        None if is_alone => {}
+        None => terminal.note(target.outcome.name(), &target.target),
     };
     let report = publish::publish(&source, targets, &options, terminal.progress(), &mut on_finished);
     drop(stage);
@@ -110,9 +113,6 @@ pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
     for target in &report.targets {
         for warning in &target.warnings {
             terminal.warn(&format!("{}: {warning}", target.target));
-        }
-        if let Some(error) = &target.error {
-            terminal.print_error_text(error);
         }
     }
     if !report.still_open.is_empty() && !options.dry_run {

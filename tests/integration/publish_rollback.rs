@@ -83,7 +83,7 @@ fn a_rollback_closes_every_target_that_answers_and_names_the_others() {
             .position(|line| line.starts_with(text))
             .expect(text)
     };
-    let first_failure = line("failed: ");
+    let first_failure = line("error: ");
     for address in answering {
         let address = address.split('?').next().unwrap();
         assert!(line(&format!("applied: {address}")) < first_failure, "{stderr}");
