@@ -222,3 +222,6 @@ fn after_panic(address: String, panic: &(dyn Any + Send)) -> TargetReport {
     report.fail(&error.hint("please report it with the command and this message; other targets went on"));
     report
 }
+
+#[cfg(test)]
+mod tests;

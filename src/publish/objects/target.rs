@@ -83,6 +83,25 @@ impl ObjectTarget {
         }
     }
 
+    /// Whether a file of the study has its content at the target. Without `--verify`, an equal size
+    /// is enough: a version's folder is named after its content.
+    fn is_verified(
+        &self,
+        plan: &str,
+        prepared: &Prepared,
+        name: &str,
+        desired: &Desired<'_>,
+    ) -> Result<bool> {
+        let Some((_, entry)) = prepared.files.get(name).filter(|_| desired.options.verify) else {
+            return Ok(true);
+        };
+        desired
+            .timer
+            .allow(Duration::from_secs(1 + entry.n_bytes / SLOWEST));
+        self.store
+            .has(&format!("{plan}/{}/{name}", prepared.folder), entry)
+    }
+
     /// Writes the publication and the list of files of a version, and the study's files that the
     /// store lacks. Nothing is in force yet.
     fn send(&self, plan: &str, prepared: &Prepared, desired: &Desired<'_>, bar: &Bar) -> Result<()> {
@@ -276,7 +295,8 @@ impl Target for ObjectTarget {
             .map(|(name, (_, entry))| (name.as_str(), entry.n_bytes));
         for (name, n_bytes) in files.chain(own) {
             let before = current_sizes.get(name).copied();
-            if before != Some(n_bytes) {
+            let is_same = before == Some(n_bytes) && self.is_verified(&plan, &prepared, name, desired)?;
+            if !is_same {
                 let show = |n: u64| format!("{n} bytes");
                 changes.push(PlannedChange::new(
                     format!("{plan}/{}/{name}", prepared.folder),

@@ -1,0 +1,191 @@
+//! Tests with targets that fail in every way, without servers.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+use crate::base::error::Result;
+use crate::publish::publication::Publication;
+use crate::publish::target::{Applied, Desired, Inspection, PlannedChange};
+
+/// What a target does when it is inspected and when it is written.
+#[derive(Clone, Copy, PartialEq)]
+enum Behavior {
+    Takes,
+    Refuses,
+    Panics,
+    Hangs,
+}
+
+use Behavior::{Hangs, Panics, Refuses, Takes};
+
+struct Fake {
+    name: &'static str,
+    inspect: Behavior,
+    apply: Behavior,
+    is_written: Arc<AtomicBool>,
+}
+
+impl Behavior {
+    fn act(self) -> Result<()> {
+        match self {
+            Takes => Ok(()),
+            Refuses => Err(Error::target("fake", "expected content of Sluice, found another")),
+            Panics => panic!("a value of another type"),
+            Hangs => loop {
+                thread::park();
+            },
+        }
+    }
+}
+
+impl Target for Fake {
+    fn address(&self) -> String {
+        self.name.to_owned()
+    }
+
+    fn server(&self) -> String {
+        self.name.split('/').next().unwrap_or_default().to_owned()
+    }
+
+    fn inspect(&mut self, _: &Desired<'_>, _: bool, _: &Progress) -> Result<Inspection> {
+        self.inspect.act()?;
+        Ok(Inspection {
+            changes: vec![PlannedChange::new("key", None, None)],
+            ..Inspection::default()
+        })
+    }
+
+    fn apply(&mut self, _: &Desired<'_>, _: Option<&Publication>, _: &Progress) -> Result<Applied> {
+        self.apply.act()?;
+        self.is_written.store(true, Ordering::SeqCst);
+        Ok(Applied::default())
+    }
+}
+
+fn source() -> PublicationSource {
+    let publication = serde_json::json!({
+        "schema": "sluice.publication/1", "version": "", "plan_id": "p", "plan_name": "p", "baseline": "a",
+        "candidate": "b", "as_of": 0, "status": "running", "rolled_back_at": null, "profile": "sluice", "salt": "s",
+        "flag": null, "evidence_digest": "", "layers_digest": null, "ratios": []
+    });
+    PublicationSource {
+        dir: ".".into(),
+        publication: Publication::from_json(&publication.to_string(), "test").unwrap(),
+        layers: None,
+        manifest: None,
+        consent: None,
+    }
+}
+
+/// Publishes to targets with these names and behaviors. Returns the outcomes, the names in the order
+/// in which they were finished, and the targets that were written.
+fn run(
+    rollback: bool,
+    targets: &[(&'static str, Behavior, Behavior)],
+) -> (PublishReport, Vec<String>, Vec<&'static str>) {
+    let written: Vec<Arc<AtomicBool>> = targets.iter().map(|_| Arc::default()).collect();
+    let fakes = targets
+        .iter()
+        .zip(&written)
+        .map(|((name, inspect, apply), is_written)| {
+            Box::new(Fake {
+                name,
+                inspect: *inspect,
+                apply: *apply,
+                is_written: Arc::clone(is_written),
+            }) as Box<dyn Target>
+        });
+    let options = Options {
+        rollback,
+        target_timeout: Some(Duration::from_millis(300)),
+        ..Options::at(1)
+    };
+    let mut finished = Vec::new();
+    let report = publish(
+        &source(),
+        fakes.collect(),
+        &options,
+        &Progress::silent(),
+        &mut |report| {
+            finished.push(report.target.clone());
+        },
+    );
+    let names = targets
+        .iter()
+        .zip(&written)
+        .filter(|(_, is_written)| is_written.load(Ordering::SeqCst));
+    let names = names.map(|((name, _, _), _)| *name).collect();
+    (report, finished, names)
+}
+
+#[test]
+fn one_target_delays_no_other() {
+    for rollback in [false, true] {
+        let (report, finished, written) = run(
+            rollback,
+            &[
+                ("hangs", Hangs, Takes),
+                ("hangs late", Takes, Hangs),
+                ("panics", Panics, Takes),
+                ("panics late", Takes, Panics),
+                ("refuses late", Takes, Refuses),
+                ("takes", Takes, Takes),
+            ],
+        );
+        assert_eq!(written, ["takes"]);
+        let names: Vec<&str> = report
+            .targets
+            .iter()
+            .map(|target| target.target.as_str())
+            .collect();
+        assert_eq!(
+            names[..2],
+            ["hangs", "hangs late"],
+            "reports are in the order of the command line"
+        );
+        let n_open = if rollback { 5 } else { 0 };
+        assert_eq!(report.still_open.len(), n_open);
+        for (target, text) in
+            report
+                .targets
+                .iter()
+                .zip(["0.3 s", "0.3 s", "another type", "another type", "content"])
+        {
+            assert!(
+                target.error.as_ref().is_some_and(|error| error.contains(text)),
+                "{target:?}"
+            );
+        }
+        // Those that hang are finished last.
+        let mut last = finished[4..].to_vec();
+        last.sort();
+        assert_eq!(last, ["hangs", "hangs late"]);
+    }
+}
+
+#[test]
+fn a_rollback_writes_to_what_it_cannot_inspect() {
+    let targets = [("unreadable", Refuses, Takes), ("readable", Takes, Takes)];
+    let (report, _, written) = run(true, &targets);
+    assert_eq!(written, ["unreadable", "readable"]);
+    assert!(report.still_open.is_empty() && report.targets[0].warnings[0].contains("could not be inspected"));
+    let (report, _, written) = run(false, &targets);
+    assert_eq!(written, ["readable"]);
+    assert!(report.has_failed() && report.still_open.is_empty());
+}
+
+#[test]
+fn targets_of_a_server_follow_each_other_even_after_one_that_hangs() {
+    let targets = [
+        ("s/1", Takes, Takes),
+        ("s/2", Hangs, Takes),
+        ("s/3", Takes, Takes),
+    ];
+    let (_, finished, written) = run(false, &targets);
+    assert_eq!(
+        (finished, written),
+        (vec!["s/1".into(), "s/2".into(), "s/3".into()], vec!["s/1", "s/3"])
+    );
+    let (_, finished, _) = run(true, &targets);
+    assert_eq!(finished, ["s/3", "s/2", "s/1"]);
+}
