@@ -378,6 +378,15 @@ impl RowCounts {
         (n > 0).then(|| n.saturating_sub(self.n_unmatched()) as f64 / n as f64)
     }
 
+    /// Whether no count is above the number of rows, and that number is exact as a double.
+    pub(super) fn are_possible(&self) -> bool {
+        let mut counts = self.clone();
+        let of_reasons = self.bad_rows.values().chain(self.below_resolution.values());
+        self.n_rows <= 1 << 53
+            && counts.numbers().iter().all(|n| **n <= self.n_rows)
+            && of_reasons.into_iter().all(|n| *n <= self.n_rows)
+    }
+
     fn numbers(&mut self) -> [&mut u64; 17] {
         let Self {
             n_rows,

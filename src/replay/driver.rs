@@ -74,7 +74,7 @@ pub fn replay(
         let is_listed = |hashes: &[u64]| layers.have(&scanned.roster, hashes);
         let unknown = unknown_ids(&layers, &scanned, inputs, &parts, &is_listed)?;
         if let Some(earlier) = &earlier {
-            scanned.runs.push(earlier.users(n_strata)?);
+            scanned.runs.push(earlier.users()?);
         }
         return finish_cube(&scan, inputs, sources, earlier, scanned, unknown, folder);
     }
@@ -86,7 +86,7 @@ pub fn replay(
     // The earlier users are added first, so that each user is in the list only once.
     let mut others: Vec<UserRow> = Vec::new();
     if let Some(earlier) = &earlier {
-        for user in earlier.users(n_strata)? {
+        for user in earlier.users()? {
             let user = user?;
             if !users.take_over(&user) {
                 others.push(user);

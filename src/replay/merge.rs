@@ -242,14 +242,14 @@ impl Earlier {
     ///
     /// # Errors
     /// When the folder is not a complete cube.
-    pub(super) fn users(&self, n_strata: usize) -> Result<UserRun<'static>> {
-        user_store::read_users(&self.folder, n_strata)
+    pub(super) fn users(&self) -> Result<UserRun<'static>> {
+        user_store::read_users(&self.folder, &self.cube)
     }
 }
 
 /// Adds the sessions of a cube. Series get new numbers where stages have been added.
 fn load_sessions(folder: &Path, theirs: &Strata, mine: &Strata, state: &mut ReplayState) -> Result<()> {
-    user_store::read_sessions(folder, &mut |series, session| {
+    user_store::read_sessions(folder, theirs.n_series(), &mut |series, session| {
         let key = theirs.cell_key(Strata::key(series, 0, 0));
         state.load_session(
             mine.series(
@@ -334,7 +334,8 @@ pub fn merge(folders: &[PathBuf], out: &Path) -> Result<Cube> {
     }
     let runs = folders
         .iter()
-        .map(|folder| user_store::read_users(folder, strata.len()))
+        .zip(&cubes)
+        .map(|(folder, cube)| user_store::read_users(folder, cube))
         .collect::<Result<Vec<_>>>()?;
     let users = count_users(&NoUsers, runs, &strata, &out.join(user_store::USERS))?;
     let finished = ReplayState::finish(vec![state], &strata, &sums)?;

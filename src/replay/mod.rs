@@ -8,8 +8,9 @@
 //! baseline's `first_rows`. `breakdown`, `sessions` and `traces` are the optional parts. `unknown`
 //! keeps examples of ids that are not known. `finish` counts distinct users from the exposure of
 //! each user (`seen`). Users who do not fit in
-//! memory are first divided into partitions (`partition`). `cube` is the result. `store`, with
-//! `columns`, writes and reads it, and `user_store` keeps the data that merges also need.
+//! memory are first divided into partitions (`partition`). `cube` is the result. `store` writes and
+//! reads it. `tables`, with `columns`, checks every value that is read, and `user_store` keeps the
+//! data that merges also need.
 //! [`merge()`] merges cubes of different files into the cube of all of them.
 
 mod breakdown;
@@ -33,6 +34,7 @@ mod store;
 mod strata;
 mod sum_table;
 mod sums;
+mod tables;
 mod traces;
 mod unknown;
 mod user_store;

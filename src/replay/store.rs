@@ -1,14 +1,9 @@
 //! The cube on disk: Parquet tables and one JSON document.
 
-use arrow_array::builder::StringDictionaryBuilder;
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Int32Type, TimestampMicrosecondType};
-use arrow_array::{ArrayRef, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow_array::{ArrayRef, Int64Array, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
-use hashbrown::HashMap;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
@@ -19,13 +14,13 @@ use crate::base::time::Micros;
 use crate::base::{digest, json, parquet_io};
 use crate::input::SourceFile;
 use crate::metric::Sum;
-use crate::replay::columns::{codes, dictionary, integer, integers, long, longs, missing};
+use crate::replay::columns::{VALUE, damaged, dictionary, integers, longs, names};
 use crate::replay::cube::{
-    ActivityRow, Breakdown, CellKey, Cells, Cube, CubeLayer, CubeMeasure, CubeSource, Exposure, ExposureRow,
-    LatencyRow, RowCounts, SessionRow,
+    Breakdown, Cells, Cube, CubeLayer, CubeMeasure, CubeSource, LayerKey, RowCounts, SessionRow,
 };
 use crate::replay::limits::QuantileLimits;
 use crate::replay::plausible::implausible_means;
+use crate::replay::tables::{EXPOSURE_COLUMNS, TableReader};
 use crate::replay::unknown::UnknownIds;
 use crate::replay::user_store::{SESSIONS, USERS};
 use crate::scenario::Arm;
@@ -39,8 +34,6 @@ const PAIRS: &str = "pairs.parquet";
 const ACTIVITY: &str = "activity.parquet";
 const EXPOSURES: &str = "exposures.parquet";
 const LATENCIES: &str = "latencies.parquet";
-/// The extra column of a breakdown: the value, or the user's row in the layer table.
-const VALUE: &str = "value";
 const ROW_GROUP_ROWS: usize = 262_144;
 
 /// All parts of a cube except its tables.
@@ -82,9 +75,6 @@ struct CubeDocument {
 /// The names of a cube's tables, without breakdowns.
 const TABLES: [&str; 7] = [CELLS, PAIRS, USERS, SESSIONS, ACTIVITY, EXPOSURES, LATENCIES];
 
-/// A callback for a batch of a table.
-type OnBatch<'a> = dyn FnMut(&RecordBatch) -> Result<()> + 'a;
-
 /// The file name of a breakdown's table.
 fn breakdown_file(idx: usize) -> String {
     format!("breakdown_{idx}.parquet")
@@ -114,53 +104,124 @@ impl CubeDocument {
         })
     }
 
-    /// Refuses a document whose parts are inconsistent.
+    /// Refuses a document whose parts are inconsistent. The digests of the tables do not protect it.
     fn check(&self, path: &Path) -> Result<()> {
+        let problems = [
+            Self::problem_of_time,
+            Self::problem_of_names,
+            Self::problem_of_layers,
+        ]
+        .into_iter()
+        .chain([Self::problem_of_counts, Self::problem_of_sessions]);
+        match problems.into_iter().find_map(|problem| problem(self)) {
+            Some(found) => Err(changed(path, found)),
+            None => Ok(()),
+        }
+    }
+
+    fn problem_of_time(&self) -> Option<&'static str> {
+        let length = self.as_of.checked_sub(self.start).filter(|length| *length >= 0);
+        let Some(length) = length else {
+            return Some("an `as_of` before `start`");
+        };
+        let is_window = self.window > 0 && self.as_of.checked_add(self.window).is_some();
+        if !is_window || length / self.window >= i64::from(u32::MAX) {
+            return Some("a `window` out of range");
+        }
+        None
+    }
+
+    fn problem_of_names(&self) -> Option<&'static str> {
+        let is_distinct = |names: &[String]| names.iter().collect::<BTreeSet<_>>().len() == names.len();
+        if !is_distinct(&self.tenants) || !is_distinct(&self.layer_ids) {
+            return Some("a tenant or layer twice");
+        }
+        let columns: Vec<String> = self
+            .measures
+            .iter()
+            .map(|measure| measure.sum.column_name())
+            .collect();
+        let has_reading = |measure: &CubeMeasure| measure.sum == Sum::Rows || measure.sum.reading().is_some();
+        let is_first = |measure: &CubeMeasure| measure.sum == Sum::Rows && measure.present;
+        if !self.measures.first().is_some_and(is_first)
+            || !self.measures.iter().all(has_reading)
+            || !is_distinct(&columns)
+        {
+            return Some("`measures` that are no sums of a log");
+        }
+        None
+    }
+
+    fn problem_of_layers(&self) -> Option<&'static str> {
         let n_layers = self.layer_ids.len();
-        let in_order = |(idx, layer): (usize, &CubeLayer)| {
-            layer.tenant as usize == idx / n_layers
-                && usize::from(layer.layer) == idx % n_layers
-                && (1..=MAX_STAGES).contains(&layer.stages.len())
+        if n_layers > usize::from(u8::MAX) || self.layers.len() != self.tenants.len() * n_layers {
+            return Some("another number of `layers` than of tenants and layer ids");
+        }
+        let is_in_order = |(idx, layer): (usize, &CubeLayer)| {
+            layer.tenant as usize == idx / n_layers && usize::from(layer.layer) == idx % n_layers
         };
-        let n_stages = |tenant: u32, layer: u8| {
-            let stratum = tenant as usize * n_layers + usize::from(layer);
-            if usize::from(layer) < n_layers {
-                self.layers.get(stratum).map_or(0, |layer| layer.stages.len())
-            } else {
-                0
-            }
+        if !self.layers.iter().enumerate().all(is_in_order) {
+            return Some("`layers` out of order");
+        }
+        let is_whole = |layer: &CubeLayer| {
+            let stages = &layer.stages;
+            (1..=MAX_STAGES).contains(&stages.len())
+                && stages[0].start == self.start
+                && stages[stages.len() - 1].end == self.as_of
+                && stages.iter().all(|stage| stage.start <= stage.end)
+                && stages.windows(2).all(|pair| pair[0].end == pair[1].start)
         };
-        let whole = self.window > 0
-            && self.as_of >= self.start
-            && (self.as_of - self.start) / self.window < i64::from(u32::MAX)
-            && self.layers.len() == self.tenants.len() * n_layers
-            && self.layers.iter().enumerate().all(in_order)
-            && self
-                .measures
-                .first()
-                .is_some_and(|measure| measure.sum == Sum::Rows && measure.present)
-            && self
-                .sessions
-                .iter()
-                .all(|row| usize::from(row.stage) < n_stages(row.tenant, row.layer))
+        if !self.layers.iter().all(is_whole) {
+            return Some("stages that do not cover the time from `start` to `as_of`");
+        }
+        let n_users = self
+            .layers
+            .iter()
+            .try_fold(0_u64, |sum, layer| sum.checked_add(layer.n_users));
+        let Some(n_users) = n_users.filter(|n| *n <= u64::from(u32::MAX)) else {
+            return Some("more than 2^32 users");
+        };
+        let is_possible = |layer: &CubeLayer| layer.n_eligible <= layer.n_users && layer.n_exposed <= n_users;
+        if !self.layers.iter().all(is_possible) {
+            return Some("a layer with more eligible or exposed users than users");
+        }
+        None
+    }
+
+    fn problem_of_counts(&self) -> Option<&'static str> {
+        let sum_of = |count: fn(&CubeSource) -> u64| {
+            let mut counts = self.sources.iter().map(count);
+            counts.try_fold(0_u64, |sum, n| sum.checked_add(n))
+        };
+        let is_whole = self.counts.are_possible()
+            && sum_of(|source| source.n_after_as_of) == Some(self.counts.n_after_as_of)
             && self
                 .sources
                 .iter()
-                .try_fold(0_u64, |sum, source| sum.checked_add(source.n_after_as_of))
-                == Some(self.counts.n_after_as_of)
-            && self.counts.n_after_as_of <= self.counts.n_rows;
-        if whole {
-            Ok(())
-        } else {
-            Err(changed(path, "inconsistent parts"))
-        }
+                .all(|source| source.n_after_as_of <= source.n_rows);
+        (!is_whole).then_some("`counts` above the number of rows")
+    }
+
+    fn problem_of_sessions(&self) -> Option<&'static str> {
+        let key = |row: &SessionRow| (row.tenant, row.layer, row.stage, row.arm);
+        let n_stages = |row: &SessionRow| {
+            let (tenant, layer) = (row.tenant, row.layer);
+            let at = self
+                .layers
+                .binary_search_by_key(&LayerKey { tenant, layer }, CubeLayer::key);
+            at.map_or(0, |at| self.layers[at].stages.len())
+        };
+        let is_possible =
+            |row: &SessionRow| usize::from(row.stage) < n_stages(row) && row.n_sessions <= self.counts.n_rows;
+        let is_whole = self.sessions.iter().all(is_possible)
+            && self.sessions.windows(2).all(|pair| key(&pair[0]) < key(&pair[1]));
+        (!is_whole).then_some("`sessions` out of range or out of order")
     }
 }
 
 /// The error for a cube whose files do not match each other.
 fn changed(path: &Path, found: &str) -> Error {
-    Error::in_file(path, format!("expected an unchanged cube, found {found}"))
-        .hint("create the cube again with `sluice replay`")
+    damaged(path.display().to_string(), &"an unchanged cube", &found)
 }
 
 const SCHEMA: &str = "sluice.cube/2";
@@ -232,9 +293,22 @@ impl Cube {
             &|_| true,
             &|_| true,
         )?;
-        cube.read_exposures(&folder.join(EXPOSURES))?;
-        cube.read_latencies(&folder.join(LATENCIES))?;
-        cube.read_breakdowns(folder)?;
+        let broken: Vec<String> = (0..cube.breakdowns.len()).map(breakdown_file).collect();
+        let broken: Vec<&str> = broken.iter().map(String::as_str).collect();
+        check_tables(folder, &broken)?;
+        let tables = TableReader::new(&cube);
+        let rows = [cube.counts.n_baseline, cube.counts.n_candidate];
+        let exposures = tables.exposures(&folder.join(EXPOSURES))?;
+        let latencies = tables.latencies(&folder.join(LATENCIES), rows)?;
+        let breakdowns = cube
+            .breakdowns
+            .iter()
+            .zip(broken)
+            .map(|(breakdown, name)| tables.breakdown(&folder.join(name), &breakdown.by, rows))
+            .collect::<Result<Vec<_>>>()?;
+        drop(tables);
+        (cube.exposures, cube.latencies, cube.breakdowns) = (exposures, latencies, breakdowns);
+        cube.check_exposed(&folder.join(EXPOSURES))?;
         Ok(cube)
     }
 
@@ -298,13 +372,45 @@ impl Cube {
             sessions: document.sessions,
             latencies: Vec::new(),
         };
+        let tables = TableReader::new(&cube);
+        let counts = &cube.counts;
         let (cells, pairs) = rayon::join(
-            || cube.read_cells(&folder.join(CELLS), of_cells),
-            || cube.read_cells(&folder.join(PAIRS), &|_| true),
+            || {
+                tables.cells(
+                    &folder.join(CELLS),
+                    of_cells,
+                    [counts.n_baseline, counts.n_candidate],
+                )
+            },
+            || tables.cells(&folder.join(PAIRS), &|_| true, [counts.n_pairs; 2]),
         );
-        (cube.cells, cube.pairs) = (cells?, pairs?);
-        cube.read_activity(&folder.join(ACTIVITY))?;
+        let (cells, pairs, activity) = (cells?, pairs?, tables.activity(&folder.join(ACTIVITY))?);
+        drop(tables);
+        (cube.cells, cube.pairs, cube.activity) = (cells, pairs, activity);
         Ok(cube)
+    }
+
+    /// Refuses exposures that give other numbers of exposed users than the document.
+    fn check_exposed(&self, path: &Path) -> Result<()> {
+        let n_layers = self.layer_ids.len();
+        let mut n_exposed = vec![0_u64; self.layers.len()];
+        for row in &self.exposures {
+            n_exposed[row.tenant as usize * n_layers + usize::from(row.layer)] += row.users.n_first_candidate;
+        }
+        let mut pairs = self.layers.iter().zip(n_exposed);
+        match pairs.find(|(layer, found)| layer.n_exposed != *found) {
+            Some((layer, found)) => Err(damaged(
+                format!("{}: column `n_first_candidate`", path.display()),
+                &format!(
+                    "{} users in layer {} of tenant {}, as in {CUBE_FILE}",
+                    layer.n_exposed,
+                    self.layer_ids[usize::from(layer.layer)],
+                    self.tenants[layer.tenant as usize]
+                ),
+                &found,
+            )),
+            None => Ok(()),
+        }
     }
 
     fn write_cells(&self, cells: &Cells, path: &Path) -> Result<()> {
@@ -381,116 +487,6 @@ impl Cube {
         )
     }
 
-    fn read_cells(&self, path: &Path, wanted: &(dyn Fn(&Sum) -> bool + Sync)) -> Result<Cells> {
-        self.read_cells_with(path, wanted, None)
-    }
-
-    fn read_breakdowns(&mut self, folder: &Path) -> Result<()> {
-        let by: Vec<BreakdownBy> = self
-            .breakdowns
-            .iter()
-            .map(|breakdown| breakdown.by.clone())
-            .collect();
-        for (idx, by) in by.into_iter().enumerate() {
-            let name = breakdown_file(idx);
-            check_tables(folder, &[&name])?;
-            let path = folder.join(&name);
-            let (mut values, mut value_of): (Vec<String>, Vec<u32>) = (Vec::new(), Vec::new());
-            let mut on_batch = |batch: &RecordBatch| -> Result<()> {
-                if by == BreakdownBy::User {
-                    value_of.extend(long(&path, batch, VALUE)?.values().iter().map(|row| *row as u32));
-                    return Ok(());
-                }
-                let known = RefCell::new(std::mem::take(&mut values));
-                let code = |name: &str| {
-                    let mut known = known.borrow_mut();
-                    let idx = known.iter().position(|value| value == name).unwrap_or_else(|| {
-                        known.push(name.to_owned());
-                        known.len() - 1
-                    });
-                    Some(idx as u32)
-                };
-                value_of.extend(codes(&path, batch, VALUE, &code)?);
-                values = known.into_inner();
-                Ok(())
-            };
-            let cells = self.read_cells_with(&path, &|_| true, Some(&mut on_batch))?;
-            // Values get codes in the order of their names.
-            let mut sorted = values.clone();
-            sorted.sort();
-            let new: Vec<u32> = values
-                .iter()
-                .map(|value| sorted.binary_search(value).map_or(0, |idx| idx as u32))
-                .collect();
-            if by != BreakdownBy::User {
-                value_of
-                    .iter_mut()
-                    .for_each(|value| *value = new[*value as usize]);
-            }
-            self.breakdowns[idx] = Breakdown {
-                by,
-                values: sorted,
-                cells,
-                value_of,
-            };
-        }
-        Ok(())
-    }
-
-    /// Reads cells. `on_batch` gets each batch of a breakdown, to read its extra column.
-    fn read_cells_with(
-        &self,
-        path: &Path,
-        wanted: &(dyn Fn(&Sum) -> bool + Sync),
-        mut on_batch: Option<&mut OnBatch<'_>>,
-    ) -> Result<Cells> {
-        let there = self
-            .measures
-            .iter()
-            .enumerate()
-            .filter(|(_, m)| m.present && wanted(&m.sum));
-        let names: Vec<(usize, String)> = there.map(|(idx, m)| (idx, m.sum.column_name())).collect();
-        let mut columns = KEY_COLUMNS.to_vec();
-        columns.extend(names.iter().map(|(_, name)| name.as_str()));
-        columns.extend(on_batch.as_ref().map(|_| VALUE));
-        let (start, window) = (self.start, self.window.max(1));
-        let n = self.measures.len();
-        let (mut keys, mut values) = (Vec::new(), Vec::new());
-        parquet_io::read_columns(path, &columns, &mut |batch| {
-            if let Some(on_batch) = &mut on_batch {
-                on_batch(batch)?;
-            }
-            let key = KeyReader::new(self, path, batch)?;
-            let (arms, groups) = (self.arms(path, batch)?, integer(path, batch, "bucket_group")?);
-            let starts = batch
-                .column_by_name("window_start")
-                .and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
-            let starts = starts.ok_or_else(|| missing(path, "window_start"))?;
-            let first = values.len();
-            values.resize(first + batch.num_rows() * n, 0);
-            for (idx, name) in &names {
-                let sums = long(path, batch, name)?;
-                for (row, sum) in sums.values().iter().enumerate() {
-                    values[first + row * n + idx] = *sum;
-                }
-            }
-            for (row, arm) in arms.into_iter().enumerate() {
-                let (tenant, layer, stage) = key.at(row);
-                let window = ((starts.value(row) - start) / window) as u32;
-                keys.push(CellKey {
-                    tenant,
-                    layer,
-                    stage,
-                    arm,
-                    window,
-                    group: groups.value(row) as u16,
-                });
-            }
-            Ok(())
-        })?;
-        Ok(Cells { keys, values })
-    }
-
     fn write_activity(&self, path: &Path) -> Result<()> {
         let mut fields = key_fields();
         fields.truncate(2);
@@ -511,32 +507,6 @@ impl Cube {
         )
     }
 
-    fn read_activity(&mut self, path: &Path) -> Result<()> {
-        let mut rows = Vec::new();
-        parquet_io::read(path, &mut |batch| {
-            let key = KeyReader::new(self, path, batch)?;
-            let (groups, windows, users) = (
-                integer(path, batch, "bucket_group")?,
-                integer(path, batch, "last_window")?,
-                long(path, batch, "n_users")?,
-            );
-            for row in 0..batch.num_rows() {
-                let (tenant, layer, _) = key.at(row);
-                let (group, last_window) = (groups.value(row) as u16, windows.value(row) as u32);
-                rows.push(ActivityRow {
-                    tenant,
-                    layer,
-                    group,
-                    last_window,
-                    n_users: users.value(row) as u64,
-                });
-            }
-            Ok(())
-        })?;
-        self.activity = rows;
-        Ok(())
-    }
-
     fn write_exposures(&self, path: &Path) -> Result<()> {
         let mut fields = key_fields();
         fields.push(Field::new("bucket_group", DataType::Int32, false));
@@ -551,35 +521,6 @@ impl Cube {
             &schema,
             std::iter::once(parquet_io::batch(&schema, columns)),
         )
-    }
-
-    fn read_exposures(&mut self, path: &Path) -> Result<()> {
-        let mut rows = Vec::new();
-        parquet_io::read(path, &mut |batch| {
-            let key = KeyReader::new(self, path, batch)?;
-            let groups = integer(path, batch, "bucket_group")?;
-            let counts = EXPOSURE_COLUMNS
-                .iter()
-                .map(|(name, _)| long(path, batch, name))
-                .collect::<Result<Vec<_>>>()?;
-            for row in 0..batch.num_rows() {
-                let (tenant, layer, stage) = key.at(row);
-                let mut users = Exposure::default();
-                for ((_, of), counts) in EXPOSURE_COLUMNS.iter().zip(&counts) {
-                    *of(&mut users) = counts.value(row) as u64;
-                }
-                rows.push(ExposureRow {
-                    tenant,
-                    layer,
-                    stage,
-                    group: groups.value(row) as u16,
-                    users,
-                });
-            }
-            Ok(())
-        })?;
-        self.exposures = rows;
-        Ok(())
     }
 
     fn write_latencies(&self, path: &Path) -> Result<()> {
@@ -602,52 +543,11 @@ impl Cube {
         )
     }
 
-    fn read_latencies(&mut self, path: &Path) -> Result<()> {
-        let mut rows = Vec::new();
-        parquet_io::read(path, &mut |batch| {
-            let key = KeyReader::new(self, path, batch)?;
-            let (arms, groups) = (self.arms(path, batch)?, integer(path, batch, "bucket_group")?);
-            let (bins, counts) = (integer(path, batch, "bin")?, long(path, batch, "n")?);
-            for (row, arm) in arms.into_iter().enumerate() {
-                let (tenant, layer, stage) = key.at(row);
-                let (group, bin) = (groups.value(row) as u16, bins.value(row) as u16);
-                rows.push((
-                    LatencyRow {
-                        tenant,
-                        layer,
-                        stage,
-                        arm,
-                        group,
-                        bin,
-                    },
-                    counts.value(row) as u64,
-                ));
-            }
-            Ok(())
-        })?;
-        self.latencies = rows;
-        Ok(())
-    }
-
     fn release(&self, arm: Arm) -> &str {
         match arm {
             Arm::Baseline => &self.baseline,
             Arm::Candidate => &self.candidate,
         }
-    }
-
-    fn arms(&self, path: &Path, batch: &RecordBatch) -> Result<Vec<Arm>> {
-        let code = |release: &str| {
-            [&self.baseline, &self.candidate]
-                .iter()
-                .position(|id| *id == release)
-                .map(|arm| arm as u32)
-        };
-        let codes = codes(path, batch, "release", &code)?;
-        Ok(codes
-            .into_iter()
-            .map(|code| if code == 0 { Arm::Baseline } else { Arm::Candidate })
-            .collect())
     }
 
     fn key_columns(&self, keys: impl Iterator<Item = (u32, u8, u8)> + Clone) -> Vec<ArrayRef> {
@@ -665,66 +565,10 @@ impl Cube {
     }
 }
 
-/// A count of distinct users: the column's name and the field.
-type ExposureColumn = (&'static str, fn(&mut Exposure) -> &mut u64);
-
-const EXPOSURE_COLUMNS: [ExposureColumn; 6] = [
-    ("n_baseline", |users| &mut users.n_baseline),
-    ("n_candidate", |users| &mut users.n_candidate),
-    ("n_crossover", |users| &mut users.n_crossover),
-    ("n_new_baseline", |users| &mut users.n_new_baseline),
-    ("n_new_candidate", |users| &mut users.n_new_candidate),
-    ("n_first_candidate", |users| &mut users.n_first_candidate),
-];
-
-/// The first columns of a table of cells.
-const KEY_COLUMNS: [&str; 6] = [
-    "tenant_id",
-    "layer",
-    "stage",
-    "release",
-    "window_start",
-    "bucket_group",
-];
-
 fn key_fields() -> Vec<Field> {
     vec![
         Field::new("tenant_id", dictionary(), false),
         Field::new("layer", dictionary(), false),
         Field::new("stage", DataType::Int32, false),
     ]
-}
-
-pub(super) fn names<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
-    let mut builder = StringDictionaryBuilder::<Int32Type>::new();
-    values.for_each(|value| builder.append_value(value));
-    Arc::new(builder.finish())
-}
-
-/// Reads the first columns of a table as indices.
-struct KeyReader {
-    tenants: Vec<u32>,
-    layers: Vec<u32>,
-    /// The column of stages; `None` for a table without stages.
-    stages: Option<Int32Array>,
-}
-
-impl KeyReader {
-    fn new(cube: &Cube, path: &Path, batch: &RecordBatch) -> Result<Self> {
-        let tenants: HashMap<&str, u32> = cube.tenants.iter().map(String::as_str).zip(0..).collect();
-        let layers: HashMap<&str, u32> = cube.layer_ids.iter().map(String::as_str).zip(0..).collect();
-        Ok(Self {
-            tenants: codes(path, batch, "tenant_id", &|name| tenants.get(name).copied())?,
-            layers: codes(path, batch, "layer", &|name| layers.get(name).copied())?,
-            stages: integer(path, batch, "stage").ok().cloned(),
-        })
-    }
-
-    fn at(&self, row: usize) -> (u32, u8, u8) {
-        (
-            self.tenants[row],
-            self.layers[row] as u8,
-            self.stages.as_ref().map_or(0, |stages| stages.value(row) as u8),
-        )
-    }
 }

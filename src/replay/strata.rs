@@ -86,7 +86,8 @@ impl Strata {
         self.stages.len()
     }
 
-    fn n_series(&self) -> u32 {
+    /// The number of series.
+    pub(super) fn n_series(&self) -> u32 {
         self.first_series.last().copied().unwrap_or(0)
     }
 

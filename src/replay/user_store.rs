@@ -6,10 +6,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::base::{files, parquet_io};
-use crate::replay::columns::long;
-use crate::replay::seen::{MAX_WORDS, StageSet, UserExposure, UserRow, UserRun};
+use crate::bucket::N_BUCKETS;
+use crate::replay::columns::{CheckedBatch, each_batch, out_of_order};
+use crate::replay::cube::Cube;
+use crate::replay::seen::{MAX_WORDS, StageSet, UserExposure, UserRow, UserRun, WORD_STAGES};
+use crate::replay::tables::{n_users, n_windows};
 
 pub(super) const USERS: &str = "users.parquet";
 pub(super) const SESSIONS: &str = "sessions.parquet";
@@ -151,66 +154,100 @@ fn word_columns(word: usize) -> [String; 2] {
     })
 }
 
+/// The ranges of the columns of a cube's file of users.
+struct UserRanges {
+    /// The number of stages of each stratum.
+    n_stages: Vec<usize>,
+    n_users: i64,
+    n_windows: i64,
+}
+
 /// Reads the users of a cube, in order.
 ///
 /// # Errors
 /// When the file cannot be read. A bad batch is an error of the iterator.
-pub(super) fn read_users(folder: &Path, n_strata: usize) -> Result<UserRun<'static>> {
+pub(super) fn read_users(folder: &Path, cube: &Cube) -> Result<UserRun<'static>> {
+    let ranges = UserRanges {
+        n_stages: cube.layers.iter().map(|layer| layer.stages.len()).collect(),
+        n_users: n_users(cube) as i64,
+        n_windows: n_windows(cube).into(),
+    };
     let path = folder.join(USERS);
     let mut batches = parquet_io::batches(&path)?;
     let mut rows = Vec::new().into_iter();
+    let (mut n_before, mut last) = (0, None);
     Ok(Box::new(std::iter::from_fn(move || {
         loop {
             if let Some(row) = rows.next() {
                 return Some(Ok(row));
             }
-            match batches.next()? {
-                Ok(batch) => match user_rows(&path, &batch, n_strata) {
-                    Ok(more) => rows = more.into_iter(),
-                    Err(error) => return Some(Err(error)),
-                },
+            let batch = match batches.next()? {
+                Ok(batch) => batch,
+                Err(error) => return Some(Err(error)),
+            };
+            match user_rows(&CheckedBatch::new(&path, &batch, n_before), &ranges, &mut last) {
+                Ok(more) => rows = more.into_iter(),
                 Err(error) => return Some(Err(error)),
             }
+            n_before += batch.num_rows() as u64;
         }
     })))
 }
 
-fn user_rows(path: &Path, batch: &RecordBatch, n_strata: usize) -> Result<Vec<UserRow>> {
-    let [users, strata, buckets] = KEY_COLUMNS.map(|name| long(path, batch, name));
-    let (users, strata, buckets, last) = (users?, strata?, buckets?, long(path, batch, LAST_WINDOW)?);
-    let mut words: Vec<[&Int64Array; 2]> = Vec::new();
-    for word in 0..MAX_WORDS {
-        let [baseline, candidate] = word_columns(word);
-        // Only plans with many stages have more than one word.
-        if word > 0 && batch.column_by_name(&baseline).is_none() {
-            break;
-        }
-        words.push([long(path, batch, &baseline)?, long(path, batch, &candidate)?]);
-    }
-    let row = |row: usize| {
-        let [user, stratum, bucket, last] = [users, strata, buckets, last].map(|column| column.value(row));
-        let whole = (0..n_strata as i64).contains(&stratum)
-            && (0..i64::from(u32::MAX)).contains(&user)
-            && (0..10_000).contains(&bucket);
-        if !whole || !(-1..i64::from(u32::MAX - 1)).contains(&last) {
-            return Err(Error::in_file(
-                path,
-                "expected the users of a cube, found numbers out of range",
-            ));
-        }
-        let stages =
-            [0, 1].map(|arm| StageSet::from_words(words.iter().map(|word| word[arm].value(row) as u64)));
-        Ok(UserRow {
-            row: user as u32,
-            stratum: stratum as u32,
-            bucket: bucket as u16,
-            seen: UserExposure {
-                stages,
-                last: (last + 1) as u32,
-            },
+/// The users of a batch. `last` is the row and stratum of the user before, which must be below.
+fn user_rows(
+    batch: &CheckedBatch<'_>,
+    ranges: &UserRanges,
+    last: &mut Option<(u32, u32)>,
+) -> Result<Vec<UserRow>> {
+    let column = |name: &str, n: i64| {
+        batch.longs(name, &format!("a number from 0 to {}", n - 1), |_, value| {
+            (0..n).contains(&value)
         })
     };
-    (0..batch.num_rows()).map(row).collect()
+    let users = column(KEY_COLUMNS[0], ranges.n_users)?;
+    let strata = column(KEY_COLUMNS[1], ranges.n_stages.len() as i64)?;
+    let buckets = column(KEY_COLUMNS[2], N_BUCKETS.into())?;
+    let windows = column(LAST_WINDOW, ranges.n_windows)?;
+    let mut words: Vec<[&[i64]; 2]> = Vec::new();
+    for word in 0..MAX_WORDS {
+        let names = word_columns(word);
+        // Only plans with many stages have more than one word.
+        if word > 0 && !batch.has(&names[0]) {
+            break;
+        }
+        let is_of_layer = |row: usize, bits: i64| {
+            let n_left = ranges.n_stages[strata[row] as usize].saturating_sub(word * WORD_STAGES);
+            n_left >= WORD_STAGES || bits as u64 >> n_left == 0
+        };
+        let [baseline, candidate] =
+            names.map(|name| batch.longs(&name, &"a bit for each stage of the layer", is_of_layer));
+        words.push([baseline?, candidate?]);
+    }
+    let mut rows = Vec::with_capacity(batch.n_rows());
+    for row in 0..batch.n_rows() {
+        let found = UserRow {
+            row: users[row] as u32,
+            stratum: strata[row] as u32,
+            bucket: buckets[row] as u16,
+            seen: UserExposure {
+                stages: [0, 1]
+                    .map(|arm| StageSet::from_words(words.iter().map(|word| word[arm][row] as u64))),
+                last: windows[row] as u32 + 1,
+            },
+        };
+        let [baseline, candidate] = found.seen.stages;
+        if baseline.union(&candidate).iter().next().is_none() {
+            let [name, _] = word_columns(0);
+            return Err(batch.wrong(&name, row, &"a stage of the user", &"none in either release"));
+        }
+        if last.is_some_and(|last| last >= (found.row, found.stratum)) {
+            return Err(out_of_order(batch, row));
+        }
+        *last = Some((found.row, found.stratum));
+        rows.push(found);
+    }
+    Ok(rows)
 }
 
 /// Writes the hashes of sessions, by series. The file is empty if sessions were not counted.
@@ -240,16 +277,25 @@ pub(super) fn write_sessions(folder: &Path, sessions: &BTreeMap<u32, Vec<u64>>) 
     })
 }
 
-/// Reads the sessions of a cube. `on_session` gets each series and hash.
-pub(super) fn read_sessions(folder: &Path, on_session: &mut dyn FnMut(u32, u64)) -> Result<()> {
+/// Reads the sessions of a cube with this number of series. `on_session` gets each series and hash.
+///
+/// # Errors
+/// When the file cannot be read, or names another series.
+pub(super) fn read_sessions(
+    folder: &Path,
+    n_series: u32,
+    on_session: &mut dyn FnMut(u32, u64),
+) -> Result<()> {
     let path = folder.join(SESSIONS);
-    parquet_io::read(&path, &mut |batch| {
-        let (series, sessions) = (long(&path, batch, "series")?, long(&path, batch, "session")?);
-        series
-            .values()
-            .iter()
-            .zip(sessions.values())
-            .for_each(|(series, session)| on_session(*series as u32, *session as u64));
+    let expected = format!("a series of the cube, 0..{n_series}");
+    each_batch(&path, None, &mut |batch| {
+        let series = batch.longs("series", &expected, |_, series| {
+            (0..i64::from(n_series)).contains(&series)
+        })?;
+        let sessions = batch.longs("session", &"a hash", |_, _| true)?;
+        for (series, session) in series.iter().zip(sessions) {
+            on_session(*series as u32, *session as u64);
+        }
         Ok(())
     })
 }

@@ -11,6 +11,9 @@ use crate::stats::{proportion, ratio};
 /// in it.
 const MANTISSA_BITS: u32 = 6;
 
+/// The number of bins: 64 in each octave of a 64-bit number.
+pub const N_BINS: u16 = 64 << MANTISSA_BITS;
+
 /// The bin of a value in integer units. A value of 0 counts as 1.
 ///
 /// ```

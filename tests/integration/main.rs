@@ -14,6 +14,7 @@ mod browser;
 mod calc;
 mod coverage;
 mod crash;
+mod cube_values;
 mod documents;
 mod evals;
 mod exact;

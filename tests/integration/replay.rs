@@ -633,7 +633,7 @@ fn a_file_is_its_bytes_whatever_its_name() {
     )
     .unwrap();
     let stderr = study.fails(&["cube", "show", "whole"], 3);
-    assert!(stderr.contains("inconsistent parts"), "{stderr}");
+    assert!(stderr.contains("`layers` out of order"), "{stderr}");
     fs::write(study.path("day/mine.txt"), "mine").unwrap();
     let stderr = study.fails(
         &[
