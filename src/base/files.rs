@@ -8,6 +8,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use crate::base::at_work;
 use crate::base::error::{Error, FileResult, Result};
 
 /// Writes a file under a temporary name in the same folder, syncs it, and renames it to `path`.
@@ -236,6 +237,7 @@ pub fn link_or_copy(original: &Path, copy: &Path) -> Result<()> {
 /// # Errors
 /// When the file cannot be read or is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
+    at_work::note(path);
     fs::read_to_string(path).or_unreadable(path)
 }
 

@@ -1,5 +1,6 @@
 //! The base of all other modules: errors, files and documents, time, numbers, threads and memory.
 
+pub(crate) mod at_work;
 pub(crate) mod bitmap;
 pub(crate) mod csv;
 pub mod digest;
@@ -15,6 +16,7 @@ pub mod manifest;
 pub(crate) mod memory;
 pub mod number;
 pub(crate) mod objects;
+pub(crate) mod panics;
 pub(crate) mod parallel;
 pub(crate) mod parquet_io;
 pub mod progress;

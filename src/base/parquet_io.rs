@@ -7,17 +7,14 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use std::cell::Cell;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::Write;
-use std::panic;
-use std::panic::AssertUnwindSafe;
 use std::path::Path;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
 use crate::base::error::{Error, FileResult, Result};
-use crate::base::files;
+use crate::base::{at_work, files, panics};
 
 /// Writes each batch as one row group.
 ///
@@ -133,10 +130,6 @@ fn batches_of(
     }))
 }
 
-thread_local! {
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
-}
-
 /// Calls the Parquet reader on bytes of unknown origin. The crate panics on some broken files; this
 /// function converts the panic to an error.
 ///
@@ -146,20 +139,7 @@ pub(crate) fn guard<T, E: Display>(
     path: &Path,
     read: impl FnOnce() -> std::result::Result<T, E>,
 ) -> Result<T> {
-    static HOOK: Once = Once::new();
-    // A panic that is caught here becomes an error, so its message is not printed. Other panics are
-    // printed as usual.
-    HOOK.call_once(|| {
-        let loud = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            if !GUARDED.get() {
-                loud(info);
-            }
-        }));
-    });
-    let before = GUARDED.replace(true);
-    let caught = panic::catch_unwind(AssertUnwindSafe(read));
-    GUARDED.set(before);
+    at_work::note(path);
     let broken = |found: &dyn Display| {
         // The crate's message names a build feature of the crate. The user needs the name of the
         // compression.
@@ -172,15 +152,9 @@ pub(crate) fn guard<T, E: Display>(
         Error::in_file(path, format!("expected a complete Parquet file, found: {found}"))
             .hint("the file may have been cut off while it was written; fetch or write it again")
     };
-    match caught {
+    match panics::catch(read) {
         Ok(result) => result.map_err(|error| broken(&error)),
-        Err(payload) => {
-            let text = payload
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| payload.downcast_ref::<&str>().copied());
-            Err(broken(&text.unwrap_or("a broken structure")))
-        }
+        Err(panic) => Err(broken(&panic)),
     }
 }
 

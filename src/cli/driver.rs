@@ -4,6 +4,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 use crate::base::error::{Error, Result};
+use crate::cli::fault::report_faults;
 use crate::cli::terminal::{OutputArgs, Terminal};
 use crate::cli::{
     analyze, audit, backtest, calc, calibrate, completions, cube, evals, finops, gate, generate, layer, man,
@@ -69,6 +70,7 @@ pub fn command() -> clap::Command {
 /// Runs the command, prints its error, and returns the exit code.
 pub fn main(args: Args) -> ExitCode {
     let terminal = Terminal::new(&args.output);
+    report_faults(&command_name(), terminal.log());
     let result = run_command(args, &terminal).map_err(fetch::named_as_asked);
     fetch::remove_fetched();
     match result {
@@ -78,6 +80,16 @@ pub fn main(args: Args) -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// The name of the command on the command line; empty if there is none.
+fn command_name() -> String {
+    let command = command();
+    let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    std::env::args()
+        .skip(1)
+        .find(|arg| names.contains(&arg.as_str()))
+        .unwrap_or_default()
 }
 
 fn run_command(args: Args, terminal: &Terminal) -> Result<u8> {

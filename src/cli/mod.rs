@@ -14,6 +14,7 @@ mod completions;
 mod cube;
 mod driver;
 mod evals;
+mod fault;
 mod finops;
 mod gate;
 mod generate;

@@ -86,6 +86,11 @@ impl Terminal {
         }
     }
 
+    /// The form of log lines; `None` without a log.
+    pub(super) fn log(&self) -> Option<LogFormat> {
+        self.log
+    }
+
     /// The progress of the command's work.
     pub(super) fn progress(&self) -> &Progress {
         &self.progress
@@ -132,13 +137,17 @@ impl Terminal {
     }
 
     fn event(&self, event: &str, text: &str) {
-        let line = if self.log == Some(LogFormat::Json) {
-            serde_json::json!({"time": now(), "event": event, "message": text}).to_string()
-        } else {
-            without_controls(&format!("{event}: {text}"), false)
-        };
         // A closed stderr leaves no way to report.
-        let _ = writeln!(io::stderr(), "{line}");
+        let _ = writeln!(io::stderr(), "{}", event_line(self.log, event, text));
+    }
+}
+
+/// The line of a warning or an error, in the form of the log.
+pub(super) fn event_line(log: Option<LogFormat>, event: &str, text: &str) -> String {
+    if log == Some(LogFormat::Json) {
+        serde_json::json!({"time": now(), "event": event, "message": text}).to_string()
+    } else {
+        without_controls(&format!("{event}: {text}"), false)
     }
 }
 

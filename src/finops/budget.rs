@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use crate::base::at_work;
 use crate::base::error::{FileResult, Problem, Result};
 use crate::base::schema::document_schema;
 use crate::base::time::{DAY, Micros};
@@ -125,6 +126,7 @@ impl Budget {
     /// The file cannot be read, there is no budget in it, or a budget is wrong. All wrong budgets
     /// are reported, with their locations.
     pub fn read_all(path: &Path) -> Result<Vec<Self>> {
+        at_work::note(path);
         let bytes = fs::read(path).or_unreadable(path)?;
         Self::parse_all(&path.display().to_string(), &bytes)
     }

@@ -3,9 +3,9 @@
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
-use crate::base::digest;
 use crate::base::error::{Error, Problem, Result};
 use crate::base::similar::nearest;
+use crate::base::{at_work, digest};
 use crate::input::batch::Batch;
 use crate::input::file::{InputFile, SourceFile, find_files};
 use crate::input::format::Format;
@@ -69,6 +69,7 @@ impl Table {
         let mut files = Vec::new();
         let mut parts = Vec::new();
         for (file_idx, (path, format)) in found.into_iter().enumerate() {
+            at_work::note(&path);
             let header = reader::read_header(&path, format)?;
             match &header.footer {
                 Some(footer) => {
@@ -274,6 +275,7 @@ impl Table {
         on_batch: &mut dyn FnMut(Batch<'_>) -> Result<()>,
     ) -> Result<()> {
         let file = &self.files[part.file_idx];
+        at_work::note(&file.path);
         let mut columns: Vec<(usize, String)> = Vec::new();
         for (idx, canonical) in wanted.iter().enumerate() {
             let name = self.name_in_file(canonical);

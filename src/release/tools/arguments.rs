@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
+use crate::base::at_work;
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::number::number;
 use crate::input;
@@ -83,6 +84,7 @@ pub struct RejectedCall {
 /// An unreadable file, or a line without a tool or arguments.
 pub fn read_calls(path: &Path, on_call: &mut dyn FnMut(Call)) -> Result<()> {
     for file in input::find_files(path)? {
+        at_work::note(&file);
         let bytes = std::fs::File::open(&file).or_unreadable(&file)?;
         for (idx, line) in BufReader::with_capacity(1 << 18, bytes).split(b'\n').enumerate() {
             let line = line.or_unreadable(&file)?;

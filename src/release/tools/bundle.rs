@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
+use crate::base::at_work;
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::json::parse_json;
 use crate::base::{digest, files};
@@ -107,6 +108,7 @@ impl ToolBundle {
                     format!("expected a tool bundle, found a file of {size} bytes"),
                 ));
             }
+            at_work::note(file);
             let bytes = std::fs::read(file).or_unreadable(file)?;
             bundle.take(&location, &value_of(&location, file, &bytes)?)?;
             bytes_of_all.push(bytes);

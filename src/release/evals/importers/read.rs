@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use crate::base::at_work;
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::interner::Interner;
 use crate::base::{digest, files};
@@ -123,6 +124,7 @@ pub(super) fn form_of_line(line: &[u8]) -> Option<EvalFormat> {
 }
 
 pub(super) fn first_line(file: &Path) -> Result<Vec<u8>> {
+    at_work::note(file);
     let mut reader = BufReader::new(File::open(file).or_unreadable(file)?);
     let mut line = Vec::new();
     loop {
@@ -153,6 +155,7 @@ pub(super) fn document(file: &Path, rows: &mut Vec<EvalRow>) -> Result<EvalForma
         )
         .hint("write one result a line (.jsonl)"));
     }
+    at_work::note(file);
     let bytes = std::fs::read(file).or_unreadable(file)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut names = Interner::default();

@@ -1,0 +1,58 @@
+//! Panics: converts those of other crates to errors, and reports the others in one message.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::sync::Once;
+
+thread_local! {
+    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls code that may panic on input of unknown origin. The panic is not printed.
+///
+/// # Errors
+/// The text of the panic.
+pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let loud = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !IS_CAUGHT.get() {
+                loud(info);
+            }
+        }));
+    });
+    let before = IS_CAUGHT.replace(true);
+    let caught = panic::catch_unwind(AssertUnwindSafe(call));
+    IS_CAUGHT.set(before);
+    caught.map_err(|payload| text_of(payload.as_ref()).to_owned())
+}
+
+/// Calls `report` for each panic that [`catch`] does not convert, in place of the usual message. The
+/// text of the panic comes first, then its location in the source as `file:line`.
+pub(crate) fn report_by(report: impl Fn(&str, &str) + Send + Sync + 'static) {
+    panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
+        if IS_CAUGHT.get() {
+            return;
+        }
+        let location = info.location().map_or_else(String::new, |at| {
+            // Files of other crates are below the folder of a registry: REGISTRY/src/NAME/CRATE.
+            let file = at.file();
+            let of_crate = file
+                .split_once("/registry/src/")
+                .and_then(|(_, rest)| rest.split_once('/'));
+            let file = of_crate.map_or(file, |(_, file)| file);
+            format!("{file}:{}", at.line())
+        });
+        report(text_of(info.payload()), &location);
+    }));
+}
+
+fn text_of(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| payload.downcast_ref::<&str>().copied())
+        .unwrap_or("a broken structure")
+}
