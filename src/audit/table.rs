@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::audit::affected::{Affected, AffectedRow, OnRows};
 use crate::base::error::{Error, FileResult, Result};
-use crate::base::{files, parquet_io, time};
+use crate::base::{escape, files, parquet_io, time};
 use crate::input::Format;
 
 const COLUMNS: [&str; 9] = [
@@ -49,8 +49,11 @@ pub fn write(
             let mut writer = csv::Writer::from_writer(file);
             writer.write_record(COLUMNS).map_err(failed)?;
             found = Some(find(&mut |rows| {
-                rows.iter()
-                    .try_for_each(|row| writer.write_record(fields(row, release)).map_err(failed))
+                rows.iter().try_for_each(|row| {
+                    let fields = fields(row, release);
+                    let fields = fields.iter().map(|field| escape::csv_field(field).into_owned());
+                    writer.write_record(fields).map_err(failed)
+                })
             })?);
             return writer.flush().or_unwritable(path);
         }

@@ -1,9 +1,9 @@
-//! Writes CSV files.
+//! Writes CSV files. Texts that a spreadsheet would take as formulas get a `'` before them.
 
 use std::path::Path;
 
 use crate::base::error::{Error, FileResult, Result};
-use crate::base::files;
+use crate::base::{escape, files};
 
 /// Writes a header and rows to a file.
 pub(crate) fn write_csv(path: &Path, fields: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Result<()> {
@@ -12,6 +12,7 @@ pub(crate) fn write_csv(path: &Path, fields: &[&str], rows: impl Iterator<Item =
         let mut writer = csv::Writer::from_writer(file);
         writer.write_record(fields).map_err(failed)?;
         for row in rows {
+            let row = row.iter().map(|field| escape::csv_field(field).into_owned());
             writer.write_record(row).map_err(failed)?;
         }
         writer.flush().or_unwritable(path)

@@ -1,12 +1,12 @@
 //! Computes digests of bytes and of files.
 
 use sha2::{Digest, Sha256};
-use std::fs::File;
 use std::io;
 use std::io::Read;
 use std::path::Path;
 
 use crate::base::error::{FileResult, Result};
+use crate::base::open;
 
 /// The SHA-256 digest of several byte strings, as `sha256:<hex>`. Each string is preceded by its
 /// length, so that moving a boundary changes the digest.
@@ -53,7 +53,7 @@ pub fn blake3_of_file(path: &Path) -> Result<String> {
 /// Reads a file in blocks and passes each block to `on_bytes`.
 pub(super) fn read_through(path: &Path, on_bytes: &mut dyn FnMut(&[u8])) -> Result<()> {
     let mut read = || -> io::Result<()> {
-        let mut file = File::open(path)?;
+        let mut file = open::regular(path)?;
         let mut buffer = vec![0; 1 << 18];
         loop {
             match file.read(&mut buffer)? {

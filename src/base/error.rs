@@ -1,9 +1,12 @@
 //! The error type of the library. An error says where the problem is, what was expected, what was
 //! found, and what to do next.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use std::{fmt, io};
+
+use crate::base::escape;
 
 /// The exit codes of the `sluice` program. Scripts may rely on them; they do not change.
 pub mod exit_code {
@@ -81,8 +84,8 @@ impl Problem {
     /// Creates a problem at a location, without a hint.
     pub fn new(location: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
-            location: location.into(),
-            message: message.into(),
+            location: capped(location.into(), escape::MAX_LOCATION),
+            message: capped(message.into(), escape::MAX_MESSAGE),
             hint: None,
         }
     }
@@ -90,20 +93,33 @@ impl Problem {
     /// Returns the problem with a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(capped(hint.into(), escape::MAX_MESSAGE));
         self
     }
 }
 
+/// The most problems of an error that are shown.
+const MAX_PROBLEMS: usize = 100;
+
+/// A text of at most `max` characters: the start and the end of a longer one. Files of others decide
+/// how long names and values are.
+fn capped(text: String, max: usize) -> String {
+    match escape::excerpt(&text, max) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(short) => short,
+    }
+}
+
 impl fmt::Display for Problem {
+    /// Writes the problem, and its hint on a line of its own. What others wrote in it starts no
+    /// line and commands no terminal; see [`escape::line`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.location.is_empty() {
-            write!(f, "{}", self.message)?;
-        } else {
-            write!(f, "{}: {}", self.location, self.message)?;
+        if !self.location.is_empty() {
+            write!(f, "{}: ", escape::line(&self.location))?;
         }
+        f.write_str(&escape::line(&self.message))?;
         match &self.hint {
-            Some(hint) => write!(f, "\nhint: {hint}"),
+            Some(hint) => write!(f, "\nhint: {}", escape::line(hint)),
             None => Ok(()),
         }
     }
@@ -189,7 +205,7 @@ impl Error {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         if let Some(last) = self.problems.last_mut() {
-            last.hint = Some(hint.into());
+            last.hint = Some(capped(hint.into(), escape::MAX_MESSAGE));
         }
         self
     }
@@ -230,13 +246,16 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (idx, problem) in self.problems.iter().enumerate() {
+        for (idx, problem) in self.problems.iter().take(MAX_PROBLEMS).enumerate() {
             if idx > 0 {
                 f.write_str("\nerror: ")?;
             }
             write!(f, "{problem}")?;
         }
-        Ok(())
+        match self.problems.len().saturating_sub(MAX_PROBLEMS) {
+            0 => Ok(()),
+            n_more => write!(f, "\nerror: and {n_more} more problems"),
+        }
     }
 }
 
@@ -296,6 +315,24 @@ mod tests {
         let denied = io::Error::from(io::ErrorKind::PermissionDenied);
         assert!(hint(denied).is_some_and(|hint| hint.starts_with("choose an --out")));
         assert_eq!(hint("a text that says No space left"), None);
+    }
+
+    #[test]
+    fn errors_are_short_and_text_of_others_stays_in_its_line() {
+        let check = |error: &Error, expected: &str| assert_eq!(error.to_string(), expected);
+        check(
+            &Error::input("a\u{1b}[2J.csv", "found x\n::error::b").hint("see \u{202e}c"),
+            "a\\u{1b}[2J.csv: found x\\n::error::b\nhint: see \\u{202e}c",
+        );
+        check(&Error::usage("::stop-commands::x"), "\\u{3a}:stop-commands::x");
+        let long = "\u{1b}".repeat(300_000_000);
+        let error = Error::input(long.clone(), long.clone()).hint(long);
+        assert!(error.to_string().len() < 30_000);
+        let many = Error::scenario(vec![Problem::new("layer", "wrong"); 100_000]).to_string();
+        assert!(
+            many.len() < 10_000 && many.ends_with("error: and 99900 more problems"),
+            "{many}"
+        );
     }
 
     #[test]

@@ -2,16 +2,18 @@
 //! temporary name, fsync and a rename. Folders are exchanged in one step.
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use crate::base::at_work;
 use crate::base::error::{Error, FileResult, Result};
+use crate::base::open;
+use crate::base::open::{FILE_MODE, parent_of, sync_folder};
 
-/// Writes a file under a temporary name in the same folder, syncs it, and renames it to `path`.
+/// Writes a file under a temporary name in the same folder, syncs it, and renames it to `path`. A
+/// link at `path` is replaced; see [`followed`].
 ///
 /// # Errors
 /// When `write` returns an error or the file system refuses an operation. The temporary file is
@@ -25,60 +27,102 @@ pub fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Resul
             "expected a file or an unused path, found a folder or a device",
         ));
     }
-    fs::create_dir_all(folder).map_err(io_error)?;
-    let temporary = beside(path, "tmp");
+    open::create_folders(folder).map_err(io_error)?;
+    let lock = WriteLock::take(path)?;
+    let temporary = beside(path, &format!("{}.tmp", open::unguessable()));
     let attempt = || {
-        let mut file = BufWriter::with_capacity(
-            1 << 18,
-            lock_file(&temporary)?.ok_or_else(|| {
-                Error::write(path, "another sluice process is writing this output now")
-                    .hint("wait until it is finished, or choose another --out")
-            })?,
-        );
+        let file = open::create_new(&temporary, FILE_MODE).map_err(io_error)?;
+        let mut file = BufWriter::with_capacity(1 << 18, file);
         write(&mut file)?;
         let file = file.into_inner().map_err(|error| io_error(error.into_error()))?;
         file.sync_all().map_err(io_error)?;
-        fs::rename(&temporary, path).map_err(io_error)?;
-        sync_folder(folder).map_err(io_error)
+        fs::rename(&temporary, path).map_err(io_error)
     };
     let result = attempt();
-    if result.is_err() && !is_locked(&temporary) {
+    if result.is_err() {
         fs::remove_file(&temporary).ok();
     }
-    result
+    drop(lock);
+    result?;
+    sync_folder(folder).map_err(io_error)
 }
 
-/// Opens and empties a temporary file for this process alone. `None` if another process is writing
-/// it. The lock ends with its process, so the file of a killed job can be taken over.
-fn lock_file(path: &Path) -> Result<Option<File>> {
-    let io_error = |error: io::Error| Error::write(path, error);
-    loop {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o644)
-            .open(path)
-            .map_err(io_error)?;
-        if file.try_lock().is_err() {
-            return Ok(None);
-        }
-        // Another process may have renamed the file after it was opened and before it was locked.
-        // Then it must not be written here.
-        let opened = file.metadata().map_err(io_error)?;
-        if fs::metadata(path).is_ok_and(|named| (named.dev(), named.ino()) == (opened.dev(), opened.ino())) {
-            file.set_len(0).map_err(io_error)?;
-            return Ok(Some(file));
+/// The right to write a file: a lock file beside it, which is removed at the end. The lock ends with
+/// its process, so the file of a killed job can be taken over.
+struct WriteLock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl WriteLock {
+    /// Takes the lock of a file, and removes the temporary files that a killed job left.
+    ///
+    /// # Errors
+    /// Another process has the lock, or the file system refuses.
+    fn take(of: &Path) -> Result<Self> {
+        let io_error = |error: io::Error| Error::write(of, error);
+        let path = beside(of, "tmp.lock");
+        loop {
+            let is_new = fs::symlink_metadata(&path).is_err();
+            let file = open::lock_file(&path).map_err(io_error)?;
+            if file.try_lock().is_err() {
+                return Err(
+                    Error::write(of, "another sluice process is writing this output now")
+                        .hint("wait until it is finished, or choose another --out"),
+                );
+            }
+            // Another process may have removed the file after it was opened and before it was locked.
+            let opened = file.metadata().map_err(io_error)?;
+            let is_same = |named: fs::Metadata| (named.dev(), named.ino()) == (opened.dev(), opened.ino());
+            if fs::symlink_metadata(&path).is_ok_and(is_same) {
+                if !is_new {
+                    remove_remains(of);
+                }
+                return Ok(Self { path, _file: file });
+            }
         }
     }
 }
 
-/// Whether another process is writing a temporary file.
-fn is_locked(path: &Path) -> bool {
-    OpenOptions::new()
-        .write(true)
-        .open(path)
-        .is_ok_and(|file| file.try_lock().is_err())
+impl Drop for WriteLock {
+    fn drop(&mut self) {
+        fs::remove_file(&self.path).ok();
+    }
+}
+
+/// Removes the temporary files of a writer that was killed. What cannot be removed stays.
+fn remove_remains(of: &Path) {
+    let name = of
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let is_remain = |found: &str| {
+        let middle = found
+            .strip_prefix(&format!(".{name}."))
+            .and_then(|rest| rest.strip_suffix(".tmp"));
+        middle.is_some_and(open::is_unguessable)
+    };
+    for entry in fs::read_dir(parent_of(of)).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(is_remain) {
+            fs::remove_file(entry.path()).ok();
+        }
+    }
+}
+
+/// The file that a link of the command line leads to; another path as it is. Files of a folder
+/// replace links, a file that the user names keeps its link.
+///
+/// # Errors
+/// The link leads nowhere, or in a circle.
+pub fn followed(path: &Path) -> Result<PathBuf> {
+    if !fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+        return Ok(path.to_owned());
+    }
+    fs::canonicalize(path).map_err(|_| leads_nowhere(path))
+}
+
+fn leads_nowhere(path: &Path) -> Error {
+    Error::write(path, "expected a place to write, found a link that leads nowhere")
+        .hint("remove the link, or choose another --out")
 }
 
 /// Writes bytes with [`write_file`].
@@ -123,7 +167,8 @@ impl StagedFolder {
             return Err(Error::write(target, "expected a folder, found a file"));
         }
         // A symbolic link stays a link. The folder that it points to is replaced.
-        let resolved = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
+        let resolved = followed(target)?;
+        let resolved = fs::canonicalize(&resolved).unwrap_or(resolved);
         let target = resolved.as_path();
         if let Some(foreign) = foreign_file(target, marker) {
             let found = format!(
@@ -132,17 +177,18 @@ impl StagedFolder {
             );
             return Err(Error::write(target, found).hint("choose another --out"));
         }
-        fs::create_dir_all(parent_of(target)).map_err(io_error)?;
-        let lock = create_file(&beside(target, "lock")).map_err(io_error)?;
+        open::create_folders(parent_of(target)).map_err(io_error)?;
+        let lock = open::lock_file(&beside(target, "lock")).map_err(io_error)?;
         if lock.try_lock().is_err() {
             return Err(
                 Error::write(target, "another sluice process is writing this output now")
                     .hint("wait until it is finished, or choose another --out"),
             );
         }
+        restore(target).map_err(io_error)?;
         let staging = beside(target, "partial");
         remove_folder(&staging).map_err(io_error)?;
-        fs::create_dir(&staging).map_err(io_error)?;
+        open::create_folder(&staging).map_err(io_error)?;
         Ok(Self {
             target: target.to_owned(),
             staging,
@@ -167,14 +213,8 @@ impl StagedFolder {
         if self.target.exists() {
             match renameat_with(CWD, &self.staging, CWD, &self.target, RenameFlags::EXCHANGE) {
                 Ok(()) => {}
-                // The file system has no exchange, so two renames are used. Between them, no folder
-                // has the final name.
                 Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
-                    let old = beside(&self.target, "old");
-                    remove_folder(&old).map_err(io_error)?;
-                    fs::rename(&self.target, &old).map_err(io_error)?;
-                    fs::rename(&self.staging, &self.target).map_err(io_error)?;
-                    remove_folder(&old).map_err(io_error)?;
+                    exchange_by_renames(&self.staging, &self.target).map_err(io_error)?;
                 }
                 Err(errno) => return Err(Error::write(&self.target, io::Error::from(errno))),
             }
@@ -195,6 +235,32 @@ impl Drop for StagedFolder {
     }
 }
 
+/// Replaces a folder on a file system that cannot exchange two folders. Between the two renames no
+/// folder has the final name: a job that is killed there leaves the previous folder beside it, and
+/// the next job puts it back; see [`restore`].
+fn exchange_by_renames(staging: &Path, target: &Path) -> io::Result<()> {
+    let old = beside(target, "old");
+    remove_folder(&old)?;
+    fs::rename(target, &old)?;
+    if let Err(error) = fs::rename(staging, target) {
+        restore(target)?;
+        return Err(error);
+    }
+    remove_folder(&old)
+}
+
+/// Puts a folder back that [`exchange_by_renames`] moved away and could not replace. What it left
+/// beside a finished folder is removed.
+fn restore(target: &Path) -> io::Result<()> {
+    let old = beside(target, "old");
+    match fs::symlink_metadata(&old) {
+        Err(_) => Ok(()),
+        Ok(found) if found.is_dir() && fs::symlink_metadata(target).is_err() => fs::rename(&old, target),
+        // A link at this place is none of Sluice: removing it leaves what it leads to.
+        Ok(_) => remove_folder(&old),
+    }
+}
+
 /// Finds a file that Sluice did not write, according to the folder's marker. The marker is a
 /// document of Sluice that lists the folder's files (`manifest.json`, `data.json` or `cube.json`).
 /// `None` if Sluice wrote all files.
@@ -205,8 +271,8 @@ fn foreign_file(folder: &Path, marker: &str) -> Option<PathBuf> {
         #[serde(default)]
         files: std::collections::BTreeMap<String, serde_json::Value>,
     }
-    let found = files_below(folder).ok()?;
-    let marked: Option<Marker> = fs::read(folder.join(marker))
+    let found = entries_below(folder, true).ok()?;
+    let marked: Option<Marker> = open::read(&folder.join(marker))
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let own = |name: &Path| match &marked {
@@ -225,100 +291,57 @@ fn foreign_file(folder: &Path, marker: &str) -> Option<PathBuf> {
 /// When the file system refuses both.
 pub fn link_or_copy(original: &Path, copy: &Path) -> Result<()> {
     let io_error = |error: io::Error| Error::write(copy, error);
-    fs::create_dir_all(parent_of(copy)).map_err(io_error)?;
-    if fs::hard_link(original, copy).is_err() {
-        fs::copy(original, copy).map_err(io_error)?;
+    open::create_folders(parent_of(copy)).map_err(io_error)?;
+    // A hard link to a link is a link, and a hard link keeps the permissions of its file.
+    let is_plain = |found: fs::Metadata| found.is_file() && found.permissions().mode() & 0o7133 == 0;
+    if fs::symlink_metadata(original).is_ok_and(is_plain) && fs::hard_link(original, copy).is_ok() {
+        return Ok(());
     }
+    let mut from = open::regular(original).or_unreadable(original)?;
+    remove_if_there(copy)?;
+    let mut to = open::create_new(copy, FILE_MODE).map_err(io_error)?;
+    io::copy(&mut from, &mut to).map_err(io_error)?;
     Ok(())
 }
 
 /// Reads a file as UTF-8 text.
 ///
 /// # Errors
-/// When the file cannot be read or is not UTF-8.
+/// When the file cannot be read, is no regular file, or is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
-    at_work::note(path);
-    fs::read_to_string(path).or_unreadable(path)
+    open::read_to_string(path).or_unreadable(path)
 }
 
-/// Lists every file below a folder, as sorted relative paths.
+/// Lists every file below a folder, as sorted relative paths. Links to folders are left out: a folder
+/// below `folder` is found by its own name, and other folders are none of it.
 ///
 /// # Errors
 /// When a folder cannot be listed.
 pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    entries_below(folder, false)
+}
+
+/// Lists files, and links to folders if `with_links`, below a folder. No link to a folder is
+/// followed, so circles end.
+fn entries_below(folder: &Path, with_links: bool) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut todo = vec![folder.to_owned()];
     while let Some(current) = todo.pop() {
         for entry in fs::read_dir(&current).or_unreadable(&current)? {
-            let path = entry.or_unreadable(&current)?.path();
-            if path.is_dir() {
+            let entry = entry.or_unreadable(&current)?;
+            let path = entry.path();
+            let kind = entry.file_type().or_unreadable(&path)?;
+            if kind.is_dir() {
                 todo.push(path);
-            } else if let Ok(relative) = path.strip_prefix(folder) {
+            } else if let Ok(relative) = path.strip_prefix(folder)
+                && (with_links || !kind.is_symlink() || !path.is_dir())
+            {
                 files.push(relative.to_owned());
             }
         }
     }
     files.sort();
     Ok(files)
-}
-
-/// Creates or empties a file that only its owner may write. The umask decides whether others may
-/// read it.
-fn create_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o644)
-        .open(path)
-}
-
-/// The folder of a path; `.` for a bare file name.
-fn parent_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
-/// Refuses to write a file that is also read, or two files with the same name.
-///
-/// # Errors
-/// When an output is an input, is inside of an input folder, or is named twice.
-pub fn keep_apart(read: &[PathBuf], written: &[&Path]) -> Result<()> {
-    // A file that does not exist yet is identified by its folder and name.
-    let real = |path: &Path| {
-        let folder = fs::canonicalize(parent_of(path)).unwrap_or_else(|_| parent_of(path).to_owned());
-        fs::canonicalize(path).unwrap_or_else(|_| folder.join(path.file_name().unwrap_or_default()))
-    };
-    let reads: Vec<PathBuf> = read.iter().map(|path| real(path)).collect();
-    for (idx, path) in written.iter().enumerate() {
-        let target = real(path);
-        if reads.contains(&target) {
-            return Err(Error::usage(format!(
-                "expected --out to differ from the input, found {} for both",
-                path.display()
-            )));
-        }
-        if let Some(inside) = reads
-            .iter()
-            .find(|read| read.is_dir() && target.starts_with(read))
-        {
-            let found = format!(
-                "expected the output outside of the input folder {}, found {}",
-                inside.display(),
-                path.display()
-            );
-            return Err(Error::usage(found).hint("the next run would read them as input"));
-        }
-        if written[..idx].iter().any(|other| real(other) == target) {
-            return Err(Error::usage(format!(
-                "expected different files to write, found {} twice",
-                path.display()
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// Renames a finished file to its final name.
@@ -361,10 +384,6 @@ fn remove_folder(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
 }
 
 /// Syncs every folder of a tree. Its files were synced when they were written.

@@ -3,12 +3,12 @@
 use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use std::fmt;
 use std::path::Path;
-use std::{fmt, fs};
 
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::files::write_bytes;
-use crate::base::{at_work, digest};
+use crate::base::{digest, open};
 
 /// Writes a document as indented JSON with a final newline. Keys are in declaration order.
 ///
@@ -31,8 +31,7 @@ pub fn to_json(document: &impl Serialize) -> String {
 /// # Errors
 /// When the file cannot be read or is not such a document.
 pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
-    at_work::note(path);
-    let bytes = fs::read(path).or_unreadable(path)?;
+    let bytes = open::read(path).or_unreadable(path)?;
     parse_document(&bytes, &path.display().to_string())
 }
 

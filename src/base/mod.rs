@@ -1,10 +1,12 @@
 //! The base of all other modules: errors, files and documents, time, numbers, threads and memory.
 
+pub mod apart;
 pub(crate) mod at_work;
 pub(crate) mod bitmap;
 pub(crate) mod csv;
 pub mod digest;
 pub mod error;
+pub(crate) mod escape;
 pub mod files;
 pub(crate) mod hash;
 pub(crate) mod instant;
@@ -16,6 +18,7 @@ pub mod manifest;
 pub(crate) mod memory;
 pub mod number;
 pub(crate) mod objects;
+pub(crate) mod open;
 pub(crate) mod panics;
 pub(crate) mod parallel;
 pub(crate) mod parquet_io;

@@ -8,13 +8,12 @@ use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use std::fmt::Display;
-use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::error::{Error, FileResult, Result};
-use crate::base::{at_work, files, panics};
+use crate::base::{at_work, files, open, panics};
 
 /// Writes each batch as one row group.
 ///
@@ -108,7 +107,7 @@ fn batches_of(
     columns: Option<&[&str]>,
 ) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<>> {
     let path = path.to_owned();
-    let file = File::open(&path).or_unreadable(&path)?;
+    let file = open::regular(&path).or_unreadable(&path)?;
     let mut reader = guard(&path, || {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(65_536);
         let mask = match columns {

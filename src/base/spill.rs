@@ -1,14 +1,14 @@
 //! Records by key, in partitions in memory or in files. Joins and searches for duplicates use them
 //! when the users do not fit in memory.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use crate::base::error::{FileResult, Result};
+use crate::base::open;
 
 const N_PARTITIONS: usize = 64;
 /// The bytes of a record in a file: the key, then the value.
@@ -67,7 +67,7 @@ impl Spill {
         if self.files.is_none() {
             self.files = Some(
                 (0..N_PARTITIONS)
-                    .map(|idx| nameless_file(&self.near, idx))
+                    .map(|_| nameless_file(&self.near))
                     .collect::<io::Result<_>>()?,
             );
         }
@@ -124,34 +124,12 @@ impl Spill {
     }
 }
 
-/// Creates a file without a name. The kernel frees it when the job ends, even if the job is killed.
-pub(crate) fn nameless_file(near: &Path, idx: usize) -> io::Result<File> {
-    let name = near
-        .file_name()
-        .map_or_else(|| "out".into(), |name| name.to_string_lossy().into_owned());
-    let path = near.with_file_name(format!(".{name}.{}.{idx}.spill", std::process::id()));
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder)?;
-    }
-    let open = || {
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-    };
-    let file = match open() {
-        // A job with the same process id left this file: it was killed before it could remove the
-        // name.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs::remove_file(&path)?;
-            open()?
-        }
-        other => other?,
-    };
-    fs::remove_file(&path)?;
-    Ok(file)
+/// Creates a file without a name in the folder of `near`. The kernel frees it when the job ends, even
+/// if the job is killed.
+pub(crate) fn nameless_file(near: &Path) -> io::Result<File> {
+    let folder = open::parent_of(near);
+    open::create_folders(folder)?;
+    open::nameless(folder)
 }
 
 #[cfg(test)]
@@ -182,7 +160,7 @@ mod tests {
                 })
                 .unwrap();
             assert_eq!((n_records, n_keys), (n, 500));
-            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         }
     }
 }

@@ -1,17 +1,18 @@
 //! `sluice analyze`: cube to analysis.
 
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::analysis::{Analysis, AnalysisOptions, RatioValue};
 use crate::base::error::{Error, Result};
-use crate::base::json;
 use crate::base::number::{amount, count, number, p_value, percent};
 use crate::base::time::Micros;
+use crate::base::{files, json};
 use crate::bucket::Ratio;
+use crate::cli::inputs;
 use crate::cli::summary::coverage_warning;
 use crate::cli::table::{Table, column};
-use crate::cli::terminal::{DONE, Terminal, print_data};
+use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::parse_instant;
 use crate::metric::Metric;
 use crate::qos::QosArm;
@@ -70,6 +71,11 @@ pub(super) fn run(args: &AnalyzeArgs, terminal: &Terminal) -> Result<u8> {
             ..Overrides::default()
         },
     )?;
+    let out = files::followed(&args.out)?;
+    inputs::of_scenario(&args.scenario, &scenario)
+        .reads(&args.cube)
+        .writes([&out])
+        .check()?;
     let analysis = match (&args.cube, &args.prometheus) {
         (Some(cube), _) => study::analyze(
             &scenario,
@@ -77,16 +83,16 @@ pub(super) fn run(args: &AnalyzeArgs, terminal: &Terminal) -> Result<u8> {
             &AnalysisOptions {
                 ratios: args.value_at.clone(),
             },
-            &args.out,
+            &out,
         )?,
-        (None, Some(address)) => from_prometheus(&scenario, address, args, terminal)?,
+        (None, Some(address)) => from_prometheus(&scenario, address, args, &out, terminal)?,
         (None, None) => return Err(Error::usage("expected --cube or --prometheus, found neither")),
     };
     if let Some(warning) = coverage_warning(&analysis) {
         terminal.warn(&warning);
     }
     if args.json {
-        print_data(&json::to_json(&analysis))?;
+        print_json(&json::to_json(&analysis))?;
         return Ok(DONE);
     }
     let mut text = text(&analysis, args, terminal);
@@ -103,17 +109,18 @@ fn from_prometheus(
     scenario: &Scenario,
     address: &str,
     args: &AnalyzeArgs,
+    out: &Path,
     terminal: &Terminal,
 ) -> Result<Analysis> {
     let windows = crate::input::Prometheus::new(address)?.windows(scenario, args.window)?;
     windows.warnings.iter().for_each(|warning| terminal.warn(warning));
     let analysis = crate::analysis::analyze_counters(&windows, scenario);
-    json::write_json(&args.out, &analysis)?;
+    json::write_json(out, &analysis)?;
     Ok(analysis)
 }
 
 #[cfg(not(feature = "stores"))]
-fn from_prometheus(_: &Scenario, _: &str, _: &AnalyzeArgs, _: &Terminal) -> Result<Analysis> {
+fn from_prometheus(_: &Scenario, _: &str, _: &AnalyzeArgs, _: &Path, _: &Terminal) -> Result<Analysis> {
     Err(Error::usage(
         "expected a program with clients of stores, found one without: Prometheus cannot be asked",
     )

@@ -6,13 +6,15 @@ use std::path::PathBuf;
 
 use crate::audit;
 use crate::audit::{Affected, AffectedQuestion, Chain, Completeness, Hold, WriteCalls};
+use crate::base::apart::Apart;
 use crate::base::error::{Error, Result, exit_code};
+use crate::base::escape;
 use crate::base::number::count;
 use crate::base::time::Micros;
 use crate::base::{files, json, time};
 use crate::cli::summary::{percent_of_count, shown};
 use crate::cli::table::{Table, column};
-use crate::cli::terminal::{DONE, Terminal, print_data};
+use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::{
     BadRowArg, check_out, check_period, parse_column, parse_instant, source_with_columns,
 };
@@ -89,7 +91,7 @@ pub(super) fn run(args: &AuditArgs, terminal: &Terminal) -> Result<u8> {
     let is_complete = if args.traces.is_empty() {
         let found = audit::completeness(args.from..args.until, &reader, &records, progress)?;
         if args.json {
-            print_data(&json::to_json(&found))?;
+            print_json(&json::to_json(&found))?;
         } else {
             terminal.print(&completeness_text(&found, terminal))?;
         }
@@ -111,7 +113,7 @@ pub(super) fn run(args: &AuditArgs, terminal: &Terminal) -> Result<u8> {
         }
         let chains = audit::chains(&traces, &reader, &records, progress)?;
         if args.json {
-            print_data(&json::to_json(&chains))?;
+            print_json(&json::to_json(&chains))?;
         } else {
             terminal.print(&chains.iter().map(chain_text).collect::<Vec<_>>().join("\n"))?;
         }
@@ -125,7 +127,8 @@ pub(super) fn run(args: &AuditArgs, terminal: &Terminal) -> Result<u8> {
 }
 
 fn rolled_back(args: &AuditArgs, release: &str, terminal: &Terminal) -> Result<u8> {
-    if let Some(path) = &args.out {
+    let out = args.out.as_deref().map(files::followed).transpose()?;
+    if let Some(path) = &out {
         check_out(path)?;
         let mut read = vec![args.traffic.clone()];
         read.extend(
@@ -134,7 +137,7 @@ fn rolled_back(args: &AuditArgs, release: &str, terminal: &Terminal) -> Result<u
                 .flatten()
                 .cloned(),
         );
-        files::keep_apart(&read, &[path])?;
+        Apart::new().reads(read).writes([path]).check()?;
     }
     let calls = match (&args.tool_calls, &args.tools) {
         (Some(calls), Some(tools)) => Some(WriteCalls::read(calls, &ToolBundle::read(tools)?)?),
@@ -161,14 +164,14 @@ fn rolled_back(args: &AuditArgs, release: &str, terminal: &Terminal) -> Result<u
         period: args.from..args.until,
     };
     let progress = terminal.progress();
-    let found = match &args.out {
+    let found = match &out {
         None => audit::affected(&question, &reader, calls, progress, &mut |_| Ok(()))?,
         Some(path) => audit::write(path, release, |on_rows| {
             audit::affected(&question, &reader, calls, progress, on_rows)
         })?,
     };
     if args.json {
-        print_data(&json::to_json(&found))?;
+        print_json(&json::to_json(&found))?;
     } else {
         terminal.print(&affected_text(&found, args, terminal))?;
     }
@@ -217,9 +220,7 @@ fn chain_text(chain: &Chain) -> String {
 
 /// A text of others for a terminal, to its end: digests and places are no use in part.
 fn shown_whole(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    escape::line(text).into_owned()
 }
 
 fn completeness_text(found: &Completeness, terminal: &Terminal) -> String {

@@ -4,11 +4,12 @@ use clap::Args;
 use std::path::PathBuf;
 
 use crate::base::error::Result;
-use crate::base::json;
 use crate::base::number::count;
 use crate::base::time::Micros;
+use crate::base::{files, json};
+use crate::cli::inputs;
 use crate::cli::table::{Table, column};
-use crate::cli::terminal::{DONE, Terminal, print_data};
+use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::parse_instant;
 use crate::replay::Cube;
 use crate::scenario::{Overrides, Scenario};
@@ -48,6 +49,11 @@ pub(super) fn run(args: &BacktestArgs, terminal: &Terminal) -> Result<u8> {
             ..Overrides::default()
         },
     )?;
+    let out = args.out.as_deref().map(files::followed).transpose()?;
+    inputs::of_scenario(&args.scenario, &scenario)
+        .reads([&args.cube])
+        .writes(&out)
+        .check()?;
     let cube = Cube::read(&args.cube)?;
     let mut found = vec![
         simulate::backtest(
@@ -84,11 +90,11 @@ pub(super) fn run(args: &BacktestArgs, terminal: &Terminal) -> Result<u8> {
             args.every,
         )?);
     }
-    if let Some(path) = &args.out {
+    if let Some(path) = &out {
         json::write_json(path, &found)?;
     }
     if args.json {
-        print_data(&json::to_json(&found))?;
+        print_json(&json::to_json(&found))?;
     } else {
         terminal.print(&text(&found, terminal))?;
     }

@@ -3,13 +3,13 @@
 use clap::Args;
 use serde_json::value::RawValue;
 use std::collections::HashSet;
-use std::fs::File;
 use std::io;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, FileResult, Result, exit_code};
 use crate::base::json;
+use crate::base::open;
 use crate::calc::{Answer, FUNCTIONS, Function, Item, answer_lines};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_data};
@@ -179,7 +179,7 @@ fn answer_file(function: &Function, path: &Path) -> Result<u8> {
     } else {
         Box::new(BufReader::with_capacity(
             1 << 20,
-            File::open(path).or_unreadable(path)?,
+            open::regular(path).or_unreadable(path)?,
         ))
     };
     let mut out = io::BufWriter::with_capacity(1 << 20, io::stdout().lock());

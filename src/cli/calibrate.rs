@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use crate::analysis::{Calibration, Rate, calibrate};
 use crate::base::error::{Error, Result};
-use crate::base::json;
 use crate::base::number::{count, percent};
 use crate::base::time::Micros;
+use crate::base::{files, json};
+use crate::cli::inputs;
 use crate::cli::table::{Table, column};
-use crate::cli::terminal::{DONE, Terminal, print_data};
+use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::parse_instant;
 use crate::replay::Cube;
 use crate::scenario::{Overrides, Scenario};
@@ -54,6 +55,11 @@ pub(super) fn run(args: &CalibrateArgs, terminal: &Terminal) -> Result<u8> {
             ..Overrides::default()
         },
     )?;
+    let out = args.out.as_deref().map(files::followed).transpose()?;
+    inputs::of_scenario(&args.scenario, &scenario)
+        .reads([&args.cube])
+        .writes(&out)
+        .check()?;
     let cube = Cube::read(&args.cube)?;
     if cube.plan_id != scenario.plan.id
         || !cube
@@ -87,11 +93,11 @@ pub(super) fn run(args: &CalibrateArgs, terminal: &Terminal) -> Result<u8> {
     if let Some(layer) = &args.layer {
         calibration.splits.retain(|split| split.layer == *layer);
     }
-    if let Some(path) = &args.out {
+    if let Some(path) = &out {
         json::write_json(path, &calibration)?;
     }
     if args.json {
-        print_data(&json::to_json(&calibration))?;
+        print_json(&json::to_json(&calibration))?;
     } else {
         terminal.print(&table(&calibration, terminal))?;
     }

@@ -4,14 +4,15 @@ use clap::{Args, Subcommand, ValueEnum};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::base::apart::Apart;
 use crate::base::error::{Error, Result};
 use crate::base::files::StagedFolder;
 use crate::base::number::{count, percent};
 use crate::base::time::Micros;
-use crate::base::{json, time};
+use crate::base::{escape, json, time};
 use crate::cli::summary::row_counts_text;
 use crate::cli::table::{Table, column};
-use crate::cli::terminal::{DONE, Terminal, print_data};
+use crate::cli::terminal::{DONE, Terminal, print_data, print_json};
 use crate::cli::values::parse_instant;
 use crate::replay;
 use crate::replay::{Breakdown, CUBE_FILE, CellKey, Cube, Exposure};
@@ -141,6 +142,7 @@ pub(super) fn run(args: &CubeArgs, terminal: &Terminal) -> Result<u8> {
 }
 
 fn merge(cubes: &[PathBuf], out: &Path, terminal: &Terminal) -> Result<u8> {
+    Apart::new().reads(cubes).replaces([out]).check()?;
     let staged = StagedFolder::begin(out, CUBE_FILE)?;
     let cube = replay::merge(cubes, staged.path())?;
     staged.commit()?;
@@ -187,7 +189,7 @@ fn show(cube: &Cube, json: bool, terminal: &Terminal) -> Result<u8> {
             })
             .collect();
         let document = serde_json::json!({"plan_id": cube.plan_id, "as_of": time::format(cube.as_of), "counts": cube.counts, "stages": rows});
-        print_data(&json::to_json(&document))?;
+        print_json(&json::to_json(&document))?;
         return Ok(DONE);
     }
     let head = format!(
@@ -357,7 +359,11 @@ fn slice(args: &SliceArgs) -> Result<u8> {
             .map(|(by, number)| by.show(&cube, *number))
             .chain(value);
         writer
-            .write_record(parts.chain(there.iter().map(|idx| total[*idx].to_string())))
+            .write_record(
+                parts
+                    .map(|text| escape::csv_field(&text).into_owned())
+                    .chain(there.iter().map(|idx| total[*idx].to_string())),
+            )
             .map_err(failed)?;
     }
     let bytes = writer

@@ -1,11 +1,13 @@
 //! The arguments of the program, and the dispatch to a command.
 
 use clap::{CommandFactory, Parser, Subcommand};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Result, exit_code};
+use crate::base::escape::is_command;
 use crate::cli::fault::report_faults;
-use crate::cli::terminal::{OutputArgs, Terminal};
+use crate::cli::terminal::{OutputArgs, Terminal, print_usage};
 use crate::cli::{
     analyze, audit, backtest, calc, calibrate, completions, cube, evals, finops, gate, generate, layer, man,
     publish, record, replay, report, run, schedule, schema, simulate, tools, who,
@@ -65,6 +67,29 @@ const VERSION: &str = concat!(
 /// The definition of the command line: its subcommands, options and help.
 pub fn command() -> clap::Command {
     Args::command()
+}
+
+/// Parses a command line. Help and versions are printed; errors too, as JSON if the command line
+/// asks for `--log json`. `Err` is the exit code of a program that ends with it.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> std::result::Result<Args, ExitCode> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let error = match Args::try_parse_from(&args) {
+        Ok(parsed) => return Ok(parsed),
+        Err(error) => error,
+    };
+    let text = error.render().to_string();
+    if error.use_stderr() {
+        let is_json = |pair: &[OsString]| pair[0] == "--log" && pair[1] == "json";
+        let as_json = args.windows(2).any(is_json) || args.iter().any(|arg| arg == "--log=json");
+        let is_plain = text.chars().all(|c| c == '\n' || c == '\t' || !is_command(c));
+        if as_json || !is_plain {
+            print_usage(as_json, &text);
+            return Err(ExitCode::from(exit_code::USAGE));
+        }
+    }
+    // A closed stdout or stderr leaves no way to report.
+    let _ = error.print();
+    Err(u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// Runs the command, prints its error, and returns the exit code.

@@ -8,7 +8,7 @@ use crate::base::error::Result;
 use crate::base::json;
 use crate::base::number::{count, number, p_value};
 use crate::cli::table::{Table, column};
-use crate::cli::terminal::{DONE, Terminal, print_data};
+use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::{parse_column, source_with_columns};
 use crate::metric::Better;
 use crate::release::evals;
@@ -101,7 +101,7 @@ pub(super) fn run(args: &EvalsArgs, terminal: &Terminal) -> Result<u8> {
         }
     }
     if args.json {
-        print_data(&json::to_json(
+        print_json(&json::to_json(
             &json!({"sources": table.sources, "metrics": found, "comparisons": comparisons}),
         ))?;
     } else {

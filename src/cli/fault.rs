@@ -2,13 +2,11 @@
 //! to report it.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::io;
-use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::base::progress::LogFormat;
 use crate::base::{at_work, panics};
-use crate::cli::terminal::event_line;
+use crate::cli::terminal::print_event;
 
 /// The largest number of characters of a panic's text. Some texts quote their input.
 const MAX_TEXT: usize = 300;
@@ -29,8 +27,7 @@ pub(super) fn report_faults(command: &str, log: Option<LogFormat>) {
         if trace.status() == BacktraceStatus::Captured {
             message.push_str(&format!("\n{trace}"));
         }
-        // A closed stderr leaves no way to report.
-        let _ = writeln!(io::stderr(), "{}", event_line(log, "error", &message));
+        print_event(log == Some(LogFormat::Json), "error", &message);
     });
 }
 

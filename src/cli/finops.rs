@@ -3,13 +3,14 @@
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
+use crate::base::apart::Apart;
 use crate::base::error::{Error, Result, exit_code};
 use crate::base::number::{count, number};
 use crate::base::time::Micros;
 use crate::base::{files, json};
 use crate::cli::summary::{percent_of_count, shown};
 use crate::cli::table::{Column, Table, column};
-use crate::cli::terminal::{DONE, Terminal, print_data};
+use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::{
     BadRowArg, check_out, check_period, parse_column, parse_instant, source_with_columns,
 };
@@ -94,7 +95,8 @@ pub(super) fn run(args: &FinopsArgs, terminal: &Terminal) -> Result<u8> {
         )));
     }
     check_period(args.from, args.until)?;
-    if let Some(path) = &args.out {
+    let out = args.out.as_deref().map(files::followed).transpose()?;
+    if let Some(path) = &out {
         check_out(path)?;
         let mut read = vec![args.traffic.clone()];
         read.extend(
@@ -103,7 +105,7 @@ pub(super) fn run(args: &FinopsArgs, terminal: &Terminal) -> Result<u8> {
                 .flatten()
                 .cloned(),
         );
-        files::keep_apart(&read, &[path])?;
+        Apart::new().reads(read).writes([path]).check()?;
     }
     let success = match args.success {
         SuccessArg::Task => Success::Task,
@@ -140,16 +142,16 @@ pub(super) fn run(args: &FinopsArgs, terminal: &Terminal) -> Result<u8> {
         records: records.as_ref(),
         prices: prices.as_ref(),
         budgets: &budgets,
-        near: args.out.as_deref().unwrap_or(&nowhere),
+        near: out.as_deref().unwrap_or(&nowhere),
     };
     let stage = terminal.progress().stage("finops");
     let bill = finops::chargeback(&question, &reader, terminal.progress())?;
     stage.set_rows(bill.n_rows);
-    if let Some(path) = &args.out {
+    if let Some(path) = &out {
         finops::write(&bill, path)?;
     }
     if args.json {
-        print_data(&json::to_json(&bill))?;
+        print_json(&json::to_json(&bill))?;
     } else {
         terminal.print(&text(&bill, args.out.as_deref(), terminal))?;
     }

@@ -4,12 +4,13 @@ use clap::Args;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
+use crate::base::apart::Apart;
 use crate::base::error::{Error, Result};
 use crate::base::time::Micros;
 use crate::base::{digest, files, json};
 use crate::cli::registry::register;
 use crate::cli::summary;
-use crate::cli::terminal::{DONE, Terminal, print_data};
+use crate::cli::terminal::{DONE, Terminal, print_data, print_json};
 use crate::cli::text::fill;
 use crate::cli::values::{parse_column, parse_instant, read_policy, source_with_columns};
 use crate::gate::{Evals, GateEvidence};
@@ -92,6 +93,7 @@ pub(super) struct GateArgs {
 
 pub(super) fn run(args: &GateArgs, terminal: &Terminal) -> Result<u8> {
     let _stage = terminal.progress().stage("gate");
+    keep_apart(args)?;
     let policy = args
         .policy
         .as_deref()
@@ -235,10 +237,10 @@ pub(super) fn run(args: &GateArgs, terminal: &Terminal) -> Result<u8> {
     };
     let report = gate::gate_release(&evidence, &policy);
     if let Some(out) = &args.out {
-        write(&report, &args.uri, out, args)?;
+        write(&report, &args.uri, out, args.lang)?;
     }
     if args.json {
-        print_data(&json::to_json(&report))?;
+        print_json(&json::to_json(&report))?;
     } else {
         let mut text = summary::checks_table(&report.checks).render(terminal);
         for check in report
@@ -274,37 +276,51 @@ pub(super) fn run(args: &GateArgs, terminal: &Terminal) -> Result<u8> {
     Ok(report.outcome.exit_code())
 }
 
-fn write(report: &gate::GateReport, uri: &str, out: &Path, args: &GateArgs) -> Result<()> {
-    if out.is_file() {
-        return Err(Error::write(out, "expected a folder, found a file"));
-    }
-    let files = [
+/// The files that the gate writes into a folder.
+fn written(out: &Path) -> [PathBuf; 5] {
+    [
         "gate_report.json",
         "gate_report.md",
         "gate_report.html",
         "gate_report.intoto.json",
         "eval_report.json",
     ]
-    .map(|name| out.join(name));
-    let read: Vec<PathBuf> = [
+    .map(|name| out.join(name))
+}
+
+/// Refuses to write what the gate reads. The registry is read and extended.
+fn keep_apart(args: &GateArgs) -> Result<()> {
+    let read = [
         &args.candidate,
         &args.baseline,
+        &args.records,
         &args.tools,
         &args.baseline_tools,
+        &args.calls,
         &args.evals,
         &args.baseline_evals,
+        &args.eval_report,
         &args.analysis,
-    ]
-    .into_iter()
-    .flatten()
-    .cloned()
-    .collect();
-    files::keep_apart(&read, &files.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
+        &args.policy,
+        &args.approvals,
+    ];
+    Apart::new()
+        .reads(read.into_iter().flatten())
+        .writes(args.out.iter().flat_map(|out| written(out)))
+        .writes(&args.registry)
+        .check()
+}
+
+fn write(report: &gate::GateReport, uri: &str, out: &Path, lang: report::Lang) -> Result<()> {
+    if out.is_file() {
+        return Err(Error::write(out, "expected a folder, found a file"));
+    }
+    let files = written(out);
     let text = json::to_json(report);
     let digest = digest::sha256_of_bytes(text.as_bytes());
     files::write_bytes(&files[0], text.as_bytes())?;
-    files::write_bytes(&files[1], report::gate_markdown(report, args.lang).as_bytes())?;
-    files::write_bytes(&files[2], report::gate_html(report, args.lang).as_bytes())?;
+    files::write_bytes(&files[1], report::gate_markdown(report, lang).as_bytes())?;
+    files::write_bytes(&files[2], report::gate_html(report, lang).as_bytes())?;
     json::write_json(&files[3], &report.statement(uri, &digest))?;
     let subject = report.subjects.first();
     json::write_json(

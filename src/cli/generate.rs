@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
+use crate::base::apart::Apart;
 use crate::base::error::{Error, Result};
 use crate::base::files::StagedFolder;
 use crate::cli::terminal::{DONE, Terminal};
@@ -63,6 +64,7 @@ pub(super) fn run(args: &GenerateArgs, terminal: &Terminal) -> Result<u8> {
         generate.n_turns = turns.unwrap_or(generate.n_turns);
         generate.n_users = users.unwrap_or(generate.n_users);
     }
+    Apart::new().reads(&args.scenario).replaces([&args.out]).check()?;
     let _stage = terminal.progress().stage("generate");
     let staged = StagedFolder::begin(&args.out, DATA_FILE)?;
     match args.kind {

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
 use crate::base::time::{DAY, Micros};
-use crate::base::{json, time};
+use crate::base::{files, json, time};
+use crate::cli::inputs;
 use crate::cli::summary;
-use crate::cli::terminal::{DONE, Terminal, print_data};
+use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::{add_absent, add_columns, parse_column, parse_instant, source_at};
-use crate::input::fetch;
+use crate::input::{Format, fetch};
 use crate::layer::{Audit, Period, Ties};
 use crate::scenario::{Events, Overrides, Scenario, UsersFrom};
 use crate::study;
@@ -97,27 +98,52 @@ pub(super) fn run(args: &LayerArgs, terminal: &Terminal) -> Result<u8> {
             "expected --events for --rfm-table, found users without events",
         ));
     }
+    let out = files::followed(&args.out)?;
+    let changes = args.changes.as_deref().map(files::followed).transpose()?;
+    let rfm_table = args.rfm_table.as_deref().map(files::followed).transpose()?;
+    for path in [Some(&out), changes.as_ref()].into_iter().flatten() {
+        check_is_parquet(path)?;
+    }
+    if let Some(path) = &args.scenario {
+        let written = [Some(&out), changes.as_ref(), rfm_table.as_ref()];
+        inputs::of_scenario(path, &scenario)
+            .reads(&args.previous)
+            .writes(written.into_iter().flatten())
+            .check()?;
+    }
     let as_of = args.as_of.unwrap_or(scenario.plan.start);
     let options = LayerOptions {
         as_of,
         audit: args.audit,
         previous: args.previous.as_deref().map(fetch::local_file).transpose()?,
-        changes: args.changes.clone(),
+        changes,
         changed_only: args.changed_only,
-        rfm_table: args.rfm_table.clone().map(|path| RfmTable {
+        rfm_table: rfm_table.map(|path| RfmTable {
             path,
             period: args.rfm_period,
             ties: args.rfm_ties,
         }),
     };
-    let found = study::layer_at(&scenario, &users, &options, &args.out, terminal.progress())?;
+    let found = study::layer_at(&scenario, &users, &options, &out, terminal.progress())?;
     found.warnings.iter().for_each(|warning| terminal.warn(warning));
     if args.json {
-        print_data(&json::to_json(&found))?;
+        print_json(&json::to_json(&found))?;
     } else {
         terminal.print(&summary::layers_table(&found, terminal))?;
     }
     Ok(DONE)
+}
+
+/// Refuses a layer table under the name of another format. Other names may have any extension.
+fn check_is_parquet(path: &Path) -> Result<()> {
+    match Format::by_path(path) {
+        None | Some(Format::Parquet) => Ok(()),
+        Some(_) => Err(Error::usage(format!(
+            "expected a name for a layer table, which is a Parquet file, found {}",
+            path.display()
+        ))
+        .hint("end it in .parquet; `sluice who --out users.csv` writes users as CSV")),
+    }
 }
 
 fn scenario(args: &LayerArgs) -> Result<Scenario> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::{FileResult, Result};
 use crate::base::files;
+use crate::base::open;
 use crate::cli::terminal::{DONE, Terminal};
 
 /// Write a manual page for each command
@@ -18,7 +19,7 @@ pub(super) struct ManArgs {
 
 /// Writes the pages of the command line `command`.
 pub(super) fn run(args: &ManArgs, command: clap::Command, terminal: &Terminal) -> Result<u8> {
-    std::fs::create_dir_all(&args.dir).or_unwritable(&args.dir)?;
+    open::create_folders(&args.dir).or_unwritable(&args.dir)?;
     let mut program = command.disable_help_subcommand(true);
     program.build();
     let n_pages = write_pages(&program, &args.dir)?;

@@ -1,15 +1,16 @@
 //! `sluice publish`: writes a study's schedule and layers to production stores.
 
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::base::apart::Apart;
 use crate::base::error::{Error, Result, exit_code};
 use crate::base::json;
 use crate::base::number::count;
 use crate::base::time;
 use crate::base::time::Micros;
-use crate::cli::terminal::{DONE, Terminal, print_data};
+use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::input::fetch;
 use crate::layer::ConsentChanges;
 use crate::publish;
@@ -96,6 +97,13 @@ pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
         ..publish::Options::at(now()?)
     };
     let targets = publish::open(&args.to, options.answer_limit())?;
+    Apart::new()
+        .reads([&args.dir])
+        .reads(&newest)
+        .reads(&frozen)
+        .writes(targets.iter().filter_map(|target| target.file()))
+        .writes(args.to.iter().filter_map(|target| folder_of(target)))
+        .check()?;
     let stage = terminal.progress().stage("publish");
     let is_alone = args.to.len() == 1 && !args.rollback;
     let mut on_finished = |target: &TargetReport| match &target.error {
@@ -106,7 +114,7 @@ pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
     let report = publish::publish(&source, targets, &options, terminal.progress(), &mut on_finished);
     drop(stage);
     if args.json {
-        print_data(&json::to_json(&report))?;
+        print_json(&json::to_json(&report))?;
     } else {
         terminal.print(&table(&report, terminal))?;
     }
@@ -126,6 +134,16 @@ pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
     } else {
         DONE
     })
+}
+
+/// The folder that a target names; `None` for a target of another kind.
+fn folder_of(target: &str) -> Option<&Path> {
+    let place = match target.split_once(':') {
+        Some(("folder" | "file", rest)) => rest,
+        Some((kind, _)) if !kind.contains(['/', '.']) => return None,
+        _ => target,
+    };
+    place.split('?').next().map(Path::new)
 }
 
 /// What changed about consent since the layers were frozen.

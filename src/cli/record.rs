@@ -4,12 +4,13 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::PathBuf;
 
+use crate::base::apart::Apart;
 use crate::base::error::{Error, Problem, Result};
 use crate::base::json;
 use crate::cli::registry::register;
 use crate::cli::summary;
 use crate::cli::table::{Table, column};
-use crate::cli::terminal::{DONE, Terminal, print_data};
+use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::read_policy;
 use crate::gate::{GateCheck, GateEvidence, GateOutcome};
 use crate::release::{DIMENSIONS, ReleaseRecord, Signal, SignalKind};
@@ -113,7 +114,7 @@ pub(super) fn run(args: &RecordArgs, terminal: &Terminal) -> Result<u8> {
 fn show(args: &ShowArgs, terminal: &Terminal) -> Result<u8> {
     let records = release::read_records(&args.records)?;
     if args.json {
-        print_data(&json::to_json(&records))?;
+        print_json(&json::to_json(&records))?;
         return Ok(DONE);
     }
     for record in &records {
@@ -158,6 +159,11 @@ fn show(args: &ShowArgs, terminal: &Terminal) -> Result<u8> {
 }
 
 fn check(args: &CheckArgs, terminal: &Terminal) -> Result<u8> {
+    Apart::new()
+        .reads([&args.record, &args.baseline])
+        .reads(args.records.iter().chain(&args.policy))
+        .writes(&args.registry)
+        .check()?;
     let candidate = ReleaseRecord::read(&args.record)?;
     let baseline = ReleaseRecord::read(&args.baseline)?;
     let records = args
@@ -194,7 +200,7 @@ fn check(args: &CheckArgs, terminal: &Terminal) -> Result<u8> {
         .max()
         .unwrap_or(GateOutcome::Inconclusive);
     if args.json {
-        print_data(&json::to_json(
+        print_json(&json::to_json(
             &json!({"release_id": candidate.release_id, "digest": candidate.digest, "outcome": outcome, "checks": checks}),
         ))?;
     } else {
@@ -215,7 +221,7 @@ fn diff(args: &DiffArgs, terminal: &Terminal) -> Result<u8> {
     );
     let changes = release::changes(&baseline, &candidate);
     if args.json {
-        print_data(&json::to_json(
+        print_json(&json::to_json(
             &json!({"baseline": baseline.release_id, "candidate": candidate.release_id, "changes": changes}),
         ))?;
         return Ok(DONE);
@@ -278,7 +284,7 @@ fn rollback(args: &RollbackArgs, terminal: &Terminal) -> Result<u8> {
     }
     let plan = release::rollback(&candidate, &target, signals);
     if args.json {
-        print_data(&json::to_json(&plan))?;
+        print_json(&json::to_json(&plan))?;
         return Ok(DONE);
     }
     if plan.steps.is_empty() {

@@ -11,9 +11,10 @@ use crate::base::json;
 use crate::base::memory::memory_limit;
 use crate::base::number::count;
 use crate::base::time::Micros;
+use crate::cli::inputs;
 use crate::cli::summary::{limit_warning, resolution_warnings, row_counts_text};
 use crate::cli::table::{Table, column};
-use crate::cli::terminal::{DONE, Terminal, print_data};
+use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::{parse_instant, parse_size, source_at};
 use crate::input::fetch;
 use crate::ramp::Coverage;
@@ -109,6 +110,11 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
         scenario.input.outcomes = at(path, &scenario.input.outcomes);
     }
     scenario.input.count_sessions |= args.sessions;
+    inputs::of_scenario(plan, &scenario)
+        .reads([layers])
+        .reads(&args.since)
+        .replaces([out])
+        .check()?;
     let inputs = Inputs {
         since: args.since.as_deref(),
         memory_limit: args.memory_limit.unwrap_or_else(memory_limit),
@@ -129,7 +135,7 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
         terminal.warn(&limit_warning(&limits.reading, limits.n_values));
     }
     if args.json {
-        print_data(&json::to_json(rows))?;
+        print_json(&json::to_json(rows))?;
     } else {
         terminal.print(&format!(
             "{}written:\n  {}\n",
@@ -149,7 +155,7 @@ fn what_if(scenarios: &[PathBuf], cube: &Path, json: bool, terminal: &Terminal) 
     let cube = WhatIfCube::read(cube, &scenarios)?;
     let answers = WhatIfCube::new(&cube, &scenarios)?.of(&scenarios)?;
     if json {
-        print_data(&json::to_json(&answers))?;
+        print_json(&json::to_json(&answers))?;
     } else {
         terminal.print(&what_if_table(&answers).render(terminal))?;
     }

@@ -3,6 +3,7 @@
 use clap::Args;
 use std::path::PathBuf;
 
+use crate::base::apart::Apart;
 use crate::base::error::Result;
 use crate::base::{json, manifest};
 use crate::cli::terminal::{DONE, Terminal};
@@ -26,6 +27,15 @@ pub(super) struct ReportArgs {
 
 pub(super) fn run(args: &ReportArgs, terminal: &Terminal) -> Result<u8> {
     let _stage = terminal.progress().stage("report");
+    let written = [
+        manifest::file::STUDY,
+        manifest::file::REPORT_HTML,
+        manifest::file::REPORT_MD,
+    ];
+    Apart::new()
+        .reads(&args.scenario)
+        .writes(written.map(|name| args.dir.join(name)))
+        .check()?;
     if let Some(path) = &args.scenario {
         let scenario = Scenario::load(path, &Overrides::default())?;
         json::write_json(

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use crate::base::error::Result;
 use crate::base::time::Micros;
+use crate::cli::inputs;
 use crate::cli::summary;
-use crate::cli::terminal::{DONE, Terminal, print_data};
+use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::parse_instant;
 use crate::report::Lang;
 use crate::scenario::{Overrides, Scenario};
@@ -51,6 +52,9 @@ pub(super) fn run(args: &RunArgs, terminal: &Terminal) -> Result<u8> {
         scale: args.scale,
     };
     let scenario = Scenario::load(&args.scenario, &overrides)?;
+    inputs::of_scenario(&args.scenario, &scenario)
+        .replaces([&args.out])
+        .check()?;
     let study = study::run(&scenario, &args.out, args.lang, terminal.progress())?;
     study.warnings.iter().for_each(|warning| terminal.warn(warning));
     for warning in summary::warnings(&scenario, &study) {
@@ -62,7 +66,7 @@ pub(super) fn run(args: &RunArgs, terminal: &Terminal) -> Result<u8> {
             .for_each(|warning| terminal.warn(warning));
     }
     if args.json {
-        print_data(&summary::json(&scenario, &study, &args.out))?;
+        print_json(&summary::json(&scenario, &study, &args.out))?;
     } else {
         terminal.print(&summary::text(&scenario, &study, &args.out, terminal))?;
     }

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use crate::analysis::Analysis;
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::time::Micros;
-use crate::base::{digest, json, manifest};
+use crate::base::{digest, json, manifest, open};
+use crate::cli::inputs;
 use crate::cli::summary;
-use crate::cli::terminal::{DONE, Terminal, print_data};
+use crate::cli::terminal::{DONE, Terminal, print_data, print_json};
 use crate::cli::values::parse_instant;
 use crate::ramp::RampState;
 use crate::scenario::{Overrides, Scenario};
@@ -72,6 +73,16 @@ fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Resul
     let _stage = terminal.progress().stage("schedule");
     let analysis: Analysis = json::read_json(&args.analysis)?;
     let scenario = scenario_of(args, &analysis)?;
+    let written = |names: &[&str]| names.iter().map(|name| args.out.join(name)).collect::<Vec<_>>();
+    // The state is the only document that a ramp continues in place.
+    let other_state = state.filter(|state| !is_same_file(state, &args.out.join(manifest::file::STATE)));
+    inputs::of_scenario(&args.scenario, &scenario)
+        .reads([&args.analysis])
+        .reads(other_state)
+        .reads(&args.layer_summary)
+        .writes(written(&[manifest::file::SCHEDULE, manifest::file::STATE]))
+        .writes(written(&[manifest::file::TABLES, manifest::file::GATE_REPORT]))
+        .check()?;
     let state: Option<RampState> = state.map(json::read_json).transpose()?;
     let digest = digest::sha256_of(&[json::to_json(&analysis).as_bytes()]);
     if state
@@ -99,7 +110,7 @@ fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Resul
         terminal.warn(&warning);
     }
     if args.json {
-        print_data(&json::to_json(&schedule))?;
+        print_json(&json::to_json(&schedule))?;
         return Ok(DONE);
     }
     let mut text = String::new();
@@ -120,6 +131,12 @@ fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Resul
     ));
     terminal.print(&terminal.fill(&text))?;
     Ok(DONE)
+}
+
+/// Whether two paths lead to one file.
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    real(a).is_some() && real(a) == real(b)
 }
 
 /// The scenario that the analysis was made under: as the file says, or looking back from the
@@ -155,7 +172,7 @@ fn scenario_of(args: &ScheduleArgs, analysis: &Analysis) -> Result<Scenario> {
 /// The control loop: decides again and again, from the state that it wrote, until it is told to
 /// stop. A decision that has begun is finished.
 fn watch(args: &ScheduleArgs, interval: Duration, terminal: &Terminal) -> Result<u8> {
-    std::fs::create_dir_all(&args.out).or_unwritable(&args.out)?;
+    open::create_folders(&args.out).or_unwritable(&args.out)?;
     let _lock = lock(&args.out)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
@@ -195,7 +212,7 @@ fn watch(args: &ScheduleArgs, interval: Duration, terminal: &Terminal) -> Result
 /// One loop a folder.
 fn lock(out: &Path) -> Result<File> {
     let path = out.join(LOCK);
-    let file = File::create(&path).or_unwritable(&path)?;
+    let file = open::lock_file(&path).or_unwritable(&path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {

@@ -8,8 +8,9 @@ use crate::base::files::StagedFolder;
 use crate::base::manifest::file::REPORT_HTML;
 use crate::base::number::{amount, number, percent};
 use crate::base::{digest, files, json};
+use crate::cli::inputs;
 use crate::cli::table::{Table, column};
-use crate::cli::terminal::{DONE, Terminal, print_data};
+use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::text::fill;
 use crate::replay::Cube;
 use crate::report::Lang;
@@ -77,6 +78,11 @@ pub(super) fn run(args: &SimulateArgs, terminal: &Terminal) -> Result<u8> {
             ..Overrides::default()
         },
     )?;
+    inputs::of_scenario(&args.scenario, &scenario)
+        .reads(&args.cube)
+        .reads(&args.cube_scenario)
+        .replaces(&args.out)
+        .check()?;
     if let (Some(runs), Some(simulation)) = (args.runs, &mut scenario.simulation) {
         simulation.n_runs = runs;
     }
@@ -87,7 +93,7 @@ pub(super) fn run(args: &SimulateArgs, terminal: &Terminal) -> Result<u8> {
             .iter()
             .map(|line| serde_json::to_string(line).unwrap_or_default())
             .collect();
-        print_data(&format!("{}\n", lines.join("\n")))?;
+        print_json(&format!("{}\n", lines.join("\n")))?;
         return Ok(DONE);
     }
     // Refused before the work, not after it.
@@ -110,7 +116,7 @@ pub(super) fn run(args: &SimulateArgs, terminal: &Terminal) -> Result<u8> {
         staged.commit()?;
     }
     if args.json {
-        print_data(&json::to_json(&forecast))?;
+        print_json(&json::to_json(&forecast))?;
     } else {
         let mut text = text(&forecast, &scenario, args.coin_per_request, terminal);
         if let Some(out) = &args.out {

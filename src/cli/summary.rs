@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::analysis::{Analysis, LayerAnalysis};
 use crate::base::manifest::file;
 use crate::base::number::{count, percent};
-use crate::base::{json, time};
+use crate::base::{escape, json, time};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::Terminal;
 use crate::cli::text::fill;
@@ -309,12 +309,11 @@ fn moves_table(moves: &LayerMoves, summary: &LayerSummary, terminal: &Terminal) 
 /// A name from a log, for a terminal: without the characters that would command it, and not longer
 /// than a line takes.
 pub(super) fn shown(name: &str) -> String {
-    let plain = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    let mut text: String = name.chars().take(60).map(plain).collect();
+    let mut text: String = name.chars().take(60).collect();
     if name.chars().nth(60).is_some() {
         text.push('…');
     }
-    text
+    escape::line(&text).into_owned()
 }
 
 /// Checks of a gate, one a line.

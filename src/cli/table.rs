@@ -5,8 +5,9 @@ use comfy_table::{
     Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, LineStyle, Width, presets,
 };
 
+use crate::base::escape;
 use crate::cli::terminal::Terminal;
-use crate::cli::text::{fill, is_command};
+use crate::cli::text::fill;
 
 /// The fewest columns of the terminal that a wrapped text gets.
 const MIN_TEXT: u16 = 20;
@@ -29,7 +30,7 @@ pub(super) struct Column {
 /// A column that is always shown.
 pub(super) fn column(title: impl Into<String>) -> Column {
     Column {
-        title: title.into(),
+        title: escape::lines(&title.into(), &[]),
         rank: 0,
         is_right: false,
         wraps: false,
@@ -87,7 +88,10 @@ impl Table {
 
     /// Adds a row: one text a column.
     pub(super) fn add_row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
-        let mut row: Vec<String> = cells.into_iter().map(|cell| plain(&cell.into())).collect();
+        let mut row: Vec<String> = cells
+            .into_iter()
+            .map(|cell| escape::line(&cell.into()).into_owned())
+            .collect();
         row.resize(self.columns.len(), String::new());
         self.rows.push(row);
     }
@@ -244,13 +248,6 @@ fn color_of(text: &str) -> Option<Color> {
     }
 }
 
-/// A text for a terminal: without the characters that would command it.
-fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| if is_command(c) { '\u{fffd}' } else { c })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use crate::cli::table::{Table, column};
@@ -292,9 +289,13 @@ mod tests {
 
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
-        let mut table = Table::new([column("name")]);
-        table.add_row(["\u{1b}[2Jgone"]);
-        assert!(!table.render(&Terminal::of_width(None)).contains('\u{1b}'));
+        let mut table = Table::new([column("na\u{202e}me")]);
+        table.add_row(["\u{1b}[2Jgone\n::error::x"]);
+        let text = table.render(&Terminal::of_width(None));
+        assert!(
+            text.contains("na\\u{202e}me") && text.contains("\\u{1b}[2Jgone\\n::error::x"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -7,8 +7,9 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use crate::base::error::{Error, Result, exit_code};
+use crate::base::escape;
 use crate::base::progress::{LogFormat, Progress, now};
-use crate::cli::text::{fill, is_command};
+use crate::cli::text::fill;
 
 /// Columns of output that goes to no terminal, unless `COLUMNS` says otherwise.
 const DEFAULT_WIDTH: u16 = 80;
@@ -110,7 +111,8 @@ impl Terminal {
         if self.is_quiet {
             Ok(())
         } else {
-            print_data(&without_controls(text, self.has_colors))
+            let kept: &[&str] = if self.has_colors { &COLORS } else { &[] };
+            write_stdout(&escape::lines(text, kept))
         }
     }
 
@@ -137,25 +139,57 @@ impl Terminal {
     }
 
     fn event(&self, event: &str, text: &str) {
-        // A closed stderr leaves no way to report.
-        let _ = writeln!(io::stderr(), "{}", event_line(self.log, event, text));
+        print_event(self.log == Some(LogFormat::Json), event, text);
     }
 }
 
-/// The line of a warning or an error, in the form of the log.
-pub(super) fn event_line(log: Option<LogFormat>, event: &str, text: &str) -> String {
-    if log == Some(LogFormat::Json) {
-        serde_json::json!({"time": now(), "event": event, "message": text}).to_string()
+/// The most characters of a warning or an error.
+const MAX_EVENT: usize = 20_000;
+
+/// Prints an error or a warning to stderr: a line of text, or a JSON object. What others wrote in
+/// the text commands no terminal and no log.
+pub(super) fn print_event(as_json: bool, event: &str, text: &str) {
+    let text = escape::excerpt(text, MAX_EVENT);
+    let line = if as_json {
+        let document = serde_json::json!({"time": now(), "event": event, "message": text});
+        escape::json(&document.to_string())
     } else {
-        without_controls(&format!("{event}: {text}"), false)
-    }
+        escape::lines(&format!("{event}: {text}"), &[])
+    };
+    // A closed stderr leaves no way to report.
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Prints data to stdout: JSON, CSV, TOML. A reader that has closed its end is no error.
+/// Prints what is wrong with the command line, as [`Terminal::print_error`] prints errors. `message`
+/// is the text of the parser of the command line.
+pub(super) fn print_usage(as_json: bool, message: &str) {
+    let text = message.strip_prefix("error: ").unwrap_or(message);
+    print_event(as_json, "error", text.trim_end());
+}
+
+/// Prints a JSON document to stdout. Controls in its texts are escapes of JSON, so they command no
+/// terminal.
+///
+/// # Errors
+/// As [`print_data`].
+pub(super) fn print_json(text: &str) -> Result<()> {
+    write_stdout(&escape::json(text))
+}
+
+/// Prints data to stdout: CSV, TOML, and texts of Sluice. A terminal gets controls as visible escapes,
+/// a file or a pipe gets them as they are. A reader that has closed its end is no error.
 ///
 /// # Errors
 /// A stdout that cannot be written for another reason.
 pub(super) fn print_data(text: &str) -> Result<()> {
+    if io::stdout().is_terminal() {
+        write_stdout(&escape::lines(text, &COLORS))
+    } else {
+        write_stdout(text)
+    }
+}
+
+fn write_stdout(text: &str) -> Result<()> {
     match io::stdout()
         .write_all(text.as_bytes())
         .and_then(|()| io::stdout().flush())
@@ -166,30 +200,6 @@ pub(super) fn print_data(text: &str) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Replaces the characters that would command a terminal or reorder its text: controls but line
-/// ends and tabs, and the controls of direction. The colors of tables stay where they are allowed.
-fn without_controls(text: &str, with_colors: bool) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let color = COLORS
-            .iter()
-            .find(|color| with_colors && rest.starts_with(**color));
-        if let Some(color) = color {
-            plain.push_str(color);
-            rest = &rest[color.len()..];
-            continue;
-        }
-        plain.push(if is_command(c) && c != '\n' && c != '\t' {
-            '\u{fffd}'
-        } else {
-            c
-        });
-        rest = &rest[c.len_utf8()..];
-    }
-    plain
 }
 
 /// The sequences of the colors that tables use: green, yellow, red, and the end of a color.
@@ -223,18 +233,3 @@ fn has_colors() -> bool {
 
 /// The exit code of a command that did its work.
 pub(super) const DONE: u8 = exit_code::DONE;
-
-#[cfg(test)]
-mod tests {
-    use crate::cli::terminal::without_controls;
-
-    #[test]
-    fn text_of_others_does_not_command_the_terminal() {
-        let check = |text: &str, expected: &str| assert_eq!(without_controls(text, true), expected);
-        check("a\nb\tc 层", "a\nb\tc 层");
-        check("\x1b[38;5;10mpromote\x1b[39m", "\x1b[38;5;10mpromote\x1b[39m");
-        check("\x1b[2J\x07\r", "\u{fffd}[2J\u{fffd}\u{fffd}");
-        check("a\u{202e}b\u{2028}c", "a\u{fffd}b\u{fffd}c");
-        assert_eq!(without_controls("\x1b[39m", false), "\u{fffd}[39m");
-    }
-}

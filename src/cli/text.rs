@@ -1,4 +1,4 @@
-//! Texts for a terminal: lines of its width, and characters that it must not get.
+//! Texts for a terminal: lines of its width.
 
 /// A text broken into lines of at most the terminal's width, between words.
 pub(super) fn fill(text: &str, width: Option<u16>) -> String {
@@ -19,12 +19,6 @@ pub(super) fn fill(text: &str, width: Option<u16>) -> String {
         }
     }
     filled + &line
-}
-
-/// Whether a character commands a terminal, or changes the direction or the lines of its text.
-pub(super) fn is_command(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}')
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::base::error::{Result, exit_code};
 use crate::base::json;
 use crate::cli::table::{Table, column};
-use crate::cli::terminal::{DONE, Terminal, print_data};
+use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::release::tools;
 use crate::release::tools::{BundleDiff, Concern, Level, Replayed, ToolBundle};
 
@@ -53,7 +53,7 @@ pub(super) fn run(args: &ToolsArgs, terminal: &Terminal) -> Result<u8> {
         .map(|path| tools::replay_arguments(path, Some(&before), &after))
         .transpose()?;
     if args.json {
-        print_data(&json::to_json(&json!({"diff": diff, "calls": calls})))?;
+        print_json(&json::to_json(&json!({"diff": diff, "calls": calls})))?;
     } else {
         terminal.print(&text(&diff, calls.as_deref(), terminal))?;
     }
@@ -62,7 +62,8 @@ pub(super) fn run(args: &ToolsArgs, terminal: &Terminal) -> Result<u8> {
     let unknown = diff
         .changes
         .iter()
-        .any(|change| tools::NOT_COMPARED.contains(&change.rule));
+        .any(|change| tools::NOT_COMPARED.contains(&change.rule))
+        || calls.iter().flatten().any(|tool| tool.n_undecided > 0);
     Ok(match unknown {
         _ if unversioned || loosened => exit_code::GATE_FAILED,
         true => exit_code::GATE_INCONCLUSIVE,

@@ -1,17 +1,20 @@
 //! `sluice who`: which users get the candidate at a step of a plan.
 
-use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::{RecordBatch, StringArray};
 use clap::Args;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::number::count;
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
-use crate::base::{files, json, parquet_io};
+use crate::base::{escape, files, json, open, parquet_io};
 use crate::bucket::{PLATFORMS, Profile};
+use crate::cli::inputs;
 use crate::cli::table::{Table, column};
-use crate::cli::terminal::{DONE, Terminal, print_data};
+use crate::cli::terminal::{DONE, Terminal, print_data, print_json};
 use crate::cli::values::parse_instant;
 use crate::input::{DEFAULT_TENANT, fetch};
 use crate::ramp::PlanStep;
@@ -112,13 +115,19 @@ pub(super) fn run(args: &WhoArgs, terminal: &Terminal) -> Result<u8> {
     let rows = match &args.out {
         None => who::who(&question, &layers, progress, None)?,
         Some(path) => {
-            files::keep_apart(&[layers.clone(), args.scenario.clone()], &[path])?;
-            write(&question, &layers, path, progress)?
+            let path = files::followed(path)?;
+            let steps = args.at.iter().chain(&args.from);
+            inputs::of_scenario(&args.scenario, &scenario)
+                .reads([&layers])
+                .reads(steps.filter(|step| Path::new(step).is_file()))
+                .writes([&path])
+                .check()?;
+            write(&question, &layers, &path, progress)?
         }
     };
     stage.set_rows(rows.iter().map(|row| row.n_users).sum());
     if args.json {
-        print_data(&json::to_json(&rows))?;
+        print_json(&json::to_json(&rows))?;
     } else {
         terminal.print(&table(&rows, terminal))?;
     }
@@ -197,10 +206,21 @@ fn header() -> String {
 
 fn csv(batch: &RecordBatch) -> Result<String> {
     let mut bytes = Vec::new();
+    let columns = batch
+        .columns()
+        .iter()
+        .map(|column| match column.as_string_opt::<i32>() {
+            Some(texts) if texts.iter().flatten().any(|text| escape::csv_field(text) != text) => {
+                let fields = texts.iter().map(|text| text.map(escape::csv_field));
+                Arc::new(fields.collect::<StringArray>())
+            }
+            _ => Arc::clone(column),
+        });
+    let batch = parquet_io::batch(&batch.schema(), columns.collect());
     arrow_csv::WriterBuilder::new()
         .with_header(false)
         .build(&mut bytes)
-        .write(batch)
+        .write(&batch)
         .or_unwritable(Path::new("users"))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -253,7 +273,7 @@ fn table(rows: &[WhoRow], terminal: &Terminal) -> String {
 fn step_from(text: &str, plan: &Plan, as_of: Micros) -> Result<PlanStep> {
     let path = Path::new(text);
     if path.is_file() {
-        let bytes = std::fs::read(path).or_unreadable(path)?;
+        let bytes = open::read(path).or_unreadable(path)?;
         return PlanStep::from_document(&bytes, text, plan);
     }
     PlanStep::parse(text, plan, as_of)

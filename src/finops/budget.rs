@@ -5,11 +5,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
-use crate::base::at_work;
 use crate::base::error::{FileResult, Problem, Result};
+use crate::base::open;
 use crate::base::schema::document_schema;
 use crate::base::time::{DAY, Micros};
 use crate::finops::money::overflow;
@@ -126,8 +125,7 @@ impl Budget {
     /// The file cannot be read, there is no budget in it, or a budget is wrong. All wrong budgets
     /// are reported, with their locations.
     pub fn read_all(path: &Path) -> Result<Vec<Self>> {
-        at_work::note(path);
-        let bytes = fs::read(path).or_unreadable(path)?;
+        let bytes = open::read(path).or_unreadable(path)?;
         Self::parse_all(&path.display().to_string(), &bytes)
     }
 

@@ -110,19 +110,16 @@ pub(super) struct Records {
     max_held: usize,
     files: Option<Vec<File>>,
     near: PathBuf,
-    /// Index of the thread, which makes names of files unique.
-    thread: usize,
 }
 
 impl Records {
     /// Makes an empty set of records. Its files are created beside `near`.
-    pub(super) fn new(near: &Path, thread: usize, max_held: usize) -> Self {
+    pub(super) fn new(near: &Path, max_held: usize) -> Self {
         Self {
             held: Vec::new(),
             max_held,
             files: None,
             near: near.to_owned(),
-            thread,
         }
     }
 
@@ -144,7 +141,7 @@ impl Records {
 
     fn write_out(&mut self) -> io::Result<()> {
         if self.files.is_none() {
-            let open = |part| nameless_file(&self.near, self.thread * N_PARTS + part);
+            let open = |_| nameless_file(&self.near);
             self.files = Some((0..N_PARTS).map(open).collect::<io::Result<_>>()?);
         }
         let mut bytes = Vec::new();
@@ -293,7 +290,7 @@ mod tests {
 
     fn scanned(near: &Path, max_held: usize, n_threads: usize, success: Success) -> Vec<Vec<UserOnLine>> {
         let mut threads: Vec<(Records, Vec<u32>)> = (0..n_threads)
-            .map(|thread| (Records::new(near, thread, max_held), vec![0, 1, 2]))
+            .map(|_| (Records::new(near, max_held), vec![0, 1, 2]))
             .collect();
         for row in 0..20_000_u64 {
             let (user, session) = (hash::hash_id(&(row % 700).to_le_bytes()), row % 1_900);
@@ -347,7 +344,7 @@ mod tests {
     #[test]
     fn sums_that_do_not_fit_are_errors() {
         let dir = tempfile::tempdir().unwrap();
-        let mut records = Records::new(&dir.path().join("out"), 0, 100);
+        let mut records = Records::new(&dir.path().join("out"), 100);
         let record = ClusterRecord {
             user: 1,
             line: 0,

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use crate::base::at_work;
 use crate::base::error::{Error, FileResult, Problem, Result};
 use crate::base::instant::RawInstant;
+use crate::base::open;
 use crate::base::schema::document_schema;
 use crate::base::time::Micros;
 use crate::metric::{ColumnKind, MAX_UNITS};
@@ -140,8 +140,7 @@ impl Prices {
                 format!("expected prices, found a file of {size} bytes"),
             ));
         }
-        at_work::note(path);
-        let bytes = fs::read(path).or_unreadable(path)?;
+        let bytes = open::read(path).or_unreadable(path)?;
         let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
         Self::parse(
             &location,

@@ -2,7 +2,6 @@
 
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::base::bitmap;
 use crate::base::error::Result;
@@ -181,11 +180,10 @@ pub(super) fn scan(
     };
     let parts = &reader.table().parts;
     let bar = progress.rows("finops", reader.table().n_rows());
-    let n_threads = AtomicUsize::new(0);
     let has_tools = reader.has("tool_cost_usd");
     let states = parallel::fold_parts(
         parts.len(),
-        || ScanState::new(question, has_tools, n_threads.fetch_add(1, Ordering::Relaxed)),
+        || ScanState::new(question, has_tools),
         |state, idx| {
             let bad = reader.turns(parts[idx], &names, &mut |turns| {
                 bar.advance(turns.n as u64);
@@ -266,7 +264,7 @@ impl Cost {
 }
 
 impl<'a> ScanState<'a> {
-    fn new(question: &'a ChargebackQuestion<'a>, has_tools: bool, thread: usize) -> Self {
+    fn new(question: &'a ChargebackQuestion<'a>, has_tools: bool) -> Self {
         Self {
             question,
             names: Default::default(),
@@ -275,7 +273,7 @@ impl<'a> ScanState<'a> {
             last: None,
             lines: Vec::new(),
             line_of: HashMap::new(),
-            records: Records::new(question.near, thread, HELD),
+            records: Records::new(question.near, HELD),
             budgets: vec![HashMap::new(); question.budgets.len()],
             has_tools,
             n_rows: 0,

@@ -240,6 +240,14 @@ fn arguments(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
             "a log with readable arguments",
         );
     }
+    if let Some(tool) = calls.iter().find(|tool| tool.n_undecided > 0) {
+        checks.record(
+            "tool_arguments",
+            GateOutcome::Inconclusive,
+            tool.message(),
+            "a schema whose references expand to less",
+        );
+    }
     let worst = calls
         .iter()
         .filter(|tool| tool.n_rejected > 0)
@@ -269,7 +277,10 @@ fn arguments(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         _ => checks.record(
             "tool_arguments",
             GateOutcome::Pass,
-            format!("{n_calls} logged calls fit the new schemas"),
+            match calls.iter().map(|tool| tool.n_undecided).sum::<u64>() {
+                0 => format!("{n_calls} logged calls fit the new schemas"),
+                n => format!("the others of {n_calls} logged calls fit the new schemas: {n} undecided"),
+            },
             "",
         ),
     };

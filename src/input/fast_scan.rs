@@ -17,6 +17,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::base::open;
 use crate::base::parquet_io::guard;
 use crate::base::time::{DAY, SECOND};
 use crate::input::file::InputFile;
@@ -198,7 +199,7 @@ impl<'a> FastPart<'a> {
             return Err(Unsupported);
         };
         let n_rows = usize::try_from(n_rows).map_err(|_| Unsupported)?;
-        let file = Arc::new(File::open(&input.path).map_err(|_| Unsupported)?);
+        let file = Arc::new(open::regular(&input.path).map_err(|_| Unsupported)?);
         Ok(Self {
             table,
             input,

@@ -11,12 +11,12 @@ use parquet::arrow::arrow_reader::{
 use parquet::basic::{LogicalType, Type};
 use serde::de::IgnoredAny;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::error::{Error, FileResult, Result};
+use crate::base::open;
 use crate::base::parquet_io::guard;
 use crate::input::file::InputFile;
 use crate::input::format::Format;
@@ -121,7 +121,7 @@ fn read_batches<E: std::fmt::Display>(
 }
 
 fn parquet_header(path: &Path) -> Result<Header> {
-    let file = File::open(path).or_unreadable(path)?;
+    let file = open::regular(path).or_unreadable(path)?;
     let load = |options| guard(path, || ArrowReaderMetadata::load(&file, options));
     let metadata = load(ArrowReaderOptions::new());
     // Arrow has no whole numbers of 128 bits. A file that names them in its Arrow schema is read by its
@@ -198,7 +198,7 @@ fn read_parquet(
     on_arrays: &mut OnArrays<'_>,
 ) -> Result<()> {
     let path = input.path.as_path();
-    let file = File::open(path).or_unreadable(path)?;
+    let file = open::regular(path).or_unreadable(path)?;
     let builder = match &input.footer {
         Some(footer) => ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer.clone()),
         None => guard(path, || ParquetRecordBatchReaderBuilder::try_new(file))?,
@@ -267,7 +267,7 @@ fn ndjson_columns(path: &Path, gzip: bool) -> Result<Vec<String>> {
 }
 
 fn open_text(path: &Path, gzip: bool) -> Result<BufReader<Box<dyn Read>>> {
-    let file = File::open(path).or_unreadable(path)?;
+    let file = open::regular(path).or_unreadable(path)?;
     let reader: Box<dyn Read> = if gzip {
         Box::new(MultiGzDecoder::new(BufReader::new(file)))
     } else {

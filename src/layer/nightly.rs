@@ -25,7 +25,7 @@ use crate::base::interner::NameIndex;
 use crate::base::parquet_io::guard;
 use crate::base::progress::Progress;
 use crate::base::spill::{Fingerprints, Spill};
-use crate::base::{files, parquet_io};
+use crate::base::{files, open, parquet_io};
 use crate::input::Unsupported;
 use crate::layer::file::leaf_of;
 use crate::layer::quota::ScoreHistogram;
@@ -167,7 +167,7 @@ pub fn check_previous(path: &Path) -> Result<()> {
 /// # Errors
 /// When the table cannot be read or the file cannot be written. An existing file is then unchanged.
 pub fn write_changed(table: &Path, changed: &Changed, path: &Path) -> Result<()> {
-    let file = File::open(table).or_unreadable(table)?;
+    let file = open::regular(table).or_unreadable(table)?;
     let mut reader = guard(table, || {
         ParquetRecordBatchReaderBuilder::try_new(file)?
             .with_batch_size(BATCH_ROWS)
@@ -356,7 +356,7 @@ struct Side<'a> {
 
 impl<'a> Side<'a> {
     fn open(path: &'a Path) -> Result<Self> {
-        let file = File::open(path).or_unreadable(path)?;
+        let file = open::regular(path).or_unreadable(path)?;
         let footer = guard(path, || {
             ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
         })?;

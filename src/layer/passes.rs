@@ -2,13 +2,12 @@
 
 use arrow_array::StringArray;
 use parquet::basic::Repetition;
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::progress::Progress;
-use crate::base::{files, json, parquet_io};
+use crate::base::{files, json, open, parquet_io};
 use crate::input::UserBatch;
 use crate::layer::context::LayerContext;
 use crate::layer::dropped::Dropped;
@@ -431,7 +430,7 @@ impl<'a> Passes<'a> {
         if chunk.statistics().is_none() {
             return Ok(None);
         }
-        let open = Arc::new(File::open(&file.path).or_unreadable(&file.path)?);
+        let open = Arc::new(open::regular(&file.path).or_unreadable(&file.path)?);
         let n_rows = part.scored.score.len() as u64;
         // A chunk with inconsistent page headers goes to the general reader, which reports the
         // error.

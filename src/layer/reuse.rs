@@ -9,7 +9,6 @@
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +16,7 @@ use std::sync::Arc;
 
 use crate::base::error::{FileResult, Result};
 use crate::base::json;
+use crate::base::open;
 use crate::base::parquet_io::guard;
 use crate::input::{InputFile, Part, Unsupported, UserReader};
 use crate::layer::context::LayerContext;
@@ -138,7 +138,7 @@ impl<'a> Reuse<'a> {
             return Ok(None);
         };
         let read = |path: &Path| -> std::io::Result<String> {
-            let mut open = File::open(path)?;
+            let mut open = open::regular(path)?;
             let mut hasher = blake3::Hasher::new();
             hasher.update(self.settings.as_bytes());
             if reader.table().has("last_use_time") {
@@ -194,7 +194,7 @@ impl<'a> Reuse<'a> {
 
 impl Previous {
     fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).or_unreadable(path)?;
+        let file = open::regular(path).or_unreadable(path)?;
         let footer = guard(path, || {
             ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
         })?;
@@ -224,7 +224,7 @@ impl Previous {
         note: &Note,
         ctx: &LayerContext<'_>,
     ) -> std::result::Result<Reused, Unsupported> {
-        let file = Arc::new(File::open(&self.path).map_err(|_| Unsupported)?);
+        let file = Arc::new(open::regular(&self.path).map_err(|_| Unsupported)?);
         let chunk = |name: &str| -> std::result::Result<Vec<u8>, Unsupported> {
             let leaf = leaf_of(&self.footer, name).ok_or(Unsupported)?;
             let (start, n_bytes) = self

@@ -8,10 +8,10 @@ use arrow_schema::DataType;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
-use std::fs::File;
 use std::path::Path;
 
 use crate::base::error::{Error, FileResult, Result};
+use crate::base::open;
 use crate::base::parquet_io::guard;
 use crate::input::tenant_at;
 use crate::layer::score::ten_thousandths;
@@ -31,7 +31,7 @@ impl<'a> LayerFileReader<'a> {
     /// # Errors
     /// When the file cannot be read or is not Parquet.
     pub(crate) fn open(path: &'a Path) -> Result<Self> {
-        let file = File::open(path).or_unreadable(path)?;
+        let file = open::regular(path).or_unreadable(path)?;
         let footer = guard(path, || {
             ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
         })?;
@@ -69,7 +69,7 @@ impl<'a> LayerFileReader<'a> {
     /// When the table was not written by `sluice layer`, or when `on_rows` returns an error.
     pub(crate) fn read(&self, part: usize, mut on_rows: impl FnMut(&LayerRows) -> Result<()>) -> Result<()> {
         let path = self.path;
-        let file = File::open(path).or_unreadable(path)?;
+        let file = open::regular(path).or_unreadable(path)?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone());
         let mut reader = guard(path, || {
             builder

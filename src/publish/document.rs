@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
-use crate::base::{files, json};
+use crate::base::{files, json, open};
 use crate::publish::address::Address;
 use crate::publish::exporters::format::ExportFormat;
 use crate::publish::publication::Publication;
@@ -145,7 +145,7 @@ fn read(path: &Path) -> Result<Option<String>> {
     };
     match std::fs::metadata(path) {
         Ok(about) if !about.is_file() => Err(wrong(&"a folder or a device")),
-        Ok(_) => std::fs::read(path)
+        Ok(_) => open::read(path)
             .map(|bytes| Some(String::from_utf8_lossy(&bytes).into_owned()))
             .map_err(|error| wrong(&error)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

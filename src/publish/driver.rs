@@ -1,9 +1,7 @@
 //! Publishes to all targets side by side. A target that fails, panics or does not answer delays no
 //! other target.
 
-use std::any::Any;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -11,6 +9,7 @@ use std::time::Duration;
 
 use crate::base::error::Error;
 use crate::base::lock::lock;
+use crate::base::panics;
 use crate::base::progress::Progress;
 use crate::publish::job::Job;
 use crate::publish::options::Options;
@@ -200,20 +199,15 @@ fn work(queue: &Queue, job: &Job, timers: &[Timer], sender: &Sender<(usize, Targ
         };
         let timer = &timers[idx];
         timer.start();
-        let report = catch_unwind(AssertUnwindSafe(|| job.run(target.as_mut(), timer)));
-        let report = report.unwrap_or_else(|panic| after_panic(target.address(), panic.as_ref()));
+        let report = panics::catch(|| job.run(target.as_mut(), timer));
+        let report = report.unwrap_or_else(|text| after_panic(target.address(), &text));
         // The receiver is gone only if the program no longer waits.
         let _ = sender.send((idx, report));
     }
 }
 
-/// The report of a target whose publication panicked.
-fn after_panic(address: String, panic: &(dyn Any + Send)) -> TargetReport {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message");
+/// The report of a target whose publication panicked with a text.
+fn after_panic(address: String, text: &str) -> TargetReport {
     let mut report = TargetReport::new(address.clone());
     let error = Error::target(
         address,

@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::base::at_work;
 use crate::base::error::{Error, ErrorKind, FileResult, Problem, Result};
 use crate::base::json::{canonical, parse_json};
+use crate::base::open;
 use crate::base::time;
 use crate::base::time::Micros;
 use crate::release::dimension::Dimension;
@@ -217,8 +217,7 @@ pub fn read_records(path: &Path) -> Result<Vec<ReleaseRecord>> {
                 format!("expected release records, found a file of {size} bytes"),
             ));
         }
-        at_work::note(&file);
-        let bytes = std::fs::read(&file).or_unreadable(&file)?;
+        let bytes = open::read(&file).or_unreadable(&file)?;
         for (location, value) in values_of(&file, &location, &bytes)? {
             records.push(ReleaseRecord::from_json(&location, &value)?);
         }

@@ -71,10 +71,10 @@ struct Partitions<'a> {
 }
 
 impl<'a> Partitions<'a> {
-    /// Creates `n` files. Their temporary names count from `first`.
-    fn create(near: &'a Path, n: usize, first: usize) -> Result<Self> {
+    /// Creates `n` files.
+    fn create(near: &'a Path, n: usize) -> Result<Self> {
         let files = (0..n)
-            .map(|idx| nameless_file(near, first + idx).map(Mutex::new))
+            .map(|_| nameless_file(near).map(Mutex::new))
             .collect::<io::Result<_>>();
         Ok(Self {
             near,
@@ -90,7 +90,7 @@ impl<'a> Partitions<'a> {
     /// Takes a partition's file, positioned at its start. Its disk space is freed when the file is
     /// dropped.
     fn take(&mut self, partition: usize) -> Result<File> {
-        let empty = nameless_file(self.near, partition).or_unwritable(self.near)?;
+        let empty = nameless_file(self.near).or_unwritable(self.near)?;
         let file = std::mem::replace(&mut self.files[partition], Mutex::new(empty));
         let mut file = lock::into_inner(file);
         file.seek(SeekFrom::Start(0)).or_unreadable(self.near)?;
@@ -132,7 +132,7 @@ fn scan_under(job: &Job<'_>, n: usize, seed: u64) -> Result<Option<Scanned>> {
         near,
         ..
     } = *job;
-    let mut keys = Partitions::create(near, n, 0)?;
+    let mut keys = Partitions::create(near, n)?;
     let strata = deal_users(layers, tenants, seed, n, scan.strata.len(), &keys)?;
     let roster = LayerTableInfo {
         digest: layers.digest().to_owned(),
@@ -141,13 +141,13 @@ fn scan_under(job: &Job<'_>, n: usize, seed: u64) -> Result<Option<Scanned>> {
         strata,
     };
 
-    let mut blocks = Partitions::create(near, n * n_lanes(n), MAX_PARTITIONS)?;
+    let mut blocks = Partitions::create(near, n * n_lanes(n))?;
     let dealt = deal_turns(job, &roster, n, &blocks)?;
 
     // Each lane has one state, which it uses for every partition.
     let mut shares = dealt;
     let mut states: Vec<ReplayState> = (0..n_lanes(n)).map(|_| ReplayState::new(scan)).collect();
-    let mut seen = Partitions::create(near, n, 0)?;
+    let mut seen = Partitions::create(near, n)?;
     let n_words = n_words(scan.strata.max_stages());
     for partition in 0..n {
         let users = read_keys(keys.take(partition)?, near)?;

@@ -4,6 +4,7 @@
 use serde::Serialize;
 use serde_json::Number;
 
+use crate::base::escape::is_command;
 use crate::base::time::Micros;
 
 /// The largest number of points in a page. All curves of a page share it, so that no page exceeds a
@@ -196,13 +197,13 @@ impl Curves {
     }
 }
 
-/// Escapes JSON so that it cannot become markup. The escaped characters occur only within JSON
-/// strings.
+/// Escapes JSON without line breaks so that it cannot become markup and holds no controls. The
+/// escaped characters occur only within JSON strings.
 pub(super) fn json_in_script(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for ch in json.chars() {
         match ch {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+            ch if matches!(ch, '<' | '>' | '&') || is_command(ch) => {
                 escaped.push_str(&format!("\\u{:04x}", u32::from(ch)))
             }
             other => escaped.push(other),

@@ -5,10 +5,11 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use crate::base::error::Result;
+use crate::base::escape::html as escape;
 use crate::base::number::{amount, count, number, percent};
 use crate::report::charts::names;
 use crate::report::curves::{Curve, Curves, Point, Scale, points_of_each, thin};
-use crate::report::escape::{attributes, escape};
+use crate::report::escape::attributes;
 use crate::report::page::{Page, TableCell};
 use crate::report::svg::{Chart, GRID, INK, PALETTE, PlotResult, color_name, draw, text};
 use crate::report::words::{Lang, Words, fill};

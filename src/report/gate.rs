@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::base::escape::markdown as escape;
 use crate::base::number::number;
 use crate::gate::{GateCheck, GateOutcome, GateReport};
 use crate::report::charts::Harm;
@@ -31,7 +32,7 @@ fn gates(words: &Words) -> [(&'static str, &'static str); 10] {
 
 /// Returns the report of a release's gate as Markdown.
 pub fn gate_markdown(report: &GateReport, lang: Lang) -> String {
-    let (words, escape) = (lang.words(), markdown::escape);
+    let words = lang.words();
     let mut out = String::new();
     let mut line = |text: &str| {
         markdown::line(&mut out, text);
@@ -115,12 +116,7 @@ pub fn gate_markdown(report: &GateReport, lang: Lang) -> String {
             passed.into_iter().map(row),
         );
     }
-    let row = |(name, digest): (String, String)| vec![name, format!("`{digest}`")];
-    markdown::table(
-        &mut out,
-        &[words.input, words.digest],
-        digests(report).into_iter().map(row),
-    );
+    markdown::digest_table(&mut out, [words.input, words.digest], digests(report).into_iter());
     out
 }
 

@@ -2,12 +2,13 @@
 //! without scripts, and can be printed.
 
 use crate::base::error::Result;
+use crate::base::escape::html as escape;
 use crate::base::number::{number, p_value, percent};
 use crate::base::time;
 use crate::gate::GateOutcome;
 use crate::ramp::{CheckOutcome, LayerSchedule, SrmEvidence, Verdict};
 use crate::report::charts;
-use crate::report::escape::{attributes, escape};
+use crate::report::escape::attributes;
 use crate::report::markdown::quality_rows;
 use crate::report::model::{
     LimitLine, Model, RampModel, evidence_cells, layer_lines, limit_lines, matched_share,

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::base::escape::markdown as escape;
 use crate::base::number::{number, p_value, percent};
 use crate::base::time;
 use crate::gate::GateOutcome;
@@ -45,12 +46,21 @@ pub(super) fn line(out: &mut String, text: &str) {
     let _ = writeln!(out, "{text}");
 }
 
+/// A table of texts, which are escaped.
 pub(super) fn table(out: &mut String, header: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+    raw_table(
+        out,
+        header,
+        rows.map(|row| row.iter().map(|cell| escape(cell)).collect()),
+    );
+}
+
+/// A table whose cells are Markdown.
+fn raw_table(out: &mut String, header: &[&str], rows: impl Iterator<Item = Vec<String>>) {
     line(out, &format!("| {} |", header.join(" | ")));
     line(out, &format!("|{}", "---|".repeat(header.len())));
     for row in rows {
-        let cells: Vec<String> = row.iter().map(|cell| escape(cell).replace('|', "\\|")).collect();
-        line(out, &format!("| {} |", cells.join(" | ")));
+        line(out, &format!("| {} |", row.join(" | ")));
     }
     line(out, "");
 }
@@ -337,33 +347,47 @@ pub(super) fn quality_rows(model: &Model, words: &Words) -> Vec<(String, u64)> {
 fn inputs(out: &mut String, model: &Model, words: &Words) {
     let study = &model.study;
     heading(out, words.inputs);
-    let scenario = format!("`{}`", study.scenario_digest);
+    let scenario = digest_code(&study.scenario_digest);
     line(
         out,
         &fill(
             words.inputs_note,
-            &[&study.version, &study.seed.to_string(), &scenario],
+            &[&escape(&study.version), &study.seed.to_string(), &scenario],
         ),
     );
     line(out, "");
     let traffic = model.ramp.iter().flat_map(|ramp| &ramp.analysis.data.sources);
-    table(
+    digest_table(
         out,
-        &[words.file, words.digest],
+        [words.file, words.digest],
         model
             .layering
             .sources
             .iter()
             .chain(traffic)
-            .map(|f| vec![f.name.clone(), format!("`{}`", f.digest)]),
+            .map(|f| (f.name.clone(), f.digest.clone())),
     );
 }
 
-/// Escapes text so that it cannot become HTML. Control characters become spaces.
-pub(super) fn escape(text: &str) -> String {
-    let text = text
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;");
-    text.replace(|ch: char| ch.is_control(), " ")
+/// A digest as code of Markdown. What is no digest is escaped as a text of others.
+pub(super) fn digest_code(digest: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || ":_-".contains(c);
+    if !digest.is_empty() && digest.chars().all(is_plain) {
+        format!("`{digest}`")
+    } else {
+        escape(digest)
+    }
+}
+
+/// A table of names and their digests.
+pub(super) fn digest_table(
+    out: &mut String,
+    header: [&str; 2],
+    rows: impl Iterator<Item = (String, String)>,
+) {
+    raw_table(
+        out,
+        &header,
+        rows.map(|(name, digest)| vec![escape(&name), digest_code(&digest)]),
+    );
 }

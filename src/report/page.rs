@@ -3,8 +3,9 @@
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
+use crate::base::escape::html as escape;
 use crate::report::curves::json_in_script;
-use crate::report::escape::{attributes, escape};
+use crate::report::escape::attributes;
 use crate::report::svg::Chart;
 use crate::report::words::{Lang, Words, fill};
 

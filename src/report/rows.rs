@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::report::escape::{attributes, escape};
+use crate::base::escape::html as escape;
+use crate::report::escape::attributes;
 use crate::report::svg::Chart;
 
 /// The largest width of a label, in letters. Wide letters count twice.

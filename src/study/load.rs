@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::base::error::{Error, Problem, Result};
+use crate::base::open;
 use crate::scenario::{Overrides, Scenario};
 
 impl Scenario {
@@ -12,7 +13,7 @@ impl Scenario {
     /// # Errors
     /// The file cannot be read or is not TOML. Otherwise, all wrong keys and values of the file.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let text = open::read_to_string(path).map_err(|error| {
             let problem = Problem::new(
                 path.display().to_string(),
                 format!("expected a scenario file, found: {error}"),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::analysis::{Analysis, AnalysisOptions};
+use crate::base::apart::Apart;
 use crate::base::error::{Error, ErrorKind, FileResult, Problem, Result};
 use crate::base::files::StagedFolder;
 use crate::base::manifest::{FileEntry, Manifest, file};
@@ -251,7 +252,7 @@ pub fn layer_at(
         written.push(&features_path);
         written.extend(options.rfm_table.as_ref().map(|rfm| rfm.path.as_path()));
     }
-    files::keep_apart(&read, &written)?;
+    Apart::new().reads(&read).writes(written).check()?;
     let Some(previous) = &options.previous else {
         let summary = layer_table(scenario, users, options, path, progress)?;
         json::write_json(&summary_path, &summary)?;

@@ -66,10 +66,16 @@ fn a_file_is_whole_or_as_it_was() {
 fn a_file_takes_over_what_a_killed_job_left() {
     let dir = folder();
     let path = dir.path().join("out.json");
-    fs::write(dir.path().join(".out.json.tmp"), "far more than what follows").unwrap();
+    for left in [
+        ".out.json.tmp.lock",
+        ".out.json.0123456789abcdef.tmp",
+        ".out.json.mine.tmp",
+    ] {
+        fs::write(dir.path().join(left), "far more than what follows").unwrap();
+    }
     write_bytes(&path, b"new").unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"new");
-    assert_eq!(names(dir.path()), ["out.json"]);
+    assert_eq!(names(dir.path()), [".out.json.mine.tmp", "out.json"]);
 }
 
 #[test]
@@ -82,7 +88,9 @@ fn a_second_writer_of_a_file_is_refused() {
             Some("another sluice process is writing this output now"),
             "second",
         );
-        assert_eq!(names(dir.path()), [".out.json.tmp"]);
+        let there = names(dir.path());
+        assert_eq!(there.len(), 2, "{there:?}");
+        assert_eq!(there[1], ".out.json.tmp.lock");
         file.write_all(b"first").or_unwritable(&path)
     })
     .unwrap();
@@ -232,42 +240,121 @@ fn a_link_to_a_folder_stays_a_link() {
 }
 
 #[test]
-fn what_is_read_is_not_written() {
+fn temporary_files_and_locks_follow_no_link() {
     let dir = folder();
     let at = |name: &str| dir.path().join(name);
-    fs::write(at("in.csv"), "").unwrap();
-    fs::create_dir_all(at("logs/day")).unwrap();
-    symlink(at("in.csv"), at("link.csv")).unwrap();
-    symlink(at("logs"), at("link")).unwrap();
-    let check = |read: &[&str], written: &[&str], expected: Option<&str>| {
-        let read: Vec<PathBuf> = read.iter().map(|name| at(name)).collect();
-        let written: Vec<PathBuf> = written.iter().map(|name| at(name)).collect();
-        let written: Vec<&Path> = written.iter().map(PathBuf::as_path).collect();
-        expect(
-            keep_apart(&read, &written),
-            expected,
-            &format!("{read:?} {written:?}"),
-        );
+    fs::write(at("victim"), "mine").unwrap();
+    let check = |link: &str, write: &dyn Fn() -> Result<()>, expected: Option<&str>| {
+        fs::remove_file(at(link)).ok();
+        symlink(at("victim"), at(link)).unwrap();
+        expect(write(), expected, link);
+        assert_eq!(fs::read_to_string(at("victim")).unwrap(), "mine", "{link}");
+        fs::remove_file(at(link)).ok();
     };
-    check(&[], &[], None);
-    check(&[], &["out"], None);
-    check(&["in.csv", "logs"], &["out", "out2"], None);
-    check(&["in.csv", "in.csv"], &["out"], None);
-    check(&["logs/day"], &["logs/out"], None);
-    check(&["logs"], &["logs2"], None);
-    check(&["in.csv"], &["in.csv"], Some("differ from the input"));
-    check(
-        &["in.csv"],
-        &["out", "logs/../in.csv"],
-        Some("differ from the input"),
+    let file = || write_bytes(&at("out"), b"new");
+    let staged = || StagedFolder::begin(&at("dir"), "m.json")?.commit();
+    check(".out.tmp", &file, None);
+    check(".out.tmp.lock", &file, Some("a link at the place of the lock"));
+    check("out", &file, None);
+    check(".dir.lock", &staged, Some("a link at the place of the lock"));
+    check(".dir.partial", &staged, None);
+    check(".dir.old", &staged, None);
+}
+
+#[test]
+fn a_pipe_in_place_of_a_lock_does_not_wait() {
+    let dir = folder();
+    let at = |name: &str| dir.path().join(name);
+    for name in [".out.tmp.lock", ".dir.lock"] {
+        assert!(
+            std::process::Command::new("mkfifo")
+                .arg(at(name))
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+    expect(write_bytes(&at("out"), b"x"), Some("a named pipe"), "file");
+    expect(
+        StagedFolder::begin(&at("dir"), "m.json"),
+        Some("a named pipe"),
+        "folder",
     );
-    check(&["link.csv"], &["in.csv"], Some("differ from the input"));
-    check(&["in.csv"], &["link.csv"], Some("differ from the input"));
-    check(&["logs"], &["logs/out"], Some("outside of the input folder"));
-    check(&["logs"], &["logs/day/out"], Some("outside of the input folder"));
-    check(&["link"], &["logs/out"], Some("outside of the input folder"));
-    check(&[], &["out", "out"], Some("different files to write"));
-    check(&[], &["logs/out", "link/out"], Some("different files to write"));
+}
+
+#[test]
+fn outputs_are_for_their_owner_to_write() {
+    let dir = folder();
+    let at = |name: &str| dir.path().join(name);
+    fs::write(at("open"), "x").unwrap();
+    fs::set_permissions(at("open"), fs::Permissions::from_mode(0o666)).unwrap();
+    write_bytes(&at("new/out"), b"x").unwrap();
+    link_or_copy(&at("open"), &at("copy")).unwrap();
+    symlink(at("open"), at("link")).unwrap();
+    link_or_copy(&at("link"), &at("copy of link")).unwrap();
+    for (name, most) in [
+        ("new/out", 0o644),
+        ("new", 0o755),
+        ("copy", 0o644),
+        ("copy of link", 0o644),
+    ] {
+        let found = fs::symlink_metadata(at(name)).unwrap();
+        assert!(!found.is_symlink(), "{name}");
+        assert_eq!(found.permissions().mode() & 0o7777 & !most, 0, "{name}");
+    }
+}
+
+#[test]
+fn a_folder_that_a_killed_job_moved_away_comes_back() {
+    let dir = folder();
+    let (target, old) = (dir.path().join("out"), dir.path().join(".out.old"));
+    write_bytes(&old.join("m.json"), MARKER.as_bytes()).unwrap();
+    drop(StagedFolder::begin(&target, "m.json").unwrap());
+    assert_eq!(names(&target), ["m.json"]);
+    // Behind a finished exchange the moved folder is of no use.
+    write_bytes(&old.join("m.json"), b"older").unwrap();
+    drop(StagedFolder::begin(&target, "m.json").unwrap());
+    assert_eq!(fs::read_to_string(target.join("m.json")).unwrap(), MARKER);
+    assert!(!old.exists());
+    let staged = dir.path().join("staged");
+    write_bytes(&staged.join("m.json"), b"new").unwrap();
+    exchange_by_renames(&staged, &target).unwrap();
+    assert_eq!(fs::read_to_string(target.join("m.json")).unwrap(), "new");
+    expect(
+        exchange_by_renames(&staged, &target).or_unwritable(&target),
+        Some("No such file"),
+        "nothing staged",
+    );
+    assert_eq!(names(&target), ["m.json"]);
+}
+
+#[test]
+fn a_link_of_the_command_line_is_followed_if_it_leads_somewhere() {
+    let dir = folder();
+    let at = |name: &str| dir.path().join(name);
+    fs::write(at("file"), "x").unwrap();
+    for (target, link) in [("file", "link"), ("none", "dangling"), ("circle", "circle")] {
+        symlink(at(target), at(link)).unwrap();
+    }
+    let check = |name: &str, expected: Option<&str>| {
+        let found = followed(&at(name));
+        if let (Ok(found), Some(expected)) = (&found, expected) {
+            assert_eq!(fs::canonicalize(at(expected)).unwrap_or(at(expected)), *found);
+        }
+        assert_eq!(found.is_ok(), expected.is_some(), "{name}");
+    };
+    check("file", Some("file"));
+    check("new", Some("new"));
+    check("link", Some("file"));
+    check("dangling", None);
+    check("circle", None);
+    for name in ["dangling", "circle"] {
+        expect(
+            StagedFolder::begin(&at(name), "m.json"),
+            Some("leads nowhere"),
+            name,
+        );
+    }
 }
 
 #[test]
@@ -285,6 +372,24 @@ fn files_of_a_tree_are_listed_in_order() {
     check(&["b", "a/z", ".c", "a/b/c"], &[".c", "a/b/c", "a/z", "b"]);
     let dir = folder();
     expect(files_below(&dir.path().join("none")), Some("none"), "no folder");
+    // Two links to a folder within itself have 2^40 paths.
+    let other = folder();
+    fs::write(other.path().join("not-of-this-folder"), "x").unwrap();
+    fs::write(dir.path().join("file"), "x").unwrap();
+    for (target, link) in [(Path::new("."), "a"), (Path::new("."), "b"), (other.path(), "c")] {
+        symlink(target, dir.path().join(link)).unwrap();
+    }
+    symlink("file", dir.path().join("d")).unwrap();
+    assert_eq!(
+        files_below(dir.path()).unwrap(),
+        [Path::new("d"), Path::new("file")]
+    );
+    // A link of others is never removed with an output.
+    expect(
+        StagedFolder::begin(dir.path(), "m.json"),
+        Some("found a"),
+        "links",
+    );
 }
 
 #[test]

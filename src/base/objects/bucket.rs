@@ -16,6 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::objects::http::Connector;
+use crate::base::open;
 
 /// The number of bytes that one request sends or fetches.
 const PART: u64 = 16 << 20;
@@ -325,7 +326,7 @@ impl Bucket {
     /// sent in parts, so that only one part is in memory.
     pub(crate) fn send(&self, key: &str, path: &Path, n_bytes: u64, digest: &str) -> Result<()> {
         let unreadable = |error: io::Error| Error::read(path, error);
-        let mut file = File::open(path).map_err(unreadable)?;
+        let mut file = open::regular(path).map_err(unreadable)?;
         if n_bytes <= PART {
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes).map_err(unreadable)?;

@@ -10,11 +10,14 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
 use object_store::{ClientConfigKey, ClientOptions};
+use std::path::Path;
 use std::time::Duration;
-use std::{env, fs, io};
+use std::{env, io};
 use ureq::Agent;
 use ureq::http::{Method, Request};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+
+use crate::base::open;
 
 /// The largest response in bytes. A response is a part of an object, a page of a list, or an error.
 const MAX_ANSWER: u64 = 256 << 20;
@@ -65,7 +68,7 @@ fn trusted() -> io::Result<Vec<Certificate<'static>>> {
             "expected certificates in PEM in AWS_CA_BUNDLE, found {found}"
         ))
     };
-    let text = fs::read(&path).map_err(|error| wrong(error.to_string()))?;
+    let text = open::read(Path::new(&path)).map_err(|error| wrong(error.to_string()))?;
     let mut certificates = Vec::new();
     for item in parse_pem(&text) {
         if let PemItem::Certificate(certificate) = item.map_err(|error| wrong(error.to_string()))? {

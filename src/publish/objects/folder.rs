@@ -10,7 +10,7 @@ use std::{fs, io, thread};
 
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::manifest::FileEntry;
-use crate::base::{digest, files};
+use crate::base::{digest, files, open};
 use crate::publish::objects::store::Store;
 
 pub(super) struct Folder {
@@ -39,7 +39,7 @@ impl Folder {
     /// Opens the lock file of a small object.
     fn lock(&self, name: &str) -> Result<File> {
         let path = files::beside(&self.root.join(name), "lock");
-        File::create(&path).map_err(|error| self.failed(name, &error))
+        open::lock_file(&path).map_err(|error| self.failed(name, &error))
     }
 }
 
@@ -62,12 +62,7 @@ fn refused(error: Error) -> Error {
 
 impl Store for Folder {
     fn read(&self, name: &str) -> Result<Option<(Vec<u8>, String)>> {
-        let path = self.root.join(name);
-        let about = there(fs::metadata(&path)).map_err(|error| self.failed(name, &error))?;
-        if about.is_some_and(|about| !about.is_file()) {
-            return Err(self.failed(name, &"a folder, a pipe or a device"));
-        }
-        let bytes = there(fs::read(&path)).map_err(|error| self.failed(name, &error))?;
+        let bytes = there(open::read(&self.root.join(name))).map_err(|error| self.failed(name, &error))?;
         Ok(bytes.map(|bytes| {
             let tag = digest::sha256_of_bytes(&bytes);
             (bytes, tag)
@@ -118,7 +113,7 @@ impl Store for Folder {
     fn send(&self, name: &str, path: &Path, _entry: &FileEntry) -> Result<()> {
         let target = self.root.join(name);
         files::write_file(&target, |to| {
-            let mut from = File::open(path).or_unreadable(path)?;
+            let mut from = open::regular(path).or_unreadable(path)?;
             io::copy(&mut from, to).map(|_| ()).or_unwritable(&target)
         })
         .map_err(refused)

@@ -3,12 +3,12 @@
 
 use postgres::GenericClient;
 use postgres::types::ToSql;
-use std::fs;
 use std::path::Path;
 
 use crate::base::error::{Error, FileResult, Result};
+use crate::base::escape::from_csv_field;
 use crate::base::manifest::file;
-use crate::base::{digest, json};
+use crate::base::{digest, json, open};
 use crate::gate::GateReport;
 use crate::publish::postgres::connect::Server;
 
@@ -140,7 +140,7 @@ impl Documents {
         let operations = read_csv(dir, &OPERATIONS, plan_id, &mut parts)?.unwrap_or_default();
         let path = dir.join(file::GATE_REPORT);
         if path.exists() {
-            let text = fs::read_to_string(&path).or_unreadable(&path)?;
+            let text = open::read_to_string(&path).or_unreadable(&path)?;
             let report: GateReport = json::read_json(&path)?;
             if report.plan_id != plan_id {
                 let found = format!(
@@ -206,7 +206,7 @@ fn read_csv(
     if !path.exists() {
         return Ok(None);
     }
-    let bytes = fs::read(&path).or_unreadable(&path)?;
+    let bytes = open::read(&path).or_unreadable(&path)?;
     let wrong = |found: String| {
         let expected = format!("expected a table of Sluice for plan {plan_id}");
         Error::in_file(&path, format!("{expected}, found {found}")).hint("write it anew with `sluice run`")
@@ -236,7 +236,7 @@ fn read_csv(
             column_idxs
                 .iter()
                 .map(|column_idx| {
-                    Some(field(*column_idx))
+                    Some(from_csv_field(field(*column_idx)))
                         .filter(|text| !text.is_empty())
                         .map(str::to_owned)
                 })

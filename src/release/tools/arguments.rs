@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use crate::base::at_work;
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::number::number;
+use crate::base::open;
 use crate::input;
 use crate::release::tools::bundle::{Tool, ToolBundle};
+use crate::release::tools::expansion::Expansion;
+use crate::release::tools::work::Work;
 use crate::stats::{Interval, proportion};
 
 /// The maximum number of examples per tool.
@@ -41,6 +43,12 @@ pub struct Replayed {
     pub n_rejected_before: u64,
     /// The number of calls whose arguments are not valid JSON.
     pub n_unreadable: u64,
+    /// The number of calls that were not checked, because a schema is too complex for a validator,
+    /// alone or with these arguments.
+    pub n_undecided: u64,
+    /// The reason why a schema is too complex; `None` if no schema is by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undecided: Option<String>,
     /// The share of newly refused calls, `n_rejected / n_calls`, 0..=1.
     pub share: f64,
     /// The 95 % Wilson interval of the share.
@@ -54,13 +62,21 @@ impl Replayed {
     pub fn message(&self) -> String {
         let percent = |share: f64| number(share * 100.0);
         let (lower, upper) = (percent(self.interval.ci_lower), percent(self.interval.ci_upper));
-        format!(
+        let mut text = format!(
             "{}: {} of {} logged calls refused anew, {}% [{lower}, {upper}]",
             self.tool,
             self.n_rejected,
             self.n_calls,
             percent(self.share)
-        )
+        );
+        if self.n_undecided > 0 {
+            let why = self.undecided.as_deref().unwrap_or("with these arguments");
+            text.push_str(&format!(
+                "; {} undecided: the schema is too complex, {why}",
+                self.n_undecided
+            ));
+        }
+        text
     }
 }
 
@@ -84,8 +100,7 @@ pub struct RejectedCall {
 /// An unreadable file, or a line without a tool or arguments.
 pub fn read_calls(path: &Path, on_call: &mut dyn FnMut(Call)) -> Result<()> {
     for file in input::find_files(path)? {
-        at_work::note(&file);
-        let bytes = std::fs::File::open(&file).or_unreadable(&file)?;
+        let bytes = open::regular(&file).or_unreadable(&file)?;
         for (idx, line) in BufReader::with_capacity(1 << 18, bytes).split(b'\n').enumerate() {
             let line = line.or_unreadable(&file)?;
             if line.trim_ascii().is_empty() {
@@ -138,7 +153,8 @@ pub fn read_calls(path: &Path, on_call: &mut dyn FnMut(Call)) -> Result<()> {
 /// An unreadable file or line, or an invalid schema.
 pub fn replay_arguments(path: &Path, old: Option<&ToolBundle>, new: &ToolBundle) -> Result<Vec<Replayed>> {
     let mut replayed: BTreeMap<String, Replayed> = BTreeMap::new();
-    let mut validators: BTreeMap<String, [Option<Validator>; 2]> = BTreeMap::new();
+    let work = Work::new(u64::MAX);
+    let mut validators: BTreeMap<String, [Option<Checker<'_>>; 2]> = BTreeMap::new();
     let mut failure = None;
     read_calls(path, &mut |call| {
         if failure.is_some() {
@@ -151,7 +167,7 @@ pub fn replay_arguments(path: &Path, old: Option<&ToolBundle>, new: &ToolBundle)
             return;
         }
         if !validators.contains_key(&call.tool) {
-            let built = [before, after].map(|tool| tool.map(validator).transpose());
+            let built = [before, after].map(|tool| tool.map(|tool| Checker::new(tool, &work)).transpose());
             match built {
                 [Ok(before), Ok(after)] => drop(validators.insert(call.tool.clone(), [before, after])),
                 [Err(error), _] | [_, Err(error)] => return failure = Some(error),
@@ -164,6 +180,8 @@ pub fn replay_arguments(path: &Path, old: Option<&ToolBundle>, new: &ToolBundle)
             n_rejected: 0,
             n_rejected_before: 0,
             n_unreadable: 0,
+            n_undecided: 0,
+            undecided: None,
             share: 0.0,
             interval: Interval {
                 ci_lower: 0.0,
@@ -176,20 +194,32 @@ pub fn replay_arguments(path: &Path, old: Option<&ToolBundle>, new: &ToolBundle)
             entry.n_unreadable += 1;
             return;
         };
+        let both = [before, after].into_iter().flatten();
+        if both.clone().any(|checker| !checker.is_small_for(arguments)) {
+            entry.n_undecided += 1;
+            entry.undecided = both
+                .filter_map(|checker| checker.too_complex())
+                .next()
+                .map(str::to_owned);
+            return;
+        }
         let refused = match after {
             None => Some(RejectedCall {
                 trace_id: call.trace_id.clone(),
                 path: "/".into(),
                 rule: "tool-removed".into(),
             }),
-            Some(after) => after.iter_errors(arguments).next().map(|error| RejectedCall {
+            Some(after) => after.first_error(arguments).map(|(path, rule)| RejectedCall {
                 trace_id: call.trace_id.clone(),
-                path: format!("/{}", error.instance_path().as_str().trim_start_matches('/')),
-                rule: error.kind().keyword().to_owned(),
+                path,
+                rule,
             }),
         };
         let Some(refused) = refused else { return };
-        if before.as_ref().is_some_and(|before| !before.is_valid(arguments)) {
+        if before
+            .as_ref()
+            .is_some_and(|before| before.first_error(arguments).is_some())
+        {
             entry.n_rejected_before += 1;
             return;
         }
@@ -214,6 +244,50 @@ pub fn replay_arguments(path: &Path, old: Option<&ToolBundle>, new: &ToolBundle)
             tool
         })
         .collect())
+}
+
+/// The validator of a tool, or the reason why its schema has none.
+enum Checker<'a> {
+    Small(Box<Validator>, Expansion<'a>),
+    TooComplex(&'static str),
+}
+
+impl<'a> Checker<'a> {
+    /// Builds the validator of a tool, unless its schema expands to too much.
+    fn new(tool: &'a Tool, work: &'a Work) -> Result<Self> {
+        match Expansion::new(&tool.input_schema, work) {
+            Ok(expansion) => Ok(Self::Small(Box::new(validator(tool)?), expansion)),
+            Err(why) => Ok(Self::TooComplex(why)),
+        }
+    }
+
+    fn too_complex(&self) -> Option<&'static str> {
+        match self {
+            Self::Small(..) => None,
+            Self::TooComplex(why) => Some(why),
+        }
+    }
+
+    /// Whether these arguments can be checked.
+    fn is_small_for(&self, arguments: &Value) -> bool {
+        match self {
+            Self::Small(_, expansion) => expansion.is_small_for(arguments),
+            Self::TooComplex(_) => false,
+        }
+    }
+
+    /// The place and the keyword of the first error; `None` if the schema accepts the arguments.
+    fn first_error(&self, arguments: &Value) -> Option<(String, String)> {
+        let Self::Small(validator, _) = self else {
+            return None;
+        };
+        if validator.is_valid(arguments) {
+            return None;
+        }
+        let error = validator.iter_errors(arguments).next()?;
+        let path = format!("/{}", error.instance_path().as_str().trim_start_matches('/'));
+        Some((path, error.kind().keyword().to_owned()))
+    }
 }
 
 /// Builds a validator that fetches no documents. Patterns are matched in linear time. Patterns with

@@ -5,10 +5,9 @@ use serde::Serialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-use crate::base::at_work;
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::json::parse_json;
-use crate::base::{digest, files};
+use crate::base::{digest, files, open};
 use crate::release::record::RiskLevel;
 
 /// The maximum size of a bundle's file, bytes.
@@ -108,8 +107,7 @@ impl ToolBundle {
                     format!("expected a tool bundle, found a file of {size} bytes"),
                 ));
             }
-            at_work::note(file);
-            let bytes = std::fs::read(file).or_unreadable(file)?;
+            let bytes = open::read(file).or_unreadable(file)?;
             bundle.take(&location, &value_of(&location, file, &bytes)?)?;
             bytes_of_all.push(bytes);
         }

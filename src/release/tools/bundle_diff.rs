@@ -7,7 +7,8 @@ use std::collections::HashMap;
 
 use crate::release::record::RiskLevel;
 use crate::release::tools::bundle::{Tool, ToolBundle};
-use crate::release::tools::schema_diff::{Level, Side, diff_schemas};
+use crate::release::tools::schema_diff::{Level, Side, diff_within};
+use crate::release::tools::work::{Work, n_values};
 
 /// The subject of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -69,6 +70,11 @@ impl BundleDiff {
 pub fn diff_bundles(old: &ToolBundle, new: &ToolBundle, migration: bool) -> BundleDiff {
     let mut changes = Vec::new();
     let mut n_both = 0;
+    // Many tools share one budget, which each can take only a part of.
+    let schemas = old.tools.iter().chain(&new.tools);
+    let n_all =
+        schemas.map(|tool| n_values(&tool.input_schema) + tool.output_schema.as_ref().map_or(0, n_values));
+    let work = Work::new(Work::for_values(n_all.sum()).left().saturating_mul(4));
     let added: Vec<&Tool> = new
         .tools
         .iter()
@@ -83,7 +89,7 @@ pub fn diff_bundles(old: &ToolBundle, new: &ToolBundle, migration: bool) -> Bund
         match new.tool(&before.name) {
             Some(after) => {
                 n_both += 1;
-                tool(before, after, &mut changes);
+                tool(before, after, &work, &mut changes);
                 let breaks = changes.iter().any(|c| {
                     c.tool == before.name && c.concern == Concern::Schema && c.level == Level::Error
                 });
@@ -183,7 +189,7 @@ fn beside(tool: &str, rule: &'static str, concern: Concern, level: Level, detail
     }
 }
 
-fn tool(old: &Tool, new: &Tool, changes: &mut Vec<ToolChange>) {
+fn tool(old: &Tool, new: &Tool, work: &Work, changes: &mut Vec<ToolChange>) {
     let name = &new.name;
     let none = serde_json::Value::Bool(true);
     let sides = [
@@ -195,7 +201,13 @@ fn tool(old: &Tool, new: &Tool, changes: &mut Vec<ToolChange>) {
         ),
     ];
     for (side, before, after) in sides {
-        for change in diff_schemas(before.unwrap_or(&none), after.unwrap_or(&none), side) {
+        let (before, after) = (before.unwrap_or(&none), after.unwrap_or(&none));
+        let own = Work::for_values(n_values(before).saturating_add(n_values(after))).left();
+        let own = Work::new(own.min(work.left()));
+        let n_before = own.left();
+        let found = diff_within(before, after, side, &own);
+        work.spend(n_before - own.left());
+        for change in found {
             let concern = if ["description-changed", "title-changed"].contains(&change.rule) {
                 Concern::Words
             } else {

@@ -3,8 +3,10 @@
 mod arguments;
 mod bundle;
 mod bundle_diff;
+mod expansion;
 pub(crate) mod schema_diff;
 mod view;
+mod work;
 
 pub use arguments::{Call, RejectedCall, Replayed, read_calls, replay_arguments};
 pub use bundle::{Annotations, Tool, ToolBundle};

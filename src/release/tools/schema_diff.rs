@@ -14,9 +14,10 @@ mod values;
 use Level::{Error, Info, Warning};
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::release::tools::view::{SchemaDocument, View};
+use crate::release::tools::work::{Work, n_values};
 
 /// The maximum nesting depth of compared schemas.
 const MAX_DEPTH: usize = 96;
@@ -25,7 +26,7 @@ const MAX_CHANGES: usize = 1_000;
 /// The maximum number of compared nodes per schema.
 const MAX_NODES: usize = 100_000;
 /// The rules which report that a part was not compared, so its effect is unknown.
-pub const NOT_COMPARED: [&str; 2] = ["too-deep", "unresolvable-ref"];
+pub const NOT_COMPARED: [&str; 3] = ["too-complex", "too-deep", "unresolvable-ref"];
 
 /// The side of a tool that a schema describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -74,13 +75,22 @@ pub struct SchemaChange {
 }
 
 /// Compares two schemas of one side. Recursive schemas are compared once per pair of nodes.
-/// External references are not fetched.
+/// External references are not fetched. Schemas that take more work than their size explains are
+/// reported as `too-complex`: their effect is unknown.
 pub fn diff_schemas(old: &Value, new: &Value, side: Side) -> Vec<SchemaChange> {
-    let documents = [SchemaDocument::new(old), SchemaDocument::new(new)];
+    let work = Work::for_values(n_values(old).saturating_add(n_values(new)));
+    diff_within(old, new, side, &work)
+}
+
+/// [`diff_schemas`] within a budget of work.
+pub(super) fn diff_within(old: &Value, new: &Value, side: Side, work: &Work) -> Vec<SchemaChange> {
+    let documents = [SchemaDocument::new(old, work), SchemaDocument::new(new, work)];
     let mut walk = Walk {
         documents: &documents,
+        work,
         side,
         seen: HashSet::new(),
+        worst_of: HashMap::new(),
         changes: Vec::new(),
         path: Vec::new(),
         fuel: MAX_NODES,
@@ -88,16 +98,46 @@ pub fn diff_schemas(old: &Value, new: &Value, side: Side) -> Vec<SchemaChange> {
     };
     walk.compare_nodes(&[old], &[new]);
     let mut changes = walk.changes;
+    if work.is_spent() {
+        changes.push(SchemaChange {
+            rule: "too-complex",
+            path: "/".to_owned(),
+            level: Warning,
+            detail:
+                "undecided: the references lead to more comparisons than are made; the rest is not compared"
+                    .to_owned(),
+        });
+    }
     changes.sort();
     changes.dedup();
     changes.sort_by_key(|change| std::cmp::Reverse(change.level));
     changes
 }
 
+/// An old and a new node: the addresses of their schemas, sorted.
+type Nodes = (Vec<usize>, Vec<usize>);
+
+/// The identity of an old and a new node. The order of schemas and repetitions do not matter.
+fn nodes_of(old: &[&Value], new: &[&Value]) -> Nodes {
+    let addresses = |schemas: &[&Value]| {
+        let mut addresses: Vec<usize> = schemas
+            .iter()
+            .map(|schema| std::ptr::from_ref(*schema) as usize)
+            .collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    };
+    (addresses(old), addresses(new))
+}
+
 struct Walk<'a, 'd> {
     documents: &'d [SchemaDocument<'a>; 2],
+    work: &'d Work,
     side: Side,
-    seen: HashSet<(Vec<usize>, Vec<usize>)>,
+    seen: HashSet<Nodes>,
+    /// The results of trial comparisons, by their nodes and depth.
+    worst_of: HashMap<(Nodes, usize), Level>,
     changes: Vec<SchemaChange>,
     path: Vec<String>,
     /// The number of nodes that may still be compared, including trial comparisons.
@@ -132,6 +172,10 @@ const INNER: [(&str, &str, &str, &str); 4] = [
 impl<'a> Walk<'a, '_> {
     /// Records a change with its level on the input side and on the output side.
     fn record(&mut self, rule: &'static str, [input, output]: [Level; 2], detail: impl Into<String>) {
+        // What a spent budget leaves out may look like a change.
+        if self.work.is_spent() {
+            return;
+        }
         let level = if self.side == Side::Input { input } else { output };
         // Errors have a reserve, so that other changes do not displace them.
         if self.changes.len() < MAX_CHANGES || (level == Error && self.changes.len() < 2 * MAX_CHANGES) {
@@ -159,15 +203,8 @@ impl<'a> Walk<'a, '_> {
     /// Compares two nodes. Each node is given by all schemas that apply there; an empty list allows
     /// everything.
     fn compare_nodes(&mut self, old: &[&'a Value], new: &[&'a Value]) {
-        let address = |schemas: &[&'a Value]| {
-            let mut addresses: Vec<usize> = schemas
-                .iter()
-                .map(|schema| std::ptr::from_ref(*schema) as usize)
-                .collect();
-            addresses.sort_unstable();
-            addresses
-        };
-        if !self.seen.insert((address(old), address(new))) {
+        self.work.spend((old.len() + new.len()) as u64);
+        if self.work.is_spent() || !self.seen.insert(nodes_of(old, new)) {
             return;
         }
         self.fuel = self.fuel.saturating_sub(1);
@@ -179,6 +216,9 @@ impl<'a> Walk<'a, '_> {
             View::new(&self.documents[0], old),
             View::new(&self.documents[1], new),
         );
+        if self.work.is_spent() {
+            return;
+        }
         for reference in a.unresolved.union(&b.unresolved) {
             let level = if a.unresolved.contains(reference) && b.unresolved.contains(reference) {
                 Warning

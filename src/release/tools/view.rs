@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::base::url::percent_decoded;
+use crate::release::tools::work::{Work, n_values};
 
 /// The maximum number of schemas of one node.
 const MAX_PARTS: usize = 10_000;
@@ -21,11 +22,13 @@ const MAX_TEXT: usize = 1 << 16;
 pub(super) struct SchemaDocument<'a> {
     root: &'a Value,
     named: HashMap<String, &'a Value>,
+    work: &'a Work,
 }
 
 impl<'a> SchemaDocument<'a> {
-    /// Indexes every `$id`, `$anchor` and `$dynamicAnchor` of the document.
-    pub(super) fn new(root: &'a Value) -> Self {
+    /// Indexes every `$id`, `$anchor` and `$dynamicAnchor` of the document. Its views and texts take
+    /// from the budget `work`.
+    pub(super) fn new(root: &'a Value, work: &'a Work) -> Self {
         let mut named = HashMap::new();
         let mut todo = vec![root];
         while let Some(value) = todo.pop() {
@@ -45,12 +48,12 @@ impl<'a> SchemaDocument<'a> {
                 _ => {}
             }
         }
-        Self { root, named }
+        Self { root, named, work }
     }
 
     /// The target of a reference; `None` if it does not exist or is in another document, which is
     /// not fetched.
-    fn resolve(&self, reference: &str) -> Option<&'a Value> {
+    pub(super) fn resolve(&self, reference: &str) -> Option<&'a Value> {
         if let Some(found) = self.named.get(reference) {
             return Some(found);
         }
@@ -72,11 +75,12 @@ impl<'a> SchemaDocument<'a> {
     pub(super) fn text(&self, value: &'a Value) -> String {
         let mut text = String::new();
         self.write(value, 0, &mut text);
+        self.work.spend(text.len() as u64 / 16);
         text
     }
 
     fn write(&self, value: &'a Value, level: usize, out: &mut String) {
-        if out.len() > MAX_TEXT {
+        if out.len() > MAX_TEXT || !self.work.spend(1) {
             return;
         }
         match value {
@@ -123,7 +127,7 @@ pub(super) struct View<'a> {
     pub(super) unresolved: BTreeSet<&'a str>,
 }
 
-const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
+pub(super) const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
 impl<'a> View<'a> {
     /// Collects the schemas of a node from those given, their references and their `allOf`
@@ -144,6 +148,9 @@ impl<'a> View<'a> {
             match schema {
                 Value::Bool(false) => view.is_false = true,
                 Value::Object(fields) => {
+                    if !document.work.spend(weight(fields)) {
+                        break;
+                    }
                     view.parts.push(fields);
                     todo.extend(
                         fields
@@ -387,6 +394,19 @@ impl<'a> View<'a> {
             .flat_map(|part| limits(part))
             .reduce(|a, b| if is_tighter(is_lower, b, a) { b } else { a })
     }
+}
+
+/// The work of looking at the keywords of a schema: lists, names and texts in it, but not its inner
+/// schemas.
+fn weight(fields: &Map<String, Value>) -> u64 {
+    let of_keyword = |(key, value): (&String, &Value)| match value {
+        _ if ["const", "default", "enum", "examples"].contains(&key.as_str()) => n_values(value),
+        Value::Array(items) => items.len() as u64 + 1,
+        Value::Object(inner) => inner.len() as u64 + 1,
+        Value::String(text) => text.len() as u64 / 64 + 1,
+        _ => 1,
+    };
+    1 + fields.iter().map(of_keyword).sum::<u64>()
 }
 
 /// Whether the bound `new` is tighter than `old`.

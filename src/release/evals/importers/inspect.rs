@@ -3,12 +3,12 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::interner::Interner;
+use crate::base::open;
 use crate::release::evals::importers::json::{
     MAX_MEMBER, MAX_SAMPLES, finite, number_of, outcome_of, parse, text_of,
 };
@@ -203,7 +203,7 @@ pub(super) fn archive(file: &Path, with_outputs: bool, rows: &mut Vec<EvalRow>) 
         )
     };
     let mut archive =
-        zip::ZipArchive::new(File::open(file).or_unreadable(file)?).map_err(|error| unreadable(&error))?;
+        zip::ZipArchive::new(open::regular(file).or_unreadable(file)?).map_err(|error| unreadable(&error))?;
     let mut left = MAX_MEMBER;
     let mut member = |name: &str| -> Result<Option<Vec<u8>>> {
         let mut bytes = Vec::new();

@@ -3,12 +3,11 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use crate::base::at_work;
 use crate::base::error::{Error, FileResult, Result};
+use crate::base::open;
 use crate::release;
 use crate::release::evals::row::CaseOutcome;
 
@@ -26,8 +25,7 @@ pub(crate) const MAX_LINE: usize = 256 << 20;
 
 /// Calls `on_line` with the location and the bytes of each line that is not blank.
 pub(super) fn each_line(file: &Path, on_line: &mut dyn FnMut(&str, &[u8]) -> Result<()>) -> Result<()> {
-    at_work::note(file);
-    let mut reader = BufReader::with_capacity(1 << 18, File::open(file).or_unreadable(file)?);
+    let mut reader = BufReader::with_capacity(1 << 18, open::regular(file).or_unreadable(file)?);
     let (mut line, mut number) = (Vec::new(), 0_u64);
     loop {
         line.clear();

@@ -2,14 +2,12 @@
 
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use crate::base::at_work;
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::interner::Interner;
-use crate::base::{digest, files};
+use crate::base::{digest, files, open};
 use crate::input;
 use crate::input::SourceFile;
 use crate::release::evals::importers::json::{MAX_DOCUMENT, MAX_LINE, each_line, parse};
@@ -124,8 +122,7 @@ pub(super) fn form_of_line(line: &[u8]) -> Option<EvalFormat> {
 }
 
 pub(super) fn first_line(file: &Path) -> Result<Vec<u8>> {
-    at_work::note(file);
-    let mut reader = BufReader::new(File::open(file).or_unreadable(file)?);
+    let mut reader = BufReader::new(open::regular(file).or_unreadable(file)?);
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -155,8 +152,7 @@ pub(super) fn document(file: &Path, rows: &mut Vec<EvalRow>) -> Result<EvalForma
         )
         .hint("write one result a line (.jsonl)"));
     }
-    at_work::note(file);
-    let bytes = std::fs::read(file).or_unreadable(file)?;
+    let bytes = open::read(file).or_unreadable(file)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut names = Interner::default();
     if bytes.trim_ascii_start().first() == Some(&b'[') {

@@ -4,8 +4,9 @@ use serde_json::Value;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::release::tools::schema_diff::Level::{Error, Info, Warning};
-use crate::release::tools::schema_diff::{Level, Side, Walk, brief};
+use crate::release::tools::schema_diff::{Level, Side, Walk, brief, nodes_of};
 use crate::release::tools::view::{View, is_union_of_types, values_of_union};
+use crate::release::tools::work::{Work, n_values};
 
 /// The maximum number of branches that are matched by the best fit.
 const MAX_PAIRED: usize = 8;
@@ -18,7 +19,16 @@ struct Matched<'a> {
 }
 
 impl<'a> Matched<'a> {
-    fn new(old: &[&'a Value], new: &[&'a Value]) -> Self {
+    fn new(old: &[&'a Value], new: &[&'a Value], work: &Work) -> Self {
+        let mut matched = Self {
+            same: Vec::new(),
+            old_left: Vec::new(),
+            new_left: Vec::new(),
+        };
+        let n_all = old.iter().chain(new).map(|branch| n_values(branch) / 4 + 1);
+        if !work.spend(n_all.sum()) {
+            return matched;
+        }
         let keyed = |branches: &[&'a Value]| -> HashMap<String, &'a Value> {
             branches
                 .iter()
@@ -26,11 +36,6 @@ impl<'a> Matched<'a> {
                 .collect()
         };
         let (of_old, of_new) = (keyed(old), keyed(new));
-        let mut matched = Self {
-            same: Vec::new(),
-            old_left: Vec::new(),
-            new_left: Vec::new(),
-        };
         for branch in old {
             match of_new.get(&branch.to_string()) {
                 Some(other) => matched.same.push((branch, other)),
@@ -93,13 +98,19 @@ impl<'a> Walk<'a, '_> {
 
     /// The worst level of a comparison, without recording its changes.
     pub(super) fn worst(&mut self, old: &[&'a Value], new: &[&'a Value]) -> Level {
-        if self.tries > 4 || self.fuel == 0 {
+        if self.tries > 4 || self.fuel == 0 || self.work.is_spent() {
             return Error;
+        }
+        let key = (nodes_of(old, new), self.tries);
+        if let Some(level) = self.worst_of.get(&key) {
+            return *level;
         }
         let mut walk = Walk {
             documents: self.documents,
+            work: self.work,
             side: self.side,
             seen: HashSet::new(),
+            worst_of: std::mem::take(&mut self.worst_of),
             changes: Vec::new(),
             path: self.path.clone(),
             fuel: self.fuel,
@@ -107,15 +118,15 @@ impl<'a> Walk<'a, '_> {
         };
         walk.compare_nodes(old, new);
         self.fuel = walk.fuel;
-        if walk.fuel == 0 {
+        self.worst_of = walk.worst_of;
+        let level = if walk.fuel == 0 {
             Error
         } else {
-            walk.changes
-                .iter()
-                .map(|change| change.level)
-                .max()
-                .unwrap_or(Info)
-        }
+            let levels = walk.changes.iter().map(|change| change.level);
+            levels.max().unwrap_or(Info)
+        };
+        self.worst_of.insert(key, level);
+        level
     }
 
     /// Whether the types of the branches prove that no value fits two of them.
@@ -198,7 +209,11 @@ impl<'a> Walk<'a, '_> {
             same,
             old_left,
             mut new_left,
-        } = Matched::new(&old.iter().collect::<Vec<_>>(), &new.iter().collect::<Vec<_>>());
+        } = Matched::new(
+            &old.iter().collect::<Vec<_>>(),
+            &new.iter().collect::<Vec<_>>(),
+            self.work,
+        );
         // Branches with equal text can contain references to different schemas.
         for (old, new) in same {
             self.below("{branch}", &[old], &[new]);
@@ -233,7 +248,7 @@ impl<'a> Walk<'a, '_> {
     pub(super) fn all_of(&mut self, a: &View<'a>, b: &View<'a>) {
         let Matched {
             old_left, new_left, ..
-        } = Matched::new(&a.branches(), &b.branches());
+        } = Matched::new(&a.branches(), &b.branches(), self.work);
         const WORDS: [&str; 9] = [
             "$comment",
             "default",

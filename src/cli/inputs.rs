@@ -1,0 +1,26 @@
+//! The inputs that a command reads because its scenario names them, for the rule that nothing that
+//! is read is ever written ([`Apart`]).
+
+use std::path::{Path, PathBuf};
+
+use crate::base::apart::Apart;
+use crate::scenario::{Events, Scenario, Source, UsersFrom};
+
+/// The file of a scenario and its inputs: users or events, traffic, shadow answers and outcomes.
+pub(super) fn of_scenario(path: &Path, scenario: &Scenario) -> Apart {
+    let input = &scenario.input;
+    let users = match &input.users {
+        UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) => Some(source),
+        UsersFrom::Traffic | UsersFrom::Generator => None,
+    };
+    let sources = users
+        .into_iter()
+        .chain(&input.traffic)
+        .chain(&input.shadow)
+        .chain(&input.outcomes);
+    Apart::new().reads([path]).reads(sources.map(path_of))
+}
+
+fn path_of(source: &Source) -> PathBuf {
+    source.path.clone()
+}
