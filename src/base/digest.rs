@@ -11,12 +11,26 @@ use crate::base::open;
 /// The SHA-256 digest of several byte strings, as `sha256:<hex>`. Each string is preceded by its
 /// length, so that moving a boundary changes the digest.
 pub fn sha256_of(parts: &[&[u8]]) -> String {
-    let mut hasher = Sha256::new();
-    for part in parts {
-        hasher.update((part.len() as u64).to_le_bytes());
-        hasher.update(part);
+    let mut digest = PartsDigest::default();
+    parts.iter().for_each(|part| digest.push(part));
+    digest.finish()
+}
+
+/// The digest of [`sha256_of`], part by part.
+#[derive(Default)]
+pub(crate) struct PartsDigest(Sha256);
+
+impl PartsDigest {
+    /// Adds a byte string.
+    pub(crate) fn push(&mut self, part: &[u8]) {
+        self.0.update((part.len() as u64).to_le_bytes());
+        self.0.update(part);
     }
-    show_digest(hasher)
+
+    /// Returns the digest of all byte strings, as `sha256:<hex>`.
+    pub(crate) fn finish(self) -> String {
+        show_digest(self.0)
+    }
 }
 
 /// The SHA-256 digest of bytes, as `sha256:<hex>`. The hexadecimal digits are those of `sha256sum`.

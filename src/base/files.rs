@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use crate::base::error::{Error, FileResult, Result};
+use crate::base::limits::{Limit, read_limited};
 use crate::base::open;
 use crate::base::open::{FILE_MODE, parent_of, sync_folder};
 
@@ -304,12 +305,12 @@ pub fn link_or_copy(original: &Path, copy: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Reads a file as UTF-8 text.
+/// Reads a file as UTF-8 text, of at most [`Limit::Toml`].
 ///
 /// # Errors
-/// When the file cannot be read, is no regular file, or is not UTF-8.
+/// When the file cannot be read, is too large, or is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
-    open::read_to_string(path).or_unreadable(path)
+    String::from_utf8(read_limited(path, Limit::Toml)?).or_unreadable(path)
 }
 
 /// Lists every file below a folder, as sorted relative paths. Links to folders are left out: a folder

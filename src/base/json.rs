@@ -6,9 +6,10 @@ use serde_json::{Map, Number, Value};
 use std::fmt;
 use std::path::Path;
 
-use crate::base::error::{Error, FileResult, Result};
+use crate::base::digest;
+use crate::base::error::{Error, Result};
 use crate::base::files::write_bytes;
-use crate::base::{digest, open};
+use crate::base::limits::{Limit, read_limited};
 
 /// Writes a document as indented JSON with a final newline. Keys are in declaration order.
 ///
@@ -31,7 +32,7 @@ pub fn to_json(document: &impl Serialize) -> String {
 /// # Errors
 /// When the file cannot be read or is not such a document.
 pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
-    let bytes = open::read(path).or_unreadable(path)?;
+    let bytes = read_limited(path, Limit::Document)?;
     parse_document(&bytes, &path.display().to_string())
 }
 
@@ -121,6 +122,36 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 }
 
+/// Refuses a JSON text whose values would need more memory than [`Limit::JsonMemory`]. The estimate
+/// is that of the largest form: 700 bytes an object, 40 bytes any other value. Texts count as they
+/// are.
+///
+/// # Errors
+/// The text needs more memory. Texts that are no JSON are left to the parser.
+pub(crate) fn check_memory(location: &str, bytes: &[u8]) -> Result<()> {
+    const OBJECT: u64 = 700;
+    const VALUE: u64 = 40;
+    let limit = Limit::JsonMemory.value();
+    // Two bytes make at most one object.
+    if bytes.len() as u64 / 2 * OBJECT <= limit {
+        return Ok(());
+    }
+    let (mut n_objects, mut n_values) = (0_u64, 0_u64);
+    let mut is_text = false;
+    let mut rest = bytes.iter();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'"' => is_text = !is_text,
+            b'\\' if is_text => _ = rest.next(),
+            b'{' if !is_text => n_objects += 1,
+            b'[' | b',' if !is_text => n_values += 1,
+            _ => {}
+        }
+    }
+    let needed = n_objects * OBJECT + n_values * VALUE + bytes.len() as u64;
+    Limit::JsonMemory.check(location, needed)
+}
+
 /// Parses JSON and refuses objects with a repeated key. `location` names the file in errors.
 ///
 /// # Errors
@@ -128,6 +159,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
 pub fn parse_json(location: &str, bytes: &[u8]) -> Result<Value> {
     // Files of other systems sometimes start with a byte order mark.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    check_memory(location, bytes)?;
     let strict: Strict = serde_json::from_slice(bytes)
         .map_err(|error| Error::input(location.to_owned(), format!("expected JSON, found {error}")))?;
     Ok(strict.0)
@@ -162,6 +194,20 @@ mod tests {
         // Input that is nested too deeply is refused before it overflows the stack.
         assert!(parse_json("r", "[".repeat(1_000_000).as_bytes()).is_err());
         assert!(parse_json("r", b"1e999").is_err());
+    }
+
+    #[test]
+    fn a_short_text_of_many_values_is_refused_before_it_is_parsed() {
+        let check = |item: &str, n: usize, is_refused: bool| {
+            let text = format!("[{}{item}]", format!("{item},").repeat(n));
+            let found = check_memory("r", text.as_bytes()).is_err();
+            assert_eq!(found, is_refused, "{n} times {item}");
+        };
+        check(r#"{"":0}"#, 1_200_000, true);
+        check(r#"{"":0}"#, 1_000_000, false);
+        check("0", 20_000_000, true);
+        // Brackets within texts are no values.
+        check(r#""{{{{{{{{{{{{{{{{[,\",,,{""#, 1_000_000, false);
     }
 
     #[test]

@@ -3,16 +3,21 @@
 
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::Schema;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use std::fmt::Display;
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::error::{Error, FileResult, Result};
+use crate::base::limits::Limit;
+use crate::base::parquet_file::{PAGE_TOO_LARGE, PageFile, batch_rows};
 use crate::base::{at_work, files, open, panics};
 
 /// Writes each batch as one row group.
@@ -108,25 +113,91 @@ fn batches_of(
 ) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<>> {
     let path = path.to_owned();
     let file = open::regular(&path).or_unreadable(&path)?;
-    let mut reader = guard(&path, || {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(65_536);
-        let mask = match columns {
-            // Roots, because the names of columns may have points.
-            Some(columns) => {
-                let fields = builder.schema().fields().iter().enumerate();
-                let roots = fields.filter(|(_, field)| columns.contains(&field.name().as_str()));
-                ProjectionMask::roots(
-                    builder.parquet_schema(),
-                    roots.map(|(idx, _)| idx).collect::<Vec<_>>(),
-                )
-            }
-            None => ProjectionMask::all(),
-        };
-        builder.with_projection(mask).build()
-    })?;
+    let footer = read_footer(&path, &file, ArrowReaderOptions::new())?;
+    let is_wanted = |name: &str| columns.is_none_or(|columns| columns.contains(&name));
+    let mut reader = open_batches(&path, &footer, None, &is_wanted)?;
     Ok(std::iter::from_fn(move || {
         guard(&path, || reader.next().transpose()).transpose()
     }))
+}
+
+/// Reads the footer of a file of unknown origin, and checks what it claims: no negative numbers, no
+/// column beyond the end of the file, and the limits of columns and rows.
+///
+/// # Errors
+/// When the file is not Parquet, or a claim is wrong.
+pub(crate) fn read_footer(
+    path: &Path,
+    file: &File,
+    options: ArrowReaderOptions,
+) -> Result<ArrowReaderMetadata> {
+    let footer = guard(path, || ArrowReaderMetadata::load(file, options))?;
+    let n_bytes = file.metadata().or_unreadable(path)?.len();
+    let metadata = footer.metadata();
+    let n_columns = metadata.file_metadata().schema_descr().num_columns();
+    Limit::Columns.check(path.display(), n_columns as u64)?;
+    let mut n_rows = 0_u64;
+    for (idx, group) in metadata.row_groups().iter().enumerate() {
+        let location = format!("{}: row group {}", path.display(), idx + 1);
+        let n = u64::try_from(group.num_rows()).map_err(|_| {
+            broken(
+                path,
+                &format!("{} rows in row group {}", group.num_rows(), idx + 1),
+            )
+        })?;
+        Limit::RowGroupRows.check(location, n)?;
+        n_rows += n;
+        for chunk in group.columns() {
+            let (start, n) = guard(path, || Ok::<_, String>(chunk.byte_range()))?;
+            if start.checked_add(n).is_none_or(|end| end > n_bytes) {
+                let found = format!("column `{}` beyond the end of the file", chunk.column_path());
+                return Err(broken(path, &found));
+            }
+        }
+    }
+    let claimed = metadata.file_metadata().num_rows();
+    if u64::try_from(claimed) != Ok(n_rows) {
+        let found = format!("a footer of {claimed} rows, whose row groups have {n_rows}");
+        return Err(broken(path, &found));
+    }
+    Ok(footer)
+}
+
+/// Opens a reader of some top-level columns, of one row group or of all. Its pages have a limit, and
+/// a batch has fewer rows where they are long.
+///
+/// # Errors
+/// When the file cannot be opened or is broken.
+pub(crate) fn open_batches(
+    path: &Path,
+    footer: &ArrowReaderMetadata,
+    row_group: Option<usize>,
+    is_wanted: &dyn Fn(&str) -> bool,
+) -> Result<ParquetRecordBatchReader> {
+    let [pages, file] = [PageFile::open(path)?, PageFile::open(path)?];
+    let schema = footer.metadata().file_metadata().schema_descr();
+    // Roots, because the names of columns may have points.
+    let fields = footer.schema().fields().iter().enumerate();
+    let roots: Vec<usize> = fields
+        .filter(|(_, field)| is_wanted(field.name()))
+        .map(|(root, _)| root)
+        .collect();
+    let leaves: Vec<usize> = (0..schema.num_columns())
+        .filter(|leaf| roots.binary_search(&schema.get_column_root_idx(*leaf)).is_ok())
+        .collect();
+    let groups = match row_group {
+        Some(row_group) => vec![row_group],
+        None => (0..footer.metadata().num_row_groups()).collect(),
+    };
+    guard(path, || {
+        let n_rows = batch_rows(&Arc::new(pages), footer, &groups, &leaves)?;
+        let mask = ProjectionMask::roots(schema, roots);
+        ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer.clone())
+            .with_projection(mask)
+            .with_row_groups(groups)
+            .with_batch_size(n_rows)
+            .build()
+    })
 }
 
 /// Calls the Parquet reader on bytes of unknown origin. The crate panics on some broken files; this
@@ -139,22 +210,31 @@ pub(crate) fn guard<T, E: Display>(
     read: impl FnOnce() -> std::result::Result<T, E>,
 ) -> Result<T> {
     at_work::note(path);
-    let broken = |found: &dyn Display| {
-        // The crate's message names a build feature of the crate. The user needs the name of the
-        // compression.
-        if let Some((_, codec)) = found.to_string().split_once("Disabled feature at compile time: ") {
-            return Error::in_file(path,
-                format!("expected columns that are not compressed, or with snappy, zstd, gzip or lz4, found {codec}"),
-            )
-            .hint("write the file again with another compression");
-        }
-        Error::in_file(path, format!("expected a complete Parquet file, found: {found}"))
-            .hint("the file may have been cut off while it was written; fetch or write it again")
-    };
     match panics::catch(read) {
-        Ok(result) => result.map_err(|error| broken(&error)),
-        Err(panic) => Err(broken(&panic)),
+        Ok(result) => result.map_err(|error| broken(path, &error)),
+        Err(panic) => Err(broken(path, &panic)),
     }
+}
+
+/// The error for a file that the Parquet reader refuses.
+fn broken(path: &Path, found: &dyn Display) -> Error {
+    let text = found.to_string();
+    // The crate's message names a build feature of the crate. The user needs the name of the
+    // compression.
+    if let Some((_, codec)) = text.split_once("Disabled feature at compile time: ") {
+        return Error::in_file(
+            path,
+            format!(
+                "expected columns that are not compressed, or with snappy, zstd, gzip or lz4, found {codec}"
+            ),
+        )
+        .hint("write the file again with another compression");
+    }
+    if let Some((_, n_bytes)) = text.split_once(PAGE_TOO_LARGE) {
+        return Limit::Page.exceeded(path.display(), n_bytes.trim().parse().unwrap_or(u64::MAX));
+    }
+    Error::in_file(path, format!("expected a complete Parquet file, found: {text}"))
+        .hint("the file may have been cut off while it was written; fetch or write it again")
 }
 
 /// Creates a batch of columns that were built for this schema.

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use crate::base::error::{Error, ErrorKind, Problem, Result};
+use crate::base::limits::{Limit, capped};
 use crate::base::similar::nearest;
 
 /// Parses a TOML text into `T`. Every problem is collected. A wrong key gets its default value.
@@ -40,7 +41,7 @@ pub(crate) fn parse_toml<T: DeserializeOwned + Default>(
 
 /// Returns the value if there are no problems, else one error with all of them.
 pub(crate) fn ok_or_problems<T>(value: T, problems: Vec<Problem>) -> Result<T> {
-    let mut problems = problems.into_iter();
+    let mut problems = capped(problems).into_iter();
     match problems.next() {
         None => Ok(value),
         Some(first) => Err(problems.fold(Error::new(ErrorKind::Input, first), Error::and)),
@@ -66,6 +67,10 @@ pub(crate) fn parse_table(text: &str) -> std::result::Result<Table, Problem> {
 /// deserialization starts again. The result has every correct key.
 pub(crate) fn read_all<T: DeserializeOwned + Default>(mut table: Table, problems: &mut Vec<Problem>) -> T {
     loop {
+        // The rest would not be shown, and each problem parses the table once more.
+        if problems.len() > Limit::Findings.size() {
+            return T::default();
+        }
         match serde_path_to_error::deserialize(table.clone()) {
             Ok(value) => return value,
             Err(error) => {

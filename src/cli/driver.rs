@@ -6,8 +6,10 @@ use std::process::ExitCode;
 
 use crate::base::error::{Error, Result, exit_code};
 use crate::base::escape::is_command;
+use crate::base::limits::Limit;
 use crate::cli::fault::report_faults;
 use crate::cli::terminal::{OutputArgs, Terminal, print_usage};
+use crate::cli::values::parse_limit;
 use crate::cli::{
     analyze, audit, backtest, calc, calibrate, completions, cube, evals, finops, gate, generate, layer, man,
     publish, record, replay, report, run, schedule, schema, simulate, tools, who,
@@ -21,6 +23,9 @@ pub struct Args {
     /// Threads to use; all cores by default. The results do not depend on it.
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
+    /// A limit of what a file or server may claim, such as line=64MiB; may be given several times
+    #[arg(long = "limit", global = true, value_name = "NAME=SIZE", value_parser = parse_limit)]
+    limits: Vec<(Limit, u64)>,
     #[command(flatten)]
     output: OutputArgs,
     #[command(subcommand)]
@@ -118,6 +123,9 @@ fn command_name() -> String {
 }
 
 fn run_command(args: Args, terminal: &Terminal) -> Result<u8> {
+    for (limit, value) in &args.limits {
+        limit.set(*value);
+    }
     if let Some(n) = args.threads {
         rayon::ThreadPoolBuilder::new()
             .num_threads(usize::from(n))

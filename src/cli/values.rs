@@ -5,6 +5,7 @@ use clap::ValueEnum;
 use std::path::Path;
 
 use crate::base::error::{Error, Result};
+use crate::base::limits::{Limit, LimitUnit};
 use crate::base::time::Micros;
 use crate::base::{files, time};
 use crate::gate::GatePolicy;
@@ -39,6 +40,24 @@ pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     } else {
         Err("expected at least 1kB".to_owned())
     }
+}
+
+/// A limit with its value, from `NAME=SIZE`.
+pub(super) fn parse_limit(text: &str) -> Result<(Limit, u64), String> {
+    let Some((name, size)) = text.split_once('=') else {
+        return Err("expected NAME=SIZE, such as line=64MiB".to_owned());
+    };
+    let limit = Limit::from_name(name)?;
+    let value = match limit.unit() {
+        LimitUnit::Bytes => parse_size(size)?,
+        LimitUnit::Count => size
+            .replace('_', "")
+            .parse()
+            .ok()
+            .filter(|n| *n > 0)
+            .ok_or_else(|| "expected a whole number above 0, such as 100000".to_owned())?,
+    };
+    Ok((limit, value))
 }
 
 /// A column under another name, from `NAME=COLUMN`.

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::error::{Error, FileResult, Result};
+use crate::base::limits::{Limit, read_limited};
 use crate::base::number::count;
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
-use crate::base::{escape, files, json, open, parquet_io};
+use crate::base::{escape, files, json, parquet_io};
 use crate::bucket::{PLATFORMS, Profile};
 use crate::cli::inputs;
 use crate::cli::table::{Table, column};
@@ -273,7 +274,7 @@ fn table(rows: &[WhoRow], terminal: &Terminal) -> String {
 fn step_from(text: &str, plan: &Plan, as_of: Micros) -> Result<PlanStep> {
     let path = Path::new(text);
     if path.is_file() {
-        let bytes = open::read(path).or_unreadable(path)?;
+        let bytes = read_limited(path, Limit::Document)?;
         return PlanStep::from_document(&bytes, text, plan);
     }
     PlanStep::parse(text, plan, as_of)

@@ -7,8 +7,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::base::error::{FileResult, Problem, Result};
-use crate::base::open;
+use crate::base::error::{Problem, Result};
+use crate::base::limits::{Limit, read_limited};
 use crate::base::schema::document_schema;
 use crate::base::time::{DAY, Micros};
 use crate::finops::money::overflow;
@@ -125,7 +125,7 @@ impl Budget {
     /// The file cannot be read, there is no budget in it, or a budget is wrong. All wrong budgets
     /// are reported, with their locations.
     pub fn read_all(path: &Path) -> Result<Vec<Self>> {
-        let bytes = open::read(path).or_unreadable(path)?;
+        let bytes = read_limited(path, Limit::Toml)?;
         Self::parse_all(&path.display().to_string(), &bytes)
     }
 

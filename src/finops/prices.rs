@@ -4,19 +4,16 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
-use crate::base::error::{Error, FileResult, Problem, Result};
+use crate::base::error::{Error, Problem, Result};
 use crate::base::instant::RawInstant;
-use crate::base::open;
+use crate::base::limits::{Limit, read_limited};
 use crate::base::schema::document_schema;
 use crate::base::time::Micros;
 use crate::metric::{ColumnKind, MAX_UNITS};
 use crate::release::parse_json;
 
-/// The largest size of a price file, bytes.
-const MAX_BYTES: u64 = 64 << 20;
 /// Number of tokens to which a price applies.
 const PER_TOKENS: i128 = 1_000_000;
 
@@ -132,15 +129,8 @@ impl Prices {
     /// The file cannot be read or is too large, or a price is wrong. All wrong prices are reported,
     /// with their locations.
     pub fn read(path: &Path) -> Result<Self> {
-        let size = fs::metadata(path).or_unreadable(path)?.len();
         let location = path.display().to_string();
-        if size > MAX_BYTES {
-            return Err(Error::input(
-                location,
-                format!("expected prices, found a file of {size} bytes"),
-            ));
-        }
-        let bytes = open::read(path).or_unreadable(path)?;
+        let bytes = read_limited(path, Limit::Toml)?;
         let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
         Self::parse(
             &location,

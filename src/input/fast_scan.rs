@@ -13,11 +13,10 @@ use parquet::basic::{Encoding, Type as Physical};
 use parquet::column::page::{Page, PageReader};
 use parquet::file::serialized_reader::SerializedPageReader;
 use std::fmt;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::base::open;
+use crate::base::parquet_file::PageFile;
 use crate::base::parquet_io::guard;
 use crate::base::time::{DAY, SECOND};
 use crate::input::file::InputFile;
@@ -185,7 +184,7 @@ pub(crate) struct FastPart<'a> {
     input: &'a InputFile,
     footer: &'a ArrowReaderMetadata,
     row_group: usize,
-    file: Arc<File>,
+    file: Arc<PageFile>,
     /// Number of rows in the row group.
     pub(crate) n_rows: usize,
 }
@@ -199,7 +198,7 @@ impl<'a> FastPart<'a> {
             return Err(Unsupported);
         };
         let n_rows = usize::try_from(n_rows).map_err(|_| Unsupported)?;
-        let file = Arc::new(open::regular(&input.path).map_err(|_| Unsupported)?);
+        let file = Arc::new(PageFile::open(&input.path).map_err(|_| Unsupported)?);
         Ok(Self {
             table,
             input,
@@ -247,7 +246,7 @@ impl<'a> FastPart<'a> {
 pub(crate) struct ColumnScan<'a, V> {
     /// Name for errors that are not shown, because the general reader reports them.
     path: PathBuf,
-    pages: SerializedPageReader<File>,
+    pages: SerializedPageReader<PageFile>,
     kind: Kind,
     optional: bool,
     mapping: Mapping<'a, V>,
@@ -290,7 +289,7 @@ impl<'a, V: Copy> ColumnScan<'a, V> {
     /// Opens a top-level column by its index. Rows without a value get `missing`, which is not
     /// mapped.
     pub(crate) fn open(
-        file: &Arc<File>,
+        file: &Arc<PageFile>,
         footer: &ArrowReaderMetadata,
         row_group: usize,
         column: usize,

@@ -1,33 +1,42 @@
-//! Inputs in an object store. Each is copied once per run into a temporary folder, which is removed
-//! at the end of the run.
+//! Inputs in an object store. Each is copied once per run into a private temporary folder, which is
+//! removed at the end of the run.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
-use crate::base::error::{Error, ErrorKind, FileResult, Problem, Result};
+use crate::base::error::{Error, ErrorKind, Problem, Result};
 use crate::base::lock::lock;
+#[cfg(feature = "stores")]
+use crate::base::objects::{Bucket, ObjectInfo, SkippedKeys};
+use crate::base::private_folder::PrivateFolder;
 use crate::base::url::is_url;
+#[cfg(feature = "stores")]
+use crate::input::format::Format;
 
 /// The inputs that were fetched, by URL.
 static FETCHED: Mutex<Option<Fetched>> = Mutex::new(None);
 
 struct Fetched {
-    folder: PathBuf,
-    /// Locked while the folder is in use. A folder with a free lock belongs to a run that was
-    /// killed.
-    _lock: File,
+    folder: PrivateFolder,
     sources: BTreeMap<String, Fetch>,
 }
 
+/// The copies of the objects behind one URL.
 struct Fetch {
-    /// The folder that contains the files.
-    root: PathBuf,
     /// Whether the URL names a folder. Then file names are relative to it.
     is_folder: bool,
-    files: Vec<(PathBuf, String)>,
+    files: Vec<Copied>,
+    /// Objects that were not copied.
+    warnings: Vec<String>,
+}
+
+/// A copy of an object.
+struct Copied {
+    path: PathBuf,
+    url: String,
+    /// The key below the folder or the constant part of a glob.
+    name: PathBuf,
 }
 
 fn fetched() -> MutexGuard<'static, Option<Fetched>> {
@@ -46,11 +55,8 @@ pub(crate) fn fetch(url: &Path) -> Result<Vec<PathBuf>> {
         .as_ref()
         .is_none_or(|state| !state.sources.contains_key(&url))
     {
-        let state = match &mut *state {
-            Some(state) => state,
-            none => none.insert(begin()?),
-        };
-        let root = state.folder.join(state.sources.len().to_string());
+        let state = begun(&mut state)?;
+        let root = state.folder.path().join(state.sources.len().to_string());
         // The failed object is an input here, so the error is an input error and not a target
         // error.
         let wrong = |error: Error| match error.problems() {
@@ -63,8 +69,19 @@ pub(crate) fn fetch(url: &Path) -> Result<Vec<PathBuf>> {
     let files = state
         .as_ref()
         .and_then(|state| state.sources.get(&url))
-        .map(|fetch| fetch.files.iter().map(|(path, _)| path.clone()).collect());
+        .map(|fetch| fetch.files.iter().map(|copied| copied.path.clone()).collect());
     Ok(files.unwrap_or_default())
+}
+
+/// The folder and the copies of this run, which begin with the first call.
+fn begun(state: &mut Option<Fetched>) -> Result<&mut Fetched> {
+    match state {
+        Some(state) => Ok(state),
+        none => Ok(none.insert(Fetched {
+            folder: PrivateFolder::create(&std::env::temp_dir(), FOLDER)?,
+            sources: BTreeMap::new(),
+        })),
+    }
 }
 
 /// Returns a path to read: the path itself, or the local copy of the object behind a URL.
@@ -92,18 +109,31 @@ pub(crate) fn local_file(path: &Path) -> Result<PathBuf> {
 /// The folder cannot be made.
 pub(crate) fn private_file(name: &str) -> Result<PathBuf> {
     let mut state = fetched();
-    let state = match &mut *state {
-        Some(state) => state,
-        none => none.insert(begin()?),
-    };
-    Ok(state.folder.join(name))
+    Ok(begun(&mut state)?.folder.path().join(name))
 }
 
-/// Returns the local folder of a URL that names a folder. `None` for other URLs.
-pub(crate) fn local_root(url: &Path) -> Option<PathBuf> {
+/// Returns the name of a copy below the folder that its URL names. `None` for other files.
+pub(crate) fn name_below(copy: &Path) -> Option<PathBuf> {
     let state = fetched();
-    let fetch = state.as_ref()?.sources.get(url.to_str()?)?;
-    fetch.is_folder.then(|| fetch.root.clone())
+    let fetches = state.as_ref()?.sources.values().filter(|fetch| fetch.is_folder);
+    // Copies are numbered in the order of their paths.
+    let mut found = fetches.filter_map(|fetch| {
+        let idx = fetch
+            .files
+            .binary_search_by(|copied| copied.path.as_path().cmp(copy));
+        Some(&fetch.files[idx.ok()?].name)
+    });
+    found.next().cloned()
+}
+
+/// Returns a warning for the objects behind a URL that were not copied.
+pub(crate) fn warnings(url: &Path) -> Vec<String> {
+    let state = fetched();
+    let fetch = state
+        .as_ref()
+        .zip(url.to_str())
+        .and_then(|(state, url)| state.sources.get(url));
+    fetch.map_or_else(Vec::new, |fetch| fetch.warnings.clone())
 }
 
 /// Replaces the names of local copies in an error by their URLs.
@@ -114,7 +144,7 @@ pub(crate) fn named_as_asked(error: Error) -> Error {
         .sources
         .values()
         .flat_map(|fetch| &fetch.files)
-        .map(|(path, url)| (path.display().to_string(), url.as_str()))
+        .map(|copied| (copied.path.display().to_string(), copied.url.as_str()))
         .collect();
     // Longer names are replaced first, because a shorter one may be a part of them.
     names.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
@@ -136,40 +166,10 @@ pub(crate) fn named_as_asked(error: Error) -> Error {
 
 /// Removes the local copies of this run.
 pub(crate) fn remove_fetched() {
-    if let Some(state) = fetched().take() {
-        // A folder that cannot be removed now is removed by a later run.
-        fs::remove_dir_all(&state.folder).ok();
-    }
+    drop(fetched().take());
 }
 
 const FOLDER: &str = "sluice-inputs-";
-const LOCK: &str = ".lock";
-
-/// Makes a folder for this run, and removes the folders of runs that were killed.
-fn begin() -> Result<Fetched> {
-    let parent = std::env::temp_dir();
-    let own = std::process::id().to_string();
-    for entry in fs::read_dir(&parent).or_unreadable(&parent)?.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(process) = name.strip_prefix(FOLDER) else {
-            continue;
-        };
-        let is_over = process == own || !Path::new("/proc").join(process).exists();
-        if is_over && File::open(entry.path().join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok()) {
-            fs::remove_dir_all(entry.path()).ok();
-        }
-    }
-    let folder = parent.join(format!("{FOLDER}{own}"));
-    let failed = |error| Error::write(&folder, error);
-    fs::create_dir(&folder).map_err(failed)?;
-    let lock = File::create(folder.join(LOCK)).map_err(failed)?;
-    lock.lock().map_err(failed)?;
-    Ok(Fetched {
-        folder,
-        _lock: lock,
-        sources: BTreeMap::new(),
-    })
-}
 
 #[cfg(not(feature = "stores"))]
 fn download(url: &str, _root: &Path) -> Result<Fetch> {
@@ -181,82 +181,141 @@ fn download(url: &str, _root: &Path) -> Result<Fetch> {
 
 #[cfg(feature = "stores")]
 fn download(url: &str, root: &Path) -> Result<Fetch> {
-    use crate::base::objects::bucket::{Bucket, Location};
-    use crate::input::format::Format;
-    use std::path::Component;
+    use crate::base::error::FileResult;
+    use crate::base::objects::Location;
+    use std::fs;
 
-    let wrong = |message: &str| Error::input(url, message);
     let (location, key) = Location::parse(url.trim_start_matches("s3://"))?;
     let bucket = Bucket::open(&location)?;
-    let is_hidden = |below: &str| below.split('/').any(|segment| segment.starts_with(['.', '_']));
-    let folder = key.trim_end_matches('/');
-    let (base, is_folder, objects) = if key.contains(['*', '?', '[']) {
-        let pattern =
-            glob::Pattern::new(&key).map_err(|error| wrong(&format!("expected a glob, found: {error}")))?;
-        let plain: Vec<&str> = key
-            .split('/')
-            .take_while(|segment| !segment.contains(['*', '?', '[']))
-            .collect();
-        let base = plain.join("/");
-        let depth = if key.contains("**") {
-            usize::MAX
-        } else {
-            key.split('/').count() - plain.len() - 1
-        };
-        let options = glob::MatchOptions {
-            require_literal_separator: true,
-            ..glob::MatchOptions::default()
-        };
-        let mut objects = bucket.list_below(&base, depth)?;
-        objects.retain(|object| pattern.matches_with(&object.key, options));
-        (base, false, objects)
-    } else if let Some(object) = if key.is_empty() || key.ends_with('/') {
-        None
-    } else {
-        bucket.head(&key)?
-    } {
-        (
-            folder
-                .rsplit_once('/')
-                .map_or_else(String::new, |(folder, _)| folder.to_owned()),
-            false,
-            vec![object],
-        )
-    } else {
-        let mut objects = bucket.list_below(folder, usize::MAX)?;
-        objects.retain(|object| {
-            let below = object.key[folder.len()..].trim_start_matches('/');
-            !is_hidden(below) && Format::by_path(Path::new(below)).is_some()
-        });
-        (folder.to_owned(), true, objects)
-    };
-    if objects.is_empty() {
-        return Err(wrong(
-            "expected an object, a folder with Parquet, CSV or NDJSON objects, or a glob that matches an object, found none",
+    let mut found = objects_of(&bucket, url, &key)?;
+    if found.objects.is_empty() {
+        return Err(Error::input(
+            url,
+            "expected an object, a folder with Parquet, CSV or NDJSON objects, or a glob that matches an object, \
+             found none",
         ));
     }
+    let name_of = |key: &str| PathBuf::from(key[found.base.len()..].trim_start_matches('/'));
+    found.objects.sort_by_cached_key(|object| name_of(&object.key));
     let mut files = Vec::new();
-    for object in objects {
-        let below = Path::new(object.key[base.len()..].trim_start_matches('/'));
-        if !below
-            .components()
-            .all(|component| matches!(component, Component::Normal(_)))
-        {
-            return Err(wrong(&format!(
-                "expected keys that can be names of files, found {:?}",
-                object.key
-            )));
-        }
-        let path = root.join(below);
-        let parent = path.parent().unwrap_or(root);
-        fs::create_dir_all(parent).or_unwritable(parent)?;
-        bucket.fetch(&object, &path)?;
-        files.push((path, format!("s3://{}/{}", location.bucket, object.key)));
+    for (idx, object) in found.objects.iter().enumerate() {
+        // A folder for each copy: one key may be the folder of another, and a key may be longer than a
+        // path. The numbers keep the order of the names.
+        let name = name_of(&object.key);
+        let folder = root.join(format!("{idx:09}"));
+        fs::create_dir_all(&folder).or_unwritable(&folder)?;
+        let path = folder.join(short_name(&name));
+        bucket.fetch(object, &path)?;
+        let url = format!("s3://{}/{}", location.bucket, object.key);
+        files.push(Copied { path, url, name });
     }
-    files.sort();
     Ok(Fetch {
-        root: root.to_owned(),
-        is_folder,
+        is_folder: found.is_folder,
         files,
+        warnings: warnings_of(url, &bucket.take_skipped()),
     })
+}
+
+/// The objects behind a URL.
+#[cfg(feature = "stores")]
+struct Found {
+    objects: Vec<ObjectInfo>,
+    /// The part of the keys that names of files leave out. All keys begin with it.
+    base: String,
+    is_folder: bool,
+}
+
+#[cfg(feature = "stores")]
+fn objects_of(bucket: &Bucket, url: &str, key: &str) -> Result<Found> {
+    let folder = key.trim_end_matches('/');
+    if key.contains(['*', '?', '[']) {
+        return matches_of(bucket, url, key);
+    }
+    let is_folder = key.is_empty() || key.ends_with('/');
+    if let Some(object) = if is_folder { None } else { bucket.head(key)? } {
+        let base = folder.rsplit_once('/').map_or("", |(folder, _)| folder);
+        return Ok(Found {
+            objects: vec![object],
+            base: base.to_owned(),
+            is_folder: false,
+        });
+    }
+    let is_hidden = |below: &str| below.split('/').any(|part| part.starts_with(['.', '_']));
+    let mut objects = bucket.list_below(folder, usize::MAX)?;
+    objects.retain(|object| {
+        let below = object.key[folder.len()..].trim_start_matches('/');
+        !is_hidden(below) && Format::by_path(Path::new(below)).is_some()
+    });
+    Ok(Found {
+        objects,
+        base: folder.to_owned(),
+        is_folder: true,
+    })
+}
+
+/// The objects that match a glob.
+#[cfg(feature = "stores")]
+fn matches_of(bucket: &Bucket, url: &str, key: &str) -> Result<Found> {
+    let pattern = glob::Pattern::new(key)
+        .map_err(|error| Error::input(url, format!("expected a glob, found: {error}")))?;
+    let plain: Vec<&str> = key
+        .split('/')
+        .take_while(|part| !part.contains(['*', '?', '[']))
+        .collect();
+    let base = plain.join("/");
+    let depth = if key.contains("**") {
+        usize::MAX
+    } else {
+        key.split('/').count() - plain.len() - 1
+    };
+    let options = glob::MatchOptions {
+        require_literal_separator: true,
+        ..glob::MatchOptions::default()
+    };
+    let mut objects = bucket.list_below(&base, depth)?;
+    objects.retain(|object| pattern.matches_with(&object.key, options));
+    Ok(Found {
+        objects,
+        base,
+        is_folder: false,
+    })
+}
+
+/// The end of a key as the name of its copy, with its extension. Names of files have at most 255
+/// bytes.
+#[cfg(feature = "stores")]
+fn short_name(key: &Path) -> String {
+    const MAX_NAME: usize = 200;
+    let name = key.file_name().unwrap_or_default().to_string_lossy();
+    let start = name.ceil_char_boundary(name.len().saturating_sub(MAX_NAME));
+    name[start..].to_owned()
+}
+
+#[cfg(feature = "stores")]
+fn warnings_of(url: &str, skipped: &SkippedKeys) -> Vec<String> {
+    if skipped.n == 0 {
+        return Vec::new();
+    }
+    let examples: Vec<String> = skipped.examples.iter().map(|key| format!("{key:?}")).collect();
+    vec![format!(
+        "{url}: {} listed keys are not read: they are not below the address, or have an empty part, `.`, `..` \
+         or a control character: {}",
+        skipped.n,
+        examples.join(", ")
+    )]
+}
+
+#[cfg(all(test, feature = "stores"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_have_short_names_with_their_extensions() {
+        let check = |key: &str, expected: &str| assert_eq!(short_name(Path::new(key)), expected);
+        check("a/b.csv", "b.csv");
+        check("用.csv.gz", "用.csv.gz");
+        let long = format!("a/{}.parquet", "用".repeat(300));
+        let short = short_name(Path::new(&long));
+        assert!(short.len() <= 200 && short.ends_with("用.parquet"), "{short}");
+    }
 }

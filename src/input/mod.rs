@@ -6,16 +6,19 @@
 mod batch;
 pub(crate) mod convert;
 pub(crate) mod counters;
+mod csv;
 mod events;
 mod fast_scan;
 pub(crate) mod fetch;
 pub(super) mod file;
 mod format;
 mod ids;
+mod ndjson;
 #[cfg(feature = "stores")]
 mod prometheus;
 mod reader;
 mod table;
+mod text_file;
 mod texts;
 mod traffic;
 mod turns;

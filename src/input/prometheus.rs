@@ -4,8 +4,9 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::base::digest;
-use crate::base::error::{Error, Result};
+use crate::base::digest::PartsDigest;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::{Limit, first_findings};
 use crate::base::time::{Micros, SECOND};
 use crate::input::counters::{CounterWindows, counters};
 use crate::input::file::SourceFile;
@@ -13,9 +14,9 @@ use crate::scenario::{Arm, Scenario};
 
 /// The largest number of points per series that a server returns.
 const MAX_POINTS: i64 = 11_000;
-/// The largest answer that is read, bytes.
-const MAX_BYTES: u64 = 64 << 20;
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// The largest number of characters that a message shows of a text of the server.
+const MAX_SHOWN: usize = 300;
 
 /// A Prometheus server with its credentials.
 pub struct Prometheus {
@@ -23,6 +24,31 @@ pub struct Prometheus {
     url: String,
     authorization: Option<String>,
     agent: ureq::Agent,
+}
+
+/// Different warnings, of which a limited number is kept.
+#[derive(Default)]
+struct Warnings {
+    texts: BTreeSet<String>,
+    n_more: usize,
+}
+
+impl Warnings {
+    fn push(&mut self, text: impl FnOnce() -> String) {
+        if self.texts.len() < Limit::Findings.size() {
+            self.texts.insert(text());
+        } else {
+            self.n_more += 1;
+        }
+    }
+
+    fn finish(self) -> Vec<String> {
+        first_findings(
+            self.texts.into_iter().collect(),
+            self.n_more,
+            "warnings about series",
+        )
+    }
 }
 
 /// An answer of the server.
@@ -124,8 +150,8 @@ impl Prometheus {
         }
         let (start, end) = (plan.start + window, plan.start + n_windows * window);
         let mut series = BTreeMap::new();
-        let mut told = Vec::new();
-        let mut warnings = BTreeSet::new();
+        let mut digest = PartsDigest::default();
+        let mut warnings = Warnings::default();
         for counter in counters() {
             for (arm, release) in [(Arm::Baseline, &plan.baseline), (Arm::Candidate, &plan.candidate)] {
                 // Label values are quoted as in Go. JSON strings are valid there.
@@ -142,7 +168,8 @@ impl Prometheus {
                         .iter()
                         .position(|layer| layer.id == label || layer.name == label)
                     else {
-                        warnings.insert(format!("left out: layer {label:?}, which the plan does not have"));
+                        let label: String = label.chars().take(MAX_SHOWN).collect();
+                        warnings.push(|| format!("left out: layer {label:?}, which the plan does not have"));
                         continue;
                     };
                     let slots: &mut Vec<Option<f64>> = series
@@ -163,24 +190,27 @@ impl Prometheus {
                         }
                     }
                 }
-                told.push(text);
+                digest.push(text.as_bytes());
             }
         }
-        let digest = digest::sha256_of(&told.iter().map(String::as_bytes).collect::<Vec<_>>());
         Ok(CounterWindows {
             start: plan.start,
             window,
             series,
             source: SourceFile {
                 name: self.url.clone(),
-                digest,
+                digest: digest.finish(),
             },
-            warnings: warnings.into_iter().collect(),
+            warnings: warnings.finish(),
         })
     }
 
     fn failed(&self, found: &str) -> Error {
-        let found: String = found.chars().filter(|c| !c.is_control()).take(300).collect();
+        let found: String = found
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(MAX_SHOWN)
+            .collect();
         Error::target(&self.url, format!("expected an answer of Prometheus, found: {found}"))
             .hint("check the address; user and password come from it or from PROMETHEUS_USERNAME and PROMETHEUS_PASSWORD")
     }
@@ -202,9 +232,15 @@ impl Prometheus {
         let text = response
             .body_mut()
             .with_config()
-            .limit(MAX_BYTES)
+            .limit(Limit::Answer.value())
             .read_to_string()
-            .map_err(|error| self.failed(&error.to_string()))?;
+            .map_err(|error| match error {
+                ureq::Error::BodyExceedsLimit(n) => Error::new(
+                    ErrorKind::Target,
+                    Limit::Answer.problem(&self.url, n.saturating_add(1)),
+                ),
+                error => self.failed(&error.to_string()),
+            })?;
         // Refused requests return JSON with a reason, so only other bodies fail here.
         if !status.is_success() && !text.starts_with('{') {
             return Err(self.failed(&format!("status {status}")));
@@ -212,14 +248,12 @@ impl Prometheus {
         Ok(text)
     }
 
-    fn series_of(&self, text: &str, warnings: &mut BTreeSet<String>) -> Result<Vec<Series>> {
+    fn series_of(&self, text: &str, warnings: &mut Warnings) -> Result<Vec<Series>> {
         let answer: Answer = serde_json::from_str(text).map_err(|error| self.failed(&format!("{error}")))?;
-        warnings.extend(
-            answer
-                .warnings
-                .iter()
-                .map(|warning| format!("the server says: {warning}")),
-        );
+        for warning in &answer.warnings {
+            let warning: String = warning.chars().take(MAX_SHOWN).collect();
+            warnings.push(|| format!("the server says: {warning}"));
+        }
         match answer.data {
             Some(data) if answer.status == "success" && data.result_type == "matrix" => Ok(data.result),
             _ => Err(self.failed(if answer.error.is_empty() {

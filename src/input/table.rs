@@ -116,11 +116,12 @@ impl Table {
     /// # Errors
     /// A file cannot be read.
     pub fn digests(&self) -> Result<Vec<SourceFile>> {
-        let fetched = fetch::local_root(&self.source.path);
-        let root = fetched.as_deref().unwrap_or(&self.source.path);
+        let root = self.source.path.as_path();
         let digest = |file: &InputFile| {
-            let name = match file.path.strip_prefix(root) {
-                Ok(below) if !below.as_os_str().is_empty() => below,
+            let copied = fetch::name_below(&file.path);
+            let name = match (&copied, file.path.strip_prefix(root)) {
+                (Some(name), _) => name,
+                (None, Ok(below)) if !below.as_os_str().is_empty() => below,
                 _ => file.path.file_name().map_or(file.path.as_path(), Path::new),
             };
             Ok(SourceFile {
@@ -245,7 +246,7 @@ impl Table {
             self.name_in_file(name) == name && !source.constants.contains_key(name)
                 || source.columns.values().any(|column| column == name)
         };
-        source
+        let hidden = source
             .columns
             .keys()
             .chain(source.constants.keys())
@@ -259,8 +260,8 @@ impl Table {
                     "{}: the column `{name}` is not read, because {other} is `{name}`",
                     source.name()
                 )
-            })
-            .collect()
+            });
+        hidden.chain(fetch::warnings(&source.path)).collect()
     }
 
     /// Reads one part, batch by batch. `wanted` names canonical columns. Columns that the file does

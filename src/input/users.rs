@@ -90,6 +90,29 @@ impl UserBatch {
         self.user_id.len()
     }
 
+    /// Returns the bytes of all texts, and eight bytes a user for each other column.
+    pub(crate) fn n_bytes(&self) -> usize {
+        let text = |texts: &StringArray| {
+            let offsets = texts.value_offsets();
+            (offsets[texts.len()] - offsets[0]) as usize + size_of::<i32>() * texts.len()
+        };
+        let n_numbers = [
+            self.last_use_secs.is_some(),
+            self.use_count.is_some(),
+            self.user_value.is_some(),
+            self.accept_score.is_some(),
+        ];
+        let tags = self.tags.iter().map(|tag| match tag {
+            TagColumn::Text(texts) => text(texts),
+            TagColumn::Real(numbers) => size_of::<f64>() * numbers.len(),
+        });
+        let n_numbers = n_numbers.into_iter().filter(|is_there| *is_there).count();
+        text(&self.user_id)
+            + self.tenant_id.as_ref().map_or(0, text)
+            + n_numbers * size_of::<f64>() * self.n_users()
+            + tags.sum::<usize>()
+    }
+
     /// Returns the users that `keep` marks.
     ///
     /// # Errors

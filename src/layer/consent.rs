@@ -1,18 +1,19 @@
 //! Consent of tonight beside layers of the plan's start: a withdrawal takes effect during a ramp.
 
+use arrow_array::RecordBatchReader;
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use rayon::slice::ParallelSliceMut;
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use twox_hash::XxHash3_128;
 
 use crate::base::error::{FileResult, Result};
-use crate::base::parquet_io::guard;
+use crate::base::open;
+use crate::base::parquet_io::{guard, open_batches, read_footer};
 use crate::base::progress::Progress;
 use crate::base::{files, parallel};
 use crate::layer::encode::ZSTD_LEVEL;
@@ -43,14 +44,12 @@ pub(crate) fn write_with_consent(
     progress: &Progress,
 ) -> Result<ConsentChanges> {
     let consenting = consenting_users(newest, progress)?;
-    let file = File::open(frozen).or_unreadable(frozen)?;
-    let builder = guard(frozen, || {
-        ParquetRecordBatchReaderBuilder::try_new_with_options(file, ArrowReaderOptions::new())
-    })?;
-    let n_rows = builder.metadata().file_metadata().num_rows().unsigned_abs();
+    let file = open::regular(frozen).or_unreadable(frozen)?;
+    let footer = read_footer(frozen, &file, ArrowReaderOptions::new())?;
+    let n_rows = footer.metadata().file_metadata().num_rows().unsigned_abs();
     let bar = progress.rows("consent", Some(n_rows));
-    let schema = Arc::clone(builder.schema());
-    let mut reader = guard(frozen, || builder.build())?;
+    let mut reader = open_batches(frozen, &footer, None, &|_| true)?;
+    let schema = reader.schema();
     let mut changes = ConsentChanges::default();
     files::write_file(out, |to| {
         let level = ZstdLevel::try_new(ZSTD_LEVEL).or_unwritable(out)?;

@@ -24,6 +24,8 @@ use crate::scenario::{Consent, Layering, Plan, TagRule, TagTest, UnknownUsers};
 pub const PROTECTED: u8 = 254;
 /// Marks a user whose layer depends on the score.
 const BY_SCORE: u8 = 255;
+/// The largest number of users that are reserved for the claim of a row group.
+const MAX_RESERVED: usize = 1 << 20;
 
 /// The settings of the score kernel.
 #[derive(Debug, Clone)]
@@ -376,9 +378,11 @@ impl<'a> Scoring<'a> {
             sums: vec![0.0; STEP],
             placed: [BY_SCORE; STEP],
         };
+        // A footer may claim any number of users, so only those of an ordinary row group are reserved.
+        let n_reserved = n_users.min(MAX_RESERVED);
         let scored = Scored {
-            score: Vec::with_capacity(n_users),
-            eligible: Vec::with_capacity(n_users),
+            score: Vec::with_capacity(n_reserved),
+            eligible: Vec::with_capacity(n_reserved),
             ..Scored::default()
         };
         Self {

@@ -9,12 +9,8 @@ use arrow_array::{BooleanArray, RecordBatchReader};
 use arrow_select::concat::concat_batches;
 use arrow_select::filter::filter_record_batch;
 use hashbrown::HashMap;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +18,8 @@ use std::sync::Arc;
 use crate::base::bitmap;
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::interner::NameIndex;
-use crate::base::parquet_io::guard;
+use crate::base::parquet_file::PageFile;
+use crate::base::parquet_io::{guard, open_batches, read_footer};
 use crate::base::progress::Progress;
 use crate::base::spill::{Fingerprints, Spill};
 use crate::base::{files, open, parquet_io};
@@ -168,11 +165,8 @@ pub fn check_previous(path: &Path) -> Result<()> {
 /// When the table cannot be read or the file cannot be written. An existing file is then unchanged.
 pub fn write_changed(table: &Path, changed: &Changed, path: &Path) -> Result<()> {
     let file = open::regular(table).or_unreadable(table)?;
-    let mut reader = guard(table, || {
-        ParquetRecordBatchReaderBuilder::try_new(file)?
-            .with_batch_size(BATCH_ROWS)
-            .build()
-    })?;
+    let footer = read_footer(table, &file, ArrowReaderOptions::new())?;
+    let mut reader = open_batches(table, &footer, None, &|_| true)?;
     let schema = reader.schema();
     let unusable = |error: &dyn std::fmt::Display| {
         Error::in_file(table, format!("expected readable rows, found: {error}"))
@@ -343,7 +337,7 @@ impl Differences {
 /// One night's table, read row group by row group and batch by batch.
 struct Side<'a> {
     path: &'a Path,
-    file: Arc<File>,
+    file: Arc<PageFile>,
     footer: ArrowReaderMetadata,
     /// The index of the next row group to open.
     group: usize,
@@ -356,10 +350,8 @@ struct Side<'a> {
 
 impl<'a> Side<'a> {
     fn open(path: &'a Path) -> Result<Self> {
-        let file = open::regular(path).or_unreadable(path)?;
-        let footer = guard(path, || {
-            ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-        })?;
+        let file = PageFile::open(path)?;
+        let footer = read_footer(path, file.file(), ArrowReaderOptions::new())?;
         Ok(Self {
             path,
             file: Arc::new(file),
@@ -392,7 +384,7 @@ impl<'a> Side<'a> {
         let chunk = self.footer.metadata().row_group(self.group).column(leaf);
         let (start, n_bytes) = chunk.byte_range();
         let mut bytes = vec![0; usize::try_from(n_bytes).ok()?];
-        self.file.read_exact_at(&mut bytes, start).ok()?;
+        self.file.file().read_exact_at(&mut bytes, start).ok()?;
         Some((
             format!("{:?} {:?}", chunk.column_descr().self_type(), chunk.compression()),
             bytes,
@@ -440,17 +432,14 @@ impl<'a> Side<'a> {
             if self.group == self.n_groups() {
                 return Ok(false);
             }
-            let file = self.file.try_clone().or_unreadable(self.path)?;
-            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone());
-            let mask = ProjectionMask::columns(
-                builder.parquet_schema(),
-                ["user_id", "score", "layer", "eligible", "tenant_id"],
-            );
-            let builder = builder
-                .with_projection(mask)
-                .with_row_groups(vec![self.group])
-                .with_batch_size(BATCH_ROWS);
-            self.reader = Some(guard(self.path, || builder.build())?);
+            let columns = ["user_id", "score", "layer", "eligible", "tenant_id"];
+            let is_wanted = |name: &str| columns.contains(&name);
+            self.reader = Some(open_batches(
+                self.path,
+                &self.footer,
+                Some(self.group),
+                &is_wanted,
+            )?);
             self.group += 1;
             self.refill()?;
         }

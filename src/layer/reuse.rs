@@ -17,7 +17,8 @@ use std::sync::Arc;
 use crate::base::error::{FileResult, Result};
 use crate::base::json;
 use crate::base::open;
-use crate::base::parquet_io::guard;
+use crate::base::parquet_file::PageFile;
+use crate::base::parquet_io::read_footer;
 use crate::input::{InputFile, Part, Unsupported, UserReader};
 use crate::layer::context::LayerContext;
 use crate::layer::file::leaf_of;
@@ -195,9 +196,7 @@ impl<'a> Reuse<'a> {
 impl Previous {
     fn open(path: &Path) -> Result<Self> {
         let file = open::regular(path).or_unreadable(path)?;
-        let footer = guard(path, || {
-            ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-        })?;
+        let footer = read_footer(path, &file, ArrowReaderOptions::new())?;
         // A table without notes, or with notes that do not match it, has no row group to reuse.
         let notes: Option<Notes> = json::read_json(&notes_path(path)).ok();
         let notes = notes.filter(|notes| {
@@ -224,7 +223,7 @@ impl Previous {
         note: &Note,
         ctx: &LayerContext<'_>,
     ) -> std::result::Result<Reused, Unsupported> {
-        let file = Arc::new(open::regular(&self.path).map_err(|_| Unsupported)?);
+        let file = Arc::new(PageFile::open(&self.path).map_err(|_| Unsupported)?);
         let chunk = |name: &str| -> std::result::Result<Vec<u8>, Unsupported> {
             let leaf = leaf_of(&self.footer, name).ok_or(Unsupported)?;
             let (start, n_bytes) = self
@@ -234,7 +233,9 @@ impl Previous {
                 .column(leaf)
                 .byte_range();
             let mut bytes = vec![0; usize::try_from(n_bytes).map_err(|_| Unsupported)?];
-            file.read_exact_at(&mut bytes, start).map_err(|_| Unsupported)?;
+            file.file()
+                .read_exact_at(&mut bytes, start)
+                .map_err(|_| Unsupported)?;
             Ok(bytes)
         };
         if digest_of([&chunk("score")?, &chunk("layer")?, &chunk("eligible")?]) != note.result_digest {

@@ -5,18 +5,14 @@ use arrow_array::types::Float64Type;
 use arrow_array::{Array, BooleanArray, RecordBatch, StringArray};
 use arrow_cast::cast;
 use arrow_schema::DataType;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
-};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use std::path::Path;
 
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::open;
-use crate::base::parquet_io::guard;
+use crate::base::parquet_io::{guard, open_batches, read_footer};
 use crate::input::tenant_at;
 use crate::layer::score::ten_thousandths;
-
-const BATCH_ROWS: usize = 65_536;
 
 /// A layer table on disk that is read part by part.
 #[derive(Debug)]
@@ -32,9 +28,7 @@ impl<'a> LayerFileReader<'a> {
     /// When the file cannot be read or is not Parquet.
     pub(crate) fn open(path: &'a Path) -> Result<Self> {
         let file = open::regular(path).or_unreadable(path)?;
-        let footer = guard(path, || {
-            ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-        })?;
+        let footer = read_footer(path, &file, ArrowReaderOptions::new())?;
         Ok(Self { path, footer })
     }
 
@@ -69,14 +63,7 @@ impl<'a> LayerFileReader<'a> {
     /// When the table was not written by `sluice layer`, or when `on_rows` returns an error.
     pub(crate) fn read(&self, part: usize, mut on_rows: impl FnMut(&LayerRows) -> Result<()>) -> Result<()> {
         let path = self.path;
-        let file = open::regular(path).or_unreadable(path)?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone());
-        let mut reader = guard(path, || {
-            builder
-                .with_row_groups(vec![part])
-                .with_batch_size(BATCH_ROWS)
-                .build()
-        })?;
+        let mut reader = open_batches(path, &self.footer, Some(part), &|_| true)?;
         while let Some(batch) = guard(path, || reader.next().transpose())? {
             on_rows(&LayerRows::from_batch(&batch, path)?)?;
         }

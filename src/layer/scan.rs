@@ -2,9 +2,9 @@
 
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use std::cell::RefCell;
-use std::fs::File;
 use std::sync::Arc;
 
+use crate::base::parquet_file::PageFile;
 use crate::input::{ColumnScan, DEFAULT_TENANT, Mapping, STEP, STEP_WORDS, Unsupported};
 use crate::layer::score::ten_thousandths;
 
@@ -29,7 +29,7 @@ pub(super) type Number<'a> = &'a mut dyn FnMut(&str) -> Option<u32>;
 /// When the row group does not have the types that `sluice layer` writes, has an illegal value, or
 /// has a name that the caller refuses.
 pub(super) fn scan_row_group(
-    file: &Arc<File>,
+    file: &Arc<PageFile>,
     footer: &ArrowReaderMetadata,
     row_group: usize,
     layer_number: Number<'_>,
@@ -77,7 +77,8 @@ pub(super) fn scan_row_group(
 
     let n_rows =
         usize::try_from(footer.metadata().row_group(row_group).num_rows()).map_err(|_| Unsupported)?;
-    let mut rows = Vec::with_capacity(n_rows);
+    // The footer's number of rows is not believed: the list grows with the rows that are there.
+    let mut rows = Vec::new();
     let mut values: [Vec<f64>; 4] = std::array::from_fn(|_| vec![0.0; STEP]);
     let mut absent = [0; STEP_WORDS];
     for start in (0..n_rows).step_by(STEP) {

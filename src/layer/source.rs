@@ -6,6 +6,7 @@ use arrow_select::concat::concat;
 use std::collections::BTreeMap;
 
 use crate::base::error::{Error, Result};
+use crate::base::limits::Limit;
 use crate::base::parallel;
 use crate::input::{OnUsers, Part, UserBatch, UserReader};
 use crate::layer::dropped::{Dropped, LeaveOut};
@@ -121,7 +122,9 @@ impl Users<'_> {
                     let mut dropped = dropped.from(idx, 0);
                     let mut gathered = Gathered::default();
                     reader.read(*part, &mut |users, bad_rows| {
-                        if gathered.n_users + users.n_users() > GROUP_ROWS {
+                        if gathered.n_users + users.n_users() > GROUP_ROWS
+                            || gathered.n_bytes >= Limit::Batch.size()
+                        {
                             let (batches, bad_rows) = gathered.take();
                             consume(compute(score_batches(kernel, batches, bad_rows, &mut dropped)?)?)?;
                         }
@@ -138,14 +141,10 @@ impl Users<'_> {
 
     /// Reads the ids and tenants of a part through the general reader.
     pub(super) fn ids(&self, part: Part) -> Result<Vec<UserBatch>> {
-        let mut ids = Vec::new();
-        if let Self::Table(reader) = self {
-            reader.read_ids(part, &mut |users, _| {
-                ids.push(users);
-                Ok(())
-            })?;
+        match self {
+            Self::Table(reader) => Ok(gather_ids(reader, part)?.batches),
+            Self::Memory(..) => Ok(Vec::new()),
         }
-        Ok(ids)
     }
 
     /// Reads the ids and tenants of the users that [`Self::for_each`] scores, batch by batch. For
@@ -202,13 +201,25 @@ struct Gathered {
     batches: Vec<UserBatch>,
     bad_rows: BTreeMap<String, u64>,
     n_users: usize,
+    n_bytes: usize,
 }
 
 impl Gathered {
     fn push(&mut self, users: UserBatch, bad_rows: BTreeMap<String, u64>) {
         self.n_users += users.n_users();
+        self.n_bytes += users.n_bytes();
         self.batches.push(users);
         add_counts(&mut self.bad_rows, bad_rows);
+    }
+
+    /// Refuses a row group whose columns unpack to more than [`Limit::RowGroupText`].
+    fn check(&self, reader: &UserReader<'_>, part: Part) -> Result<()> {
+        let path = reader.table().files[part.file_idx].path.display();
+        let row_group = part.row_group.map_or(1, |row_group| row_group + 1);
+        if self.n_bytes > Limit::RowGroupText.size() {
+            return Err(Limit::RowGroupText.overrun(format!("{path}: row group {row_group}")));
+        }
+        Ok(())
     }
 
     fn take(&mut self) -> (Vec<UserBatch>, BTreeMap<String, u64>) {
@@ -217,6 +228,16 @@ impl Gathered {
         } = std::mem::take(self);
         (batches, bad_rows)
     }
+}
+
+/// Reads the ids and tenants of a part, and counts the rows without an id.
+fn gather_ids(reader: &UserReader<'_>, part: Part) -> Result<Gathered> {
+    let mut gathered = Gathered::default();
+    reader.read_ids(part, &mut |users, bad_rows| {
+        gathered.push(users, bad_rows);
+        gathered.check(reader, part)
+    })?;
+    Ok(gathered)
 }
 
 /// Scores a row group. It is reused from the previous night if possible, then read directly from
@@ -272,20 +293,15 @@ fn score_row_group(
             return Ok(part_of(scored, None));
         }
         // The file does not prove that every user has an id, so the ids are read.
-        let (mut ids, mut n_bad) = (Vec::new(), 0);
-        reader.read_ids(part, &mut |users, bad_rows| {
-            n_bad += bad_rows.values().sum::<u64>();
-            ids.push(users);
-            Ok(())
-        })?;
-        if n_bad == 0 {
-            return Ok(part_of(scored, Some(ids)));
+        let ids = gather_ids(reader, part)?;
+        if ids.bad_rows.is_empty() {
+            return Ok(part_of(scored, Some(ids.batches)));
         }
     }
     let mut gathered = Gathered::default();
     reader.read(part, &mut |users, bad_rows| {
         gathered.push(users, bad_rows);
-        Ok(())
+        gathered.check(reader, part)
     })?;
     let (batches, bad_rows) = gathered.take();
     score_batches(kernel, batches, bad_rows, &mut dropped.from(part_idx, 0))

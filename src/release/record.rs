@@ -7,14 +7,11 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, ErrorKind, FileResult, Problem, Result};
 use crate::base::json::{canonical, parse_json};
-use crate::base::open;
+use crate::base::limits::{Limit, read_limited};
 use crate::base::time;
 use crate::base::time::Micros;
 use crate::release::dimension::Dimension;
 use crate::release::reference::ArtifactRef;
-
-/// The maximum size of a file of records, bytes. A record has about a thousand bytes.
-const MAX_BYTES: u64 = 1 << 30;
 
 /// The risk level: how much a release or tool may do without supervision. Levels are ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -210,14 +207,7 @@ pub fn read_records(path: &Path) -> Result<Vec<ReleaseRecord>> {
     let mut records: Vec<ReleaseRecord> = Vec::new();
     for file in record_files(path)? {
         let location = file.display().to_string();
-        let size = std::fs::metadata(&file).or_unreadable(&file)?.len();
-        if size > MAX_BYTES {
-            return Err(Error::input(
-                location,
-                format!("expected release records, found a file of {size} bytes"),
-            ));
-        }
-        let bytes = open::read(&file).or_unreadable(&file)?;
+        let bytes = read_limited(&file, Limit::Document)?;
         for (location, value) in values_of(&file, &location, &bytes)? {
             records.push(ReleaseRecord::from_json(&location, &value)?);
         }

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
+use crate::base::limits::Limit;
 use crate::base::lock::lock;
 use crate::base::{digest, hash, lock, parallel, parquet_io};
 use crate::input::{DEFAULT_TENANT, FastPart, Mapping, Part, STEP, STEP_WORDS, Table, Unsupported};
@@ -18,6 +19,9 @@ use crate::scenario::Plan;
 /// The number of hash seeds to try before users with equal hashes are an error. One seed is almost
 /// always enough.
 pub(super) const MAX_SEEDS: u64 = 4;
+
+/// The largest number of users that are reserved for the claim of a row group.
+const MAX_RESERVED: usize = 1 << 20;
 
 /// The metadata of a layer table that was read once.
 #[derive(Debug, Clone)]
@@ -77,6 +81,11 @@ impl<'a> LayerTable<'a> {
                 path,
                 "expected fewer than 4,294,967,295 users, found more",
             ));
+        }
+        // Memory is reserved for these rows before they are read.
+        let n_bytes = std::fs::metadata(path).or_unreadable(path)?.len();
+        if let Some(n_rows) = table.n_rows().filter(|n_rows| *n_rows > n_bytes) {
+            Limit::ClaimedRows.check(path.display(), n_rows)?;
         }
         Ok(Self {
             path,
@@ -259,7 +268,8 @@ impl<'a> LayerTable<'a> {
         let default = of_tenant(b"");
         let mut names = flat.column("tenant_id", default, Mapping::Text(&of_tenant))?;
 
-        let mut users = Vec::with_capacity(flat.n_rows);
+        // The footer's number of rows is not believed: the list grows with the rows that are there.
+        let mut users = Vec::with_capacity(flat.n_rows.min(MAX_RESERVED));
         let mut absent = [0; STEP_WORDS];
         let (mut id, mut tenant) = (vec![[0; 2]; STEP], vec![default; STEP]);
         let (mut layer, mut eligible) = (vec![0; STEP], vec![0; STEP]);

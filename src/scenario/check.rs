@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::base::error::Problem;
 use crate::base::time;
+use crate::scenario::check_layers::MAX_LAYERS;
 use crate::scenario::checker::Checker;
 use crate::scenario::document::{Overrides, Scenario};
 use crate::scenario::plan::Plan;
@@ -20,6 +21,15 @@ pub(super) fn check(
     problems: Vec<Problem>,
 ) -> Result<Scenario, Vec<Problem>> {
     let mut c = Checker { problems };
+    // Checks of layers compare them with one another, so too many layers are refused at once.
+    if raw.layer.len() > MAX_LAYERS {
+        let found = raw.layer.len();
+        c.problem(
+            "layer",
+            format!("expected at most {MAX_LAYERS} layers, found {found}"),
+        );
+        return Err(c.problems);
+    }
     let as_of = c.instant("as_of", raw.as_of.as_ref());
     let qos = c.qos(raw.qos);
     let layering = c.layering(&raw.layering);

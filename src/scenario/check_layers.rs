@@ -8,7 +8,7 @@ use crate::scenario::plan::Layer;
 use crate::scenario::raw::{RawLayer, RawLayering, RawTag};
 
 /// The largest number of layers: a user's layer is stored in one byte.
-const MAX_LAYERS: usize = 100;
+pub(super) const MAX_LAYERS: usize = 100;
 
 impl Checker {
     pub(super) fn layering(&mut self, raw: &RawLayering) -> Layering {
@@ -34,12 +34,6 @@ impl Checker {
     pub(super) fn layers(&mut self, raw: Vec<RawLayer>, mode: LayerMode, sensitive: &[String]) -> Vec<Layer> {
         if raw.is_empty() {
             self.problem("layer", "expected at least one [[layer]], found none");
-        }
-        if raw.len() > MAX_LAYERS {
-            self.problem(
-                "layer",
-                format!("expected at most {MAX_LAYERS} layers, found {}", raw.len()),
-            );
         }
         let ids: Vec<String> = raw.iter().map(|l| l.id.clone().unwrap_or_default()).collect();
         let n_layers = raw.len();

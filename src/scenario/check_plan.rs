@@ -1,5 +1,6 @@
 //! Checks of `[plan]`, `[[operation]]`, `[[freeze]]`, `[[approval]]` and `[[claim]]`.
 
+use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -148,6 +149,7 @@ impl Checker {
         start: Micros,
     ) -> Vec<Operation> {
         let mut operations: Vec<Operation> = Vec::new();
+        let mut latest: HashMap<(usize, Option<String>), Micros> = HashMap::new();
         for (idx, raw) in raw.into_iter().enumerate() {
             let at = |key: &str| format!("operation[{}].{key}", idx + 1);
             let instant = self.instant(&at("at"), raw.at.as_ref());
@@ -165,15 +167,16 @@ impl Checker {
                     ),
                 );
             }
-            if operations
-                .iter()
-                .any(|o| o.layer_idx == layer_idx && o.tenant == raw.tenant && o.at >= instant)
-            {
+            let latest = latest
+                .entry((layer_idx, raw.tenant.clone()))
+                .or_insert(Micros::MIN);
+            if *latest >= instant && *latest > Micros::MIN {
                 self.problem(
                     at("at"),
                     "expected operations of a layer in rising time order, found another order",
                 );
             }
+            *latest = instant.max(*latest);
             operations.push(Operation {
                 at: instant,
                 tenant: raw.tenant,

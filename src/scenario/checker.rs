@@ -2,6 +2,7 @@
 
 use crate::base::error::Problem;
 use crate::base::instant::RawInstant;
+use crate::base::limits::Limit;
 use crate::base::time;
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
@@ -19,8 +20,10 @@ impl Checker {
     }
 
     pub(super) fn require<T>(&mut self, location: &str, value: Option<T>, what: &str) -> Option<T> {
-        // A key with a value of the wrong type has been reported already.
-        if value.is_none() && !self.problems.iter().any(|p| p.location == location) {
+        // A key with a value of the wrong type has been reported already. Problems that are not shown
+        // are not searched, so that many of them take no long time.
+        let mut shown = self.problems.iter().take(Limit::Findings.size());
+        if value.is_none() && !shown.any(|p| p.location == location) {
             self.problem(location, format!("expected {what}, found nothing"));
         }
         value

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::base::error::{Error, Problem, Result};
-use crate::base::open;
+use crate::base::limits::{Limit, capped};
 use crate::scenario::{Overrides, Scenario};
 
 impl Scenario {
@@ -13,7 +13,7 @@ impl Scenario {
     /// # Errors
     /// The file cannot be read or is not TOML. Otherwise, all wrong keys and values of the file.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self> {
-        let text = open::read_to_string(path).map_err(|error| {
+        let unreadable = |error: &dyn std::fmt::Display| {
             let problem = Problem::new(
                 path.display().to_string(),
                 format!("expected a scenario file, found: {error}"),
@@ -21,7 +21,12 @@ impl Scenario {
             Error::scenario(vec![
                 problem.hint("scenarios that ship with Sluice are in scenarios/"),
             ])
-        })?;
+        };
+        let size = std::fs::metadata(path).map_err(|error| unreadable(&error))?.len();
+        if size > Limit::Toml.value() {
+            return Err(Error::scenario(vec![Limit::Toml.problem(path.display(), size)]));
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let name = path
             .file_stem()
@@ -36,7 +41,7 @@ impl Scenario {
                 },
                 ..p
             };
-            Error::scenario(problems.into_iter().map(placed).collect())
+            Error::scenario(capped(problems.into_iter().map(placed).collect()))
         })
     }
 }

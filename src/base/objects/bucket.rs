@@ -2,21 +2,25 @@
 
 use bytes::Bytes;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path as Key;
 use object_store::{
     Attribute, AttributeValue, Attributes, ClientOptions, GetOptions, GetRange, MultipartUpload, ObjectMeta,
     ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, RetryConfig, UpdateVersion,
 };
-use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use std::{env, io};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::base::error::{Error, FileResult, Result};
+use crate::base::error::{Error, ErrorKind, FileResult, Result};
+use crate::base::limits::Limit;
+use crate::base::lock::lock;
 use crate::base::objects::http::Connector;
-use crate::base::open;
+use crate::base::objects::listing::SkippedKeys;
+use crate::base::{open, private_folder};
 
 /// The number of bytes that one request sends or fetches.
 const PART: u64 = 16 << 20;
@@ -86,6 +90,8 @@ pub(crate) struct Bucket {
     store: AmazonS3,
     runtime: Runtime,
     address: String,
+    /// Keys of lists that are not read.
+    skipped: Arc<Mutex<SkippedKeys>>,
 }
 
 impl Bucket {
@@ -97,9 +103,11 @@ impl Bucket {
     pub(crate) fn open(location: &Location) -> Result<Self> {
         let address = format!("s3://{}", location.bucket);
         let wrong = |message: &str| Error::usage(format!("{address}: {message}"));
+        let connector = Connector::default();
+        let skipped = Arc::clone(&connector.skipped);
         let mut builder = AmazonS3Builder::from_env()
             .with_bucket_name(&location.bucket)
-            .with_http_connector(Connector);
+            .with_http_connector(connector);
         let named = |names: &[&str]| {
             names
                 .iter()
@@ -157,6 +165,7 @@ impl Bucket {
             store,
             runtime,
             address,
+            skipped,
         })
     }
 
@@ -252,28 +261,82 @@ impl Bucket {
 
     /// Lists the objects and folders directly below a folder.
     pub(crate) fn list(&self, folder: &str) -> Result<(Vec<ObjectInfo>, Vec<String>)> {
+        let mut found = (Vec::new(), Vec::new());
+        self.list_into(folder, &mut 0, &mut found)?;
+        Ok(found)
+    }
+
+    /// Adds the objects and folders directly below a folder to `found`, page by page. `n_listed`
+    /// counts them, and each page, against [`Limit::ListKeys`]. A key that is not below the folder is
+    /// not asked for: it is skipped.
+    fn list_into(
+        &self,
+        folder: &str,
+        n_listed: &mut u64,
+        found: &mut (Vec<ObjectInfo>, Vec<String>),
+    ) -> Result<()> {
         let prefix = self.key(folder)?;
-        let listed = self
-            .runtime
-            .block_on(self.store.list_with_delimiter(Some(&prefix)));
-        let listed = listed.map_err(|error| self.failed(folder, "to list the folder", &error))?;
-        let folders = listed.common_prefixes.iter().map(Key::to_string).collect();
-        Ok((
-            listed.objects.into_iter().map(ObjectInfo::from).collect(),
-            folders,
-        ))
+        let prefix = if prefix.as_ref().is_empty() {
+            String::new()
+        } else {
+            format!("{prefix}/")
+        };
+        let mut token = None;
+        loop {
+            let options = PaginatedListOptions {
+                delimiter: Some("/".into()),
+                page_token: token,
+                ..PaginatedListOptions::default()
+            };
+            let asked = Some(prefix.as_str()).filter(|prefix| !prefix.is_empty());
+            let page = self
+                .runtime
+                .block_on(self.store.list_paginated(asked, options))
+                .map_err(|error| self.failed(folder, "to list the folder", &error))?;
+            let (objects, folders) = (page.result.objects, page.result.common_prefixes);
+            *n_listed += 1 + (objects.len() + folders.len()) as u64;
+            if *n_listed > Limit::ListKeys.value() {
+                let location = format!("{}/{folder}", self.address);
+                return Err(Error::new(
+                    ErrorKind::Target,
+                    Limit::ListKeys.problem(location, *n_listed),
+                ));
+            }
+            let is_below = |key: &str| {
+                let is_below = key.len() > prefix.len() && key.starts_with(&prefix);
+                // The mark of the folder itself is no key of another folder.
+                if !is_below && key != prefix.trim_end_matches('/') {
+                    lock(&self.skipped).push(key);
+                }
+                is_below
+            };
+            let objects = objects.into_iter().map(ObjectInfo::from);
+            found.0.extend(objects.filter(|object| is_below(&object.key)));
+            let folders = folders.iter().map(Key::to_string);
+            found.1.extend(folders.filter(|folder| is_below(folder)));
+            token = page.page_token;
+            if token.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Returns the keys that were skipped since the last call.
+    pub(crate) fn take_skipped(&self) -> SkippedKeys {
+        std::mem::take(&mut lock(&self.skipped))
     }
 
     /// Lists the objects below a folder in the order of their keys, through at most `depth` levels
     /// of folders.
     pub(crate) fn list_below(&self, folder: &str, depth: usize) -> Result<Vec<ObjectInfo>> {
-        let mut all = Vec::new();
+        let (mut all, mut n_listed) = (Vec::new(), 0);
         let mut todo = vec![(folder.to_owned(), 0)];
         while let Some((folder, level)) = todo.pop() {
-            let (objects, folders) = self.list(&folder)?;
-            all.extend(objects);
+            let mut found = (Vec::new(), Vec::new());
+            self.list_into(&folder, &mut n_listed, &mut found)?;
+            all.append(&mut found.0);
             if level < depth {
-                todo.extend(folders.into_iter().map(|folder| (folder, level + 1)));
+                todo.extend(found.1.into_iter().map(|folder| (folder, level + 1)));
             }
         }
         all.sort_by(|a, b| a.key.cmp(&b.key));
@@ -367,11 +430,11 @@ impl Bucket {
         sent
     }
 
-    /// Copies an object into a file, part by part. If the object is replaced meanwhile, the copy
-    /// fails.
+    /// Copies an object into a new private file, part by part. If the object is replaced meanwhile,
+    /// the copy fails. The tag of each answer is compared, because some servers ignore the condition.
     pub(crate) fn fetch(&self, found: &ObjectInfo, path: &Path) -> Result<()> {
         let location = self.key(&found.key)?;
-        let mut file = File::create(path).or_unwritable(path)?;
+        let mut file = private_folder::create_file(path).or_unwritable(path)?;
         let mut start = 0;
         while start < found.n_bytes {
             let end = (start + PART).min(found.n_bytes);
@@ -380,9 +443,20 @@ impl Bucket {
                 if_match: found.tag.clone(),
                 ..GetOptions::default()
             };
-            let part = self
-                .runtime
-                .block_on(async { self.store.get_opts(&location, options).await?.bytes().await });
+            let part = self.runtime.block_on(async {
+                let answer = self.store.get_opts(&location, options).await?;
+                let is_same = match (&found.tag, &answer.meta.e_tag) {
+                    (Some(listed), Some(tag)) => opaque(listed) == opaque(tag),
+                    _ => true,
+                };
+                if !is_same || answer.meta.size != found.n_bytes {
+                    return Err(object_store::Error::Precondition {
+                        path: found.key.clone(),
+                        source: "the object has another tag or size".into(),
+                    });
+                }
+                answer.bytes().await
+            });
             let part =
                 part.map_err(|error| self.failed(&found.key, "to read the object as it was listed", &error))?;
             if part.len() as u64 != end - start {
@@ -410,6 +484,11 @@ impl Bucket {
             Err(error) => Err(self.failed(key, "to remove the object", &error)),
         }
     }
+}
+
+/// An ETag without its quotes and the mark of a weak one.
+fn opaque(tag: &str) -> &str {
+    tag.trim_start_matches("W/").trim_matches('"')
 }
 
 fn attributes(digest: &str) -> Attributes {

@@ -11,20 +11,24 @@ use object_store::client::{
 };
 use object_store::{ClientConfigKey, ClientOptions};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use std::{env, io};
 use ureq::Agent;
 use ureq::http::{Method, Request};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
+use crate::base::limits::Limit;
+use crate::base::lock::lock;
+use crate::base::objects::listing::{SkippedKeys, without_odd_keys};
 use crate::base::open;
 
-/// The largest response in bytes. A response is a part of an object, a page of a list, or an error.
-const MAX_ANSWER: u64 = 256 << 20;
-
 /// Creates HTTP clients.
-#[derive(Debug)]
-pub(super) struct Connector;
+#[derive(Debug, Default)]
+pub(super) struct Connector {
+    /// Keys that were taken out of lists.
+    pub(super) skipped: Arc<Mutex<SkippedKeys>>,
+}
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
@@ -49,7 +53,10 @@ impl HttpConnector for Connector {
             .timeout_per_write(Some(Duration::from_secs(60)))
             .tls_config(tls)
             .build();
-        Ok(HttpClient::new(Service(Agent::new_with_config(config))))
+        Ok(HttpClient::new(Service {
+            agent: Agent::new_with_config(config),
+            skipped: Arc::clone(&self.skipped),
+        }))
     }
 }
 
@@ -83,25 +90,39 @@ fn trusted() -> io::Result<Vec<Certificate<'static>>> {
 }
 
 #[derive(Debug)]
-struct Service(Agent);
+struct Service {
+    agent: Agent,
+    skipped: Arc<Mutex<SkippedKeys>>,
+}
 
 #[async_trait]
 impl HttpService for Service {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let (parts, body) = request.into_parts();
+        let is_list = parts
+            .uri
+            .query()
+            .is_some_and(|query| query.split('&').any(|part| part == "list-type=2"));
         let body = body.collect().await?.to_bytes();
         let answer = if body.is_empty() && [Method::GET, Method::HEAD, Method::DELETE].contains(&parts.method)
         {
-            self.0.run(Request::from_parts(parts, ()))
+            self.agent.run(Request::from_parts(parts, ()))
         } else {
-            self.0.run(Request::from_parts(parts, body.as_ref()))
+            self.agent.run(Request::from_parts(parts, body.as_ref()))
         };
         let (parts, mut body) = answer.map_err(failed)?.into_parts();
-        let bytes = body
+        // An answer is a part of an object, a page of a list, or an error.
+        let mut bytes = body
             .with_config()
-            .limit(MAX_ANSWER)
+            .limit(Limit::Answer.value())
             .read_to_vec()
             .map_err(failed)?;
+        if is_list
+            && parts.status.is_success()
+            && let Ok(page) = std::str::from_utf8(&bytes)
+        {
+            bytes = without_odd_keys(page, &mut lock(&self.skipped)).into_bytes();
+        }
         Ok(HttpResponse::from_parts(parts, bytes.into()))
     }
 }

@@ -5,6 +5,10 @@
 pub(crate) mod bucket;
 #[cfg(feature = "stores")]
 mod http;
+#[cfg(feature = "stores")]
+mod listing;
 
 #[cfg(feature = "stores")]
-pub(crate) use bucket::{Bucket, Location};
+pub(crate) use bucket::{Bucket, Location, ObjectInfo};
+#[cfg(feature = "stores")]
+pub(crate) use listing::SkippedKeys;

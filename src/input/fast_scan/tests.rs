@@ -12,6 +12,7 @@ use arrow_schema::{Field, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
+use std::fs::File;
 use std::path::Path;
 
 use crate::base::{hash, parquet_io};

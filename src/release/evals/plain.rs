@@ -91,7 +91,6 @@ pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Res
         .collect();
     let names: Vec<Arc<str>> = scores.iter().map(|name| name["score_".len()..].into()).collect();
     let (mut interner, golden) = (Interner::default(), Arc::<str>::from("golden"));
-    rows.reserve(table.n_rows().map_or(0, |n| n as usize));
     let mut last: [Option<Arc<str>>; TextColumn::NAMES.len()] = Default::default();
     for part in &table.parts {
         table.read(*part, &wanted, &mut |batch| {

@@ -4,10 +4,12 @@ use jsonschema::{PatternOptions, Validator};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::BufReader;
 use std::path::Path;
 
 use crate::base::error::{Error, FileResult, Result};
+use crate::base::json::check_memory;
+use crate::base::lines::Lines;
 use crate::base::number::number;
 use crate::base::open;
 use crate::input;
@@ -101,13 +103,11 @@ pub struct RejectedCall {
 pub fn read_calls(path: &Path, on_call: &mut dyn FnMut(Call)) -> Result<()> {
     for file in input::find_files(path)? {
         let bytes = open::regular(&file).or_unreadable(&file)?;
-        for (idx, line) in BufReader::with_capacity(1 << 18, bytes).split(b'\n').enumerate() {
-            let line = line.or_unreadable(&file)?;
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
-            let location = || format!("{}: line {}", file.display(), idx + 1);
-            let row: Value = serde_json::from_slice(&line).map_err(|error| {
+        let mut lines = Lines::new(&file, BufReader::with_capacity(1 << 18, bytes));
+        while let Some((number, line)) = lines.next()? {
+            let location = || format!("{}: line {number}", file.display());
+            check_memory(&location(), line)?;
+            let row: Value = serde_json::from_slice(line).map_err(|error| {
                 Error::input(location(), format!("expected a JSON object, found: {error}"))
             })?;
             let first = |keys: &[&str]| {

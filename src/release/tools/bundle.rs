@@ -5,13 +5,11 @@ use serde::Serialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-use crate::base::error::{Error, FileResult, Result};
+use crate::base::error::{Error, Result};
 use crate::base::json::parse_json;
-use crate::base::{digest, files, open};
+use crate::base::limits::{Limit, read_limited};
+use crate::base::{digest, files};
 use crate::release::record::RiskLevel;
-
-/// The maximum size of a bundle's file, bytes.
-const MAX_BYTES: u64 = 256 << 20;
 
 /// The hints of MCP about a tool. A missing hint has its worst value, as the protocol requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -100,14 +98,7 @@ impl ToolBundle {
         let mut bytes_of_all = Vec::new();
         for file in &files {
             let location = file.display().to_string();
-            let size = std::fs::metadata(file).or_unreadable(file)?.len();
-            if size > MAX_BYTES {
-                return Err(Error::input(
-                    location,
-                    format!("expected a tool bundle, found a file of {size} bytes"),
-                ));
-            }
-            let bytes = open::read(file).or_unreadable(file)?;
+            let bytes = read_limited(file, Limit::Document)?;
             bundle.take(&location, &value_of(&location, file, &bytes)?)?;
             bytes_of_all.push(bytes);
         }

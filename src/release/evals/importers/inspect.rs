@@ -8,10 +8,9 @@ use std::path::Path;
 
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::interner::Interner;
+use crate::base::limits::Limit;
 use crate::base::open;
-use crate::release::evals::importers::json::{
-    MAX_MEMBER, MAX_SAMPLES, finite, number_of, outcome_of, parse, text_of,
-};
+use crate::release::evals::importers::json::{finite, number_of, outcome_of, parse, text_of};
 use crate::release::evals::row::{CaseOutcome, EvalRow};
 
 /// Reads all samples of a log.
@@ -204,22 +203,23 @@ pub(super) fn archive(file: &Path, with_outputs: bool, rows: &mut Vec<EvalRow>) 
     };
     let mut archive =
         zip::ZipArchive::new(open::regular(file).or_unreadable(file)?).map_err(|error| unreadable(&error))?;
-    let mut left = MAX_MEMBER;
+    // Two readers could take two members of one name for the results.
+    if archive.has_duplicate_names() {
+        return Err(unreadable(&"a member that is there twice"));
+    }
+    let mut left = Limit::Member.value();
     let mut member = |name: &str| -> Result<Option<Vec<u8>>> {
         let mut bytes = Vec::new();
         match archive.by_name(name) {
             Ok(member) => member
-                .take(left + 1)
+                .take(left.saturating_add(1))
                 .read_to_end(&mut bytes)
                 .map_err(|error| unreadable(&error))?,
             Err(zip::result::ZipError::FileNotFound) => return Ok(None),
             Err(error) => return Err(unreadable(&error)),
         };
         if bytes.len() as u64 > left {
-            return Err(Error::input(
-                format!("{location}: {name}"),
-                format!("expected at most {MAX_MEMBER} bytes, found more"),
-            ));
+            return Err(Limit::Member.overrun(format!("{location}: {name}")));
         }
         left -= bytes.len() as u64;
         Ok(Some(bytes))
@@ -248,12 +248,7 @@ pub(super) fn archive(file: &Path, with_outputs: bool, rows: &mut Vec<EvalRow>) 
     for (name, bytes) in &summaries {
         let samples: Vec<InspectSample> =
             parse(&format!("{location}: {name}"), bytes, "summaries of samples")?;
-        if rows.len() + samples.len() > MAX_SAMPLES {
-            return Err(Error::input(
-                format!("{location}: {name}"),
-                format!("expected at most {MAX_SAMPLES} samples, found more"),
-            ));
-        }
+        Limit::Samples.check(format!("{location}: {name}"), (rows.len() + samples.len()) as u64)?;
         for mut sample in samples {
             if with_outputs {
                 // Summaries hold the answer that the scorer extracted, not the full output.

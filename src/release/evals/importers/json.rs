@@ -3,55 +3,34 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 
 use crate::base::error::{Error, FileResult, Result};
+use crate::base::json::check_memory;
+use crate::base::lines::Lines;
 use crate::base::open;
 use crate::release;
 use crate::release::evals::row::CaseOutcome;
 
-/// The maximum number of bytes read from an `.eval` archive.
-pub(super) const MAX_MEMBER: u64 = 128 << 20;
-
-/// The maximum number of samples of an archive. A small file may claim any number.
-pub(super) const MAX_SAMPLES: usize = 2_000_000;
-
-/// The maximum size of a JSON document, bytes.
-pub(crate) const MAX_DOCUMENT: u64 = 4 << 30;
-
-/// The maximum size of a line, bytes.
-pub(crate) const MAX_LINE: usize = 256 << 20;
-
 /// Calls `on_line` with the location and the bytes of each line that is not blank.
 pub(super) fn each_line(file: &Path, on_line: &mut dyn FnMut(&str, &[u8]) -> Result<()>) -> Result<()> {
-    let mut reader = BufReader::with_capacity(1 << 18, open::regular(file).or_unreadable(file)?);
-    let (mut line, mut number) = (Vec::new(), 0_u64);
-    loop {
-        line.clear();
-        let n = (&mut reader)
-            .take(MAX_LINE as u64)
-            .read_until(b'\n', &mut line)
-            .or_unreadable(file)?;
-        if n == 0 {
-            return Ok(());
-        }
-        number += 1;
-        let location = format!("{}: line {number}", file.display());
-        if n == MAX_LINE {
-            return Err(Error::input(
-                location,
-                format!("expected lines below {MAX_LINE} bytes, found a longer one"),
-            ));
-        }
-        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line);
-        if !line.trim_ascii().is_empty() {
-            on_line(&location, line)?;
-        }
+    let mut lines = open_lines(file)?;
+    while let Some((number, line)) = lines.next()? {
+        on_line(&format!("{}: line {number}", file.display()), line)?;
     }
+    Ok(())
+}
+
+/// Opens a file whose lines are read one by one.
+pub(super) fn open_lines(file: &Path) -> Result<Lines<BufReader<File>>> {
+    let open = open::regular(file).or_unreadable(file)?;
+    Ok(Lines::new(file, BufReader::with_capacity(1 << 18, open)))
 }
 
 pub(crate) fn parse<'a, T: Deserialize<'a>>(location: &str, bytes: &'a [u8], what: &str) -> Result<T> {
+    check_memory(location, bytes)?;
     serde_json::from_slice(bytes)
         .map_err(|error| Error::input(location.to_owned(), format!("expected {what}, found: {error}")))
 }

@@ -2,15 +2,15 @@
 
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use crate::base::error::{Error, FileResult, Result};
+use crate::base::error::{Error, Result};
 use crate::base::interner::Interner;
-use crate::base::{digest, files, open};
+use crate::base::limits::{Limit, read_limited};
+use crate::base::{digest, files};
 use crate::input;
 use crate::input::SourceFile;
-use crate::release::evals::importers::json::{MAX_DOCUMENT, MAX_LINE, each_line, parse};
+use crate::release::evals::importers::json::{each_line, open_lines, parse};
 use crate::release::evals::importers::{deepeval, inspect, lm_eval, mlflow, openai_evals, promptfoo, ragas};
 use crate::release::evals::plain;
 use crate::release::evals::row::{EvalFormat, EvalRow, EvalTable};
@@ -100,7 +100,6 @@ pub(super) fn read_file(
 
 /// Detects the format from the first line of a line-based file; `None` for a plain table.
 pub(super) fn form_of_line(line: &[u8]) -> Option<EvalFormat> {
-    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
     let object: BTreeMap<String, IgnoredAny> = serde_json::from_slice(line).ok()?;
     let has = |keys: &[&str]| keys.iter().all(|key| object.contains_key(*key));
     if has(&["case_id"]) && !has(&["user_input"]) {
@@ -122,18 +121,8 @@ pub(super) fn form_of_line(line: &[u8]) -> Option<EvalFormat> {
 }
 
 pub(super) fn first_line(file: &Path) -> Result<Vec<u8>> {
-    let mut reader = BufReader::new(open::regular(file).or_unreadable(file)?);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let n = (&mut reader)
-            .take(MAX_LINE as u64)
-            .read_until(b'\n', &mut line)
-            .or_unreadable(file)?;
-        if n == 0 || !line.trim_ascii().is_empty() {
-            return Ok(line);
-        }
-    }
+    let mut lines = open_lines(file)?;
+    Ok(lines.next()?.map_or_else(Vec::new, |(_, line)| line.to_vec()))
 }
 
 pub(super) fn stem(file: &Path) -> String {
@@ -144,15 +133,7 @@ pub(super) fn stem(file: &Path) -> String {
 /// Reads a JSON document. Its keys show the format.
 pub(super) fn document(file: &Path, rows: &mut Vec<EvalRow>) -> Result<EvalFormat> {
     let location = file.display().to_string();
-    let size = std::fs::metadata(file).or_unreadable(file)?.len();
-    if size > MAX_DOCUMENT {
-        return Err(Error::input(
-            location,
-            format!("expected a document below {MAX_DOCUMENT} bytes, found {size}"),
-        )
-        .hint("write one result a line (.jsonl)"));
-    }
-    let bytes = open::read(file).or_unreadable(file)?;
+    let bytes = read_limited(file, Limit::Document)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut names = Interner::default();
     if bytes.trim_ascii_start().first() == Some(&b'[') {
