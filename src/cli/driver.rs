@@ -23,7 +23,7 @@ pub struct Args {
     /// Threads to use; all cores by default. The results do not depend on it.
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
-    /// A limit of what a file or server may claim, such as line=64MiB; may be given several times
+    /// Change a limit of input, such as line=64MiB; may be given several times
     #[arg(long = "limit", global = true, value_name = "NAME=SIZE", value_parser = parse_limit)]
     limits: Vec<(Limit, u64)>,
     #[command(flatten)]

@@ -22,10 +22,13 @@ mod finops;
 mod fuzz;
 mod gate;
 mod help;
+#[cfg(feature = "stores")]
+mod hostile_servers;
 mod inputs;
 mod instants;
 mod layer;
 mod layer_parquet;
+mod limits;
 mod logs;
 mod matched;
 mod nightly;

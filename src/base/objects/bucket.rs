@@ -28,6 +28,9 @@ const PART: u64 = 16 << 20;
 /// The largest number of parts of an upload, below S3's limit of 10,000.
 const MAX_PARTS: u64 = 9_000;
 
+/// The number of keys that a page of a list counts as at least, if another page follows it.
+const THIN_PAGE: u64 = 100;
+
 /// The metadata key for the digest of an object.
 const DIGEST: &str = "sha256";
 
@@ -267,7 +270,7 @@ impl Bucket {
     }
 
     /// Adds the objects and folders directly below a folder to `found`, page by page. `n_listed`
-    /// counts them, and each page, against [`Limit::ListKeys`]. A key that is not below the folder is
+    /// counts them against [`Limit::ListKeys`]. A key that is not below the folder is
     /// not asked for: it is skipped.
     fn list_into(
         &self,
@@ -294,7 +297,10 @@ impl Bucket {
                 .block_on(self.store.list_paginated(asked, options))
                 .map_err(|error| self.failed(folder, "to list the folder", &error))?;
             let (objects, folders) = (page.result.objects, page.result.common_prefixes);
-            *n_listed += 1 + (objects.len() + folders.len()) as u64;
+            let n_found = (objects.len() + folders.len()) as u64;
+            // A list that goes on with nearly empty pages ends soon.
+            let is_thin = page.page_token.is_some() && n_found < THIN_PAGE;
+            *n_listed += if is_thin { THIN_PAGE } else { n_found };
             if *n_listed > Limit::ListKeys.value() {
                 let location = format!("{}/{folder}", self.address);
                 return Err(Error::new(
