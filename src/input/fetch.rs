@@ -305,12 +305,14 @@ fn warnings_of(url: &str, skipped: &SkippedKeys) -> Vec<String> {
     )]
 }
 
-#[cfg(all(test, feature = "stores"))]
+#[cfg(test)]
 mod tests {
-    use super::*;
-
+    #[cfg(feature = "stores")]
     #[test]
     fn copies_have_short_names_with_their_extensions() {
+        use super::short_name;
+        use std::path::Path;
+
         let check = |key: &str, expected: &str| assert_eq!(short_name(Path::new(key)), expected);
         check("a/b.csv", "b.csv");
         check("用.csv.gz", "用.csv.gz");
