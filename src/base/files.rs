@@ -22,12 +22,7 @@ use crate::base::open::{FILE_MODE, parent_of, sync_folder};
 pub fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let io_error = |error: io::Error| Error::write(path, error);
     let folder = parent_of(path);
-    if path.exists() && !path.is_file() {
-        return Err(Error::write(
-            path,
-            "expected a file or an unused path, found a folder or a device",
-        ));
-    }
+    refuse_other_than_file(path)?;
     open::create_folders(folder).map_err(io_error)?;
     let lock = WriteLock::take(path)?;
     let temporary = beside(path, &format!("{}.tmp", open::unguessable()));
@@ -48,9 +43,25 @@ pub fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Resul
     sync_folder(folder).map_err(io_error)
 }
 
+/// Refuses an output path that is a folder or a device.
+pub(super) fn refuse_other_than_file(path: &Path) -> Result<()> {
+    if path.exists() && !path.is_file() {
+        let found = "expected a file or an unused path, found a folder or a device";
+        return Err(Error::write(path, found));
+    }
+    Ok(())
+}
+
+/// The error of an output that another process is writing.
+fn busy(path: &Path) -> Error {
+    Error::write(path, "another sluice process is writing this output now")
+        .hint("wait until it is finished, or choose another --out")
+}
+
 /// The right to write a file: a lock file beside it, which is removed at the end. The lock ends with
 /// its process, so the file of a killed job can be taken over.
-struct WriteLock {
+#[derive(Debug)]
+pub(super) struct WriteLock {
     path: PathBuf,
     _file: File,
 }
@@ -60,17 +71,14 @@ impl WriteLock {
     ///
     /// # Errors
     /// Another process has the lock, or the file system refuses.
-    fn take(of: &Path) -> Result<Self> {
+    pub(super) fn take(of: &Path) -> Result<Self> {
         let io_error = |error: io::Error| Error::write(of, error);
         let path = beside(of, "tmp.lock");
         loop {
             let is_new = fs::symlink_metadata(&path).is_err();
             let file = open::lock_file(&path).map_err(io_error)?;
             if file.try_lock().is_err() {
-                return Err(
-                    Error::write(of, "another sluice process is writing this output now")
-                        .hint("wait until it is finished, or choose another --out"),
-                );
+                return Err(busy(of));
             }
             // Another process may have removed the file after it was opened and before it was locked.
             let opened = file.metadata().map_err(io_error)?;
@@ -93,13 +101,15 @@ impl Drop for WriteLock {
 
 /// Removes the temporary files of a writer that was killed. What cannot be removed stays.
 fn remove_remains(of: &Path) {
-    let name = of
-        .file_name()
-        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let name = file_name(of);
+    remove_between(of, &format!(".{name}."), ".tmp");
+}
+
+/// Removes the files beside a path whose names are a start, an unguessable part and an end. What
+/// cannot be removed stays.
+pub(super) fn remove_between(of: &Path, start: &str, end: &str) {
     let is_remain = |found: &str| {
-        let middle = found
-            .strip_prefix(&format!(".{name}."))
-            .and_then(|rest| rest.strip_suffix(".tmp"));
+        let middle = found.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
         middle.is_some_and(open::is_unguessable)
     };
     for entry in fs::read_dir(parent_of(of)).into_iter().flatten().flatten() {
@@ -181,10 +191,7 @@ impl StagedFolder {
         open::create_folders(parent_of(target)).map_err(io_error)?;
         let lock = open::lock_file(&beside(target, "lock")).map_err(io_error)?;
         if lock.try_lock().is_err() {
-            return Err(
-                Error::write(target, "another sluice process is writing this output now")
-                    .hint("wait until it is finished, or choose another --out"),
-            );
+            return Err(busy(target));
         }
         restore(target).map_err(io_error)?;
         let staging = beside(target, "partial");
@@ -351,12 +358,7 @@ fn entries_below(folder: &Path, with_links: bool) -> Result<Vec<PathBuf>> {
 /// When `to` is not a file, or the file system refuses.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
     let io_error = |error: io::Error| Error::write(to, error);
-    if to.exists() && !to.is_file() {
-        return Err(Error::write(
-            to,
-            "expected a file or an unused path, found a folder or a device",
-        ));
-    }
+    refuse_other_than_file(to)?;
     fs::rename(from, to).map_err(io_error)?;
     sync_folder(parent_of(to)).map_err(io_error)
 }
@@ -374,10 +376,13 @@ pub fn remove_if_there(path: &Path) -> Result<()> {
 
 /// The path `.name.<suffix>` in the same folder.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let name = path
-        .file_name()
-        .map_or_else(|| "out".into(), |name| name.to_string_lossy().into_owned());
-    parent_of(path).join(format!(".{name}.{suffix}"))
+    parent_of(path).join(format!(".{}.{suffix}", file_name(path)))
+}
+
+/// The name of a file as text; `out` for a path without one.
+pub(super) fn file_name(path: &Path) -> String {
+    path.file_name()
+        .map_or_else(|| "out".into(), |name| name.to_string_lossy().into_owned())
 }
 
 fn remove_folder(path: &Path) -> io::Result<()> {

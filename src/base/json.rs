@@ -36,6 +36,50 @@ pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     parse_document(&bytes, &path.display().to_string())
 }
 
+/// A document of Sluice, which names its format and version in the key `schema`.
+pub trait Document: serde::de::DeserializeOwned {
+    /// The format and version that this program reads, such as `sluice.analysis/1`.
+    const SCHEMA: &'static str;
+}
+
+/// Reads a document of Sluice and checks that it has the format that is expected.
+///
+/// # Errors
+/// When the file cannot be read, has another format or version, or is not such a document.
+pub fn read_document<T: Document>(path: &Path) -> Result<T> {
+    let bytes = read_limited(path, Limit::Document)?;
+    check_schema::<T>(&bytes, &path.display().to_string())?;
+    parse_document(&bytes, &path.display().to_string())
+}
+
+/// Checks the key `schema` of a document.
+///
+/// # Errors
+/// When the bytes are not a JSON object with the expected schema.
+fn check_schema<T: Document>(bytes: &[u8], location: &str) -> Result<()> {
+    #[derive(serde::Deserialize)]
+    struct Header {
+        #[serde(default)]
+        schema: Option<String>,
+    }
+    let header: Header = parse_document(bytes, location)?;
+    let found = match header.schema.as_deref() {
+        Some(schema) if schema == T::SCHEMA => return Ok(()),
+        Some(schema) => format!("`{schema}`"),
+        None => "a document without `schema`".to_owned(),
+    };
+    let is_version = found.split('/').next() == format!("`{}", T::SCHEMA).split('/').next();
+    let error = Error::input(
+        location,
+        format!("expected a document of schema `{}`, found {found}", T::SCHEMA),
+    );
+    Err(error.hint(if is_version {
+        "another version of sluice wrote it: make it anew with this one"
+    } else {
+        "name the file of this kind"
+    }))
+}
+
 /// Parses a JSON document that Sluice wrote. `location` names it in errors.
 ///
 /// # Errors
@@ -165,12 +209,76 @@ pub fn parse_json(location: &str, bytes: &[u8]) -> Result<Value> {
     Ok(strict.0)
 }
 
+/// Parses JSON like [`parse_json`], and refuses whole numbers of more than 64 bits. A reader would
+/// round them silently.
+///
+/// # Errors
+/// As [`parse_json`], and when a whole number does not fit in 64 bits.
+pub(crate) fn parse_exact_json(location: &str, bytes: &[u8]) -> Result<Value> {
+    let value = parse_json(location, bytes)?;
+    match oversized_integer(bytes) {
+        None => Ok(value),
+        Some(number) => Err(Error::input(
+            location.to_owned(),
+            format!("expected whole numbers of at most 64 bits, found {number}"),
+        )
+        .hint("write it as text, in quotes")),
+    }
+}
+
+/// Finds a whole number that does not fit in 64 bits. A reader would round it silently.
+fn oversized_integer(json: &[u8]) -> Option<&str> {
+    let mut idx = 0;
+    while idx < json.len() {
+        let start = idx;
+        idx += 1;
+        match json[start] {
+            b'"' => {
+                while idx < json.len() && json[idx] != b'"' {
+                    idx += if json[idx] == b'\\' { 2 } else { 1 };
+                }
+                idx += 1;
+            }
+            b'-' | b'0'..=b'9' => {
+                let is_in_number = |byte: &u8| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-');
+                let rest = json[idx..].iter().position(|byte| !is_in_number(byte));
+                idx = rest.map_or(json.len(), |len| idx + len);
+                let number = std::str::from_utf8(&json[start..idx]).unwrap_or_default();
+                let is_whole = !number.contains(['.', 'e', 'E']);
+                if is_whole && number.parse::<u64>().is_err() && number.parse::<i64>().is_err() {
+                    return Some(number);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The largest whole number that every reader of JSON takes exactly, 2^53 - 1.
+const MAX_EXACT: u64 = (1 << 53) - 1;
+
+/// Finds a whole number that has no canonical form of its own: in double precision it is the same
+/// as its neighbor.
+fn inexact_integer(value: &Value) -> Option<&Number> {
+    match value {
+        Value::Number(number) => {
+            let is_exact = number.is_f64()
+                || number.as_u64().is_some_and(|n| n <= MAX_EXACT)
+                || number.as_i64().is_some_and(|n| n.unsigned_abs() <= MAX_EXACT);
+            (!is_exact).then_some(number)
+        }
+        Value::Array(items) => items.iter().find_map(inexact_integer),
+        Value::Object(fields) => fields.values().find_map(inexact_integer),
+        _ => None,
+    }
+}
+
 /// The canonical form (RFC 8785) of a value, and its digest as `sha256:<hex>`. The hexadecimal
 /// digits are those of `sha256sum`.
 ///
 /// # Errors
-/// When the value has no canonical form, for example because of a number outside of double
-/// precision.
+/// When the value has no canonical form.
 pub fn canonical(location: &str, value: &Value) -> Result<(Vec<u8>, String)> {
     let bytes = serde_json_canonicalizer::to_vec(value).map_err(|error| {
         Error::input(
@@ -180,6 +288,22 @@ pub fn canonical(location: &str, value: &Value) -> Result<(Vec<u8>, String)> {
     })?;
     let digest = digest::sha256_of_bytes(&bytes);
     Ok((bytes, digest))
+}
+
+/// The digest of [`canonical`], for documents of which no two may share a digest.
+///
+/// # Errors
+/// When the value has a whole number beyond 2^53 - 1: in double precision it equals its neighbor, so
+/// that two documents would have one digest.
+pub(crate) fn exact_digest(location: &str, value: &Value) -> Result<String> {
+    if let Some(number) = inexact_integer(value) {
+        return Err(Error::input(
+            location.to_owned(),
+            format!("expected whole numbers from -(2^53 - 1) to 2^53 - 1, found {number}"),
+        )
+        .hint("larger numbers are not exact in JSON: write it as text, in quotes"));
+    }
+    Ok(canonical(location, value)?.1)
 }
 
 #[cfg(test)]
@@ -208,6 +332,39 @@ mod tests {
         check("0", 20_000_000, true);
         // Brackets within texts are no values.
         check(r#""{{{{{{{{{{{{{{{{[,\",,,{""#, 1_000_000, false);
+    }
+
+    #[test]
+    fn numbers_that_readers_round_have_no_digest() {
+        let check = |number: &str, expected: bool| {
+            let text = format!(r#"{{"a": ["-1e3", {{"max_tokens": {number}}}]}}"#);
+            let found = parse_exact_json("r", text.as_bytes()).and_then(|value| exact_digest("r", &value));
+            assert_eq!(found.is_ok(), expected, "{number}");
+        };
+        for exact in [
+            "0",
+            "-1",
+            "9007199254740991",
+            "-9007199254740991",
+            "1e30",
+            "0.1",
+            "4.50",
+            "-2E-3",
+        ] {
+            check(exact, true);
+        }
+        let inexact = [
+            "9007199254740992",
+            "9007199254740993",
+            "-9007199254740992",
+            "9223372036854775807",
+        ];
+        for number in inexact
+            .into_iter()
+            .chain(["18446744073709551616", "-99999999999999999999"])
+        {
+            check(number, false);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::base::error::{Error, Result};
 use crate::base::json;
+use crate::base::json::Document;
 
 /// The names of a study's files.
 pub mod file {
@@ -60,9 +61,9 @@ impl Manifest {
     /// Reads the manifest of a folder and checks the names of its files.
     ///
     /// # Errors
-    /// A manifest that cannot be read, or a file that [`is_plain_name`] refuses.
+    /// A manifest that cannot be read, is of another schema, or names a file that [`is_plain_name`] refuses.
     pub fn read(path: &Path) -> Result<Self> {
-        let manifest: Self = json::read_json(path)?;
+        let manifest: Self = json::read_document(path)?;
         match manifest.files.keys().find(|name| !is_plain_name(name)) {
             None => Ok(manifest),
             Some(name) => Err(Error::in_file(
@@ -79,6 +80,10 @@ impl Manifest {
 pub fn is_plain_name(name: &str) -> bool {
     name.split('/').all(|part| !matches!(part, "" | "." | ".."))
         && !name.contains(|c: char| c == '\\' || c.is_control())
+}
+
+impl Document for Manifest {
+    const SCHEMA: &'static str = "sluice.manifest/1";
 }
 
 /// A file of the manifest.

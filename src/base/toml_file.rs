@@ -6,6 +6,7 @@ use toml::{Table, Value};
 use crate::base::error::{Error, ErrorKind, Problem, Result};
 use crate::base::limits::{Limit, capped};
 use crate::base::similar::nearest;
+use crate::base::toml_value::TomlValue;
 
 /// Parses a TOML text into `T`. Every problem is collected. A wrong key gets its default value.
 pub(crate) fn read_toml<T: DeserializeOwned + Default>(text: &str, problems: &mut Vec<Problem>) -> T {
@@ -64,14 +65,18 @@ pub(crate) fn parse_table(text: &str) -> std::result::Result<Table, Problem> {
 /// Deserializes the table into `T` and collects every wrong key instead of stopping at the first.
 ///
 /// serde stops at its first error. So each error is collected, its key is removed, and
-/// deserialization starts again. The result has every correct key.
+/// deserialization starts again. The result has every correct key. A wrong entry of a list of tables
+/// becomes an empty table, so that the entries behind it keep their positions; an entry that is
+/// wrong even then is removed.
 pub(crate) fn read_all<T: DeserializeOwned + Default>(mut table: Table, problems: &mut Vec<Problem>) -> T {
+    let mut emptied: Vec<Vec<KeyStep>> = Vec::new();
+    let mut removed: Vec<Vec<KeyStep>> = Vec::new();
     loop {
         // The rest would not be shown, and each problem parses the table once more.
         if problems.len() > Limit::Findings.size() {
             return T::default();
         }
-        match serde_path_to_error::deserialize(table.clone()) {
+        match serde_path_to_error::deserialize(TomlValue(Value::Table(table.clone()))) {
             Ok(value) => return value,
             Err(error) => {
                 let mut path: Vec<KeyStep> = error.path().iter().filter_map(KeyStep::from_segment).collect();
@@ -82,12 +87,23 @@ pub(crate) fn read_all<T: DeserializeOwned + Default>(mut table: Table, problems
                 {
                     path.push(KeyStep::Key(name.clone()));
                 }
-                let location = show_path(&path);
-                problems.push(match unknown {
-                    Some((name, expected)) => unknown_key(location, &name, &expected),
-                    None => Problem::new(location, message),
-                });
-                if !remove(&mut table, &path) {
+                let written = as_written(&path, &removed);
+                let is_reported = emptied.contains(&written);
+                if !is_reported {
+                    let location = show_path(&written);
+                    problems.push(match unknown {
+                        Some((name, expected)) => unknown_key(location, &name, &expected),
+                        None => Problem::new(location, message),
+                    });
+                }
+                let is_entry = matches!(path.last(), Some(KeyStep::Index(_)));
+                if is_entry && !is_reported && replace(&mut table, &path, Value::Table(Table::new())) {
+                    emptied.push(written);
+                } else if remove(&mut table, &path) {
+                    if is_entry {
+                        removed.push(written);
+                    }
+                } else {
                     return T::default();
                 }
             }
@@ -95,8 +111,33 @@ pub(crate) fn read_all<T: DeserializeOwned + Default>(mut table: Table, problems
     }
 }
 
+/// Returns a path with the positions of the file, in which no entry is removed.
+fn as_written(path: &[KeyStep], removed: &[Vec<KeyStep>]) -> Vec<KeyStep> {
+    let mut written: Vec<KeyStep> = Vec::new();
+    for step in path {
+        let step = match step {
+            KeyStep::Key(key) => KeyStep::Key(key.clone()),
+            KeyStep::Index(idx) => {
+                let mut gone: Vec<usize> = removed
+                    .iter()
+                    .filter_map(|path| match path.split_last() {
+                        Some((KeyStep::Index(gone), list)) if list == written => Some(*gone),
+                        _ => None,
+                    })
+                    .collect();
+                gone.sort_unstable();
+                let shift = |idx: usize, gone: usize| if gone <= idx { idx + 1 } else { idx };
+                KeyStep::Index(gone.into_iter().fold(*idx, shift))
+            }
+        };
+        written.push(step);
+    }
+    written
+}
+
 /// One step of a key path.
-pub(crate) enum KeyStep {
+#[derive(Debug, PartialEq)]
+enum KeyStep {
     Key(String),
     Index(usize),
 }
@@ -112,7 +153,7 @@ impl KeyStep {
 }
 
 /// Formats a key path, such as `layer[2].id`. Indices count from 1.
-pub(crate) fn show_path(path: &[KeyStep]) -> String {
+fn show_path(path: &[KeyStep]) -> String {
     let mut text = String::new();
     for step in path {
         match step {
@@ -147,34 +188,89 @@ pub(crate) fn unknown_key(location: String, name: &str, expected: &[String]) -> 
 }
 
 /// Removes the value at a path. Returns `false` if the path does not exist.
-pub(crate) fn remove(table: &mut Table, path: &[KeyStep]) -> bool {
+fn remove(table: &mut Table, path: &[KeyStep]) -> bool {
     let Some((last, parents)) = path.split_last() else {
         return false;
     };
-    let mut parents = parents.iter();
-    let Some(KeyStep::Key(first)) = parents.next() else {
-        return matches!(last, KeyStep::Key(key) if table.remove(key).is_some());
-    };
-    let Some(mut node) = table.get_mut(first) else {
-        return false;
-    };
-    for step in parents {
-        let next = match (step, node) {
-            (KeyStep::Key(key), Value::Table(table)) => table.get_mut(key),
-            (KeyStep::Index(idx), Value::Array(array)) => array.get_mut(*idx),
-            _ => None,
-        };
-        match next {
-            Some(next) => node = next,
-            None => return false,
-        }
+    if let (KeyStep::Key(key), []) = (last, parents) {
+        return table.remove(key).is_some();
     }
-    match (last, node) {
-        (KeyStep::Key(key), Value::Table(table)) => table.remove(key).is_some(),
-        (KeyStep::Index(idx), Value::Array(array)) if *idx < array.len() => {
+    match (last, node(table, parents)) {
+        (KeyStep::Key(key), Some(Value::Table(table))) => table.remove(key).is_some(),
+        (KeyStep::Index(idx), Some(Value::Array(array))) if *idx < array.len() => {
             array.remove(*idx);
             true
         }
         _ => false,
+    }
+}
+
+/// Replaces the value at a path. Returns `false` if the path does not exist.
+fn replace(table: &mut Table, path: &[KeyStep], value: Value) -> bool {
+    let node = node(table, path);
+    let is_there = node.is_some();
+    node.into_iter().for_each(|node| *node = value.clone());
+    is_there
+}
+
+/// Returns the value at a path. `None` if the path does not exist or is empty.
+fn node<'a>(table: &'a mut Table, path: &[KeyStep]) -> Option<&'a mut Value> {
+    let (first, rest) = path.split_first()?;
+    let KeyStep::Key(first) = first else { return None };
+    rest.iter()
+        .try_fold(table.get_mut(first)?, |node, step| match (step, node) {
+            (KeyStep::Key(key), Value::Table(table)) => table.get_mut(key),
+            (KeyStep::Index(idx), Value::Array(array)) => array.get_mut(*idx),
+            _ => None,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Deserialize, Default)]
+    #[serde(deny_unknown_fields, default)]
+    struct Entry {
+        a: u8,
+    }
+
+    #[derive(Deserialize, Default)]
+    #[serde(deny_unknown_fields, default)]
+    struct Document {
+        entry: Vec<Entry>,
+        number: Vec<f64>,
+        inner: Entry,
+    }
+
+    #[test]
+    fn problems_have_the_positions_of_the_file() {
+        let check = |text: &str, expected: &[&str], n_entries: usize| {
+            let mut problems = Vec::new();
+            let document: Document = read_toml(text, &mut problems);
+            let locations: Vec<&str> = problems.iter().map(|p| p.location.as_str()).collect();
+            assert_eq!(locations, expected, "{text}");
+            assert_eq!(document.entry.len(), n_entries, "{text}");
+        };
+        check(
+            "entry = ['x', {a = 1}, {a = 's'}]",
+            &["entry[1]", "entry[3].a"],
+            3,
+        );
+        check(
+            "entry = [{b = 1}, 2, {a = -1}]",
+            &["entry[1].b", "entry[2]", "entry[3].a"],
+            3,
+        );
+        check(
+            "number = ['x', 1, 'y', 'z', 2]",
+            &["number[1]", "number[3]", "number[4]"],
+            0,
+        );
+        // A list is no table.
+        check("inner = [1]", &["inner"], 0);
+        check("entry = [[1], {a = 2}]", &["entry[1]"], 2);
+        check("inner = {a = 1}", &[], 0);
     }
 }
