@@ -10,6 +10,7 @@ use crate::analysis::document::{
     StageAnalysis, UserCounts,
 };
 use crate::analysis::interval_specs::IntervalSpecs;
+use crate::base::json::Document;
 use crate::input::DEFAULT_TENANT;
 use crate::input::counters::{CounterWindows, Windows};
 use crate::metric::{Metric, RATE_METRICS};
@@ -54,7 +55,7 @@ pub fn analyze_counters(windows: &CounterWindows, scenario: &Scenario) -> Analys
     };
     let (n_baseline, n_candidate) = (rows(|rows| rows.baseline), rows(|rows| rows.candidate));
     Analysis {
-        schema: "sluice.analysis/1".into(),
+        schema: Analysis::SCHEMA.into(),
         scenario_digest: scenario.digest.clone(),
         plan_id: plan.id.clone(),
         baseline: plan.baseline.clone(),

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::json::Document;
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
 use crate::input::SourceFile;
@@ -46,6 +47,10 @@ pub struct Analysis {
     pub values: Vec<RatioValue>,
     /// The log's files, and the counts of its rows by category.
     pub data: DataQuality,
+}
+
+impl Document for Analysis {
+    const SCHEMA: &'static str = "sluice.analysis/1";
 }
 
 impl Analysis {

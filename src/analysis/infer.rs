@@ -10,6 +10,7 @@ use crate::analysis::document::{
 use crate::analysis::interval_specs::{IntervalSpecs, concurrent};
 use crate::analysis::sums::{BreakdownValue, CubeSums, GroupSums};
 use crate::base::error::{Error, Result};
+use crate::base::json::Document;
 use crate::bucket::Ratio;
 use crate::metric::{Limits, Metric, RATE_METRICS};
 use crate::qos::{GuardrailInput, QosArm, estimate_arm, judge_guardrails};
@@ -63,7 +64,7 @@ pub fn analyze(cube: &Cube, scenario: &Scenario, asked: &AnalysisOptions) -> Res
     };
     let layers = cube.layers.iter().map(|layer| inference.layer(layer)).collect();
     Ok(Analysis {
-        schema: "sluice.analysis/1".into(),
+        schema: Analysis::SCHEMA.into(),
         scenario_digest: scenario.digest.clone(),
         plan_id: cube.plan_id.clone(),
         baseline: cube.baseline.clone(),

@@ -16,10 +16,11 @@ use crate::cli::summary::{percent_of_count, shown};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::{
-    BadRowArg, check_out, check_period, parse_column, parse_instant, source_with_columns,
+    BadRowArg, check_out, check_period, parse_allowed, parse_column, parse_instant, source_with_columns,
 };
 use crate::release::tools::ToolBundle;
 use crate::release::{RecordIndex, read_records};
+use crate::scenario::AllowedColumn;
 
 /// Rows that a terminal shows.
 const SHOWN: usize = 20;
@@ -35,6 +36,10 @@ pub(super) struct AuditArgs {
     /// A column with another name, such as trace_id=request; repeatable
     #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
     columns: Vec<(String, String)>,
+    /// A column whose name contains a sensitive attribute and that may be used all the same, with
+    /// the reason; repeatable
+    #[arg(long = "allow-column", value_name = "COLUMN=REASON", value_parser = parse_allowed)]
+    allowed: Vec<AllowedColumn>,
     /// Release records: a file or a folder
     #[arg(long, value_name = "PATH", required_unless_present = "rolled_back")]
     records: Option<PathBuf>,
@@ -79,7 +84,7 @@ pub(super) fn run(args: &AuditArgs, terminal: &Terminal) -> Result<u8> {
     };
     let records = RecordIndex::new(read_records(records)?);
     let reader = audit::open(
-        &source_with_columns(&args.traffic, &args.columns)?,
+        &source_with_columns(&args.traffic, &args.columns, &args.allowed)?,
         args.on_bad_row.into(),
     )?;
     reader
@@ -144,7 +149,7 @@ fn rolled_back(args: &AuditArgs, release: &str, terminal: &Terminal) -> Result<u
         _ => None,
     };
     let reader = audit::open(
-        &source_with_columns(&args.traffic, &args.columns)?,
+        &source_with_columns(&args.traffic, &args.columns, &args.allowed)?,
         args.on_bad_row.into(),
     )?;
     reader

@@ -9,10 +9,11 @@ use crate::base::json;
 use crate::base::number::{count, number, p_value};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
-use crate::cli::values::{parse_column, source_with_columns};
+use crate::cli::values::{parse_allowed, parse_column, source_with_columns};
 use crate::metric::Better;
 use crate::release::evals;
 use crate::release::evals::{Comparison, Design, EvalTable, Suite};
+use crate::scenario::AllowedColumn;
 
 /// Summarize evaluation results, and compare two releases on the same cases
 #[derive(Debug, Args)]
@@ -33,6 +34,10 @@ pub(super) struct EvalsArgs {
     /// A column of a table with another name; repeatable
     #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
     columns: Vec<(String, String)>,
+    /// A column whose name contains a sensitive attribute and that may be used all the same, with
+    /// the reason; repeatable
+    #[arg(long = "allow-column", value_name = "COLUMN=REASON", value_parser = parse_allowed)]
+    allowed: Vec<AllowedColumn>,
     /// Error rate of the intervals
     #[arg(long, value_name = "ALPHA", default_value_t = 0.05)]
     alpha: f64,
@@ -55,7 +60,8 @@ pub(super) fn run(args: &EvalsArgs, terminal: &Terminal) -> Result<u8> {
             args.margin
         )));
     }
-    let read = |path: &PathBuf| evals::read_evals(&source_with_columns(path, &args.columns)?, false);
+    let read =
+        |path: &PathBuf| evals::read_evals(&source_with_columns(path, &args.columns, &args.allowed)?, false);
     let table = read(&args.results)?;
     let before = args.baseline.as_ref().map(read).transpose()?;
     let rows = |table: &EvalTable, arm: usize| {

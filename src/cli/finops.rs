@@ -12,11 +12,12 @@ use crate::cli::summary::{percent_of_count, shown};
 use crate::cli::table::{Column, Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::{
-    BadRowArg, check_out, check_period, parse_column, parse_instant, source_with_columns,
+    BadRowArg, check_out, check_period, parse_allowed, parse_column, parse_instant, source_with_columns,
 };
 use crate::finops;
 use crate::finops::{BillLine, Budget, By, Chargeback, ChargebackQuestion, Per, Prices, Success, UnitCost};
 use crate::release::{RecordIndex, read_records};
+use crate::scenario::AllowedColumn;
 use crate::stats::Known;
 
 /// Lines that a terminal shows.
@@ -33,6 +34,10 @@ pub(super) struct FinopsArgs {
     /// A column with another name, such as cost_usd=price; repeatable
     #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
     columns: Vec<(String, String)>,
+    /// A column whose name contains a sensitive attribute and that may be used all the same, with
+    /// the reason; repeatable
+    #[arg(long = "allow-column", value_name = "COLUMN=REASON", value_parser = parse_allowed)]
+    allowed: Vec<AllowedColumn>,
     /// Columns of the lines, in this order
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', default_value = "tenant_id,feature,release_id,model_ref,prompt_ref", value_parser = parse_by)]
     by: Vec<By>,
@@ -124,7 +129,7 @@ pub(super) fn run(args: &FinopsArgs, terminal: &Terminal) -> Result<u8> {
         .transpose()?
         .unwrap_or_default();
     let reader = finops::open(
-        &source_with_columns(&args.traffic, &args.columns)?,
+        &source_with_columns(&args.traffic, &args.columns, &args.allowed)?,
         success,
         args.on_bad_row.into(),
     )?;

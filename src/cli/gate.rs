@@ -6,17 +6,19 @@ use std::path::{Path, PathBuf};
 
 use crate::base::apart::Apart;
 use crate::base::error::{Error, Result};
+use crate::base::file_set::{EarlierCommit, FileSet};
 use crate::base::time::Micros;
 use crate::base::{digest, files, json};
 use crate::cli::registry::register;
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_data, print_json};
 use crate::cli::text::fill;
-use crate::cli::values::{parse_column, parse_instant, read_policy, source_with_columns};
+use crate::cli::values::{parse_allowed, parse_column, parse_instant, read_policy, source_with_columns};
 use crate::gate::{Evals, GateEvidence};
 use crate::input::SourceFile;
 use crate::release::tools::ToolBundle;
 use crate::release::{ReleaseRecord, evals, tools};
+use crate::scenario::AllowedColumn;
 use crate::{gate, release, report};
 
 /// Judge a release by its record, tools, evaluations and canary; ends with 0 (passed), 10 (failed)
@@ -58,6 +60,10 @@ pub(super) struct GateArgs {
     /// The same for the baseline's results; by default as --column
     #[arg(long = "baseline-column", value_name = "NAME=COLUMN", value_parser = parse_column, requires = "baseline_evals")]
     baseline_columns: Vec<(String, String)>,
+    /// A column whose name contains a sensitive attribute and that may be used all the same, with
+    /// the reason; repeatable
+    #[arg(long = "allow-column", value_name = "COLUMN=REASON", value_parser = parse_allowed)]
+    allowed: Vec<AllowedColumn>,
     /// The report of the evaluation; its digest is in the record
     #[arg(long, value_name = "FILE")]
     eval_report: Option<PathBuf>,
@@ -70,7 +76,7 @@ pub(super) struct GateArgs {
     /// Approved exceptions, each for one check of one record until a date
     #[arg(long, value_name = "FILE")]
     approvals: Option<PathBuf>,
-    /// The current instant, for approvals that expire; by default the end of the analysis
+    /// The current instant, for approvals that expire; without it no approval counts
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
     /// Address of the report in the statement and in the record of the evaluation
@@ -146,7 +152,9 @@ pub(super) fn run(args: &GateArgs, terminal: &Terminal) -> Result<u8> {
     };
     let with_outputs = !policy.forbidden_substrings.is_empty();
     let table = |path: &Option<PathBuf>, columns: &[(String, String)]| {
-        let read = |path: &PathBuf| evals::read_evals(&source_with_columns(path, columns)?, with_outputs);
+        let read = |path: &PathBuf| {
+            evals::read_evals(&source_with_columns(path, columns, &args.allowed)?, with_outputs)
+        };
         path.as_ref().map(read).transpose()
     };
     let (own_evals, baseline_evals) = (
@@ -206,7 +214,7 @@ pub(super) fn run(args: &GateArgs, terminal: &Terminal) -> Result<u8> {
             [baseline_evals.as_ref(), own_evals.as_ref()],
         )
     });
-    let analysis = args.analysis.as_deref().map(json::read_json).transpose()?;
+    let analysis = args.analysis.as_deref().map(json::read_document).transpose()?;
     let approvals = args
         .approvals
         .as_deref()
@@ -282,8 +290,8 @@ fn written(out: &Path) -> [PathBuf; 5] {
         "gate_report.json",
         "gate_report.md",
         "gate_report.html",
-        "gate_report.intoto.json",
         "eval_report.json",
+        "gate_report.intoto.json",
     ]
     .map(|name| out.join(name))
 }
@@ -318,19 +326,21 @@ fn write(report: &gate::GateReport, uri: &str, out: &Path, lang: report::Lang) -
     let files = written(out);
     let text = json::to_json(report);
     let digest = digest::sha256_of_bytes(text.as_bytes());
-    files::write_bytes(&files[0], text.as_bytes())?;
-    files::write_bytes(&files[1], report::gate_markdown(report, lang).as_bytes())?;
-    files::write_bytes(&files[2], report::gate_html(report, lang).as_bytes())?;
-    json::write_json(&files[3], &report.statement(uri, &digest))?;
     let subject = report.subjects.first();
-    json::write_json(
-        &files[4],
-        &json!({
-            "release_id": report.candidate,
-            "release_digest": subject.map(|subject| subject.digest.clone()),
-            "eval_report_uri": uri,
-            "eval_report_digest": digest,
-            "outcome": report.outcome,
-        }),
-    )
+    let reference = json!({
+        "release_id": report.candidate,
+        "release_digest": subject.map(|subject| subject.digest.clone()),
+        "eval_report_uri": uri,
+        "eval_report_digest": digest,
+        "outcome": report.outcome,
+    });
+    let [json_path, md_path, html_path, reference_path, statement_path] = &files;
+    // The statement names the digest of the report, so it is written last.
+    let mut set = FileSet::begin(statement_path)?;
+    set.add(json_path, text.as_bytes())?;
+    set.add(md_path, report::gate_markdown(report, lang).as_bytes())?;
+    set.add(html_path, report::gate_html(report, lang).as_bytes())?;
+    set.add(reference_path, json::to_json(&reference).as_bytes())?;
+    let statement = json::to_json(&report.statement(uri, &digest));
+    set.commit(statement.as_bytes(), EarlierCommit::Remove)
 }

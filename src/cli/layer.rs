@@ -9,10 +9,10 @@ use crate::base::{files, json, time};
 use crate::cli::inputs;
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_json};
-use crate::cli::values::{add_absent, add_columns, parse_column, parse_instant, source_at};
+use crate::cli::values::{add_absent, add_columns, parse_allowed, parse_column, parse_instant, source_at};
 use crate::input::{Format, fetch};
 use crate::layer::{Audit, Period, Ties};
-use crate::scenario::{Events, Overrides, Scenario, UsersFrom};
+use crate::scenario::{AllowedColumn, Events, Overrides, Scenario, UsersFrom};
 use crate::study;
 use crate::study::{LayerOptions, RfmTable};
 
@@ -42,6 +42,10 @@ pub(super) struct LayerArgs {
     /// A column with another name, such as user_id=customer_id; repeatable
     #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
     columns: Vec<(String, String)>,
+    /// A column whose name contains a sensitive attribute and that may be used all the same, with
+    /// the reason; repeatable
+    #[arg(long = "allow-column", value_name = "COLUMN=REASON", value_parser = parse_allowed)]
+    allowed: Vec<AllowedColumn>,
     /// A feature that the users lack and that counts as unknown, such as accept_score; or their
     /// consent, is_allow_gray; repeatable, or a list with commas
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
@@ -89,8 +93,10 @@ pub(super) struct LayerArgs {
 pub(super) fn run(args: &LayerArgs, terminal: &Terminal) -> Result<u8> {
     let scenario = scenario(args)?;
     let mut users = users(args, &scenario)?;
+    let mut rule = scenario.sensitive.clone();
+    rule.allowed.extend(args.allowed.iter().cloned());
     if let UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) = &mut users {
-        add_columns(source, &args.columns)?;
+        add_columns(source, &args.columns, &rule)?;
         add_absent(source, &args.absent)?;
     }
     if args.rfm_table.is_some() && !matches!(users, UsersFrom::Events(_)) {

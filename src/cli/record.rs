@@ -262,7 +262,7 @@ fn rollback(args: &RollbackArgs, terminal: &Terminal) -> Result<u8> {
         ReleaseRecord::read(&args.target)?,
     );
     let mut signals = match &args.analysis {
-        Some(path) => release::signals_of(&json::read_json(path)?),
+        Some(path) => release::signals_of(&json::read_document(path)?),
         None => Vec::new(),
     };
     for word in &args.signal {

@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use crate::analysis::Analysis;
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::time::Micros;
-use crate::base::{digest, json, manifest, open};
+use crate::base::{json, manifest, open};
 use crate::cli::inputs;
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_data, print_json};
 use crate::cli::values::parse_instant;
+use crate::layer::LayerSummary;
 use crate::ramp::RampState;
 use crate::scenario::{Overrides, Scenario};
 use crate::study;
@@ -71,7 +72,7 @@ pub(super) fn run(args: &ScheduleArgs, terminal: &Terminal) -> Result<u8> {
 
 fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Result<u8> {
     let _stage = terminal.progress().stage("schedule");
-    let analysis: Analysis = json::read_json(&args.analysis)?;
+    let analysis: Analysis = json::read_document(&args.analysis)?;
     let scenario = scenario_of(args, &analysis)?;
     let written = |names: &[&str]| names.iter().map(|name| args.out.join(name)).collect::<Vec<_>>();
     // The state is the only document that a ramp continues in place.
@@ -83,28 +84,22 @@ fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Resul
         .writes(written(&[manifest::file::SCHEDULE, manifest::file::STATE]))
         .writes(written(&[manifest::file::TABLES, manifest::file::GATE_REPORT]))
         .check()?;
-    let state: Option<RampState> = state.map(json::read_json).transpose()?;
-    let digest = digest::sha256_of(&[json::to_json(&analysis).as_bytes()]);
-    if state
-        .as_ref()
-        .is_some_and(|state| state.evidence_digest.as_ref() == Some(&digest))
-    {
-        if args.json {
-            print_data("{\"changed\": false}\n")?;
-        } else {
-            terminal.print("the state rests on this evidence already: nothing changed\n")?;
-        }
-        return Ok(DONE);
+    let state: Option<RampState> = state.map(json::read_document).transpose()?;
+    let layering: Option<LayerSummary> = args.layer_summary.as_deref().map(json::read_json).transpose()?;
+    let digest = study::evidence_digest(&analysis);
+    let is_decided = |state: &&RampState| state.evidence_digest.as_ref() == Some(&digest);
+    if let Some(state) = state.as_ref().filter(is_decided) {
+        let written = study::rewrite_schedule(&scenario, &analysis, state, layering.as_ref(), &args.out)?;
+        return unchanged(args, &written, terminal);
     }
-    let schedule = study::schedule(&scenario, &analysis, state.as_ref(), &args.out)?;
-    if let Some(path) = &args.layer_summary {
-        study::gate(
-            &scenario,
-            &json::read_json(path)?,
-            &analysis,
-            &schedule,
-            &args.out,
-        )?;
+    let schedule =
+        study::schedule(&scenario, &analysis, state.as_ref(), layering.as_ref(), &args.out)?.schedule;
+    let gate = args.out.join(manifest::file::GATE_REPORT);
+    if layering.is_none() && gate.exists() {
+        terminal.warn(&format!(
+            "{} rests on other evidence than the new schedule: --layer-summary writes it anew",
+            gate.display()
+        ));
     }
     if let Some(warning) = summary::coverage_warning(&analysis) {
         terminal.warn(&warning);
@@ -137,6 +132,23 @@ fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Resul
 fn is_same_file(a: &Path, b: &Path) -> bool {
     let real = |path: &Path| std::fs::canonicalize(path).ok();
     real(a).is_some() && real(a) == real(b)
+}
+
+/// Reports that the evidence was decided on before, and the files that were written again.
+fn unchanged(args: &ScheduleArgs, written: &[PathBuf], terminal: &Terminal) -> Result<u8> {
+    if args.json {
+        print_data("{\"changed\": false}\n")?;
+        return Ok(DONE);
+    }
+    let mut text = "the state rests on this evidence already: nothing changed\n".to_owned();
+    if !written.is_empty() {
+        text.push_str("written again, because they differed:\n");
+        for name in written {
+            text.push_str(&format!("  {}\n", args.out.join(name).display()));
+        }
+    }
+    terminal.print(&text)?;
+    Ok(DONE)
 }
 
 /// The scenario that the analysis was made under: as the file says, or looking back from the

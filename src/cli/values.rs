@@ -10,7 +10,7 @@ use crate::base::time::Micros;
 use crate::base::{files, time};
 use crate::gate::GatePolicy;
 use crate::input::Format;
-use crate::scenario::{OnBadRow, Source};
+use crate::scenario::{AllowedColumn, OnBadRow, SensitiveRule, Source};
 
 /// An instant, in one of the forms of [`time::parse`].
 pub(super) fn parse_instant(text: &str) -> Result<Micros, String> {
@@ -70,6 +70,20 @@ pub(super) fn parse_column(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A column that a rule may use although its name contains a sensitive attribute, from
+/// `COLUMN=REASON`.
+pub(super) fn parse_allowed(text: &str) -> Result<AllowedColumn, String> {
+    match text.split_once('=') {
+        Some((column, reason)) if !column.trim().is_empty() && !reason.trim().is_empty() => {
+            Ok(AllowedColumn {
+                column: column.to_owned(),
+                reason: reason.to_owned(),
+            })
+        }
+        _ => Err("expected COLUMN=REASON, such as \"is_political=topic of the answer\"".to_owned()),
+    }
+}
+
 /// A source on the command line: the scenario's column names, units and constants still apply.
 pub(super) fn source_at(path: &Path, like: Option<&Source>) -> Source {
     Source {
@@ -86,13 +100,22 @@ pub(super) fn read_policy(path: &Path) -> Result<GatePolicy> {
     GatePolicy::parse(&files::read_text(path)?, &path.display().to_string())
 }
 
-/// A source on the command line, with the columns that `--column` names.
+/// A source on the command line, with the columns that `--column` names, and those that
+/// `--allow-column` allows.
 ///
 /// # Errors
 /// The same as for [`add_columns`].
-pub(super) fn source_with_columns(path: &Path, columns: &[(String, String)]) -> Result<Source> {
+pub(super) fn source_with_columns(
+    path: &Path,
+    columns: &[(String, String)],
+    allowed: &[AllowedColumn],
+) -> Result<Source> {
     let mut source = Source::at(path);
-    add_columns(&mut source, columns)?;
+    let rule = SensitiveRule {
+        words: Vec::new(),
+        allowed: allowed.to_vec(),
+    };
+    add_columns(&mut source, columns, &rule)?;
     Ok(source)
 }
 
@@ -100,9 +123,17 @@ pub(super) fn source_with_columns(path: &Path, columns: &[(String, String)]) -> 
 /// their units.
 ///
 /// # Errors
-/// A name is given twice, or is a constant of the scenario.
-pub(super) fn add_columns(source: &mut Source, columns: &[(String, String)]) -> Result<()> {
+/// A name is given twice, or is a constant of the scenario. A column is a sensitive attribute.
+pub(super) fn add_columns(
+    source: &mut Source,
+    columns: &[(String, String)],
+    rule: &SensitiveRule,
+) -> Result<()> {
     for (name, column) in columns {
+        if let Err(problem) = rule.check_named(name, column) {
+            let error = Error::usage(format!("--column {name}={column}: {}", problem.message));
+            return Err(error.hint(problem.hint.unwrap_or_default()));
+        }
         if !source.from_command_line.insert(name.clone()) {
             return Err(Error::usage(format!(
                 "expected --column {name}=... once, found it twice"

@@ -2,15 +2,17 @@
 //! release record until a date.
 
 use serde::Deserialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::error::{Error, Problem, Result};
 use crate::base::instant::RawInstant;
-use crate::base::{time, toml_file};
+use crate::base::skeleton::hidden_char;
+use crate::base::time::Micros;
+use crate::base::{skeleton, time, toml_file};
 use crate::gate::checklist::Checks;
 use crate::gate::document::{GateCheck, GateOutcome};
 use crate::gate::evidence::{Approval, GateEvidence};
-use crate::release::{ApproverKind, RiskLevel};
+use crate::release::{Approver, ApproverKind, RiskLevel};
 
 /// Checks that no approval can lift. They show whether the evidence belongs to this release at all.
 const NEVER_LIFTED: [&str; 4] = ["immutable", "moved_reference", "tool_bundle", "approvers"];
@@ -27,12 +29,13 @@ struct RawApproval {
     check: String,
     release_digest: String,
     by: String,
+    kind: Option<String>,
     reason: String,
     expires: RawInstant,
 }
 
-/// Parses `[[approval]]` of a TOML text, with the keys `check`, `release_digest`, `by`, `reason`
-/// and `expires`. `location` names the text in errors.
+/// Parses `[[approval]]` of a TOML text, with the keys `check`, `release_digest`, `by`, `kind`,
+/// `reason` and `expires`. `location` names the text in errors.
 ///
 /// # Errors
 /// The text has wrong keys or values. One error reports all of them.
@@ -64,6 +67,13 @@ pub fn parse_approvals(text: &str, location: &str) -> Result<Vec<Approval>> {
                 wrong(key, "text that is not empty");
             }
         }
+        if hidden_char(&raw.by).is_some() {
+            wrong("by", "a name without invisible characters");
+        }
+        let kind = raw.kind.as_deref().unwrap_or("human");
+        if !["human", "bot"].contains(&kind) {
+            wrong("kind", "human or bot");
+        }
         match raw.expires.parse() {
             Err(why) => problems.push(Problem::new(
                 format!("approval[{}].expires", idx + 1),
@@ -72,6 +82,7 @@ pub fn parse_approvals(text: &str, location: &str) -> Result<Vec<Approval>> {
             Ok(expires) => approvals.push(Approval {
                 check: raw.check,
                 release_digest: raw.release_digest,
+                is_program: kind == "bot" || skeleton::is_program(&raw.by),
                 by: raw.by,
                 reason: raw.reason,
                 expires,
@@ -102,12 +113,15 @@ pub(super) fn lift(checks: &mut [GateCheck], evidence: &GateEvidence<'_>) {
         {
             let why_not = if approval.release_digest != evidence.candidate.digest {
                 Some("is for another record".to_owned())
+            } else if approval.is_program {
+                Some("is by a program, and a person has to approve".to_owned())
             } else {
-                match evidence
-                    .as_of
-                    .or(evidence.analysis.map(|analysis| analysis.as_of))
-                {
-                    None => Some("cannot be checked without --as-of".to_owned()),
+                // The end of the analysis is no substitute for the time of the judgment: an old
+                // analysis would revive an expired approval. A judgment before that end is one of
+                // that end.
+                let end = evidence.analysis.map_or(Micros::MIN, |analysis| analysis.as_of);
+                match evidence.as_of.map(|as_of| as_of.max(end)) {
+                    None => Some("cannot be checked without --as-of, the current instant".to_owned()),
                     Some(now) if now >= approval.expires => {
                         Some(format!("expired at {}", time::format(approval.expires)))
                     }
@@ -133,6 +147,24 @@ pub(super) fn lift(checks: &mut [GateCheck], evidence: &GateEvidence<'_>) {
     }
 }
 
+/// Says which approvers look alike and count as one person. Empty if there are none.
+fn alike_text(approvers: &[Approver]) -> String {
+    let mut alike: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for approver in approvers {
+        alike
+            .entry(skeleton::person(&approver.id))
+            .or_default()
+            .insert(&approver.id);
+    }
+    let several = alike.values().filter(|names| names.len() > 1);
+    several
+        .map(|names| {
+            let names: Vec<&str> = names.iter().copied().collect();
+            format!("; {} look alike and count as one person", names.join(" and "))
+        })
+        .collect()
+}
+
 /// Checks the approvers. A release of high or unknown risk needs several people. Bots do not count.
 /// Names without a kind count only for one approval below high risk.
 pub(super) fn approvers(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
@@ -142,7 +174,7 @@ pub(super) fn approvers(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
             .approvers
             .iter()
             .filter(|a| a.kind == kind)
-            .map(|a| a.id.trim().to_lowercase())
+            .map(|a| skeleton::person(&a.id))
             .collect()
     };
     let people = named(ApproverKind::Human);
@@ -162,8 +194,9 @@ pub(super) fn approvers(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         .collect::<Vec<_>>()
         .join(", ");
     let detail = format!(
-        "risk level {level}, approved by {}",
-        if list.is_empty() { "nobody" } else { &list }
+        "risk level {level}, approved by {}{}",
+        if list.is_empty() { "nobody" } else { &list },
+        alike_text(&record.approvers)
     );
     let remedy = format!(
         "{needed} different people, `{{id, kind = \"human\"}}` each{}",

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::base::error::exit_code;
+use crate::base::json::Document;
 use crate::base::time::Micros;
 use crate::input::SourceFile;
 
@@ -135,4 +136,8 @@ pub struct GateReport {
     /// The proposed rollback. `None` if no metric got worse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<Value>,
+}
+
+impl Document for GateReport {
+    const SCHEMA: &'static str = SCHEMA;
 }

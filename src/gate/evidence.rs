@@ -150,6 +150,8 @@ pub struct Approval {
     pub release_digest: String,
     /// Name of the person who approved the exception.
     pub by: String,
+    /// Whether a program approved, by `kind` or by its name. Such an approval lifts nothing.
+    pub is_program: bool,
     /// Reason for the exception, as the person wrote it.
     pub reason: String,
     /// End of the approval, exclusive, microseconds, UTC.

@@ -2,8 +2,8 @@
 
 use aho_corasick::AhoCorasick;
 use serde_json::json;
-use unicode_normalization::UnicodeNormalization;
 
+use crate::base::skeleton::skeleton;
 use crate::gate::checklist::Checks;
 use crate::gate::document::GateOutcome;
 use crate::gate::evidence::Evals;
@@ -29,7 +29,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
         .filter(|row| row.output.is_none() && row.outcome != CaseOutcome::Error)
         .count() as u64;
     let n_outputs = rows.iter().filter(|row| row.output.is_some()).count();
-    let lower: Vec<String> = words.iter().map(|word| plain(word)).collect();
+    let lower: Vec<String> = words.iter().map(|word| skeleton(word)).collect();
     let Ok(search) = AhoCorasick::new(&lower) else {
         checks.record(
             "forbidden_substrings",
@@ -43,7 +43,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
     let mut found = Vec::new();
     for row in &rows {
         let Some(output) = &row.output else { continue };
-        if let Some(hit) = search.find(&plain(output)) {
+        if let Some(hit) = search.find(&skeleton(output)) {
             n_found += 1;
             if found.len() < LISTED {
                 found.push(json!({"suite": *row.suite, "case_id": *row.case_id, "substring": words[hit.pattern().as_usize()]}));
@@ -94,23 +94,4 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
             "",
         );
     }
-}
-
-/// Normalizes a text for the search: NFKC, lower case, no invisible characters, and one space for
-/// each run of white space.
-fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let invisible = |ch: char| matches!(ch, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{fe00}'..='\u{fe0f}' | '\u{202a}'..='\u{202e}');
-    for ch in text
-        .nfkc()
-        .filter(|ch| !invisible(*ch))
-        .flat_map(char::to_lowercase)
-    {
-        if !ch.is_whitespace() {
-            plain.push(ch);
-        } else if !plain.ends_with(' ') {
-            plain.push(' ');
-        }
-    }
-    plain
 }

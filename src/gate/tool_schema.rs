@@ -40,6 +40,8 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, che
                 );
             }
         }
+        // Logged calls are checked against the candidate's schemas alone.
+        arguments(evidence, checks);
         return;
     };
     let breaking: Vec<&ToolChange> = diff.changes_at(Concern::Schema, Level::Error).collect();

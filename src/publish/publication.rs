@@ -262,9 +262,6 @@ fn check(schedule: &Schedule, path: &Path) -> Result<()> {
                 .hint("write it again with `sluice schedule`"),
         )
     };
-    if schedule.schema != "sluice.schedule/1" {
-        return wrong(format!("one of form {}", schedule.schema));
-    }
     let mut seen = BTreeSet::new();
     for layer in &schedule.layers {
         if !seen.insert((&layer.tenant, &layer.layer)) {
@@ -393,10 +390,10 @@ impl PublicationSource {
                     .hint("name a folder of `sluice run` or `sluice schedule`"),
             );
         }
-        let schedule: Schedule = json::read_json(&schedule_path)?;
+        let schedule: Schedule = json::read_document(&schedule_path)?;
         let study_path = dir.join(file::STUDY);
         check(&schedule, &schedule_path)?;
-        let study: Option<StudyDocument> = match json::read_json(&study_path) {
+        let study: Option<StudyDocument> = match json::read_document(&study_path) {
             Ok(study) => Some(study),
             // An unreadable study document only loses display names, so it does not stop a
             // rollback.

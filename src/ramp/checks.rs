@@ -7,6 +7,7 @@ use crate::base::time;
 use crate::base::time::{HOUR, Micros};
 use crate::bucket::Ratio;
 use crate::qos::Judged;
+use crate::ramp::approval;
 use crate::ramp::coverage::Coverage;
 use crate::ramp::evidence::StageEvidence;
 use crate::ramp::situation::Situation;
@@ -132,7 +133,7 @@ fn opening_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) ->
         },
     )?;
     freeze(situation, trace)?;
-    approval(situation, trace)
+    approved(situation, trace)
 }
 
 /// Returns the evidence of the ratio in force. Evidence of another stage, or no evidence, gives the
@@ -238,7 +239,7 @@ fn interval_checks<'a, T: Trace<'a>>(
     }
     qos_threshold(situation, evidence, trace)?;
     freeze(situation, trace)?;
-    approval(situation, trace)
+    approved(situation, trace)
 }
 
 fn violation(judged: &Judged, verdict: Verdict) -> CheckOutcome {
@@ -597,7 +598,7 @@ fn freeze<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFl
 }
 
 /// Blocks the promotion of a safety-critical layer to a ratio above the approved one.
-fn approval<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
+fn approved<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
     let Situation {
         plan,
         layer,
@@ -609,19 +610,13 @@ fn approval<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Check
         return ControlFlow::Continue(());
     }
     let next = layer.next_step(state.ratio).unwrap_or(state.ratio);
-    let signs = |approval: &&crate::scenario::Approval| {
-        plan.layers[approval.layer_idx].id == layer.id
-            && approval.candidate == plan.candidate
-            && approval.ratio >= next
-            && approval.at <= *as_of
-    };
-    let approval = plan.approvals.iter().find(signs);
+    let approval = approval::of_layer(plan, layer, next, *as_of);
     trace.push(
         plain("approval"),
         CheckValues::new(block_if(approval.is_none(), Verdict::Hold)),
         || match approval {
             Some(approval) => format!("{next} approved by {}", approval.by),
-            None => format!("{next} needs an approval: the layer is safety-critical"),
+            None => approval::missing_text(plan, layer, next, *as_of),
         },
     )
 }

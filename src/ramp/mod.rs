@@ -1,12 +1,14 @@
 //! The ramp. One pure function decides a layer. The schedule applies it to every layer and writes
 //! the operation log.
 
+mod approval;
 mod checks;
 mod contradictions;
 mod coverage;
 mod decide;
 mod evidence;
 pub mod exact;
+mod operation;
 mod schedule;
 mod situation;
 mod state;
@@ -20,7 +22,8 @@ pub(crate) use contradictions::{late, wrong_claims};
 pub use coverage::Coverage;
 pub use decide::{Conclusion, Decision, conclude, decide};
 pub use evidence::{QosEvidence, SrmEvidence, StageEvidence};
-pub use schedule::{LayerEvidence, LayerRamp, LayerSchedule, OperationRow, RampStatus, Schedule, schedule};
+pub use operation::OperationRow;
+pub use schedule::{LayerEvidence, LayerRamp, LayerSchedule, RampStatus, Schedule, schedule};
 pub use situation::Situation;
 pub use state::{LayerState, RampState};
 pub use step::PlanStep;

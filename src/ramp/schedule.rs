@@ -2,16 +2,17 @@
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 use crate::analysis::{Analysis, ArmRows, LayerAnalysis, StageAnalysis, UserCounts};
 use crate::base::error::{Error, Result};
+use crate::base::json::Document;
+use crate::base::time;
 use crate::base::time::Micros;
-use crate::base::{digest, time};
 use crate::bucket::Ratio;
 use crate::ramp::coverage::Coverage;
 use crate::ramp::decide::{Decision, decide};
 use crate::ramp::evidence::StageEvidence;
+use crate::ramp::operation::{OperationRow, log_id};
 use crate::ramp::situation::Situation;
 use crate::ramp::state::{LayerState, RampState};
 use crate::ramp::verdict::{Check, CheckOutcome, Verdict};
@@ -47,6 +48,10 @@ pub struct Schedule {
     pub flag: Option<String>,
     /// Decisions by tenant and layer, in plan order.
     pub layers: Vec<LayerSchedule>,
+}
+
+impl Document for Schedule {
+    const SCHEMA: &'static str = SCHEMA;
 }
 
 /// The status of a ramp after the decisions on all layers.
@@ -163,37 +168,8 @@ pub struct LayerRamp {
     pub min_users: u64,
 }
 
-/// A row of the operation log. The fields of the reference policy (docs/REFERENCE_POLICY.md) come
-/// first.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct OperationRow {
-    /// Id of the row, derived from its content: the same change on the same evidence has the same
-    /// id.
-    pub log_id: String,
-    /// Id of the plan, from the key `plan.id` of the scenario.
-    pub plan_id: String,
-    /// `promote` or `rollback` for Sluice's decisions, `set` for changes that Sluice did not
-    /// decide.
-    pub operation_type: String,
-    /// Ratio of the layer before the change.
-    pub old_value: Ratio,
-    /// Ratio of the layer after the change.
-    pub new_value: Ratio,
-    /// Time of the change, microseconds, UTC.
-    pub operate_time: Micros,
-    /// Name of the person or system that changed the ratio. For decisions of Sluice it is
-    /// `plan.operator` of the scenario.
-    pub operator: String,
-    /// Name of the tenant. Empty if the change applies to all tenants.
-    pub tenant: String,
-    /// Id of the layer in the plan, such as `early`.
-    pub layer: String,
-    /// Digest of the evidence. Empty for changes that Sluice did not decide.
-    pub evidence_digest: String,
-}
-
-/// Decides all layers. Returns the schedule, the next state, and one log row for each changed
-/// ratio.
+/// Decides all layers. Returns the schedule and the next state, whose operations have one row more
+/// for each changed ratio.
 ///
 /// # Errors
 /// Plan, analysis and state belong to different ramps, or the analysis judged other guardrails than
@@ -203,7 +179,7 @@ pub fn schedule(
     analysis: &Analysis,
     evidence_digest: &str,
     state: &RampState,
-) -> Result<(Schedule, RampState, Vec<OperationRow>)> {
+) -> Result<(Schedule, RampState)> {
     if analysis.plan_id != plan.id || analysis.candidate != plan.candidate {
         let found = format!(
             "expected an analysis of {} under plan {}, found one of {} under {}",
@@ -279,7 +255,6 @@ pub fn schedule(
         evidence_digest: Some(evidence_digest.to_owned()),
         ..state.clone()
     };
-    let mut rows = Vec::new();
     for ((before, decision), after) in decided.iter().zip(&mut next.layers) {
         let together = decision.first_blocking.as_deref() == Some(TOGETHER);
         if decision.verdict == Verdict::Rollback || together {
@@ -288,13 +263,8 @@ pub fn schedule(
         if decision.next_ratio != before.ratio {
             after.ratio = decision.next_ratio;
             after.since = analysis.as_of;
-            rows.push(operation_row(
-                plan,
-                before,
-                decision,
-                analysis.as_of,
-                evidence_digest,
-            ));
+            let row = operation_row(plan, before, decision, analysis.as_of, evidence_digest);
+            next.operations.push(row);
         }
     }
     let layers = decided
@@ -320,7 +290,7 @@ pub fn schedule(
         flag: plan.profile.flag().map(str::to_owned),
         layers,
     };
-    Ok((schedule, next, rows))
+    Ok((schedule, next))
 }
 
 /// Name of the check that explains a rollback of the whole plan in the traces of the other layers.
@@ -425,77 +395,4 @@ fn operation_row(
         layer: before.layer.clone(),
         evidence_digest: evidence_digest.to_owned(),
     }
-}
-
-impl OperationRow {
-    /// The log row of a manual change during publishing.
-    #[cfg(feature = "stores")]
-    pub(crate) fn by_hand(
-        operation_type: &str,
-        plan_id: &str,
-        (tenant, layer): (&str, &str),
-        (old_value, new_value): (Ratio, Ratio),
-        (at, operator): (Micros, &str),
-    ) -> Self {
-        let what = format!(
-            "{plan_id} {tenant} {layer} {old_value} {new_value} {}",
-            time::format(at)
-        );
-        Self {
-            log_id: log_id(&what, ""),
-            plan_id: plan_id.to_owned(),
-            operation_type: operation_type.to_owned(),
-            old_value,
-            new_value,
-            operate_time: at,
-            operator: operator.to_owned(),
-            tenant: tenant.to_owned(),
-            layer: layer.to_owned(),
-            evidence_digest: String::new(),
-        }
-    }
-
-    /// Returns the plan's own operations before `as_of` as log rows.
-    pub fn history(plan: &Plan, as_of: Micros) -> Vec<Self> {
-        let mut ratios: BTreeMap<(String, usize), Ratio> = BTreeMap::new();
-        let mut rows = Vec::new();
-        for operation in plan.operations.iter().filter(|operation| operation.at < as_of) {
-            let tenant = operation.tenant.clone().unwrap_or_default();
-            let before = ratios.insert((tenant.clone(), operation.layer_idx), operation.ratio);
-            let old_value = before
-                .or_else(|| {
-                    ratios
-                        .get(&(String::new(), operation.layer_idx))
-                        .copied()
-                        .filter(|_| !tenant.is_empty())
-                })
-                .unwrap_or(Ratio::ZERO);
-            let layer = &plan.layers[operation.layer_idx].id;
-            let what = format!(
-                "{} {tenant} {layer} {old_value} {} {}",
-                plan.id,
-                operation.ratio,
-                time::format(operation.at)
-            );
-            rows.push(Self {
-                log_id: log_id(&what, ""),
-                plan_id: plan.id.clone(),
-                operation_type: "set".into(),
-                old_value,
-                new_value: operation.ratio,
-                operate_time: operation.at,
-                operator: operation.operator.clone(),
-                tenant,
-                layer: layer.clone(),
-                evidence_digest: String::new(),
-            });
-        }
-        rows
-    }
-}
-
-fn log_id(what: &str, evidence_digest: &str) -> String {
-    let digest = digest::sha256_of(&[what.as_bytes(), evidence_digest.as_bytes()]);
-    let hex = digest.trim_start_matches("sha256:");
-    hex[..16.min(hex.len())].to_owned()
 }

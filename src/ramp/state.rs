@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::{Error, Result};
+use crate::base::json::Document;
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
+use crate::ramp::operation::OperationRow;
 use crate::scenario::{Plan, stages_of};
 
 pub(super) const SCHEMA: &str = "sluice.state/1";
@@ -26,6 +28,14 @@ pub struct RampState {
     pub evidence_digest: Option<String>,
     /// States by tenant and layer, in plan order.
     pub layers: Vec<LayerState>,
+    /// All changes of ratios that Sluice has decided in this ramp, in time order. Empty before the
+    /// first change.
+    #[serde(default)]
+    pub operations: Vec<OperationRow>,
+}
+
+impl Document for RampState {
+    const SCHEMA: &'static str = SCHEMA;
 }
 
 /// State of one layer of one tenant, between two schedules.
@@ -70,6 +80,7 @@ impl RampState {
                 .iter()
                 .flat_map(|tenant| (0..plan.layers.len()).map(move |idx| layer_state(tenant, idx)))
                 .collect(),
+            operations: Vec::new(),
         }
     }
 

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, ErrorKind, FileResult, Problem, Result};
-use crate::base::json::{canonical, parse_json};
+use crate::base::json::{exact_digest, parse_exact_json};
 use crate::base::limits::{Limit, read_limited};
+use crate::base::skeleton;
 use crate::base::time;
 use crate::base::time::Micros;
 use crate::release::dimension::Dimension;
@@ -155,8 +156,8 @@ impl ReleaseRecord {
     /// Every problem of the record, with its path.
     pub fn from_json(location: &str, value: &Value) -> Result<Self> {
         let (digest, body, is_production) = match value.get("prod_pointer") {
-            Some(pointer) => (canonical(location, pointer)?.1, pointer, true),
-            None => (canonical(location, value)?.1, value, false),
+            Some(pointer) => (exact_digest(location, pointer)?, pointer, true),
+            None => (exact_digest(location, value)?, value, false),
         };
         let Some(object) = body.as_object() else {
             return Err(Error::input(
@@ -183,12 +184,12 @@ impl ReleaseRecord {
             rollback_target: reader.text("rollback_target"),
             approvers: reader.approvers(),
             risk_level: reader.risk_level(),
-            change_summary: reader.text("change_summary"),
+            change_summary: reader.prose("change_summary"),
             data_snapshot_id: reader.text("data_snapshot_id"),
             cache_key: reader.texts("cache_key"),
             canary_percent: reader.canary(),
             hitl_proof: reader.proofs(),
-            migration: reader.text("migration"),
+            migration: reader.prose("migration"),
             digest,
             is_production,
             place: location.to_owned(),
@@ -271,10 +272,10 @@ fn values_of(file: &Path, location: &str, bytes: &[u8]) -> Result<Vec<(String, V
             .filter(|(_, line)| !line.trim_ascii().is_empty());
         return lines
             .map(|(idx, line)| (format!("{location}: line {}", idx + 1), line))
-            .map(|(at, line)| Ok((at.clone(), parse_json(&at, line)?)))
+            .map(|(at, line)| Ok((at.clone(), parse_exact_json(&at, line)?)))
             .collect();
     }
-    Ok(match parse_json(location, bytes)? {
+    Ok(match parse_exact_json(location, bytes)? {
         Value::Array(values) => values
             .into_iter()
             .enumerate()
@@ -308,6 +309,21 @@ impl Reader<'_> {
             Value::String(text) if is_plain(&text) => Some(text),
             other => {
                 self.wrong(key, PLAIN, &other);
+                None
+            }
+        }
+    }
+
+    /// Reads text for people. It may have any character but control characters.
+    fn prose(&mut self, key: &str) -> Option<String> {
+        match self.get(key)? {
+            Value::String(text)
+                if text.trim() == text && !text.is_empty() && !text.contains(char::is_control) =>
+            {
+                Some(text)
+            }
+            other => {
+                self.wrong(key, "text without blanks around it or control characters", &other);
                 None
             }
         }
@@ -487,13 +503,9 @@ impl Reader<'_> {
         for (idx, item) in items.iter().enumerate() {
             let path = format!("approvers[{idx}]");
             match item {
-                // The kind of a plain name is unknown, unless one of its words is `bot`.
+                // The kind of a plain name is unknown, unless it is that of a program.
                 Value::String(id) if !id.trim().is_empty() => {
-                    let kind = if id
-                        .to_ascii_lowercase()
-                        .split(['_', '-', '.'])
-                        .any(|word| word == "bot")
-                    {
+                    let kind = if skeleton::is_program(id) {
                         ApproverKind::Bot
                     } else {
                         ApproverKind::Unknown
@@ -526,7 +538,11 @@ impl Reader<'_> {
                     {
                         Some(id) => approvers.push(Approver {
                             id: id.to_owned(),
-                            kind,
+                            kind: if skeleton::is_program(id) {
+                                ApproverKind::Bot
+                            } else {
+                                kind
+                            },
                             at: parsed,
                         }),
                         None => self.wrong(
@@ -573,10 +589,10 @@ impl Reader<'_> {
 }
 
 /// The required form of ids and references. It excludes different texts that look equal.
-const PLAIN: &str = "text without blanks around it or control characters";
+const PLAIN: &str = "text without blanks around it, control characters or invisible characters";
 
 fn is_plain(text: &str) -> bool {
-    !text.is_empty() && text.trim() == text && !text.chars().any(char::is_control)
+    !text.is_empty() && text.trim() == text && skeleton::hidden_char(text).is_none()
 }
 
 fn kind_of(value: &Value) -> String {

@@ -4,24 +4,29 @@
 use std::path::Path;
 
 use crate::analysis::{Analysis, MetricArm, StageAnalysis};
-use crate::base::csv::write_csv;
-use crate::base::error::Result;
+use crate::base::csv::to_csv;
+use crate::base::error::{Error, Result};
 use crate::base::time;
 use crate::ramp::{OperationRow, Schedule};
 use crate::scenario::{Scenario, TagTest};
 
-/// Writes the tables LAYER, RELEASE_PLAN, AGENT_VERSION, METRIC and OPERATION_LOG into a folder,
-/// with the fields of the reference policy.
+/// Returns the tables LAYER, RELEASE_PLAN, AGENT_VERSION, METRIC and OPERATION_LOG as CSV by the
+/// names of their files, with the fields of the reference policy.
 ///
 /// # Errors
-/// A file cannot be written.
-pub(crate) fn write_entities(
-    folder: &Path,
+/// A table cannot be written as CSV.
+pub(crate) fn entity_tables(
     scenario: &Scenario,
     analysis: &Analysis,
     schedule: &Schedule,
     log: &[OperationRow],
-) -> Result<()> {
+) -> Result<Vec<(&'static str, Vec<u8>)>> {
+    let mut tables = Vec::new();
+    let mut add = |name: &'static str, fields: &[&str], rows: Vec<Vec<String>>| -> Result<()> {
+        let bytes = to_csv(fields, rows.into_iter()).map_err(|error| Error::write(Path::new(name), error))?;
+        tables.push((name, bytes));
+        Ok(())
+    };
     let plan = &scenario.plan;
     let layers = plan.layers.iter().enumerate().map(|(idx, layer)| {
         let rules: Vec<serde_json::Value> = layer
@@ -41,8 +46,8 @@ pub(crate) fn write_entities(
             layer.qos_threshold.to_string(),
         ]
     });
-    write_csv(
-        &folder.join("layer.csv"),
+    add(
+        "layer.csv",
         &[
             "layer_id",
             "layer_name",
@@ -51,7 +56,7 @@ pub(crate) fn write_entities(
             "tag_rules",
             "qos_threshold",
         ],
-        layers,
+        layers.collect(),
     )?;
 
     let ratios: Vec<serde_json::Value> = schedule
@@ -75,7 +80,7 @@ pub(crate) fn write_entities(
         "layer_ratios",
         "operator",
     ];
-    write_csv(&folder.join("release_plan.csv"), &fields, std::iter::once(row))?;
+    add("release_plan.csv", &fields, vec![row])?;
 
     // A scenario knows the ids only. Model, configuration and change log are parts of release
     // records.
@@ -95,7 +100,7 @@ pub(crate) fn write_entities(
         "agent_config",
         "changelog",
     ];
-    write_csv(&folder.join("agent_version.csv"), &fields, versions.into_iter())?;
+    add("agent_version.csv", &fields, versions.into())?;
 
     let fields = [
         "metric_id",
@@ -110,11 +115,7 @@ pub(crate) fn write_entities(
         "stat_time",
         "tenant_id",
     ];
-    write_csv(
-        &folder.join("metric.csv"),
-        &fields,
-        metric_rows(analysis).into_iter(),
-    )?;
+    add("metric.csv", &fields, metric_rows(analysis))?;
 
     let fields = [
         "log_id",
@@ -142,7 +143,8 @@ pub(crate) fn write_entities(
             row.evidence_digest.clone(),
         ]
     });
-    write_csv(&folder.join("operation_log.csv"), &fields, rows)
+    add("operation_log.csv", &fields, rows.collect())?;
+    Ok(tables)
 }
 
 /// Returns one row per tenant, layer, stage and release. The field of an unknown rate is empty.

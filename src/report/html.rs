@@ -408,6 +408,14 @@ fn inputs(page: &mut Page, model: &Model) {
             &[&escape(&study.version), &study.seed.to_string(), &scenario]
         )
     ));
+    if !study.allowed_columns.is_empty() {
+        let allowed = study.allowed_columns.iter();
+        page.table(
+            words.allowed_columns,
+            &[words.column, words.why],
+            allowed.map(|a| vec![word(a.column.clone()), TableCell::Long(a.reason.clone())]),
+        );
+    }
     let traffic = model.ramp.iter().flat_map(|ramp| &ramp.analysis.data.sources);
     page.table(
         words.files,

@@ -356,6 +356,16 @@ fn inputs(out: &mut String, model: &Model, words: &Words) {
         ),
     );
     line(out, "");
+    if !study.allowed_columns.is_empty() {
+        line(out, &format!("{}:", words.allowed_columns));
+        line(out, "");
+        let allowed = study.allowed_columns.iter();
+        table(
+            out,
+            &[words.column, words.why],
+            allowed.map(|a| vec![a.column.clone(), a.reason.clone()]),
+        );
+    }
     let traffic = model.ramp.iter().flat_map(|ramp| &ramp.analysis.data.sources);
     digest_table(
         out,

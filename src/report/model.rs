@@ -4,13 +4,14 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{Analysis, LayerAnalysis, MetricLimits, StageAnalysis};
+use crate::base::json::Document;
 use crate::base::number::{count, number, p_value, percent};
 use crate::base::time::Micros;
 use crate::gate::GateReport;
 use crate::layer::LayerSummary;
 use crate::ramp::{LayerSchedule, Schedule, SrmEvidence};
 use crate::report::words::{Words, fill};
-use crate::scenario::{Scenario, Sequential};
+use crate::scenario::{AllowedColumn, Scenario, Sequential};
 use crate::stats::{Interval, Known};
 
 /// `study.json`: the description of a study for its report.
@@ -34,13 +35,21 @@ pub struct StudyDocument {
     pub start: Micros,
     /// Ids and display names of the layers, in plan order.
     pub layers: Vec<(String, String)>,
+    /// Columns that rules may use although their names contain a sensitive attribute, with the
+    /// reasons. Empty if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_columns: Vec<AllowedColumn>,
+}
+
+impl Document for StudyDocument {
+    const SCHEMA: &'static str = "sluice.study/1";
 }
 
 impl StudyDocument {
     /// Describes the study of a scenario.
     pub fn new(scenario: &Scenario) -> Self {
         Self {
-            schema: "sluice.study/1".into(),
+            schema: Self::SCHEMA.into(),
             name: scenario.name.clone(),
             why: scenario.why.clone(),
             scenario_digest: scenario.digest.clone(),
@@ -54,6 +63,7 @@ impl StudyDocument {
                 .iter()
                 .map(|layer| (layer.id.clone(), layer.name.clone()))
                 .collect(),
+            allowed_columns: scenario.sensitive.allowed.clone(),
         }
     }
 }

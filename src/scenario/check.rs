@@ -8,7 +8,8 @@ use crate::scenario::check_layers::MAX_LAYERS;
 use crate::scenario::checker::Checker;
 use crate::scenario::document::{Overrides, Scenario};
 use crate::scenario::plan::Plan;
-use crate::scenario::raw::RawScenario;
+use crate::scenario::raw::{RawAllowedColumn, RawScenario};
+use crate::scenario::sensitive::{AllowedColumn, SensitiveRule};
 
 /// Checks a whole file and applies the command line's overrides. `problems` holds those that
 /// reading the file already found.
@@ -20,7 +21,10 @@ pub(super) fn check(
     digest: String,
     problems: Vec<Problem>,
 ) -> Result<Scenario, Vec<Problem>> {
-    let mut c = Checker { problems };
+    let mut c = Checker {
+        problems,
+        sensitive: SensitiveRule::default(),
+    };
     // Checks of layers compare them with one another, so too many layers are refused at once.
     if raw.layer.len() > MAX_LAYERS {
         let found = raw.layer.len();
@@ -30,19 +34,20 @@ pub(super) fn check(
         );
         return Err(c.problems);
     }
+    c.sensitive = c.sensitive_rule(raw.layering.sensitive.clone(), raw.allowed_column);
     let as_of = c.instant("as_of", raw.as_of.as_ref());
     let qos = c.qos(raw.qos);
     let layering = c.layering(&raw.layering);
-    let layers = c.layers(raw.layer, layering.mode, &raw.layering.sensitive);
-    let metrics = c.metrics(raw.metric, qos.bad_rate_of, &raw.layering.sensitive);
+    let layers = c.layers(raw.layer, layering.mode);
+    let metrics = c.metrics(raw.metric, qos.bad_rate_of);
     let guardrails = c.guardrails(raw.guardrail, &metrics);
     let policy = c.policy(raw.policy, &raw.guard);
     let start = c.instant("plan.start", raw.plan.start.as_ref());
     let operations = c.operations(raw.operation, &layers, start);
     let freezes = c.freezes(raw.freeze);
-    let approvals = c.approvals(raw.approval, &layers, raw.plan.candidate.as_ref());
+    let approvals = c.approvals(raw.approval, &layers);
     let input = c.input(raw.input, folder, &layers, as_of);
-    let breakdowns = c.breakdowns(raw.analysis, &raw.layering.sensitive);
+    let breakdowns = c.breakdowns(raw.analysis);
     let plan = Plan {
         freezes,
         approvals,
@@ -75,6 +80,7 @@ pub(super) fn check(
         breakdowns,
         simulation,
         expectations,
+        sensitive: c.sensitive.clone(),
         digest,
     };
     c.apply(overrides, &mut scenario);
@@ -86,6 +92,29 @@ pub(super) fn check(
 }
 
 impl Checker {
+    /// Returns the rule for the columns of rules and cuts.
+    fn sensitive_rule(&mut self, words: Vec<String>, raw: Vec<RawAllowedColumn>) -> SensitiveRule {
+        let mut allowed: Vec<AllowedColumn> = Vec::new();
+        for (idx, raw) in raw.into_iter().enumerate() {
+            let at = |key: &str| format!("allowed_column[{}].{key}", idx + 1);
+            let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+            let column = self.text(&at("column"), filled(raw.column), "the name of a column");
+            let reason = self.text(
+                &at("reason"),
+                filled(raw.reason),
+                "why it is no sensitive attribute",
+            );
+            if allowed.iter().any(|other| other.column == column) {
+                self.problem(
+                    at("column"),
+                    format!("expected columns that differ, found \"{column}\" twice"),
+                );
+            }
+            allowed.push(AllowedColumn { column, reason });
+        }
+        SensitiveRule { words, allowed }
+    }
+
     fn apply(&mut self, overrides: &Overrides, scenario: &mut Scenario) {
         if let Some(as_of) = overrides.as_of {
             if as_of < scenario.plan.start {

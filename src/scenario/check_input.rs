@@ -107,7 +107,13 @@ impl Checker {
                     Err(message) => self.problem(format!("{location}.columns.{canonical}"), message),
                 }
             }
+            if let Err(problem) = self.sensitive.check_named(&canonical, &column.name) {
+                self.place(&format!("{location}.columns.{canonical}"), problem);
+            }
             columns.insert(canonical, column.name);
+        }
+        for canonical in raw.constants.keys() {
+            self.refuse_sensitive(&format!("{location}.constants.{canonical}"), canonical);
         }
         Source {
             path,

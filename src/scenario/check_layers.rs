@@ -31,7 +31,7 @@ impl Checker {
         }
     }
 
-    pub(super) fn layers(&mut self, raw: Vec<RawLayer>, mode: LayerMode, sensitive: &[String]) -> Vec<Layer> {
+    pub(super) fn layers(&mut self, raw: Vec<RawLayer>, mode: LayerMode) -> Vec<Layer> {
         if raw.is_empty() {
             self.problem("layer", "expected at least one [[layer]], found none");
         }
@@ -63,9 +63,7 @@ impl Checker {
                 .tags
                 .into_iter()
                 .enumerate()
-                .filter_map(|(t, tag)| {
-                    self.tag(&format!("layer[{}].tags[{}]", idx + 1, t + 1), tag, sensitive)
-                })
+                .filter_map(|(t, tag)| self.tag(&format!("layer[{}].tags[{}]", idx + 1, t + 1), tag))
                 .collect();
             let last = idx + 1 == n_layers;
             match mode {
@@ -154,13 +152,13 @@ impl Checker {
         }
     }
 
-    fn tag(&mut self, location: &str, raw: RawTag, sensitive: &[String]) -> Option<TagRule> {
+    fn tag(&mut self, location: &str, raw: RawTag) -> Option<TagRule> {
         let column = self.require(
             &format!("{location}.column"),
             raw.column,
             "a column of the users table",
         )?;
-        self.refuse_sensitive(&format!("{location}.column"), &column, sensitive);
+        self.refuse_sensitive(&format!("{location}.column"), &column);
         let test = match (raw.equals, raw.at_least) {
             (Some(text), None) => TagTest::Equals(text),
             (None, Some(number)) if number.is_finite() => TagTest::AtLeast(number),

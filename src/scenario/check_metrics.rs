@@ -10,12 +10,7 @@ use crate::scenario::policy::{Action, Guardrail, GuardrailRule, LATENCY_P95};
 use crate::scenario::raw_policy::{RawAnalysis, RawGuardrail, RawMetric};
 
 impl Checker {
-    pub(super) fn metrics(
-        &mut self,
-        raw: Vec<RawMetric>,
-        bad_rate_of: BadRateOf,
-        sensitive: &[String],
-    ) -> Vec<Metric> {
+    pub(super) fn metrics(&mut self, raw: Vec<RawMetric>, bad_rate_of: BadRateOf) -> Vec<Metric> {
         let mut metrics = metric::built_in(bad_rate_of);
         for (idx, raw) in raw.into_iter().enumerate() {
             let at = |key: &str| format!("metric[{}].{key}", idx + 1);
@@ -26,9 +21,9 @@ impl Checker {
                     format!("expected an id that no other metric has, found \"{id}\""),
                 );
             }
-            let numerator = self.sum(&at("numerator"), raw.numerator, sensitive);
+            let numerator = self.sum(&at("numerator"), raw.numerator);
             let numerator = self.limited(&at, numerator, [raw.floor, raw.cap], raw.winsorize);
-            let denominator = self.sum(&at("denominator"), raw.denominator, sensitive);
+            let denominator = self.sum(&at("denominator"), raw.denominator);
             if raw.delay_hours.is_some_and(|hours| hours.fract() != 0.0) {
                 self.problem(at("delay_hours"), "expected whole hours, found a fraction");
             }
@@ -51,7 +46,7 @@ impl Checker {
         metrics
     }
 
-    fn sum(&mut self, location: &str, text: Option<String>, sensitive: &[String]) -> Sum {
+    fn sum(&mut self, location: &str, text: Option<String>) -> Sum {
         const EXPECTED: &str =
             "`rows`, `sum(column)`, `count(column)` or a test like `sum(latency_ms > 2000)`";
         let Some(text) = self.require(location, text, EXPECTED) else {
@@ -64,7 +59,7 @@ impl Checker {
             return Sum::Rows;
         };
         if let Some(reading) = sum.reading() {
-            self.refuse_sensitive(location, &reading.column, sensitive);
+            self.refuse_sensitive(location, &reading.column);
         }
         sum
     }
@@ -125,12 +120,12 @@ impl Checker {
         Sum::Of(Reading { limits, ..reading }.to_string())
     }
 
-    pub(super) fn breakdowns(&mut self, raw: RawAnalysis, sensitive: &[String]) -> Vec<BreakdownBy> {
+    pub(super) fn breakdowns(&mut self, raw: RawAnalysis) -> Vec<BreakdownBy> {
         let is_user = self.choice("analysis.clusters", raw.clusters.as_deref(), &CLUSTERS);
         let mut breakdowns: Vec<BreakdownBy> = is_user.then_some(BreakdownBy::User).into_iter().collect();
         for (idx, column) in raw.breakdowns.into_iter().enumerate() {
             let location = format!("analysis.breakdowns[{}]", idx + 1);
-            self.refuse_sensitive(&location, &column, sensitive);
+            self.refuse_sensitive(&location, &column);
             let by = BreakdownBy::Column(column.clone());
             if column.trim().is_empty() || breakdowns.contains(&by) {
                 self.problem(

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::base::error::Problem;
+use crate::base::skeleton;
+use crate::base::skeleton::skeleton;
 use crate::base::time;
 use crate::base::time::{Micros, SECOND};
 use crate::bucket::{PLATFORMS, Profile, Ratio};
 use crate::scenario::checker::Checker;
-use crate::scenario::plan::{Approval, Claim, Layer, Operation, Plan};
+use crate::scenario::plan::{APPROVER_KINDS, Approval, Claim, Layer, Operation, Plan};
 use crate::scenario::policy::{Guardrail, Policy};
 use crate::scenario::raw::{RawApproval, RawClaim, RawFreeze, RawOperation, RawPlan};
 use crate::scenario::stages::{MAX_STAGES, stages_of};
@@ -41,12 +43,12 @@ impl Checker {
             Profile::Sluice { salt }
         });
         self.steps(&profile, &layers, &operations);
-        let baseline = self.text(
+        let baseline = self.name(
             "plan.baseline",
             raw.baseline,
             "the id of the release that users have today",
         );
-        let candidate = self.text(
+        let candidate = self.name(
             "plan.candidate",
             raw.candidate,
             "the id of the release that is being ramped",
@@ -55,6 +57,14 @@ impl Checker {
             self.problem(
                 "plan.candidate",
                 format!("expected a release other than the baseline, found \"{candidate}\" twice"),
+            );
+        } else if skeleton(&baseline) == skeleton(&candidate) {
+            self.problem(
+                "plan.candidate",
+                format!(
+                    "expected a release that looks different from the baseline, found \"{candidate}\" and \
+                     \"{baseline}\""
+                ),
             );
         }
         let minutes = raw.window_minutes.unwrap_or(60);
@@ -89,7 +99,7 @@ impl Checker {
             candidate,
             profile,
             window: Micros::from(minutes.max(1)) * 60 * SECOND,
-            operator: raw.operator.unwrap_or_else(|| "sluice".into()),
+            operator: self.operator("plan.operator", raw.operator),
             layers,
             guardrails,
             policy,
@@ -101,6 +111,11 @@ impl Checker {
                 .map(|days| self.number("plan.promised_days", Some(days), 0.0, 0.0, 1e5)),
             claims: Vec::new(),
         }
+    }
+
+    fn operator(&mut self, location: &str, value: Option<String>) -> String {
+        let value = value.unwrap_or_else(|| "sluice".into());
+        self.name(location, Some(value), "a name")
     }
 
     /// Refuses ratios that the assignment system cannot represent. Rounding would give the
@@ -182,7 +197,7 @@ impl Checker {
                 tenant: raw.tenant,
                 layer_idx,
                 ratio,
-                operator: raw.operator.unwrap_or_else(|| "sluice".into()),
+                operator: self.operator(&at("operator"), raw.operator),
             });
         }
         operations.sort_by_key(|o| (o.at, o.layer_idx));
@@ -266,23 +281,22 @@ impl Checker {
         claims
     }
 
-    pub(super) fn approvals(
-        &mut self,
-        raw: Vec<RawApproval>,
-        layers: &[Layer],
-        candidate: Option<&String>,
-    ) -> Vec<Approval> {
+    pub(super) fn approvals(&mut self, raw: Vec<RawApproval>, layers: &[Layer]) -> Vec<Approval> {
         let mut approvals = Vec::new();
         for (idx, raw) in raw.into_iter().enumerate() {
             let at = |key: &str| format!("approval[{}].{key}", idx + 1);
+            let by = self.name(&at("by"), raw.by, "who signed");
+            let is_bot = self.choice(&at("kind"), raw.kind.as_deref(), &APPROVER_KINDS);
+            let candidate = raw.candidate;
             approvals.push(Approval {
                 layer_idx: self.layer_ref(&at("layer"), raw.layer, layers),
-                candidate: raw.candidate.or_else(|| candidate.cloned()).unwrap_or_default(),
+                candidate: candidate.map(|id| self.name(&at("candidate"), Some(id), "the id of a release")),
                 ratio: self
                     .require(&at("ratio"), raw.ratio, "a ratio from 0 to 1")
                     .map_or(Ratio::ZERO, |share| self.ratio(&at("ratio"), share)),
                 at: self.instant(&at("at"), raw.at.as_ref()),
-                by: self.text(&at("by"), raw.by, "who signed"),
+                is_program: is_bot || skeleton::is_program(&by),
+                by,
             });
         }
         approvals

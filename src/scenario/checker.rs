@@ -3,15 +3,18 @@
 use crate::base::error::Problem;
 use crate::base::instant::RawInstant;
 use crate::base::limits::Limit;
+use crate::base::skeleton::hidden_char;
 use crate::base::time;
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
 use crate::scenario::plan::Layer;
-use crate::scenario::sensitive::sensitive_word;
+use crate::scenario::sensitive::SensitiveRule;
 
 /// Collects problems while a scenario is checked.
 pub(super) struct Checker {
     pub(super) problems: Vec<Problem>,
+    /// The rule for the columns of rules and cuts.
+    pub(super) sensitive: SensitiveRule,
 }
 
 impl Checker {
@@ -20,10 +23,15 @@ impl Checker {
     }
 
     pub(super) fn require<T>(&mut self, location: &str, value: Option<T>, what: &str) -> Option<T> {
-        // A key with a value of the wrong type has been reported already. Problems that are not shown
-        // are not searched, so that many of them take no long time.
+        // A key with a value of the wrong type has been reported already.
+        let is_reported = |p: &Problem| {
+            location
+                .strip_prefix(&p.location)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.') && !p.location.is_empty())
+        };
+        // Problems that are not shown are not searched, so that many of them take no long time.
         let mut shown = self.problems.iter().take(Limit::Findings.size());
-        if value.is_none() && !shown.any(|p| p.location == location) {
+        if value.is_none() && !shown.any(is_reported) {
             self.problem(location, format!("expected {what}, found nothing"));
         }
         value
@@ -169,18 +177,33 @@ impl Checker {
         ladder
     }
 
-    pub(super) fn refuse_sensitive(&mut self, location: &str, column: &str, more: &[String]) {
-        if let Some(word) = sensitive_word(column, more) {
-            let problem = Problem::new(
-                location,
-                format!(
-                    "expected a column that is not a sensitive attribute, found \"{column}\" (\"{word}\")"
-                ),
-            );
-            self.problems.push(
-                problem
-                    .hint("a release must not depend on sensitive attributes; use a column about behavior"),
-            );
+    /// Refuses a sensitive attribute as a column of a rule or a cut.
+    pub(super) fn refuse_sensitive(&mut self, location: &str, column: &str) {
+        if let Err(problem) = self.sensitive.check(column) {
+            self.place(location, problem);
         }
+    }
+
+    /// Adds a problem at a location.
+    pub(super) fn place(&mut self, location: &str, problem: Problem) {
+        self.problems.push(Problem {
+            location: location.into(),
+            ..problem
+        });
+    }
+
+    /// Returns the id of a release, or the name of a person or program.
+    pub(super) fn name(&mut self, location: &str, value: Option<String>, what: &str) -> String {
+        let value = self.require(location, value, what).unwrap_or_default();
+        if let Some(found) = hidden_char(&value) {
+            let message = format!(
+                "expected text without invisible characters, found U+{:04X}",
+                u32::from(found)
+            );
+            let problem = Problem::new(location, message);
+            self.problems
+                .push(problem.hint("names that look alike must be alike: write the name anew"));
+        }
+        value
     }
 }

@@ -6,6 +6,7 @@ use crate::scenario::input::Input;
 use crate::scenario::layering::Layering;
 use crate::scenario::plan::{BreakdownBy, Plan};
 use crate::scenario::policy::{Expectation, QosConfig};
+use crate::scenario::sensitive::SensitiveRule;
 use crate::scenario::simulation::Simulation;
 
 /// A scenario after all checks: it holds legal values only.
@@ -36,6 +37,8 @@ pub struct Scenario {
     pub simulation: Option<Simulation>,
     /// Results that `--verify` checks.
     pub expectations: Vec<Expectation>,
+    /// The rule for sensitive attributes, with the columns that the file allows.
+    pub sensitive: SensitiveRule,
     /// SHA-256 digest of the file's bytes and of the command line's overrides.
     pub digest: String,
 }

@@ -24,6 +24,7 @@ mod raw_simulate;
 pub(crate) mod read;
 mod schema;
 mod sensitive;
+mod sensitive_words;
 mod simulation;
 pub(crate) mod stages;
 mod units;
@@ -39,7 +40,7 @@ pub use policy::{
     Action, DecisionPolicy, Expectation, Guardrail, GuardrailRule, LATENCY_P95, OnTrouble, Policy, QosConfig,
     RollbackScope, Sequential,
 };
-pub use sensitive::sensitive_word;
+pub use sensitive::{AllowedColumn, SensitiveRule, sensitive_word};
 pub(crate) use simulation::HOURS_A_WEEK;
 pub use simulation::{
     Boundary, Budget, Controller, PlanVariant, Rate, Simulation, World, WorldEffect, WorldLayer,

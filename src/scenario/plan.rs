@@ -72,15 +72,20 @@ impl Plan {
 pub struct Approval {
     /// Index of the layer in the plan's layers, from 0.
     pub layer_idx: usize,
-    /// Id of the release that the approval covers.
-    pub candidate: String,
+    /// Id of the release that the approval covers. `None` if it names none: it does not count.
+    pub candidate: Option<String>,
     /// Largest approved ratio.
     pub ratio: Ratio,
     /// Time of the approval, microseconds, UTC.
     pub at: Micros,
     /// Name of the person who approved, as the scenario spells it.
     pub by: String,
+    /// Whether a program approved, by `kind` or by its name. Such an approval does not count.
+    pub is_program: bool,
 }
+
+/// The kinds of approvers with their words in a scenario, the default first. True for a program.
+pub(super) const APPROVER_KINDS: [(&str, bool); 2] = [("human", false), ("bot", true)];
 
 /// A layer: a group of users with similar risk, and its ramp.
 #[derive(Debug, Clone, PartialEq)]

@@ -14,6 +14,7 @@ use crate::base::schema::words;
 use crate::bucket::PLATFORMS;
 use crate::scenario::input::{CONSENT, FEATURES, GENERATORS, OnBadRow, OnDuplicate, OnUnknownRelease};
 use crate::scenario::layering::{Consent, LayerMode, PRESETS, UnknownUsers};
+use crate::scenario::plan::APPROVER_KINDS;
 use crate::scenario::policy::VERDICTS;
 use crate::scenario::raw_column::RawColumn;
 use crate::scenario::raw_policy::{RawAnalysis, RawGuard, RawGuardrail, RawMetric, RawPolicy, RawQos};
@@ -49,6 +50,9 @@ pub(super) struct RawScenario {
     pub(super) freeze: Vec<RawFreeze>,
     /// Signatures for ratios of layers with `safety_critical`.
     pub(super) approval: Vec<RawApproval>,
+    /// Columns that layers, metrics and breakdowns may use although their names contain a sensitive
+    /// attribute. Reports show them with their reasons.
+    pub(super) allowed_column: Vec<RawAllowedColumn>,
     /// Shares of users that a source of the study states. Reports show those that are wrong.
     pub(super) claim: Vec<RawClaim>,
     pub(super) qos: RawQos,
@@ -350,7 +354,7 @@ pub(super) struct RawLayering {
     /// Meaning of a missing consent: not eligible, or eligible.
     #[schemars(extend("enum" = words(&Consent::ALL), "default" = Consent::ALL[0].0), example = &"opt_out")]
     pub(super) consent: Option<String>,
-    /// More words that no column of a tag, a metric or a breakdown may contain.
+    /// More words that no column of a rule or a cut may contain.
     #[schemars(example = ["postcode"])]
     pub(super) sensitive: Vec<String>,
 }
@@ -490,8 +494,9 @@ pub(super) struct RawApproval {
     /// Id of the layer.
     #[schemars(example = &"early")]
     pub(super) layer: Option<String>,
-    /// Release that is approved.
-    #[schemars(extend("x-default" = "`plan.candidate`"), example = &"cs-agent-2026.05")]
+    /// Release that is approved: the plan's candidate. An approval without it, or of another
+    /// release, does not count.
+    #[schemars(extend("x-default" = "none"), example = &"cs-agent-2026.05")]
     pub(super) candidate: Option<String>,
     /// Largest ratio that is approved.
     #[schemars(
@@ -500,12 +505,32 @@ pub(super) struct RawApproval {
         example = 0.5
     )]
     pub(super) ratio: Option<f64>,
-    /// Instant of the approval.
+    /// Instant of the approval. One before `plan.start` or after `as_of` does not count.
     #[schemars(example = &"2026-05-26T09:00:00Z")]
     pub(super) at: Option<RawInstant>,
-    /// Name of the person who signed.
+    /// Name of the person who signed. A name with a word such as `bot`, `svc` or `pipeline` is that
+    /// of a program, whose approval does not count.
     #[schemars(example = &"Ada Lovelace")]
     pub(super) by: Option<String>,
+    /// Kind of the signer. The approval of a `bot` does not count.
+    #[schemars(
+        extend("enum" = words(&APPROVER_KINDS), "default" = APPROVER_KINDS[0].0),
+        example = &"bot"
+    )]
+    pub(super) kind: Option<String>,
+}
+
+/// A column that a rule may use although its name contains a sensitive attribute.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["column", "reason"]))]
+pub(super) struct RawAllowedColumn {
+    /// Name of the column, as it is written in the scenario.
+    #[schemars(length(min = 1), example = &"is_political")]
+    pub(super) column: Option<String>,
+    /// Reason why the column is no sensitive attribute of a user. Reports show it.
+    #[schemars(length(min = 1), example = &"topic of the answer, not the user's opinion")]
+    pub(super) reason: Option<String>,
 }
 
 /// A result that `sluice run --verify` compares with the schedule.

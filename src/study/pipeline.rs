@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use crate::analysis::{Analysis, AnalysisOptions};
 use crate::base::apart::Apart;
 use crate::base::error::{Error, ErrorKind, FileResult, Problem, Result};
+use crate::base::file_set::{EarlierCommit, FileSet};
 use crate::base::files::StagedFolder;
+use crate::base::json::Document;
 use crate::base::manifest::{FileEntry, Manifest, file};
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
@@ -19,13 +21,14 @@ use crate::gate::GateReport;
 use crate::generate::GeneratedData;
 use crate::input::{Table, UserBatch, UserFeatures, UserReader};
 use crate::layer::{Audit, LayerSummary, Period, Ties, UserSource, Users, tables};
-use crate::ramp::{OperationRow, RampState, Schedule};
+use crate::ramp::Schedule;
 use crate::replay::Cube;
-use crate::report::{Lang, entities};
+use crate::report::Lang;
 use crate::scenario::{
     Events, Input as ScenarioInput, OnUnknownRelease, Scenario, Source, TagRule, UsersFrom,
 };
-use crate::{analysis, gate, generate, input, layer, ramp, replay, report};
+use crate::study::decisions::{Decided, schedule};
+use crate::{analysis, generate, input, layer, replay, report};
 
 /// The results of a study.
 #[derive(Debug)]
@@ -81,12 +84,9 @@ pub fn run(scenario: &Scenario, out: &Path, lang: Lang, progress: &Progress) -> 
             &dir.join(file::ANALYSIS),
         )?;
         drop(stage);
-        let stage = progress.stage("schedule");
-        let schedule = schedule(scenario, &analysis, None, dir)?;
-        drop(stage);
-        let _stage = progress.stage("gate");
-        let gate = gate(scenario, &layering, &analysis, &schedule, dir)?;
-        Some(RampFindings {
+        let _stage = progress.stage("schedule");
+        let Decided { schedule, gate } = schedule(scenario, &analysis, None, Some(&layering), dir)?;
+        gate.map(|gate| RampFindings {
             analysis,
             schedule,
             gate,
@@ -253,40 +253,54 @@ pub fn layer_at(
         written.extend(options.rfm_table.as_ref().map(|rfm| rfm.path.as_path()));
     }
     Apart::new().reads(&read).writes(written).check()?;
-    let Some(previous) = &options.previous else {
-        let summary = layer_table(scenario, users, options, path, progress)?;
-        json::write_json(&summary_path, &summary)?;
-        stage.set_rows(summary.n_users);
-        return Ok(summary);
-    };
-
-    // The new table is written under another name first. Existing files are replaced only after all
-    // steps have succeeded.
-    layer::check_previous(previous)?;
-    let whole = WholeTable(files::beside(path, "whole"));
-    let mut summary = layer_table(scenario, users, options, &whole.0, progress)?;
-    let (moves, changed) = layer::compare(previous, &whole.0, progress)?;
-    if let Some(changes) = &options.changes {
-        layer::write_changed(&whole.0, &changed, changes)?;
+    if let Some(previous) = &options.previous {
+        layer::check_previous(previous)?;
     }
-    // Notes describe a whole table. Notes of an earlier table must not stay beside this one, and
+    // All files get their names after every step has succeeded. The summary is the last. A file of
+    // notes that is not written goes: notes of an earlier table must not stay beside this one, and
     // notes do not describe a table of changes.
-    let notes = layer::notes_path(&whole.0);
-    if options.changed_only {
-        layer::write_changed(&whole.0, &changed, path)?;
-        files::remove_if_there(&notes_path)?;
-    } else {
-        files::rename(&whole.0, path)?;
-        if notes.exists() {
-            files::rename(&notes, &notes_path)?
-        } else {
-            files::remove_if_there(&notes_path)?
+    let mut set = FileSet::begin(&summary_path)?;
+    let notes = set.stage(&notes_path)?;
+    let mut stage_if = |path: Option<&Path>| path.map(|path| set.stage(path)).transpose();
+    let is_events = matches!(users, UsersFrom::Events(_));
+    let rfm_path = options.rfm_table.as_ref().map(|rfm| rfm.path.as_path());
+    let names = LayerFiles {
+        table: files::beside(path, "whole"),
+        features: stage_if(is_events.then_some(features_path.as_path()))?,
+        rfm: stage_if(rfm_path.filter(|_| is_events))?,
+    };
+    let changes_path = stage_if(options.changes.as_deref().filter(|_| options.previous.is_some()))?;
+    let table_path = set.stage(path)?;
+    let changed_only = options.changed_only && options.previous.is_some();
+    let whole = WholeTable(names.table.clone());
+    let mut summary = layer_table(scenario, users, options, &names, progress)?;
+    if let Some(previous) = &options.previous {
+        let (moves, changed) = layer::compare(previous, &whole.0, progress)?;
+        let changes_path = changes_path.as_ref().or(changed_only.then_some(&table_path));
+        if let Some(changes) = changes_path {
+            layer::write_changed(&whole.0, &changed, changes)?;
+        }
+        summary.moves = Some(moves);
+    }
+    if !changed_only {
+        files::rename(&whole.0, &table_path)?;
+        let written = layer::notes_path(&whole.0);
+        if written.exists() {
+            files::rename(&written, &notes)?;
         }
     }
-    summary.moves = Some(moves);
-    json::write_json(&summary_path, &summary)?;
+    set.commit(json::to_json(&summary).as_bytes(), EarlierCommit::Remove)?;
     stage.set_rows(summary.n_users);
     Ok(summary)
+}
+
+/// The names under which the files of the layer stage are written first.
+struct LayerFiles {
+    table: PathBuf,
+    /// The features of users from events. `None` for other users.
+    features: Option<PathBuf>,
+    /// The RFM summary. `None` if none is wanted.
+    rfm: Option<PathBuf>,
 }
 
 /// A temporary layer table, which is removed when it goes out of scope.
@@ -303,7 +317,7 @@ fn layer_table(
     scenario: &Scenario,
     users: &UsersFrom,
     options: &LayerOptions,
-    path: &Path,
+    files: &LayerFiles,
     progress: &Progress,
 ) -> Result<LayerSummary> {
     let rules: Vec<&TagRule> = scenario
@@ -334,7 +348,7 @@ fn layer_table(
             )?;
             LayerSummary {
                 warnings,
-                ..layer::layer_users(&ctx, &Users::Table(reader), path, progress)?
+                ..layer::layer_users(&ctx, &Users::Table(reader), &files.table, progress)?
             }
         }
         _ if !rules.is_empty() => {
@@ -342,11 +356,11 @@ fn layer_table(
                 "expected a users table for layers with tags, found users without other columns",
             ));
         }
-        UsersFrom::Events(events) => layer_events(&ctx, events, scenario, options, path, progress)?,
+        UsersFrom::Events(events) => layer_events(&ctx, events, scenario, options, files, progress)?,
         UsersFrom::Traffic | UsersFrom::Generator => layer::layer_users(
             &ctx,
             &Users::Memory(Box::new(users_of_traffic(scenario)?), "traffic".into()),
-            path,
+            &files.table,
             progress,
         )?,
     };
@@ -364,7 +378,7 @@ fn layer_events(
     events: &Events,
     scenario: &Scenario,
     options: &LayerOptions,
-    path: &Path,
+    files: &LayerFiles,
     progress: &Progress,
 ) -> Result<LayerSummary> {
     let observed_until = options
@@ -381,10 +395,12 @@ fn layer_events(
         scenario.input.on_bad_row,
         progress,
     )?;
-    tables::write_features(&path.with_file_name(file::FEATURES), &features)?;
-    if let Some(rfm) = &options.rfm_table {
+    if let Some(path) = &files.features {
+        tables::write_features(path, &features)?;
+    }
+    if let (Some(rfm), Some(path)) = (&options.rfm_table, &files.rfm) {
         tables::write_rfm(
-            &rfm.path,
+            path,
             &features,
             &layer::rfm(&features, ctx.as_of, rfm.period, rfm.ties),
         )?;
@@ -393,7 +409,7 @@ fn layer_events(
         Box::new(UserFeatures::to_users(&features)),
         events.source.path.display().to_string(),
     );
-    let mut summary = layer::layer_users(ctx, &users, path, progress)?;
+    let mut summary = layer::layer_users(ctx, &users, &files.table, progress)?;
     summary.bad_rows = read.bad_rows.clone();
     summary.events = Some(read);
     summary.warnings = warnings;
@@ -496,47 +512,6 @@ pub fn analyze(scenario: &Scenario, cube: &Cube, asked: &AnalysisOptions, path: 
     Ok(analysis)
 }
 
-/// The schedule stage: writes the decisions on an analysis and a state to `schedule.json`,
-/// `state.json` and the entity tables. Without a state, it is derived from the plan's operations.
-///
-/// # Errors
-/// Any error of [`ramp::schedule`].
-pub fn schedule(
-    scenario: &Scenario,
-    analysis: &Analysis,
-    state: Option<&RampState>,
-    dir: &Path,
-) -> Result<Schedule> {
-    let plan = &scenario.plan;
-    let state = state
-        .cloned()
-        .unwrap_or_else(|| RampState::from_plan(plan, &analysis.tenants(), analysis.as_of));
-    let digest = digest::sha256_of(&[json::to_json(analysis).as_bytes()]);
-    let (schedule, next, rows) = ramp::schedule(plan, analysis, &digest, &state)?;
-    json::write_json(&dir.join(file::SCHEDULE), &schedule)?;
-    let mut log = OperationRow::history(plan, analysis.as_of);
-    log.extend(rows);
-    entities::write_entities(&dir.join(file::TABLES), scenario, analysis, &schedule, &log)?;
-    json::write_json(&dir.join(file::STATE), &next)?;
-    Ok(schedule)
-}
-
-/// The gate stage: writes all checks of the study to `gate_report.json`.
-///
-/// # Errors
-/// The file cannot be written.
-pub fn gate(
-    scenario: &Scenario,
-    layering: &LayerSummary,
-    analysis: &Analysis,
-    schedule: &Schedule,
-    dir: &Path,
-) -> Result<GateReport> {
-    let gate = gate::gate(&scenario.plan, layering, analysis, schedule);
-    json::write_json(&dir.join(file::GATE_REPORT), &gate)?;
-    Ok(gate)
-}
-
 /// The report stage: writes a study's documents to `report.md` and `report.html`.
 ///
 /// # Errors
@@ -544,16 +519,16 @@ pub fn gate(
 pub fn report(dir: &Path, lang: Lang) -> Result<()> {
     let document = |name: &str| dir.join(name);
     let model = report::Model {
-        study: json::read_json(&document(file::STUDY))?,
+        study: json::read_document(&document(file::STUDY))?,
         layering: json::read_json(&document(file::LAYER_SUMMARY))?,
         ramp: if [file::ANALYSIS, file::SCHEDULE, file::GATE_REPORT]
             .iter()
             .any(|name| document(name).exists())
         {
             Some(report::RampModel {
-                analysis: json::read_json(&document(file::ANALYSIS))?,
-                schedule: json::read_json(&document(file::SCHEDULE))?,
-                gate: json::read_json(&document(file::GATE_REPORT))?,
+                analysis: json::read_document(&document(file::ANALYSIS))?,
+                schedule: json::read_document(&document(file::SCHEDULE))?,
+                gate: json::read_document(&document(file::GATE_REPORT))?,
             })
         } else {
             None
@@ -584,7 +559,7 @@ fn write_manifest(scenario: &Scenario, dir: &Path) -> Result<Vec<PathBuf>> {
         );
     }
     let manifest = Manifest {
-        schema: "sluice.manifest/1".into(),
+        schema: Manifest::SCHEMA.into(),
         version: env!("CARGO_PKG_VERSION").into(),
         name: scenario.name.clone(),
         scenario_digest: scenario.digest.clone(),

@@ -31,6 +31,7 @@ mod layer_parquet;
 mod limits;
 mod logs;
 mod matched;
+mod names;
 mod nightly;
 mod pages;
 #[cfg(feature = "stores")]
@@ -61,6 +62,7 @@ mod servers;
 mod simulate;
 mod small;
 mod support;
+mod together;
 mod tools;
 mod vectors;
 mod watch;

@@ -29,6 +29,7 @@ seed = 1
 as_of = "2026-05-29T00:00:00Z"
 freeze = [{ from = 2026-05-27T00:00:00Z, until = 2026-05-28T00:00:00Z }]
 approval = [{ layer = "early", ratio = 0.1, at = "2026-05-25", by = "Ada" }]
+allowed_column = [{ column = "is_political", reason = "topic of the answer" }]
 expect = [{ layer = "early", verdict = "hold" }]
 operation = [{ at = "2026-05-25T00:00:00Z", layer = "early", ratio = 0.1 }]
 metric = [{ id = "click_rate", numerator = "sum(click)", denominator = "rows" }]

@@ -77,7 +77,7 @@ pub(super) fn analysis(desired: &Desired<'_>) -> Result<Option<Analysis>> {
     if !path.exists() {
         return Ok(None);
     }
-    let analysis: Analysis = json::read_json(&path)?;
+    let analysis: Analysis = json::read_document(&path)?;
     let (found, expected) = (&analysis, desired.publication);
     if (&found.plan_id, &found.candidate) != (&expected.plan_id, &expected.candidate) {
         let expected = format!(

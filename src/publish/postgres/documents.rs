@@ -141,7 +141,7 @@ impl Documents {
         let path = dir.join(file::GATE_REPORT);
         if path.exists() {
             let text = open::read_to_string(&path).or_unreadable(&path)?;
-            let report: GateReport = json::read_json(&path)?;
+            let report: GateReport = json::read_document(&path)?;
             if report.plan_id != plan_id {
                 let found = format!(
                     "expected the gate report of plan {plan_id}, found one of {:?}",

@@ -1,5 +1,6 @@
 use super::*;
 use crate::analysis::{ArmRows, LatencyAnalysis, LayerAnalysis, QosStage, StageAnalysis, UserCounts};
+use crate::base::skeleton;
 use crate::base::time::HOUR;
 use crate::qos::{GuardrailFinding, Judged, QosArm, QosMethod, Rates};
 use crate::ramp::evidence::{SrmEvidence, StageEvidence};
@@ -395,24 +396,32 @@ fn what_people_say_keeps_a_layer_where_it_is_and_nothing_else() {
         Verdict::Promote
     );
 
-    let approved = |candidate: &str, share: f64, at: Micros| {
+    let approved = |candidate: &str, share: f64, at: Micros, by: &str| {
+        let (by, is_program) = (by.to_owned(), skeleton::is_program(by));
         let (candidate, ratio) = (candidate.to_owned(), Ratio::try_from_share(share).unwrap());
         move |plan: &mut Plan| {
             plan.layers[0].safety_critical = true;
             plan.approvals = vec![Approval {
                 layer_idx: 0,
-                candidate: candidate.clone(),
+                candidate: Some(candidate.clone()).filter(|id| !id.is_empty()),
                 ratio,
                 at,
-                by: "li".into(),
+                by: by.clone(),
+                is_program,
             }];
         }
     };
-    assert_eq!(verdict(&approved("b", 0.5, NOW), &nothing).0, Verdict::Promote);
+    assert_eq!(
+        verdict(&approved("b", 0.5, NOW, "li"), &nothing).0,
+        Verdict::Promote
+    );
     for too_little in [
-        approved("b", 0.4, NOW),
-        approved("older", 0.5, NOW),
-        approved("b", 0.5, NOW + HOUR),
+        approved("b", 0.4, NOW, "li"),
+        approved("older", 0.5, NOW, "li"),
+        approved("", 0.5, NOW, "li"),
+        approved("b", 0.5, NOW + HOUR, "li"),
+        approved("b", 0.5, -1, "li"),
+        approved("b", 0.5, NOW, "release-bot"),
     ] {
         assert_eq!(
             verdict(&too_little, &nothing),
