@@ -59,12 +59,17 @@ pub(super) fn read(
     let mut wanted: Vec<(usize, StringBuilder)> = names
         .iter()
         .filter_map(position)
-        .map(|idx| (idx, StringBuilder::new()))
+        .map(|idx| (idx, StringBuilder::with_capacity(0, 0)))
         .collect();
     let mut on_batch = |wanted: &mut [(usize, StringBuilder)], n_rows: usize| {
         let arrays = wanted
             .iter_mut()
-            .map(|(_, builder)| Arc::new(builder.finish()) as ArrayRef)
+            .map(|(_, builder)| {
+                let array = builder.finish();
+                // The next batch is often as large.
+                *builder = StringBuilder::with_capacity(n_rows, array.value_data().len());
+                Arc::new(array) as ArrayRef
+            })
             .collect();
         on_arrays(arrays, n_rows)
     };
@@ -84,15 +89,19 @@ pub(super) fn read(
                 ),
             ));
         }
-        if !record.as_slice().is_ascii() {
-            records.check_text(all)?;
-        }
+        let Ok(text) = std::str::from_utf8(record.as_slice()) else {
+            return Err(records.no_text(all));
+        };
         for (idx, builder) in &mut wanted {
-            let value = &record[*idx];
+            // A range that splits a character is not UTF-8 either.
+            let Some(value) = record.range(*idx).and_then(|range| text.get(range)) else {
+                return Err(records.no_text(all));
+            };
             n_bytes += value.len() + VALUE_BYTES;
-            match std::str::from_utf8(value) {
-                Ok(value) if !value.is_empty() => builder.append_value(value),
-                _ => builder.append_null(),
+            if value.is_empty() {
+                builder.append_null();
+            } else {
+                builder.append_value(value);
             }
         }
         n_rows += 1;
@@ -172,25 +181,18 @@ impl Records {
         }
     }
 
-    /// Refuses a value that is not UTF-8, also of a column that is not read: the whole file has
+    /// The error for a record that is not UTF-8, also in a column that is not read: the whole file has
     /// another encoding then.
-    fn check_text(&self, names: &[String]) -> Result<()> {
-        let wrong = names
-            .iter()
-            .zip(&self.record)
-            .find(|(_, value)| std::str::from_utf8(value).is_err());
-        match wrong {
-            None => Ok(()),
-            Some((name, _)) => Err(Error::input(
-                format!(
-                    "{}: column `{name}`, row {}",
-                    self.path.display(),
-                    self.n_read - 1
-                ),
-                "expected UTF-8, found other bytes",
-            )
-            .hint("write the file again as UTF-8")),
-        }
+    fn no_text(&self, names: &[String]) -> Error {
+        let mut values = names.iter().zip(&self.record);
+        let wrong = values.find(|(_, value)| std::str::from_utf8(value).is_err());
+        let name = wrong.map_or("", |(name, _)| name.as_str());
+        let location = format!(
+            "{}: column `{name}`, row {}",
+            self.path.display(),
+            self.n_read - 1
+        );
+        Error::input(location, "expected UTF-8, found other bytes").hint("write the file again as UTF-8")
     }
 }
 
@@ -222,5 +224,87 @@ impl Read for Counted {
         let n = self.text.read(buffer)?;
         self.n_read += n as u64;
         Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::format::Format;
+    use arrow_array::{Array, StringArray};
+    use arrow_schema::{DataType, Field, Schema};
+
+    fn texts(array: &dyn Array) -> Vec<Option<String>> {
+        let array: &StringArray = array.as_any().downcast_ref().unwrap();
+        array.iter().map(|text| text.map(str::to_owned)).collect()
+    }
+
+    /// Reads columns of a text; the error as a text.
+    fn read_text(text: &[u8], names: &[&str]) -> Result<Vec<Vec<Option<String>>>, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f.csv");
+        std::fs::write(&path, text).unwrap();
+        let shown = |error: Error| error.to_string();
+        let input = InputFile {
+            columns: columns(&path, false).map_err(shown)?,
+            path,
+            format: Format::Csv { gzip: false },
+            footer: None,
+            wide: None,
+        };
+        let mut found = vec![Vec::new(); names.len()];
+        read(&input, false, names, &mut |arrays, n_rows| {
+            for (found, array) in found.iter_mut().zip(arrays) {
+                assert_eq!(array.len(), n_rows);
+                found.extend(texts(&array));
+            }
+            Ok(())
+        })
+        .map_err(shown)?;
+        Ok(found)
+    }
+
+    #[test]
+    fn records_are_those_of_another_reader() {
+        let check = |text: &str| {
+            let fields = ["b", "a"].map(|name| Field::new(name, DataType::Utf8, true));
+            let reader = arrow_csv::ReaderBuilder::new(Arc::new(Schema::new(fields.to_vec())))
+                .with_header(true)
+                .build(text.as_bytes())
+                .unwrap();
+            let mut expected = vec![Vec::new(); 2];
+            for batch in reader {
+                let batch = batch.unwrap();
+                expected[0].extend(texts(batch.column(1)));
+                expected[1].extend(texts(batch.column(0)));
+            }
+            assert_eq!(read_text(text.as_bytes(), &["a", "b"]), Ok(expected), "{text:?}");
+        };
+        check("b,a\n1,2\n3,4\n");
+        check("b,a\r\n1,2\r\n\r\n3,4");
+        check("\u{feff}b,a\n,\n\"\",x\n");
+        check("b,a\n\"x,\"\"y\"\"\",\"two\nlines\"\nx\"y\",用\n");
+        check("b,a\n");
+        check(&format!("b,a\n{}", "u,v\n".repeat(BATCH_ROWS + 7)));
+    }
+
+    #[test]
+    fn records_that_cannot_be_read_are_named() {
+        let check = |text: &[u8], expected: &str| {
+            let error = read_text(text, &["a"]).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        };
+        check(
+            b"a,b\n1,2\n3\n",
+            "row 2: expected 2 values, as many as the header has, found 1",
+        );
+        check(
+            b"a,b\n1,2,3\n",
+            "row 1: expected 2 values, as many as the header has, found 3",
+        );
+        check(b"a,b\n1,\xff\n", "column `b`, row 1: expected UTF-8");
+        // Together both values would be one character.
+        check(b"a,b\n\xc3,\xa9\n", "column `a`, row 1: expected UTF-8");
+        check(b"a,\xff\n", "name 2 of the header");
     }
 }
