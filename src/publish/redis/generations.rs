@@ -149,6 +149,34 @@ pub(super) fn next_generation(
     }
 }
 
+/// The entries to compare and write, and the start of writing, microseconds UTC. It is that of a
+/// killed run if this run resumes its table.
+pub(super) fn write_plan<'a>(
+    ctx: &RedisContext<'_>,
+    keys: &'a PlanKeys,
+    current: Option<&Current>,
+    next: &NextUsers,
+) -> Result<(WritePlan<'a>, Micros)> {
+    let digest = ctx.publication().layers_digest.clone().unwrap_or_default();
+    let left = Writing::read(ctx, keys)?;
+    let in_force = Generation {
+        generation: next.generation,
+        since: next.since,
+    };
+    let resumed = resumed(left.as_ref(), in_force, &digest);
+    let begun = resumed.map_or(ctx.desired.options.now, |left| left.begun);
+    let has_users = current.is_some_and(|current| current.layers_digest.is_some());
+    // A full table makes the entries of a killed run void, even if they belong to another table.
+    let only_changed = has_users && left.is_none() && !ctx.refresh_is_due(next.refreshed);
+    let plan = WritePlan {
+        keys,
+        current: in_force,
+        new: next_generation(in_force, left.as_ref(), &digest, only_changed),
+        reads: has_users || left.is_some(),
+    };
+    Ok((plan, begun))
+}
+
 /// Writes users under a new generation. Readers ignore it until the pointer switches.
 ///
 /// Usually only changed users are written. A full table is written when a refresh is due, after a
@@ -161,24 +189,8 @@ pub(super) fn write_users(
     next: &mut NextUsers,
 ) -> Result<TargetUsers> {
     let digest = ctx.publication().layers_digest.clone().unwrap_or_default();
-    let left = Writing::read(ctx, keys)?;
-    let in_force = Generation {
-        generation: next.generation,
-        since: next.since,
-    };
-    let resumed = resumed(left.as_ref(), in_force, &digest);
-    let has_users = current.is_some_and(|current| current.layers_digest.is_some());
-    // A full table makes the entries of a killed run void, even if they belong to another table.
-    let only_changed = has_users && left.is_none() && !ctx.refresh_is_due(next.refreshed);
-    let begun = resumed.map_or(ctx.desired.options.now, |left| left.begun);
+    let (mut plan, begun) = write_plan(ctx, keys, current, next)?;
     let n_current = next.n_users;
-    let new = next_generation(in_force, left.as_ref(), &digest, only_changed);
-    let mut plan = WritePlan {
-        keys,
-        current: in_force,
-        new,
-        reads: has_users || left.is_some(),
-    };
     mark(ctx, keys, lock, plan.new, begun, &digest)?;
     let mut counts = pass_over(ctx, Some(lock), &plan)?;
     // In a full table, users who are gone are void already. Otherwise they must be found.

@@ -5,7 +5,7 @@ use crate::base::error::Result;
 use crate::base::time::SECOND;
 use crate::publish::publication::Publication;
 use crate::publish::redis::context::RedisContext;
-use crate::publish::redis::generations::{Generation, NextUsers, WritePlan, check, pass_over, write_users};
+use crate::publish::redis::generations::{NextUsers, check, pass_over, write_plan, write_users};
 use crate::publish::redis::keys::PlanKeys;
 use crate::publish::redis::lock::Lock;
 use crate::publish::redis::version::{Current, SCHEMA};
@@ -44,38 +44,10 @@ pub(super) fn inspect(ctx: &RedisContext<'_>, count: bool) -> Result<Inspection>
             ctx.publication().layers_digest.clone(),
         ));
         if count {
-            let in_force = Generation {
-                generation: current.as_ref().map_or(0, |current| current.generation),
-                since: current.as_ref().map_or(0, |current| current.since),
-            };
-            let is_full = ctx.refresh_is_due(current.as_ref().and_then(|current| current.refreshed));
-            let next = in_force.generation + 1;
-            let new = if is_full {
-                Generation::full(next)
-            } else {
-                Generation {
-                    generation: next,
-                    ..in_force
-                }
-            };
-            let counts = pass_over(
-                ctx,
-                None,
-                &WritePlan {
-                    keys: &keys,
-                    current: in_force,
-                    new,
-                    reads: in_force.generation > 0,
-                },
-            )?;
-            users = Some(
-                counts.users(
-                    current
-                        .as_ref()
-                        .map_or(0, |current| current.n_users)
-                        .saturating_sub(counts.n_known),
-                ),
-            );
+            let next = NextUsers::from_current(current.as_ref());
+            let (plan, _) = write_plan(ctx, &keys, current.as_ref(), &next)?;
+            let counts = pass_over(ctx, None, &plan)?;
+            users = Some(counts.users(next.n_users.saturating_sub(counts.n_known)));
         }
     }
     Ok(Inspection {
