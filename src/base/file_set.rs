@@ -27,9 +27,18 @@ pub(crate) struct FileSet {
     commit: PathBuf,
     /// Keeps other jobs out.
     _lock: WriteLock,
-    /// Each file: its name while it is written, and its final name.
-    staged: Vec<(PathBuf, PathBuf)>,
+    staged: Vec<StagedFile>,
     is_committed: bool,
+}
+
+/// A file of a set before its commit.
+#[derive(Debug)]
+struct StagedFile {
+    /// The name while it is written.
+    staged: PathBuf,
+    path: PathBuf,
+    /// Keeps out other writers of the path; `None` for the commit file, whose lock the set has.
+    _lock: Option<WriteLock>,
 }
 
 impl FileSet {
@@ -54,14 +63,20 @@ impl FileSet {
     /// commit.
     ///
     /// # Errors
-    /// When the final path is a folder or a device.
+    /// When the final path is a folder or a device, or another job writes it.
     pub(crate) fn stage(&mut self, path: &Path) -> Result<PathBuf> {
         files::refuse_other_than_file(path)?;
+        open::create_folders(open::parent_of(path)).map_err(|error| Error::write(path, error))?;
+        let lock = (path != self.commit).then(|| WriteLock::take(path)).transpose()?;
         let name = files::file_name(path);
         // A killed job may have left it under another name.
         files::remove_between(path, ".next.", &format!(".{name}"));
         let staged = open::parent_of(path).join(format!(".next.{}.{name}", open::unguessable()));
-        self.staged.push((staged.clone(), path.to_owned()));
+        self.staged.push(StagedFile {
+            staged: staged.clone(),
+            path: path.to_owned(),
+            _lock: lock,
+        });
         Ok(staged)
     }
 
@@ -86,7 +101,8 @@ impl FileSet {
         if earlier == EarlierCommit::Remove {
             files::remove_if_there(&commit)?;
         }
-        for (staged, path) in &self.staged {
+        for file in &self.staged {
+            let StagedFile { staged, path, .. } = file;
             if staged.exists() {
                 files::rename(staged, path)
             } else {
@@ -101,9 +117,10 @@ impl FileSet {
 
 impl Drop for FileSet {
     fn drop(&mut self) {
+        // The locks still hold, so no other job writes these files.
         if !self.is_committed {
-            for (staged, _) in &self.staged {
-                fs::remove_file(staged).ok();
+            for file in &self.staged {
+                fs::remove_file(&file.staged).ok();
             }
         }
     }

@@ -11,12 +11,14 @@ use crate::base::number::count;
 use crate::base::time;
 use crate::base::time::Micros;
 use crate::cli::terminal::{DONE, Terminal, print_json};
+use crate::cli::values::parse_allowed;
 use crate::input::fetch;
 use crate::layer::ConsentChanges;
 use crate::publish;
 use crate::publish::{
-    LayerTables, PublicationParts, PublicationSource, PublishReport, TargetOutcome, TargetReport,
+    Address, LayerTables, PublicationParts, PublicationSource, PublishReport, TargetOutcome, TargetReport,
 };
+use crate::scenario::{AllowedColumn, SensitiveRule};
 
 /// Write a schedule and its layers to the stores, flag systems and gateways of production
 #[derive(Debug, Args)]
@@ -27,6 +29,10 @@ pub(super) struct PublishArgs {
     /// A target; repeatable
     #[arg(long, value_name = "TARGET", required = true)]
     to: Vec<String>,
+    /// An attribute whose name is that of a sensitive one and that a target may ask for all the
+    /// same, with the reason; repeatable
+    #[arg(long = "allow-column", value_name = "COLUMN=REASON", value_parser = parse_allowed)]
+    allowed: Vec<AllowedColumn>,
     /// Newest layer table, if it is not in the folder. Of a later night than the plan's start, it
     /// gives consent only: layers stay those of the plan's start
     #[arg(long, value_name = "FILE", conflicts_with = "no_users")]
@@ -83,6 +89,10 @@ pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
     if let Some(consent) = &source.consent {
         terminal.note("consent", &consent_text(consent));
     }
+    // A rollback closes the candidate whatever its targets ask for.
+    if !args.rollback {
+        refuse_sensitive(&args.to, &args.allowed)?;
+    }
     let options = publish::Options {
         dry_run: args.dry_run,
         rollback: args.rollback,
@@ -102,7 +112,7 @@ pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
         .reads(&newest)
         .reads(&frozen)
         .writes(targets.iter().filter_map(|target| target.file()))
-        .writes(args.to.iter().filter_map(|target| folder_of(target)))
+        .writes(targets.iter().filter_map(|target| target.folder()))
         .check()?;
     let stage = terminal.progress().stage("publish");
     let is_alone = args.to.len() == 1 && !args.rollback;
@@ -136,14 +146,26 @@ pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
     })
 }
 
-/// The folder that a target names; `None` for a target of another kind.
-fn folder_of(target: &str) -> Option<&Path> {
-    let place = match target.split_once(':') {
-        Some(("folder" | "file", rest)) => rest,
-        Some((kind, _)) if !kind.contains(['/', '.']) => return None,
-        _ => target,
+/// Refuses targets whose rules ask for a sensitive attribute of the caller.
+fn refuse_sensitive(targets: &[String], allowed: &[AllowedColumn]) -> Result<()> {
+    let rule = SensitiveRule {
+        words: Vec::new(),
+        allowed: allowed.to_vec(),
     };
-    place.split('?').next().map(Path::new)
+    let kinds = publish::kinds();
+    for target in targets {
+        let address = Address::parse(target, &kinds)?;
+        for setting in ["attribute", "tenant_attribute", "consent"] {
+            let Some(name) = address.get(setting) else {
+                continue;
+            };
+            if let Err(problem) = rule.check(name) {
+                let error = Error::usage(format!("{address}: {setting}: {}", problem.message));
+                return Err(error.hint(problem.hint.unwrap_or_default()));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What changed about consent since the layers were frozen.

@@ -415,6 +415,25 @@ fn an_approval_lifts_one_check_of_one_record_until_it_expires() {
         outcome(&approval("injection", &digest, "\"2026-06-01T00:00:00Z\""), &now),
         stands
     );
+    // A program's approval lifts nothing, and the end of an analysis is not the current instant.
+    let by = |by: &str| {
+        let file = approval("cost", &digest, "2026-06-01");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replace("by = \"cfo\"", by)).unwrap();
+        outcome(&file, &now)
+    };
+    assert_eq!(by("by = \"cfo\"\nkind = \"human\""), lifted);
+    assert_eq!(by("by = \"cfo\"\nkind = \"bot\""), stands);
+    assert_eq!(by("by = \"release-bot\""), stands);
+    let analysis = ecommerce().join("analysis.json");
+    let old = ["--analysis", text(&analysis)];
+    assert_eq!(outcome(&approval("cost", &digest, "2026-06-01"), &old), stands);
+    // An instant before the end of the analysis counts as that end.
+    let earlier = [&old[..], &now].concat();
+    assert_eq!(
+        outcome(&approval("cost", &digest, "\"2026-05-28T12:00:00Z\""), &earlier),
+        stands
+    );
     // Checks that decide whether the evidence belongs to this release cannot be lifted.
     let (candidate, baseline) = (release.path("candidate.json"), release.path("baseline.json"));
     for broken in [
@@ -451,6 +470,28 @@ fn a_release_of_high_risk_needs_two_people() {
     assert_eq!(outcome(json!([person("a"), person("b")])), "pass");
     assert_eq!(outcome(json!([person("a"), person("a")])), "fail");
     assert_eq!(outcome(json!([person("a"), {"id": "ci", "kind": "bot"}])), "fail");
+    assert_eq!(outcome(json!([person("a"), person("release-bot")])), "fail");
+    // People who look alike are one.
+    for alike in [
+        "al\u{200b}ice",
+        "ａｌｉｃｅ",
+        "Alice",
+        "alicé",
+        "alice\u{301}",
+        "a\u{43b}ice",
+        "аlice",
+        "\u{202e}alice",
+        "\u{a0}alice",
+        "aIice",
+    ] {
+        let expected = if alike.contains('\u{43b}') { "pass" } else { "fail" };
+        assert_eq!(
+            outcome(json!([person("alice"), person(alike)])),
+            expected,
+            "{alike:?}"
+        );
+    }
+    assert_eq!(outcome(json!([person("ali"), person("ALİ")])), "fail");
     assert_eq!(outcome(json!([person("a"), "somebody"])), "inconclusive");
 }
 
@@ -793,5 +834,104 @@ fn leaving_things_out_is_no_way_around() {
             text(&baseline),
         ],
         3,
+    );
+}
+
+#[test]
+fn calls_are_checked_without_the_tools_of_the_baseline() {
+    let release = Release::new();
+    let tools = root().join("tests/samples/registry/tools/tools_bundle@2.4.0.json");
+    let line =
+        json!({"trace_id": "t", "tool": "refund_api", "arguments": json!({"order_id": "o"}).to_string()});
+    let calls = release.write("calls.ndjson", &format!("{line}\n"));
+    let (_, report) = release.gate(&["--tools", text(&tools), "--calls", text(&calls)]);
+    assert_eq!(outcomes(&report, "tool_arguments"), ["fail"]);
+    assert_eq!(outcomes(&report, "tool_schema"), ["inconclusive"]);
+}
+
+#[test]
+fn columns_and_policies_are_read_as_they_are_meant() {
+    let release = Release::new();
+    let evals = release.evals(10, |_| true, |_| true, 1.0);
+    let (candidate, baseline) = (release.path("candidate.json"), release.path("baseline.json"));
+    let gate = [
+        "gate",
+        "--candidate",
+        text(&candidate),
+        "--baseline",
+        text(&baseline),
+    ];
+    let columns = [
+        "--baseline-evals",
+        text(&evals),
+        "--baseline-column",
+        "suite=gender",
+    ];
+    let stderr = fails(&[&gate[..], &columns].concat(), 2);
+    assert!(stderr.contains("not a sensitive attribute"), "{stderr}");
+    let policy = release.write("gate.toml", "[gate]\ncost = [0.5]\n");
+    let stderr = fails(&[&gate[..], &["--policy", text(&policy)]].concat(), 2);
+    assert!(
+        stderr.contains("gate.cost") && stderr.contains("found a list"),
+        "{stderr}"
+    );
+    // The second of two wrong entries has its own position.
+    let approvals = release.write(
+        "a.toml",
+        "[[approval]]\nx = 1\n[[approval]]\n[[approval]]\ny = 1\n",
+    );
+    let stderr = fails(&[&gate[..], &["--approvals", text(&approvals)]].concat(), 2);
+    assert!(
+        stderr.contains("approval[1].x") && stderr.contains("approval[3].y"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn the_files_of_a_gate_are_written_together() {
+    let release = Release::new();
+    let out = release.path("out");
+    release.gate(&["--out", text(&out)]);
+    let names = || -> Vec<String> {
+        let entries = fs::read_dir(&out).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    let written = [
+        "eval_report.json",
+        "gate_report.html",
+        "gate_report.intoto.json",
+        "gate_report.json",
+        "gate_report.md",
+    ];
+    assert_eq!(names(), written);
+    // Another job writes one of them.
+    let other = fs::File::create(out.join(".gate_report.json.tmp")).unwrap();
+    other.lock().unwrap();
+    fs::write(out.join("gate_report.json"), "earlier").unwrap();
+    let (candidate, baseline) = (release.path("candidate.json"), release.path("baseline.json"));
+    let gate = [
+        "gate",
+        "--candidate",
+        text(&candidate),
+        "--baseline",
+        text(&baseline),
+        "--out",
+        text(&out),
+    ];
+    assert!(fails(&gate, 1).contains("another sluice process"));
+    assert_eq!(
+        fs::read_to_string(out.join("gate_report.json")).unwrap(),
+        "earlier"
+    );
+    drop(other);
+    sluice(&gate);
+    assert_eq!(names(), written);
+    assert_ne!(
+        fs::read_to_string(out.join("gate_report.json")).unwrap(),
+        "earlier"
     );
 }

@@ -99,6 +99,19 @@ fn a_sensitive_column_is_refused_on_the_command_line() {
         text(&out),
     ];
     check(&[&layer[..], &["--column", "user_value=age_years"]].concat());
+    let study = text(ecommerce());
+    let flags = text(&small.path("flags.json")).to_owned();
+    let target = format!("flagd:{flags}?attribute=userGender");
+    check(&["publish", study, "--no-users", "--to", &target]);
+    // A rollback is never refused for what its targets ask for.
+    ok(&[
+        "publish",
+        study,
+        "--no-users",
+        "--to",
+        &format!("flagd:{flags}?attribute=plan"),
+    ]);
+    ok(&["publish", study, "--rollback", "--to", &target]);
     // An exception needs a reason.
     let exception = ["--allow-column", "age_years="];
     assert_eq!(sluice(&[&layer[..], &exception].concat()).status.code(), Some(2));

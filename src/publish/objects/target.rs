@@ -253,6 +253,10 @@ impl Target for ObjectTarget {
         self.address.clone()
     }
 
+    fn folder(&self) -> Option<&Path> {
+        self.root.as_deref()
+    }
+
     fn server(&self) -> String {
         match &self.root {
             Some(root) => {
