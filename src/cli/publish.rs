@@ -1,7 +1,7 @@
 //! `sluice publish`: writes a study's schedule and layers to production stores.
 
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::apart::Apart;
