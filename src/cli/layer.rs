@@ -3,6 +3,7 @@
 use clap::Args;
 use std::path::{Path, PathBuf};
 
+use crate::base::apart::Apart;
 use crate::base::error::{Error, Result};
 use crate::base::time::{DAY, Micros};
 use crate::base::{files, json, time};
@@ -107,15 +108,17 @@ pub(super) fn run(args: &LayerArgs, terminal: &Terminal) -> Result<u8> {
     let out = files::followed(&args.out)?;
     let changes = args.changes.as_deref().map(files::followed).transpose()?;
     let rfm_table = args.rfm_table.as_deref().map(files::followed).transpose()?;
+    let apart = match &args.scenario {
+        Some(path) => inputs::of_scenario(path, &scenario),
+        None => Apart::new(),
+    };
+    let written = [Some(&out), changes.as_ref(), rfm_table.as_ref()];
+    apart
+        .reads(args.users.iter().chain(&args.events).chain(&args.previous))
+        .writes(written.into_iter().flatten())
+        .check()?;
     for path in [Some(&out), changes.as_ref()].into_iter().flatten() {
         check_is_parquet(path)?;
-    }
-    if let Some(path) = &args.scenario {
-        let written = [Some(&out), changes.as_ref(), rfm_table.as_ref()];
-        inputs::of_scenario(path, &scenario)
-            .reads(&args.previous)
-            .writes(written.into_iter().flatten())
-            .check()?;
     }
     let as_of = args.as_of.unwrap_or(scenario.plan.start);
     let options = LayerOptions {

@@ -8,7 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
+use crate::base::escape;
 use crate::scenario::{OnBadRow, Unit};
+
+/// What is expected of a flag.
+pub(super) const FLAG: &str = "true or false";
 
 /// Raw columns of consecutive rows of one file.
 #[derive(Debug)]
@@ -144,11 +148,14 @@ impl RowFaults {
         found: &dyn std::fmt::Display,
     ) -> Result<()> {
         if self.policy == OnBadRow::Error {
-            return Err(Error::input(
-                batch.location(column, row),
-                format!("expected {expected}, found {found}"),
-            )
-            .hint("rows like this can be left out and counted with `input.on_bad_row = \"drop\"`"));
+            let found = escape::value(&found.to_string());
+            let hint = if expected == FLAG {
+                "write flags as true and false, yes and no, or 1 and 0: words of other languages are not read"
+            } else {
+                "rows like this can be left out and counted with `input.on_bad_row = \"drop\"`"
+            };
+            let message = format!("expected {expected}, found {found}");
+            return Err(Error::input(batch.location(column, row), message).hint(hint));
         }
         if !std::mem::replace(&mut self.bad[row], true) {
             self.n_bad += 1;

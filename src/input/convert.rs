@@ -8,9 +8,10 @@ use arrow_cast::cast;
 use arrow_schema::{DataType, TimeUnit};
 
 use crate::base::error::{Error, Result};
+use crate::base::escape;
 use crate::base::time;
 use crate::base::time::SECOND;
-use crate::input::batch::{Batch, RowFaults};
+use crate::input::batch::{Batch, FLAG, RowFaults};
 use crate::input::texts;
 use crate::metric::{ColumnKind, Reading, column_kind, column_min};
 
@@ -28,7 +29,11 @@ pub(crate) fn text(batch: &Batch<'_>, idx: usize) -> Result<Option<StringArray>>
         None => batch.wrong_type(name, problem.expected, &problem.found),
         Some(row) => Error::input(
             batch.location(name, row),
-            format!("expected {}, found {}", problem.expected, problem.found),
+            format!(
+                "expected {}, found {}",
+                problem.expected,
+                escape::value(&problem.found)
+            ),
         ),
     };
     Err(problem.hint.into_iter().fold(error, Error::hint))
@@ -119,7 +124,7 @@ pub(crate) fn flag(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Res
     let Some((name, array)) = batch.column(idx) else {
         return Ok(None);
     };
-    const EXPECTED: &str = "true or false";
+    const EXPECTED: &str = FLAG;
     if let Some(flags) = array.as_boolean_opt() {
         return Ok(Some(flags.clone()));
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
+use crate::base::escape;
 use crate::base::limits::Limit;
 use crate::input::file::InputFile;
 use crate::input::text_file::{BATCH_ROWS, BUFFER, OnArrays, open_text};
@@ -26,7 +27,7 @@ pub(super) fn columns(path: &Path, gzip: bool) -> Result<Vec<String>> {
     records.next()?;
     let header = &records.record;
     Limit::Columns.check(path.display(), header.len() as u64)?;
-    header
+    let names: Vec<String> = header
         .iter()
         .enumerate()
         .map(|(idx, name)| {
@@ -40,7 +41,22 @@ pub(super) fn columns(path: &Path, gzip: bool) -> Result<Vec<String>> {
                 )
             })
         })
-        .collect()
+        .collect::<Result<_>>()?;
+    check_separator(path, &names)?;
+    Ok(names)
+}
+
+/// Refuses a file whose columns are separated by another character than a comma: its header is one
+/// long name.
+fn check_separator(path: &Path, names: &[String]) -> Result<()> {
+    let [header] = names else { return Ok(()) };
+    let found = [';', '\t', '|'].into_iter().find(|c| header.contains(*c));
+    let Some(separator) = found.filter(|_| !header.contains(',')) else {
+        return Ok(());
+    };
+    let (named, found) = (separator.escape_default(), escape::value(header));
+    let message = format!("expected columns separated by `,`, found `{named}` between them: {found}");
+    Err(Error::in_file(path, message).hint("write the file with commas, and with a point in decimal numbers"))
 }
 
 /// Reads the named columns batch by batch, in the order of `names`. An empty value is null.

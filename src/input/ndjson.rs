@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
+use crate::base::escape;
 use crate::base::limits::Limit;
 use crate::base::lines::Lines;
 use crate::input::file::InputFile;
@@ -94,7 +95,25 @@ fn open(path: &Path, gzip: bool) -> Result<Lines<BufReader<Box<dyn Read>>>> {
 }
 
 fn unreadable(path: &Path, error: &dyn fmt::Display) -> Error {
-    Error::in_file(path, format!("expected a readable file, found: {error}"))
+    let found = without_record(&error.to_string());
+    Error::in_file(path, format!("expected a readable file, found: {found}"))
+}
+
+/// The error of a JSON reader with a short excerpt of the value that it quotes. The value can be a
+/// whole record, whose data must not go to logs.
+fn without_record(text: &str) -> String {
+    let Some((before, found)) = text
+        .split_once(" got ")
+        .filter(|_| text.starts_with("Json error"))
+    else {
+        return text.to_owned();
+    };
+    let found = match found.chars().next() {
+        Some('{') => "an object".to_owned(),
+        Some('[') => "a list".to_owned(),
+        _ => escape::value(found),
+    };
+    format!("{before}, found {found}")
 }
 
 /// The keys of the lines that have been read.

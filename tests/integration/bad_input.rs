@@ -359,7 +359,11 @@ fn a_study_does_not_replace_its_inputs() {
         text(&small.path("out")),
     ]);
     small.edit("study.toml", |t| t.replace("users.csv", "out/layers.parquet"));
-    assert!(small.fails(1).contains("without the study's inputs"));
+    assert!(
+        small
+            .fails(2)
+            .contains("expected inputs outside of the output folder")
+    );
     let users = small.path("users.csv");
     let stderr = fails(
         &[
@@ -374,7 +378,7 @@ fn a_study_does_not_replace_its_inputs() {
         2,
     );
     assert!(
-        stderr.contains("expected --out to differ from the input"),
+        stderr.contains("expected the output to differ from the input"),
         "{stderr}"
     );
     fails(

@@ -7,6 +7,7 @@
 )]
 
 mod analyze;
+mod apart;
 mod architecture;
 mod audit;
 mod bad_input;
@@ -33,6 +34,7 @@ mod logs;
 mod matched;
 mod names;
 mod nightly;
+mod others;
 mod pages;
 #[cfg(feature = "stores")]
 mod postgres_server;

@@ -355,17 +355,17 @@ fn two_jobs_do_not_write_one_file() {
         "--absent",
         "last_use_time,user_value,accept_score",
     ];
-    let other_job = fs::File::create(at(".l.parquet.tmp")).unwrap();
+    let other_job = fs::File::create(at(".l.parquet.tmp.lock")).unwrap();
     other_job.lock().unwrap();
     assert!(fails(&args, 1).contains("another sluice process is writing this output now"));
     assert!(
-        fs::exists(at(".l.parquet.tmp")).unwrap(),
+        fs::exists(at(".l.parquet.tmp.lock")).unwrap(),
         "the other job's file is not ours to remove"
     );
     // A killed job holds no lock, so the next job removes its file.
     drop(other_job);
     ok(&args);
-    assert!(!fs::exists(at(".l.parquet.tmp")).unwrap());
+    assert!(!fs::exists(at(".l.parquet.tmp.lock")).unwrap());
 }
 
 #[test]
@@ -401,7 +401,7 @@ fn nothing_that_is_read_is_written() {
     for args in refused {
         let stderr = fails(&[&["layer"], args, &base].concat(), 2);
         assert!(
-            stderr.contains("expected --out to differ")
+            stderr.contains("expected the output to differ")
                 || stderr.contains("expected the output outside")
                 || stderr.contains("expected different files"),
             "{stderr}"
@@ -420,7 +420,7 @@ fn nothing_that_is_read_is_written() {
             ],
             2
         )
-        .contains("expected --out to differ")
+        .contains("expected the output to differ")
     );
 }
 
