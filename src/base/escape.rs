@@ -154,7 +154,8 @@ pub(crate) fn value(text: &str) -> String {
 const BREAK: &str = "<!-- -->";
 
 /// Returns a text as plain words in Markdown (GitHub-flavoured): no links, images, mentions,
-/// references to issues, emphasis, tags, headings, lists or cells of tables.
+/// references to issues, emphasis, tags, headings, lists or cells of tables. Code of plain characters
+/// between backticks stays code.
 pub(crate) fn markdown(text: &str) -> String {
     let chars: Vec<char> = text.trim().chars().collect();
     let mut out = String::with_capacity(text.len() + 8);
@@ -162,7 +163,16 @@ pub(crate) fn markdown(text: &str) -> String {
         idx.and_then(|idx| chars.get(idx))
             .is_some_and(|c| c.is_alphanumeric())
     };
+    // Behind the end of the code that is copied.
+    let mut code_end = 0;
     for (idx, &c) in chars.iter().enumerate() {
+        if idx >= code_end {
+            code_end = end_of_code(&chars, idx).unwrap_or(0);
+        }
+        if idx < code_end {
+            out.push(c);
+            continue;
+        }
         let previous = idx.checked_sub(1);
         let is_first = idx == 0;
         match c {
@@ -204,6 +214,19 @@ pub(crate) fn markdown(text: &str) -> String {
         }
     }
     out
+}
+
+/// The index behind the code that starts at `start`: a backtick, plain characters and a backtick.
+/// `None` if there is none.
+fn end_of_code(chars: &[char], start: usize) -> Option<usize> {
+    let is_tick = |idx: Option<usize>| idx.and_then(|idx| chars.get(idx)) == Some(&'`');
+    if !is_tick(Some(start)) || is_tick(start.checked_sub(1)) {
+        return None;
+    }
+    let is_plain = |c: &char| c.is_alphanumeric() || "_-.:/= ".contains(*c);
+    let n = chars[start + 1..].iter().take_while(|c| is_plain(c)).count();
+    let end = start + 1 + n;
+    (n > 0 && is_tick(Some(end)) && !is_tick(Some(end + 1))).then_some(end + 1)
 }
 
 /// Whether a link that GitHub finds in plain words is complete behind the last of these characters:

@@ -38,6 +38,23 @@ pub mod file {
     pub const REPORT_HTML: &str = "report.html";
     /// The manifest: digests of all files. It is written last.
     pub const MANIFEST: &str = "manifest.json";
+    /// Every file and folder of a study.
+    pub const ALL: [&str; 14] = [
+        DATA,
+        STUDY,
+        FEATURES,
+        LAYERS,
+        LAYER_SUMMARY,
+        CUBE,
+        ANALYSIS,
+        SCHEDULE,
+        STATE,
+        GATE_REPORT,
+        TABLES,
+        REPORT_MD,
+        REPORT_HTML,
+        MANIFEST,
+    ];
 }
 
 /// The document `manifest.json`: digests of all files of the folder. It is written last.

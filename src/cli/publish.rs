@@ -1,12 +1,13 @@
 //! `sluice publish`: writes a study's schedule and layers to production stores.
 
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::base::apart::Apart;
 use crate::base::error::{Error, Result, exit_code};
 use crate::base::json;
+use crate::base::manifest::{Manifest, file};
 use crate::base::number::count;
 use crate::base::time;
 use crate::base::time::Micros;
@@ -108,11 +109,10 @@ pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
     };
     let targets = publish::open(&args.to, options.answer_limit())?;
     Apart::new()
-        .reads([&args.dir])
+        .reads(study_files(&args.dir))
         .reads(&newest)
         .reads(&frozen)
         .writes(targets.iter().filter_map(|target| target.file()))
-        .writes(targets.iter().filter_map(|target| target.folder()))
         .check()?;
     let stage = terminal.progress().stage("publish");
     let is_alone = args.to.len() == 1 && !args.rollback;
@@ -166,6 +166,16 @@ fn refuse_sensitive(targets: &[String], allowed: &[AllowedColumn]) -> Result<()>
         }
     }
     Ok(())
+}
+
+/// The files and folders of a study, of which a publication reads some. Other files in its folder,
+/// such as those of other systems, may be written by targets.
+fn study_files(dir: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = file::ALL.iter().map(|name| dir.join(name)).collect();
+    let manifest: Option<Manifest> = Manifest::read(&dir.join(file::MANIFEST)).ok();
+    let listed = manifest.iter().flat_map(|manifest| manifest.files.keys());
+    files.extend(listed.map(|name| dir.join(name)));
+    files
 }
 
 /// What changed about consent since the layers were frozen.

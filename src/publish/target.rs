@@ -99,11 +99,6 @@ pub trait Target: Send {
         None
     }
 
-    /// The folder that the target writes below; `None` for other targets.
-    fn folder(&self) -> Option<&Path> {
-        None
-    }
-
     /// Reads the target's content and plans the changes, without writing. With `count`, users are
     /// compared one by one.
     ///

@@ -165,8 +165,8 @@ fn nothing_that_is_read_is_written() {
     );
     check("publish to", "out --no-users --to flagd:out/schedule.json");
     check("publish to", "out --no-users --to prometheus:out/layers.parquet");
-    check("publish to", "out --no-users --to flagd:out/new.json");
-    check("publish to", "out --no-users --to folder:out/releases");
+    check("publish to", "out --no-users --to flagd:out/cube/new.json");
+    check("publish to", "out --no-users --to flagd:out/../out/report.md");
     check("report dir", "out --scenario out/study.json");
     let mut all = BTreeSet::new();
     outputs(&sluice::cli::command(), "", &mut all);
@@ -209,6 +209,16 @@ fn what_is_apart_is_written() {
         "--out",
         "DIR/ramp",
     ]);
+    // Files of other systems may lie beside those of the study.
+    for _ in 0..2 {
+        run(&[
+            "publish",
+            "DIR/out",
+            "--no-users",
+            "--to",
+            "prometheus:DIR/out/sluice.prom",
+        ]);
+    }
     // A link of the command line stays a link.
     fs::write(small.path("old.parquet"), "").unwrap();
     symlink("old.parquet", small.path("l.parquet")).unwrap();

@@ -83,8 +83,8 @@ fn markdown_gets_plain_words() {
     );
     check("case #", "case #");
     check(
-        "*a* _b_ ~~c~~ `d` $e$",
-        "\\*a\\* \\_b\\_ \\~\\~c\\~\\~ \\`d\\` \\$e\\$",
+        "*a* _b_ ~~c~~ `d $e$",
+        "\\*a\\* \\_b\\_ \\~\\~c\\~\\~ \\`d \\$e\\$",
     );
     check("a | b \\| c", "a \\| b \\\\\\| c");
     check("<img src=x> &lt;", "&lt;img src=x&gt; &amp;lt;");
@@ -95,6 +95,10 @@ fn markdown_gets_plain_words() {
     check("12. item", "12\\. item");
     check("1) item", "1\\) item");
     check("=====", "\\=====");
+    check("no `release_id` in `a b`", "no `release_id` in `a b`");
+    check("`a` ![x](b) `c`", "`a` !\\[x\\](b) `c`");
+    check("``a` [x](b) `", "\\`\\`a\\` \\[x\\](b) \\`");
+    check("`<b>` `a | b`", "\\`&lt;b&gt;\\` \\`a \\| b\\`");
     check("-0.5 to +0.5", "-0.5 to +0.5");
     check("0.882", "0.882");
     check("-", "-");

@@ -253,10 +253,6 @@ impl Target for ObjectTarget {
         self.address.clone()
     }
 
-    fn folder(&self) -> Option<&Path> {
-        self.root.as_deref()
-    }
-
     fn server(&self) -> String {
         match &self.root {
             Some(root) => {
