@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, FileResult, Result, exit_code};
 use crate::base::json;
+use crate::base::limits::Limit;
+use crate::base::lines::read_line;
 use crate::base::open;
 use crate::calc::{Answer, FUNCTIONS, Function, Item, answer_lines};
 use crate::cli::table::{Table, column};
@@ -184,13 +186,21 @@ fn answer_file(function: &Function, path: &Path) -> Result<u8> {
     };
     let mut out = io::BufWriter::with_capacity(1 << 20, io::stdout().lock());
     let mut all_good = true;
-    let (mut text, mut ends) = (Vec::new(), Vec::new());
+    let (mut text, mut ends, mut n_lines) = (Vec::new(), Vec::new(), 0);
     loop {
         text.clear();
         ends.clear();
-        while ends.len() < LINES_AT_ONCE && reader.read_until(b'\n', &mut text).or_unreadable(path)? > 0 {
-            ends.push(text.len());
+        while ends.len() < LINES_AT_ONCE && text.len() < Limit::Batch.size() {
+            match read_line(&mut reader, &mut text, Limit::Line.value()).or_unreadable(path)? {
+                Some(0) => break,
+                Some(_) => ends.push(text.len()),
+                None => {
+                    let number = n_lines + ends.len() + 1;
+                    return Err(Limit::Line.overrun(format!("{}: line {number}", path.display())));
+                }
+            }
         }
+        n_lines += ends.len();
         if ends.is_empty() {
             break;
         }

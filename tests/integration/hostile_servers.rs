@@ -303,16 +303,15 @@ fn copies_are_private_and_names_of_others_do_not_block() {
         }
         // The folder is looked at while the second object is asked for.
         let found = fs::read_dir(&watched).unwrap().flatten();
-        let own = found.filter(|entry| entry.file_name().len() > "sluice-inputs-999999".len() + 20);
-        for entry in own {
-            assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o700);
-            let copy = entry.path().join("0/000000000/a.csv");
-            if request.contains("b.csv") {
-                assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-            }
-            return object("1");
+        let is_own = |name: &str| name.len() > "sluice-inputs-999999".len() + 20;
+        let mut own = found.filter(|entry| is_own(&entry.file_name().to_string_lossy()));
+        let own = own.next().unwrap().path();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&own), 0o700);
+        if request.contains("b.csv") {
+            assert_eq!(mode(&own.join("0/000000000/a.csv")), 0o600);
         }
-        missing()
+        object("1")
     });
     let out = dir.path().join("l.parquet");
     let output = server.run(&temporary, &layer("s3://b/d/", text(&out)));

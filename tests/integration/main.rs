@@ -30,6 +30,7 @@ mod instants;
 mod layer;
 mod layer_parquet;
 mod limits;
+mod limits_parquet;
 mod logs;
 mod matched;
 mod names;

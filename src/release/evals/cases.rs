@@ -107,6 +107,10 @@ pub fn suites<'a>(rows: impl IntoIterator<Item = (usize, &'a EvalRow)>) -> Vec<S
             CaseOutcome::Error => runs.n_errors += 1,
             CaseOutcome::Unrated => {}
         }
+        // Most cases have the same scores in every run, so no more is reserved.
+        if runs.scores.is_empty() {
+            runs.scores.reserve_exact(row.scores.len());
+        }
         for (name, value) in &row.scores {
             let metric = *of_metric.entry((suite_idx, name)).or_insert_with(|| {
                 metrics.push(name.clone());

@@ -147,15 +147,12 @@ pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Res
                     Some(false) => CaseOutcome::Failed,
                     None => CaseOutcome::Unrated,
                 };
-                let scores: Vec<(Arc<str>, f64)> = if is_error {
-                    Vec::new()
-                } else {
-                    names
-                        .iter()
-                        .zip(score_columns)
-                        .filter_map(|(name, column)| Some((name.clone(), real(column)?)))
-                        .collect()
-                };
+                let mut scores: Vec<(Arc<str>, f64)> = Vec::new();
+                if !is_error {
+                    let known = names.iter().zip(score_columns);
+                    scores.reserve_exact(names.len());
+                    scores.extend(known.filter_map(|(name, column)| Some((name.clone(), real(column)?))));
+                }
                 let tokens = match (measured(RealColumn::TokensIn), measured(RealColumn::TokensOut)) {
                     (Some(tokens_in), Some(tokens_out)) => Some([tokens_in as u64, tokens_out as u64]),
                     _ => None,
