@@ -117,7 +117,7 @@ const TABLE: [Row; N] = [
     Row {
         limit: Limit::RowGroupText,
         name: "row-group-text",
-        default: 512 * MIB,
+        default: 256 * MIB,
         unit: LimitUnit::Bytes,
         what: "of decoded columns of a row group",
         protects: "`sluice layer` holds the columns of a whole row group where it cannot copy them.",
@@ -125,7 +125,7 @@ const TABLE: [Row; N] = [
     Row {
         limit: Limit::ClaimedRows,
         name: "claimed-rows",
-        default: 32 * MIB,
+        default: 8 * MIB,
         unit: LimitUnit::Count,
         what: "rows, or one row a byte",
         protects: "`sluice replay` reserves memory for the rows that a layer table claims. A file may always \
