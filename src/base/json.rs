@@ -293,8 +293,8 @@ pub fn canonical(location: &str, value: &Value) -> Result<(Vec<u8>, String)> {
 /// The digest of [`canonical`], for documents of which no two may share a digest.
 ///
 /// # Errors
-/// When the value has a whole number beyond 2^53 - 1: in double precision it equals its neighbor, so
-/// that two documents would have one digest.
+/// When the value has a whole number beyond 2^53 - 1: in double precision it equals its neighbor,
+/// so that two documents would have one digest.
 pub(crate) fn exact_digest(location: &str, value: &Value) -> Result<String> {
     if let Some(number) = inexact_integer(value) {
         return Err(Error::input(

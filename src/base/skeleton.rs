@@ -150,7 +150,10 @@ pub(crate) fn words(name: &str) -> Vec<String> {
 
 /// Whether a character is a Chinese character.
 pub(crate) fn is_han(ch: char) -> bool {
-    matches!(ch, '\u{2e80}'..='\u{2fdf}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{20000}'..='\u{3ffff}')
+    matches!(
+        ch,
+        '\u{2e80}'..='\u{2fdf}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{20000}'..='\u{3ffff}'
+    )
 }
 
 /// Whether a reader does not see a character: the default ignorable code points of Unicode, and

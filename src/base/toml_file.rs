@@ -65,9 +65,9 @@ pub(crate) fn parse_table(text: &str) -> std::result::Result<Table, Problem> {
 /// Deserializes the table into `T` and collects every wrong key instead of stopping at the first.
 ///
 /// serde stops at its first error. So each error is collected, its key is removed, and
-/// deserialization starts again. The result has every correct key. A wrong entry of a list of tables
-/// becomes an empty table, so that the entries behind it keep their positions; an entry that is
-/// wrong even then is removed.
+/// deserialization starts again. The result has every correct key. A wrong entry of a list of
+/// tables becomes an empty table, so that the entries behind it keep their positions. An entry that
+/// is wrong even then is removed.
 pub(crate) fn read_all<T: DeserializeOwned + Default>(mut table: Table, problems: &mut Vec<Problem>) -> T {
     let mut emptied: Vec<Vec<KeyStep>> = Vec::new();
     let mut removed: Vec<Vec<KeyStep>> = Vec::new();

@@ -11,6 +11,7 @@ use crate::base::limits::{Limit, read_limited};
 use crate::base::skeleton;
 use crate::base::time;
 use crate::base::time::Micros;
+use crate::release::approver::{Approver, ApproverKind};
 use crate::release::dimension::Dimension;
 use crate::release::reference::ArtifactRef;
 
@@ -53,29 +54,6 @@ impl RiskLevel {
             Self::High => "high",
         }
     }
-}
-
-/// The kind of an approver: a person, a program, or unknown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ApproverKind {
-    /// The approver is a person.
-    Human,
-    /// The approver is a program. Its approval does not count.
-    Bot,
-    /// The record does not state the kind. It is never derived from a person's name.
-    Unknown,
-}
-
-/// An approval that a record names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Approver {
-    /// The id of the approver: a name or an account.
-    pub id: String,
-    /// Whether the approver is a person or a program.
-    pub kind: ApproverKind,
-    /// The time of the approval, microseconds UTC; `None` if not recorded.
-    pub at: Option<Micros>,
 }
 
 /// A release record. Records are immutable: other content needs another release id.

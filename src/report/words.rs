@@ -142,7 +142,7 @@ words! {
     counts: "Counts", "计数";
     inputs: "Inputs", "输入";
     inputs_note: "sluice {0}, seed {1}, scenario {2}.", "sluice {0}，随机种子 {1}，场景 {2}。";
-    allowed_columns: "Columns whose names contain a sensitive attribute, and why rules may use them", "名称含敏感属性但允许规则使用的列及理由";
+    allowed_columns: "Columns with a sensitive name, and why rules may use them", "名称含敏感属性但允许规则使用的列及理由";
     column: "column", "列";
     files: "Files", "文件";
     thinned: "Of {0} points of curves {1} are drawn: a curve of many points keeps the first, last, lowest and highest of each stretch. The documents hold all.", "曲线共 {0} 个点，绘出 {1} 个：点数过多的曲线，每段保留首、末、最低、最高点。完整数据见各 JSON 文档。";

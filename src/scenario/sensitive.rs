@@ -252,13 +252,16 @@ mod tests {
         check("user_post_code2", Some("postcode"));
         check("用户星座", Some("星座"));
         refused(
-            "age sex gender race ethnicity ethnic nationality citizenship religion religious caste disability",
+            "age sex gender race ethnicity ethnic nationality citizenship religion religious caste \
+             disability",
         );
         refused(
-            "marital_status married pregnant pregnancy passport ssn id_card national_id union_member politics",
+            "marital_status married pregnant pregnancy passport ssn id_card national_id union_member \
+             politics",
         );
         refused(
-            "political_affiliation party_member sexual_orientation orientation health medical_history disease",
+            "political_affiliation party_member sexual_orientation orientation health medical_history \
+             disease",
         );
         refused(
             "genetic_data dna biometric faith birth_date dob age_group user_age health_status mental_health",
@@ -293,17 +296,19 @@ mod tests {
     #[test]
     fn columns_of_logs_are_not_refused() {
         let allowed = "orientation_map page stage usage package message image average language race_condition trace \
-            sexagesimal health_check service_health political_map user_id event_time release_id tenant_id trace_id \
-            latency_ms cost_usd tokens_in tokens_out task_completed escalated refused complaint csat feature segment \
-            cache_age account_age_days max_age_seconds session_age_ms message_age percentage coverage storage \
-            user_agent agent_id agents user_usage user_message user_language user_page third_party party_size \
-            union_id unionid openid map_orientation device_orientation screenOrientation page_orientation race_ms \
-            disabled_tools feature_disabled account_disabled tool_disabled system_fingerprint prompt_fingerprint \
-            error_diagnosis root_cause_diagnosis genetic_algorithm_seed data_race endpoint_health customer_health \
-            customer_health_score essex sextant middlesex malware human_in_loop man_page gene_ration genesis nativeType tribe_id denomination general agenda \
-            generation agency engage manager mileage leverage garbage dosage visage bandage homepage nps_mean tier \
-            use_count user_value accept_score is_allow_gray last_use_time channel region city plan_type pregel \
-            turn_count retrieved_docs guardrail_hits 客服分组 健康检查 服务健康度 账号年龄 设备指纹 渠道 城市 会员等级";
+            sexagesimal health_check service_health political_map user_id event_time release_id tenant_id \
+            trace_id latency_ms cost_usd tokens_in tokens_out task_completed escalated refused complaint \
+            csat feature segment cache_age account_age_days max_age_seconds session_age_ms message_age \
+            percentage coverage storage user_agent agent_id agents user_usage user_message user_language \
+            user_page third_party party_size union_id unionid openid map_orientation device_orientation \
+            screenOrientation page_orientation race_ms disabled_tools feature_disabled account_disabled \
+            tool_disabled system_fingerprint prompt_fingerprint error_diagnosis root_cause_diagnosis \
+            genetic_algorithm_seed data_race endpoint_health customer_health customer_health_score essex \
+            sextant middlesex malware human_in_loop man_page gene_ration genesis nativeType tribe_id \
+            denomination general agenda generation agency engage manager mileage leverage garbage dosage \
+            visage bandage homepage nps_mean tier use_count user_value accept_score is_allow_gray \
+            last_use_time channel region city plan_type pregel turn_count retrieved_docs guardrail_hits 客服分组 \
+            健康检查 服务健康度 账号年龄 设备指纹 渠道 城市 会员等级";
         for column in allowed.split_whitespace() {
             check(column, None);
         }

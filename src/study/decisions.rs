@@ -57,9 +57,9 @@ pub fn evidence_digest(analysis: &Analysis) -> String {
     digest::sha256_of(&[json::to_json(analysis).as_bytes()])
 }
 
-/// Writes again what differs in a folder whose `schedule.json` has the decisions that a state rests
-/// on already: the entity tables, `state.json`, and `gate_report.json` if the summary of layering is
-/// given. Returns the names of these files. They are none if the folder has another schedule.
+/// Writes again what differs in a folder whose `schedule.json` has the decisions that a state
+/// rests on already: the entity tables, `state.json`, and `gate_report.json` if the summary of
+/// layering is given. Returns the names of these files, none if the folder has another schedule.
 ///
 /// # Errors
 /// A file cannot be read or written, or another process writes the folder.

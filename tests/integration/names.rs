@@ -235,9 +235,11 @@ fn names_with_characters_that_nobody_sees_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let record = dir.path().join("record.json");
     let show = |id: &str, tokens: &str| {
-        let artifacts = "\"model_ref\": \"m@1\", \"prompt_ref\": \"p@1\", \"tool_schema_ref\": null, \"kb_index_ref\": null";
+        let artifacts = "\"model_ref\": \"m@1\", \"prompt_ref\": \"p@1\", \
+            \"tool_schema_ref\": null, \"kb_index_ref\": null";
         let text = format!(
-            "{{\"release_id\": \"{id}\", \"artifacts\": {{{artifacts}}}, \"settings\": {{\"max_tokens\": {tokens}}}}}"
+            "{{\"release_id\": \"{id}\", \"artifacts\": {{{artifacts}}}, \
+             \"settings\": {{\"max_tokens\": {tokens}}}}}"
         );
         fs::write(&record, text).unwrap();
         sluice(&["record", "show", text_of(&record)]).status.code()
