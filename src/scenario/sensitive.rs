@@ -28,8 +28,8 @@ pub struct SensitiveRule {
     pub allowed: Vec<AllowedColumn>,
 }
 
-/// Names of the columns that identify a row and enter no rule and no cut.
-const KEYS: [&str; 4] = ["user_id", "event_time", "session_id", "trace_id"];
+/// Names of the columns that say who and when. They divide no users into kinds.
+const KEYS: [&str; 2] = ["user_id", "event_time"];
 
 impl SensitiveRule {
     /// Checks the name of a column that enters a rule or a cut.
@@ -50,8 +50,8 @@ impl SensitiveRule {
         ))
     }
 
-    /// Checks the name of a column and the name that a source gives to it. The columns that
-    /// identify rows, such as `user_id`, enter no rule and are not checked.
+    /// Checks the name of a column and the name that a source gives to it. The columns that say who
+    /// and when, `user_id` and `event_time`, are not checked.
     ///
     /// # Errors
     /// As [`SensitiveRule::check`], for either name.

@@ -65,6 +65,10 @@ fn a_sensitive_column_is_refused_wherever_it_enters_a_rule() {
         "input.traffic[1].columns.tenant_id",
     );
     check(
+        &[(traffic, &with_traffic("columns = { session_id = \"gender\" }"))],
+        "input.traffic[1].columns.session_id",
+    );
+    check(
         &[(tag.0, &tag.1.replace("segment", "ｇender"))],
         "layer[1].tags[1].column",
     );
