@@ -195,7 +195,7 @@ pub(super) fn approvers(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         .join(", ");
     let detail = format!(
         "risk level {level}, approved by {}{}",
-        if list.is_empty() { "nobody" } else { &list },
+        if list.is_empty() { "no approver" } else { &list },
         alike_text(&record.approvers)
     );
     let remedy = format!(

@@ -218,7 +218,7 @@ fn an_approval_counts_for_one_release_in_the_time_of_the_plan_by_a_person() {
 }
 
 #[test]
-fn names_with_characters_that_nobody_sees_are_refused() {
+fn names_with_invisible_characters_are_refused() {
     let check = |from: &str, to: &str, location: &str| {
         let small = Small::new();
         small.edit("study.toml", |text| text.replace(from, to));
