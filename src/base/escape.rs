@@ -150,12 +150,13 @@ pub(crate) fn value(text: &str) -> String {
     line(&excerpt(text, MAX_VALUE)).into_owned()
 }
 
-/// An empty comment of HTML. It breaks the links that GitHub finds in plain words, and is not shown.
+/// An empty comment of HTML. It breaks the links that GitHub finds in plain words, and is not
+/// shown.
 const BREAK: &str = "<!-- -->";
 
 /// Returns a text as plain words in Markdown (GitHub-flavoured): no links, images, mentions,
-/// references to issues, emphasis, tags, headings, lists or cells of tables. Code of plain characters
-/// between backticks stays code.
+/// references to issues, emphasis, tags, headings, lists or cells of tables. Code of plain
+/// characters between backticks stays code.
 pub(crate) fn markdown(text: &str) -> String {
     let chars: Vec<char> = text.trim().chars().collect();
     let mut out = String::with_capacity(text.len() + 8);
@@ -226,7 +227,8 @@ fn end_of_code(chars: &[char], start: usize) -> Option<usize> {
     let is_plain = |c: &char| c.is_alphanumeric() || "_-.:/= ".contains(*c);
     let n = chars[start + 1..].iter().take_while(|c| is_plain(c)).count();
     let end = start + 1 + n;
-    (n > 0 && is_tick(Some(end)) && !is_tick(Some(end + 1))).then_some(end + 1)
+    let has_text = n > 0 && chars[start + 1] != ' ' && chars[end - 1] != ' ';
+    (has_text && is_tick(Some(end)) && !is_tick(Some(end + 1))).then_some(end + 1)
 }
 
 /// Whether a link that GitHub finds in plain words is complete behind the last of these characters:
@@ -289,8 +291,8 @@ pub(crate) fn from_csv_field(field: &str) -> &str {
         .unwrap_or(field)
 }
 
-/// Whether a spreadsheet takes a text as a formula, or a `'` before it would be taken for the one of
-/// [`csv_field`].
+/// Whether a spreadsheet takes a text as a formula, or a `'` before it would be taken for the one
+/// of [`csv_field`].
 fn is_formula(text: &str) -> bool {
     let bare = text.trim_start_matches('\'');
     let starts = bare.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);

@@ -80,7 +80,8 @@ impl WriteLock {
             if file.try_lock().is_err() {
                 return Err(busy(of));
             }
-            // Another process may have removed the file after it was opened and before it was locked.
+            // Another process may have removed the file after it was opened and before it was
+            // locked.
             let opened = file.metadata().map_err(io_error)?;
             let is_same = |named: fs::Metadata| (named.dev(), named.ino()) == (opened.dev(), opened.ino());
             if fs::symlink_metadata(&path).is_ok_and(is_same) {
@@ -320,8 +321,8 @@ pub fn read_text(path: &Path) -> Result<String> {
     String::from_utf8(read_limited(path, Limit::Toml)?).or_unreadable(path)
 }
 
-/// Lists every file below a folder, as sorted relative paths. Links to folders are left out: a folder
-/// below `folder` is found by its own name, and other folders are none of it.
+/// Lists every file below a folder, as sorted relative paths. Links to folders are left out: a
+/// folder below `folder` is found by its own name, and other folders are none of it.
 ///
 /// # Errors
 /// When a folder cannot be listed.

@@ -124,8 +124,8 @@ impl Spill {
     }
 }
 
-/// Creates a file without a name in the folder of `near`. The kernel frees it when the job ends, even
-/// if the job is killed.
+/// Creates a file without a name in the folder of `near`. The kernel frees it when the job ends,
+/// even if the job is killed.
 pub(crate) fn nameless_file(near: &Path) -> io::Result<File> {
     let folder = open::parent_of(near);
     open::create_folders(folder)?;

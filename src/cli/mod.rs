@@ -1,9 +1,9 @@
 //! The command line: one file a command, and the files that commands share.
 //!
 //! `driver.rs` parses the arguments and dispatches to a command. Commands do not import one
-//! another: what they share is in `inputs.rs`, `values.rs`, `registry.rs`, `summary.rs`, `table.rs`,
-//! `terminal.rs` and `text.rs`. Data goes to files or stdout, everything else to stderr. The texts
-//! behind the options of a command are in `help/`.
+//! another: what they share is in `inputs.rs`, `values.rs`, `registry.rs`, `summary.rs`,
+//! `table.rs`, `terminal.rs` and `text.rs`. Data goes to files or stdout, everything else to
+//! stderr. The texts behind the options of a command are in `help/`.
 
 mod analyze;
 mod audit;

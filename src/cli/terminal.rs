@@ -160,8 +160,8 @@ pub(super) fn print_event(as_json: bool, event: &str, text: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Prints what is wrong with the command line, as [`Terminal::print_error`] prints errors. `message`
-/// is the text of the parser of the command line.
+/// Prints what is wrong with the command line, as [`Terminal::print_error`] prints errors.
+/// `message` is the text of the parser of the command line.
 pub(super) fn print_usage(as_json: bool, message: &str) {
     let text = message.strip_prefix("error: ").unwrap_or(message);
     print_event(as_json, "error", text.trim_end());
@@ -176,8 +176,8 @@ pub(super) fn print_json(text: &str) -> Result<()> {
     write_stdout(&escape::json(text))
 }
 
-/// Prints data to stdout: CSV, TOML, and texts of Sluice. A terminal gets controls as visible escapes,
-/// a file or a pipe gets them as they are. A reader that has closed its end is no error.
+/// Prints data to stdout: CSV, TOML, and texts of Sluice. A terminal gets controls as visible
+/// escapes, a file or a pipe gets them as they are. A reader that has closed its end is no error.
 ///
 /// # Errors
 /// A stdout that cannot be written for another reason.

@@ -198,7 +198,8 @@ impl<'a> Expansion<'a> {
                 .is_some_and(|n| n <= MAX_APPLIED)
     }
 
-    /// The number of schemas that are applied below a schema and a value; `None` if it is too large.
+    /// The number of schemas that are applied below a schema and a value; `None` if it is too
+    /// large.
     fn applied(
         &self,
         schema: &'a Value,
@@ -230,7 +231,8 @@ impl<'a> Expansion<'a> {
                     let own = fields.get("properties").and_then(|own| own.get(name));
                     let by_pattern = fields.get("patternProperties").and_then(Value::as_object);
                     let others = OF_PROPERTIES.iter().filter_map(|key| fields.get(*key));
-                    // Which patterns match is not asked: too many schemas are counted, never too few.
+                    // Which patterns match is not asked: too many schemas are counted, never too
+                    // few.
                     for schema in own
                         .into_iter()
                         .chain(by_pattern.into_iter().flat_map(Map::values))

@@ -26,8 +26,8 @@ pub(super) struct SchemaDocument<'a> {
 }
 
 impl<'a> SchemaDocument<'a> {
-    /// Indexes every `$id`, `$anchor` and `$dynamicAnchor` of the document. Its views and texts take
-    /// from the budget `work`.
+    /// Indexes every `$id`, `$anchor` and `$dynamicAnchor` of the document. Its views and texts
+    /// take from the budget `work`.
     pub(super) fn new(root: &'a Value, work: &'a Work) -> Self {
         let mut named = HashMap::new();
         let mut todo = vec![root];
