@@ -118,7 +118,7 @@ impl Terminal {
 
     /// Prints a warning to stderr.
     pub(super) fn warn(&self, text: &str) {
-        self.event("warning", text);
+        self.event(WARNING, text);
     }
 
     /// Prints an error to stderr as `error: where: expected, found`, with its hint.
@@ -143,6 +143,9 @@ impl Terminal {
     }
 }
 
+/// The event of a warning, which is one line; errors have lines for hints.
+const WARNING: &str = "warning";
+
 /// The most characters of a warning or an error.
 const MAX_EVENT: usize = 20_000;
 
@@ -153,6 +156,8 @@ pub(super) fn print_event(as_json: bool, event: &str, text: &str) {
     let line = if as_json {
         let document = serde_json::json!({"time": now(), "event": event, "message": text});
         escape::json(&document.to_string())
+    } else if event == WARNING {
+        format!("{event}: {}", escape::line(&text))
     } else {
         escape::lines(&format!("{event}: {text}"), &[])
     };

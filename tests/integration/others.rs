@@ -26,6 +26,9 @@ fn errors_and_tables_command_no_terminal_and_no_log() {
         "value.csv",
         format!("user_id,use_count\na,\"{HOSTILE}\n::error::y\"\n"),
     );
+    // The warning about consent names the file.
+    let named = "a\u{202e}\n::error::b.csv";
+    small.write(named, "user_id,use_count\na,1\n");
     let evals = |release: &str| format!("case_id,release_id,suite,passed\na,{release},\"{HOSTILE}\",true\n");
     small.write("evals.csv", evals("x"));
     let tool = |name: &str| {
@@ -56,6 +59,17 @@ fn errors_and_tables_command_no_terminal_and_no_log() {
         layer(&at("header.csv")),
         layer(&at("value.csv")),
         layer(&format!("{}{HOSTILE}", at("."))),
+        words(&[
+            "layer",
+            "--users",
+            &at(named),
+            "--as-of",
+            "2026-05-25",
+            "--out",
+            &at("w.parquet"),
+            "--absent",
+            "last_use_time,user_value,accept_score",
+        ]),
         words(&["evals", &at("evals.csv")]),
         words(&["evals", &at("evals.csv"), "--json"]),
         words(&["tools", "diff", &at("before.json"), &at("after.json")]),
