@@ -9,10 +9,10 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::analysis::interval_specs::DEFAULT_RELATIVE_MDE;
-use crate::analysis::sums::CubeSums;
+use crate::analysis::sums::{CubeSums, LayerSpan, SumLayout};
 use crate::bucket::{N_BUCKETS, N_GROUPS, Ratio, group_start};
 use crate::metric::Metric;
-use crate::replay::{Cube, CubeLayer};
+use crate::replay::{ActivityRow, Cube, CubeLayer, LayerKey};
 use crate::scenario::{Arm, Scenario};
 use crate::stats::contrast::TestPlan;
 use crate::stats::dist::norm_isf;
@@ -128,7 +128,7 @@ struct Finding {
 /// # References
 /// `docs/METHODS.md#calibration-on-ones-own-log`; Kohavi, Tang & Xu (2020), chapter 19.
 pub fn calibrate(cube: &Cube, scenario: &Scenario, n_splits: usize, seed: u64) -> Calibration {
-    let sums = CubeSums::new(cube, &scenario.metrics, u32::MAX);
+    let layout = SumLayout::new(cube, &scenario.metrics, u32::MAX);
     let splits = cube.layers.iter().flat_map(|layer| {
         let plan = &scenario.plan.layers[usize::from(layer.layer)];
         let mut ratios: Vec<Ratio> = plan
@@ -141,6 +141,7 @@ pub fn calibrate(cube: &Cube, scenario: &Scenario, n_splits: usize, seed: u64) -
         ratios.retain(|ratio| *ratio > Ratio::ZERO && *ratio < Ratio::FULL);
         ratios.sort_unstable();
         ratios.dedup();
+        let sums = CubeSums::new(cube, &layout, LayerSpan::one(layer.key()));
         ratios
             .into_iter()
             .map(|ratio| split_layer(cube, scenario, &sums, layer, ratio, n_splits, seed))
@@ -190,11 +191,11 @@ fn split_layer(
         })
         .collect();
     let mut users = vec![0.0; usize::from(N_GROUPS)];
-    for row in cube
-        .activity
-        .iter()
-        .filter(|row| (row.tenant, row.layer) == (layer.tenant, layer.layer))
-    {
+    let layer_of = |row: &ActivityRow| LayerKey {
+        tenant: row.tenant,
+        layer: row.layer,
+    };
+    for row in &cube.activity[LayerSpan::one(layer.key()).rows(&cube.activity, layer_of)] {
         users[usize::from(row.group)] += row.n_users as f64;
     }
     // Each layer and ratio has its own seed, and each split its own stream.

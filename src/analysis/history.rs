@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use crate::analysis::document::{LatencyAnalysis, UserCounts};
 use crate::analysis::infer::Inference;
 use crate::analysis::interval_specs::concurrent;
-use crate::analysis::sums::{CubeSums, GroupSums};
+use crate::analysis::sums::{CubeSums, GroupSums, LayerSpan, SumLayout};
 use crate::base::time::{DAY, Micros};
 use crate::bucket::{Ratio, group_start};
 use crate::qos::{GuardrailInput, Judged, QosArm, judge_all};
-use crate::replay::{Cube, CubeLayer, LayerKey};
+use crate::replay::{CellKey, Cube, CubeLayer, LayerKey};
 use crate::scenario::{Arm, LATENCY_P95, PerArm, Plan, Scenario};
 use crate::stats::{Known, Reason};
 
@@ -65,18 +65,28 @@ pub(crate) struct AccumulationWindow {
     /// Whether the requested ratio was above 0 in a window in which the log has neither a candidate
     /// nor pairs.
     pub(crate) is_refused: bool,
+    /// The results of these sums; `None` if cells were added since.
+    results: Option<Results>,
+}
+
+/// The candidate's QoS and the judgments of the guardrails, which depend on sums and ratio only.
+#[derive(Clone)]
+struct Results {
+    ratio: Ratio,
+    qos: Result<QosArm, Reason>,
+    guardrails: Vec<Judged>,
 }
 
 impl<'a> History<'a> {
-    pub(crate) fn new(cube: &'a Cube, scenario: &'a Scenario) -> Self {
+    /// Collects the cells of some adjacent layers of a cube.
+    pub(crate) fn new(cube: &'a Cube, scenario: &'a Scenario, layers: &[CubeLayer]) -> Self {
         let n_windows = ((cube.as_of - cube.start) / cube.window).clamp(0, i64::from(u32::MAX)) as u32;
-        let inference = Inference::new(cube, scenario);
+        let span = LayerSpan::of(layers);
+        let inference = Inference::new(cube, scenario, span);
         let mut cells: BTreeMap<LayerKey, Vec<WindowCells>> = BTreeMap::new();
-        for (idx, key) in cube
-            .cells
-            .keys
-            .iter()
-            .enumerate()
+        let rows = span.rows(&cube.cells.keys, CellKey::layer_key);
+        for (idx, key) in rows
+            .map(|idx| (idx, &cube.cells.keys[idx]))
             .filter(|(_, key)| key.window < n_windows)
         {
             let windows = cells
@@ -84,11 +94,9 @@ impl<'a> History<'a> {
                 .or_insert_with(|| vec![WindowCells::default(); n_windows as usize]);
             windows[key.window as usize].logged.push(idx);
         }
-        for (idx, key) in cube
-            .pairs
-            .keys
-            .iter()
-            .enumerate()
+        let rows = span.rows(&cube.pairs.keys, CellKey::layer_key);
+        for (idx, key) in rows
+            .map(|idx| (idx, &cube.pairs.keys[idx]))
             .filter(|(_, key)| key.window < n_windows && key.arm == Arm::Candidate)
         {
             let windows = cells
@@ -121,6 +129,7 @@ impl<'a> History<'a> {
             requests: 0,
             basis: None,
             is_refused: false,
+            results: None,
         }
     }
 
@@ -174,6 +183,7 @@ impl<'a> History<'a> {
         let values =
             |of: &'a crate::replay::Cells, idx: usize| &of.values[idx * self.width..(idx + 1) * self.width];
         for idx in &cells.logged {
+            accumulated.results = None;
             let (key, values) = (&cube.cells.keys[*idx], values(&cube.cells, *idx));
             let is_of = match key.arm {
                 Arm::Candidate => ends(key.group) <= asked.min(in_force),
@@ -190,6 +200,7 @@ impl<'a> History<'a> {
         for idx in &cells.paired {
             let (key, values) = (&cube.pairs.keys[*idx], values(&cube.pairs, *idx));
             is_paired = true;
+            accumulated.results = None;
             if group_start(key.group) >= in_force && ends(key.group) <= asked {
                 accumulated
                     .sums
@@ -215,26 +226,40 @@ impl<'a> History<'a> {
         &self,
         plan: &Plan,
         layer: &CubeLayer,
-        accumulated: &AccumulationWindow,
+        accumulated: &mut AccumulationWindow,
         start: Micros,
         ratio: Ratio,
         now: Micros,
     ) -> StageThen {
+        // Most short windows have no cells, so most results are those of the window before.
+        let known = accumulated.results.take().filter(|known| known.ratio == ratio);
+        let results = known.unwrap_or_else(|| self.results(plan, &accumulated.sums, ratio));
+        accumulated.results = Some(results.clone());
+        let come = layer.n_eligible as f64
+            * -(-activity(layer, &self.inference) * (now - start) as f64 / DAY as f64).exp_m1();
+        let share = ratio.share();
+        StageThen {
+            start,
+            ratio,
+            users: UserCounts {
+                baseline: (come * (1.0 - share)) as u64,
+                candidate: (come * share) as u64,
+                crossover: 0,
+                leaked: 0,
+            },
+            qos: results.qos,
+            guardrails: results.guardrails,
+        }
+    }
+
+    fn results(&self, plan: &Plan, sums: &PerArm<GroupSums>, ratio: Ratio) -> Results {
         let (inference, scenario) = (&self.inference, self.inference.scenario);
         let known = scenario
             .metrics
             .iter()
             .filter(|metric| inference.cube.metric_columns(metric).is_ok());
         let metrics: Vec<_> = known
-            .map(|metric| {
-                inference.metric(
-                    metric,
-                    &accumulated.sums.baseline,
-                    &accumulated.sums.candidate,
-                    None,
-                    ratio,
-                )
-            })
+            .map(|metric| inference.metric(metric, &sums.baseline, &sums.candidate, None, ratio))
             .collect();
         let unknown = || Known::Unknown {
             reason: concurrent(ratio).err().unwrap_or(Reason::NoData),
@@ -259,19 +284,9 @@ impl<'a> History<'a> {
             .collect();
         let mut guardrails = Vec::new();
         judge_all(&plan.guardrails, &inputs, &plan.policy, &mut guardrails);
-        let come = layer.n_eligible as f64
-            * -(-activity(layer, inference) * (now - start) as f64 / DAY as f64).exp_m1();
-        let share = ratio.share();
-        StageThen {
-            start,
+        Results {
             ratio,
-            users: UserCounts {
-                baseline: (come * (1.0 - share)) as u64,
-                candidate: (come * share) as u64,
-                crossover: 0,
-                leaked: 0,
-            },
-            qos: inference.qos_arm(&accumulated.sums.candidate),
+            qos: inference.qos_arm(&sums.candidate),
             guardrails,
         }
     }
@@ -313,11 +328,12 @@ pub(crate) fn is_known_in_time(metric: &str) -> bool {
 }
 
 impl<'a> Inference<'a> {
-    fn new(cube: &'a Cube, scenario: &'a Scenario) -> Self {
+    fn new(cube: &'a Cube, scenario: &'a Scenario, span: LayerSpan) -> Self {
+        let layout = SumLayout::new(cube, &scenario.metrics, u32::MAX);
         Self {
             cube,
             scenario,
-            sums: CubeSums::new(cube, &scenario.metrics, u32::MAX),
+            sums: CubeSums::new(cube, &layout, span),
             windows_a_bin: u32::MAX,
         }
     }

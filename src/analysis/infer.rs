@@ -1,5 +1,6 @@
 //! The inference: computes the analysis of a cube. It reads no file or clock.
 
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 use crate::analysis::document::{
@@ -8,7 +9,7 @@ use crate::analysis::document::{
     UserCounts,
 };
 use crate::analysis::interval_specs::{IntervalSpecs, concurrent};
-use crate::analysis::sums::{BreakdownValue, CubeSums, GroupSums};
+use crate::analysis::sums::{BreakdownValue, CubeSums, GroupSums, LayerSpan, SumLayout};
 use crate::base::error::{Error, Result};
 use crate::base::json::Document;
 use crate::bucket::Ratio;
@@ -56,13 +57,21 @@ pub fn analyze(cube: &Cube, scenario: &Scenario, asked: &AnalysisOptions) -> Res
         .unwrap_or(u32::MAX)
         .max(1);
     let windows_a_bin = n_windows.div_ceil(MAX_POINTS);
-    let inference = Inference {
-        cube,
-        scenario,
-        sums: CubeSums::new(cube, &scenario.metrics, windows_a_bin),
-        windows_a_bin,
+    // Layer by layer, so that only the sums of a few layers are in memory.
+    let layout = SumLayout::new(cube, &scenario.metrics, windows_a_bin);
+    let infer = |layer: &CubeLayer| {
+        let inference = Inference {
+            cube,
+            scenario,
+            sums: CubeSums::new(cube, &layout, LayerSpan::one(layer.key())),
+            windows_a_bin,
+        };
+        (inference.layer(layer), inference.values(layer, asked))
     };
-    let layers = cube.layers.iter().map(|layer| inference.layer(layer)).collect();
+    let (layers, values): (Vec<LayerAnalysis>, Vec<_>) = cube.layers.par_iter().map(infer).unzip();
+    // Values are in the order in which they were asked for, then in the order of layers.
+    let mut values: Vec<(usize, RatioValue)> = values.into_iter().flatten().collect();
+    values.sort_by_key(|(asked_idx, _)| *asked_idx);
     Ok(Analysis {
         schema: Analysis::SCHEMA.into(),
         scenario_digest: scenario.digest.clone(),
@@ -74,7 +83,7 @@ pub fn analyze(cube: &Cube, scenario: &Scenario, asked: &AnalysisOptions) -> Res
         policy: scenario.plan.policy.clone(),
         metrics: scenario.metrics.clone(),
         layers,
-        values: inference.values(asked),
+        values: values.into_iter().map(|(_, value)| value).collect(),
         data: DataQuality {
             rows: cube.counts.clone(),
             unknown: cube.unknown.clone(),
@@ -178,17 +187,17 @@ impl Inference<'_> {
         }
     }
 
-    fn values(&self, asked: &AnalysisOptions) -> Vec<RatioValue> {
-        let of = |(id, ratio): &(String, Ratio)| {
-            let is_asked = |layer: &&CubeLayer| self.cube.layer_ids[usize::from(layer.layer)] == *id;
-            self.cube
-                .layers
-                .iter()
-                .filter(is_asked)
-                .map(|layer| self.ratio_value(layer, *ratio))
-                .collect::<Vec<_>>()
-        };
-        asked.ratios.iter().flat_map(of).collect()
+    /// The values of a layer at the ratios that were asked for, each with its index in the request.
+    fn values(&self, layer: &CubeLayer, asked: &AnalysisOptions) -> Vec<(usize, RatioValue)> {
+        let layer_id = &self.cube.layer_ids[usize::from(layer.layer)];
+        let of_layer = asked
+            .ratios
+            .iter()
+            .enumerate()
+            .filter(|(_, (id, _))| id == layer_id);
+        of_layer
+            .map(|(idx, (_, ratio))| (idx, self.ratio_value(layer, *ratio)))
+            .collect()
     }
 
     /// The users of each stage who were seen in no earlier stage, by arm, with the candidate's
@@ -214,7 +223,7 @@ impl Inference<'_> {
         let analyzed = known.map(|metric| MetricAnalysis {
             mature_share: (metric.delay > 0 && n_rows > 0)
                 .then(|| self.sums.mature_rows(key, metric.delay) as f64 / n_rows as f64),
-            ..self.metric(metric, &baseline, &candidate, Some(&users), stage.ratio)
+            ..self.metric(metric, baseline, candidate, Some(&users), stage.ratio)
         });
         let mut metrics: Vec<MetricAnalysis> = analyzed.collect();
         self.correct_signals(&mut metrics);
@@ -244,7 +253,7 @@ impl Inference<'_> {
                 &[users.baseline as f64, users.candidate as f64],
                 &[1.0 - share, share],
             ),
-            qos: self.qos_stage(&baseline, &candidate, stage.ratio),
+            qos: self.qos_stage(baseline, candidate, stage.ratio),
             guardrails: judge_guardrails(
                 &self.scenario.plan.guardrails,
                 &inputs,

@@ -15,18 +15,18 @@ use crate::stats::ratio::RatioEstimate;
 use crate::stats::{Clusters, Reason, ratio};
 
 /// A stage's users and sums, with the weights of another ratio.
-struct Weighted {
+struct Weighted<'a> {
     weights: [f64; 2],
     users: [f64; 2],
     /// The expected square of a user's weight, minus 1.
     variance: f64,
-    sums: [GroupSums; 2],
+    sums: [&'a GroupSums; 2],
 }
 
 impl Inference<'_> {
     /// Estimates a layer's value at another ratio.
     pub(super) fn ratio_value(&self, layer: &CubeLayer, target: Ratio) -> RatioValue {
-        let stages: Vec<Weighted> = (0..layer.stages.len())
+        let stages: Vec<Weighted<'_>> = (0..layer.stages.len())
             .filter_map(|idx| self.weighted(layer, idx, target))
             .collect();
         let overlap = overlap(&stages);
@@ -70,7 +70,7 @@ impl Inference<'_> {
     }
 
     /// The weights and sums of a stage; `None` if only one release ran.
-    fn weighted(&self, layer: &CubeLayer, idx: usize, target: Ratio) -> Option<Weighted> {
+    fn weighted(&self, layer: &CubeLayer, idx: usize, target: Ratio) -> Option<Weighted<'_>> {
         let (logged, target) = (layer.stages[idx].ratio.share(), target.share());
         if logged <= 0.0 || logged >= 1.0 {
             return None;
@@ -85,7 +85,7 @@ impl Inference<'_> {
     }
 
     /// The weighted numerators and denominators of each cluster, over both releases and all stages.
-    fn weighted_clusters(&self, stages: &[Weighted], metrics: &[&Metric]) -> Result<Clusters, Reason> {
+    fn weighted_clusters(&self, stages: &[Weighted<'_>], metrics: &[&Metric]) -> Result<Clusters, Reason> {
         // The same users appear in several stages, so a cluster spans all stages.
         let mut clusters: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
         for stage in stages {
@@ -108,7 +108,7 @@ impl Inference<'_> {
 }
 
 /// The overlap over all stages; `None` without users.
-fn overlap(stages: &[Weighted]) -> Option<UserOverlap> {
+fn overlap(stages: &[Weighted<'_>]) -> Option<UserOverlap> {
     let (mut n, mut sum, mut squares, mut variance, mut max_weight) = (0.0, 0.0, 0.0, 0.0, 0.0_f64);
     for stage in stages {
         let of_stage: f64 = stage.users.iter().sum();

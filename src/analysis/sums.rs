@@ -3,13 +3,14 @@
 
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::ops::Range;
+use std::sync::Arc;
 
 use crate::analysis::document::UserCounts;
 use crate::base::time::Micros;
 use crate::bucket::N_GROUPS;
 use crate::metric::{Metric, Sum};
-use crate::replay::{Cube, LayerKey, StageKey};
+use crate::replay::{CellKey, Cells, Cube, CubeLayer, ExposureRow, LatencyRow, LayerKey, StageKey};
 use crate::scenario::{Arm, BreakdownBy, PerArm};
 use crate::stats::quantile::Histogram;
 use crate::stats::ratio::WholeSums;
@@ -44,7 +45,7 @@ fn limited_views(cube: &Cube, metric: &Metric) -> Option<[View; 2]> {
 }
 
 /// The distinct views of all metrics whose columns the cube has.
-fn views_of(cube: &Cube, metrics: &[Metric]) -> Rc<[View]> {
+fn views_of(cube: &Cube, metrics: &[Metric]) -> Arc<[View]> {
     let mut views: Vec<View> = Vec::new();
     for metric in metrics {
         let Ok(columns) = cube.metric_columns(metric) else {
@@ -63,47 +64,67 @@ fn views_of(cube: &Cube, metrics: &[Metric]) -> Rc<[View]> {
     views.into()
 }
 
-/// Integer sums of one set of cells: one row of views per cluster.
+/// Integer sums of one set of cells: one row of views per cluster with cells.
 #[derive(Debug, Clone)]
 pub(super) struct GroupSums {
-    views: Rc<[View]>,
+    views: Arc<[View]>,
     values: Vec<i128>,
-    /// The row of each user if users are the clusters. `None` for bucket groups, whose index is the
-    /// row.
-    rows_of_users: Option<HashMap<u32, usize>>,
+    rows: Rows,
+}
+
+/// The row of each cluster.
+#[derive(Debug, Clone)]
+enum Rows {
+    /// By bucket group: the row plus 1, or 0 for a group without cells. Empty without any cell.
+    Groups(Vec<u16>),
+    Users(HashMap<u32, usize>),
 }
 
 impl GroupSums {
-    fn new(views: &Rc<[View]>) -> Self {
+    fn new(views: &Arc<[View]>) -> Self {
         Self {
-            views: Rc::clone(views),
-            values: vec![0; usize::from(N_GROUPS) * views.len()],
-            rows_of_users: None,
-        }
-    }
-
-    fn by_user(views: &Rc<[View]>) -> Self {
-        Self {
-            views: Rc::clone(views),
+            views: Arc::clone(views),
             values: Vec::new(),
-            rows_of_users: Some(HashMap::new()),
+            rows: Rows::Groups(Vec::new()),
         }
     }
 
+    fn by_user(views: &Arc<[View]>) -> Self {
+        Self {
+            views: Arc::clone(views),
+            values: Vec::new(),
+            rows: Rows::Users(HashMap::new()),
+        }
+    }
+
+    /// The number of clusters: all bucket groups, or the users with cells.
     fn n_clusters(&self) -> usize {
-        self.values.len().checked_div(self.views.len()).unwrap_or(0)
+        match &self.rows {
+            Rows::Groups(_) => usize::from(N_GROUPS),
+            Rows::Users(rows) => rows.len(),
+        }
     }
 
     /// Adds a cell. Views whose outcomes may still arrive are skipped.
     pub(super) fn add(&mut self, cluster: u32, cell: &[i64], is_mature: &[bool]) {
-        let n = self.n_clusters();
-        let row = match &mut self.rows_of_users {
-            Some(rows) => *rows.entry(cluster).or_insert(n),
-            None => cluster as usize,
+        let n = self.views.len();
+        let next = self.values.len().checked_div(n).unwrap_or(0);
+        let row = match &mut self.rows {
+            Rows::Users(rows) => *rows.entry(cluster).or_insert(next),
+            Rows::Groups(rows) => {
+                if rows.is_empty() {
+                    rows.resize(usize::from(N_GROUPS), 0);
+                }
+                let row = &mut rows[cluster as usize];
+                if *row == 0 {
+                    *row = next as u16 + 1;
+                }
+                usize::from(*row) - 1
+            }
         };
-        let start = row * self.views.len();
+        let start = row * n;
         if start == self.values.len() {
-            self.values.resize(start + self.views.len(), 0);
+            self.values.resize(start + n, 0);
         }
         for ((sum, view), is_mature) in self.values[start..]
             .iter_mut()
@@ -112,6 +133,25 @@ impl GroupSums {
         {
             if *is_mature {
                 *sum += i128::from(cell[view.column]);
+            }
+        }
+    }
+
+    /// A pair of views for each cluster. Bucket groups come in order, users in order of their rows.
+    fn pairs(&self, first: usize, second: usize) -> Vec<(i128, i128)> {
+        let of_row = |row: &[i128]| (row[first], row[second]);
+        let rows = self.values.chunks_exact(self.views.len());
+        match &self.rows {
+            Rows::Users(_) => rows.map(of_row).collect(),
+            Rows::Groups(places) => {
+                let rows: Vec<(i128, i128)> = rows.map(of_row).collect();
+                let mut pairs = vec![(0, 0); self.n_clusters()];
+                for (pair, place) in pairs.iter_mut().zip(places) {
+                    if let Some(row) = usize::from(*place).checked_sub(1) {
+                        *pair = rows[row];
+                    }
+                }
+                pairs
             }
         }
     }
@@ -128,9 +168,8 @@ impl GroupSums {
         };
         let (num, den) = (view(0)?, view(1)?);
         let (num_units, den_units) = (self.views[num].units, self.views[den].units);
-        let groups = self.values.chunks_exact(self.views.len());
         Ok(WholeSums {
-            clusters: groups.map(|group| (group[num], group[den])).collect(),
+            clusters: self.pairs(num, den),
             units: [num_units, den_units],
         })
     }
@@ -166,10 +205,9 @@ impl GroupSums {
     /// The bucket group or the user of each row.
     pub(super) fn numbers(&self) -> Vec<u32> {
         let mut numbers: Vec<u32> = (0..self.n_clusters() as u32).collect();
-        self.rows_of_users
-            .iter()
-            .flatten()
-            .for_each(|(user, row)| numbers[*row] = *user);
+        if let Rows::Users(rows) = &self.rows {
+            rows.iter().for_each(|(user, row)| numbers[*row] = *user);
+        }
         numbers
     }
 
@@ -204,7 +242,7 @@ pub(super) struct BreakdownSums {
 }
 
 impl BreakdownSums {
-    fn new(views: &Rc<[View]>) -> Self {
+    fn new(views: &Arc<[View]>) -> Self {
         Self {
             n_rows: 0,
             sums: GroupSums::new(views),
@@ -258,9 +296,81 @@ pub(super) struct SeriesBin<'a> {
     pub(super) sums: &'a GroupSums,
 }
 
-/// The sums of a cube that inference needs.
+/// What the sums of all parts of a cube share: the views of the metrics and their delays.
+#[derive(Clone)]
+pub(super) struct SumLayout {
+    views: Arc<[View]>,
+    /// The distinct delays of metrics above 0.
+    delays: Vec<Micros>,
+    /// The column that counts rows.
+    rows_column: Option<usize>,
+    windows_a_bin: u32,
+}
+
+impl SumLayout {
+    /// The layout for some metrics of a cube. One point of a series has `windows_a_bin` windows.
+    pub(super) fn new(cube: &Cube, metrics: &[Metric], windows_a_bin: u32) -> Self {
+        let delays = metrics.iter().map(|metric| metric.delay);
+        let mut delays: Vec<Micros> = delays.filter(|delay| *delay > 0).collect();
+        delays.sort_unstable();
+        delays.dedup();
+        Self {
+            views: views_of(cube, metrics),
+            delays,
+            rows_column: cube.measures.iter().position(|m| m.sum == Sum::Rows),
+            windows_a_bin,
+        }
+    }
+}
+
+/// Adjacent layers in the order of [`Cube::layers`]. Tables of a cube are sorted by layer, so the
+/// rows of these layers are found by binary search.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LayerSpan {
+    first: LayerKey,
+    last: LayerKey,
+}
+
+impl LayerSpan {
+    pub(super) fn one(layer: LayerKey) -> Self {
+        Self {
+            first: layer,
+            last: layer,
+        }
+    }
+
+    /// The span of some adjacent layers. It has no rows if there is no layer.
+    pub(super) fn of(layers: &[CubeLayer]) -> Self {
+        let none = [1, 0].map(|tenant| LayerKey { tenant, layer: 0 });
+        let ends = layers.first().zip(layers.last());
+        let [first, last] = ends.map_or(none, |(first, last)| [first.key(), last.key()]);
+        Self { first, last }
+    }
+
+    /// The rows of the span in a table that is sorted by layer.
+    pub(super) fn rows<T>(&self, table: &[T], key: impl Fn(&T) -> LayerKey) -> Range<usize> {
+        let start = table.partition_point(|row| key(row) < self.first);
+        start..start + table[start..].partition_point(|row| key(row) <= self.last)
+    }
+}
+
+/// Some rows of a table of cells, with their sums.
+pub(super) fn cells_of(cells: &Cells, rows: Range<usize>) -> impl Iterator<Item = (&CellKey, &[i64])> {
+    let width = cells
+        .values
+        .len()
+        .checked_div(cells.keys.len())
+        .unwrap_or(0)
+        .max(1);
+    let values = &cells.values[rows.start * width..rows.end * width];
+    cells.keys[rows].iter().zip(values.chunks_exact(width))
+}
+
+/// The sums of some layers of a cube that inference needs.
 pub(super) struct CubeSums {
-    views: Rc<[View]>,
+    views: Arc<[View]>,
+    /// The sums of a stage without cells.
+    empty: GroupSums,
     stages: BTreeMap<StageArmKey, GroupSums>,
     bins: BTreeMap<BinKey, GroupSums>,
     latencies: BTreeMap<StageArmKey, BTreeMap<u16, Histogram>>,
@@ -273,11 +383,18 @@ pub(super) struct CubeSums {
 }
 
 impl CubeSums {
-    /// Sums a cube for some metrics. One point of a series has `windows_a_bin` windows.
-    pub(super) fn new(cube: &Cube, metrics: &[Metric], windows_a_bin: u32) -> Self {
-        let views = views_of(cube, metrics);
+    /// Sums the cells of some layers.
+    pub(super) fn new(cube: &Cube, layout: &SumLayout, span: LayerSpan) -> Self {
+        let SumLayout {
+            views,
+            delays,
+            rows_column,
+            windows_a_bin,
+        } = layout;
+        let rows_column = *rows_column;
         let mut sums = Self {
-            views: Rc::clone(&views),
+            views: Arc::clone(views),
+            empty: GroupSums::new(views),
             stages: BTreeMap::new(),
             bins: BTreeMap::new(),
             latencies: BTreeMap::new(),
@@ -288,20 +405,13 @@ impl CubeSums {
             mature_rows: BTreeMap::new(),
             breakdowns: BTreeMap::new(),
         };
-        let mut delays: Vec<Micros> = metrics
-            .iter()
-            .map(|metric| metric.delay)
-            .filter(|delay| *delay > 0)
-            .collect();
-        delays.sort_unstable();
-        delays.dedup();
-        let rows_column = cube.measures.iter().position(|m| m.sum == Sum::Rows);
         let has_users = cube
             .breakdowns
             .iter()
             .any(|breakdown| breakdown.by == BreakdownBy::User);
         let mut is_mature = (u32::MAX, Vec::new());
-        for (key, cell) in cube.cells.iter() {
+        let rows = span.rows(&cube.cells.keys, CellKey::layer_key);
+        for (key, cell) in cells_of(&cube.cells, rows) {
             if is_mature.0 != key.window {
                 is_mature = (
                     key.window,
@@ -315,20 +425,20 @@ impl CubeSums {
             let of_arm = StageArmKey { stage, arm: key.arm };
             let of_bin = BinKey {
                 layer: key.layer_key(),
-                bin: key.window / windows_a_bin,
+                bin: key.window / *windows_a_bin,
                 arm: key.arm,
             };
             let stage_sums = sums.stages.entry(of_arm).or_insert_with(|| {
                 if has_users {
-                    GroupSums::by_user(&views)
+                    GroupSums::by_user(views)
                 } else {
-                    GroupSums::new(&views)
+                    GroupSums::new(views)
                 }
             });
             if !has_users {
                 stage_sums.add(u32::from(key.group), cell, &is_mature.1);
             }
-            let bin_sums = sums.bins.entry(of_bin).or_insert_with(|| GroupSums::new(&views));
+            let bin_sums = sums.bins.entry(of_bin).or_insert_with(|| GroupSums::new(views));
             bin_sums.add(u32::from(key.group), cell, &is_mature.1);
             let n_rows = rows_column.map_or(0, |column| cell[column].unsigned_abs());
             *sums.rows.entry(of_bin).or_default() += n_rows;
@@ -340,8 +450,12 @@ impl CubeSums {
                     .or_default() += n_rows;
             }
         }
-        sums.add_breakdowns(cube, rows_column);
-        for row in &cube.exposures {
+        sums.add_breakdowns(cube, rows_column, span);
+        let layer_of = |row: &ExposureRow| LayerKey {
+            tenant: row.tenant,
+            layer: row.layer,
+        };
+        for row in &cube.exposures[span.rows(&cube.exposures, layer_of)] {
             let users = sums.users.entry(row.stage_key()).or_default();
             users.baseline += row.users.n_baseline;
             users.candidate += row.users.n_candidate;
@@ -350,7 +464,11 @@ impl CubeSums {
             new.baseline += row.users.n_new_baseline;
             new.candidate += row.users.n_new_candidate;
         }
-        for (row, n) in &cube.latencies {
+        let layer_of = |(row, _): &(LatencyRow, u64)| LayerKey {
+            tenant: row.tenant,
+            layer: row.layer,
+        };
+        for (row, n) in &cube.latencies[span.rows(&cube.latencies, layer_of)] {
             let groups = sums
                 .latencies
                 .entry(StageArmKey {
@@ -365,10 +483,12 @@ impl CubeSums {
 
     /// Adds the cells of breakdowns. Cells by user become the clusters of the stages; cells by
     /// column value have their own sums.
-    fn add_breakdowns(&mut self, cube: &Cube, rows_column: Option<usize>) {
-        let views = Rc::clone(&self.views);
+    fn add_breakdowns(&mut self, cube: &Cube, rows_column: Option<usize>, span: LayerSpan) {
+        let views = Arc::clone(&self.views);
         for (idx, breakdown) in cube.breakdowns.iter().enumerate() {
-            for ((key, cell), value) in breakdown.cells.iter().zip(&breakdown.value_of) {
+            let rows = span.rows(&breakdown.cells.keys, CellKey::layer_key);
+            let values = &breakdown.value_of[rows.clone()];
+            for ((key, cell), value) in cells_of(&breakdown.cells, rows).zip(values) {
                 let stage = key.stage_key();
                 let is_mature: Vec<bool> = views
                     .iter()
@@ -411,11 +531,10 @@ impl CubeSums {
             })
     }
 
-    pub(super) fn stage(&self, stage: StageKey, arm: Arm) -> GroupSums {
+    pub(super) fn stage(&self, stage: StageKey, arm: Arm) -> &GroupSums {
         self.stages
             .get(&StageArmKey { stage, arm })
-            .cloned()
-            .unwrap_or_else(|| GroupSums::new(&self.views))
+            .unwrap_or(&self.empty)
     }
 
     pub(super) fn stage_rows(&self, stage: StageKey, arm: Arm) -> u64 {
@@ -432,7 +551,7 @@ impl CubeSums {
 
     /// Empty sums by bucket group.
     pub(super) fn empty_groups(&self) -> GroupSums {
-        GroupSums::new(&self.views)
+        self.empty.clone()
     }
 
     /// The delays of the outcomes of all views, in microseconds.

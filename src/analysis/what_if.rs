@@ -5,11 +5,12 @@ use rayon::prelude::*;
 use serde::Serialize;
 use std::path::Path;
 
+use crate::analysis::sums::{LayerSpan, cells_of};
 use crate::base::error::{Error, Result};
 use crate::bucket::{N_GROUPS, group_start};
 use crate::metric::{Better, Metric, RATE_METRICS, Sum};
 use crate::qos::qos_of_sums;
-use crate::replay::{CellKey, Cells, Cube, CubeLayer, LayerKey};
+use crate::replay::{ActivityRow, CellKey, Cube, CubeLayer, LayerKey};
 use crate::scenario::{Arm, Scenario, Stage, stages_of};
 use crate::stats::{Clusters, Interval, Known, Reason, jackknife};
 
@@ -140,21 +141,27 @@ impl Running {
             sums: vec![0; row * windows.len()],
             windows,
         };
-        for (key, values) in cells_in_layer(&cube.cells, layer) {
+        for (key, values) in cells_of(
+            &cube.cells,
+            LayerSpan::one(layer).rows(&cube.cells.keys, CellKey::layer_key),
+        ) {
             running.row_behind(key.window, key.group)[REQUESTS] += values[0];
         }
-        for (key, values) in cells_in_layer(&cube.pairs, layer) {
+        for (key, values) in cells_of(
+            &cube.pairs,
+            LayerSpan::one(layer).rows(&cube.pairs.keys, CellKey::layer_key),
+        ) {
             let of_arm = PAIRS + columns.len() * key.arm.index();
             let sums = &mut running.row_behind(key.window, key.group)[of_arm..];
             sums.iter_mut()
                 .zip(columns)
                 .for_each(|(sum, column)| *sum += values[*column]);
         }
-        for users in cube
-            .activity
-            .iter()
-            .filter(|row| (row.tenant, row.layer) == (layer.tenant, layer.layer))
-        {
+        let layer_of = |row: &ActivityRow| LayerKey {
+            tenant: row.tenant,
+            layer: row.layer,
+        };
+        for users in &cube.activity[LayerSpan::one(layer).rows(&cube.activity, layer_of)] {
             running.row_behind(users.last_window, users.group)[USERS] += users.n_users as i64;
         }
         for idx in row..running.sums.len() {
@@ -548,16 +555,6 @@ fn paired(
         ci,
         n_clusters: estimate.n_clusters,
     })
-}
-
-/// The cells of a layer, found by binary search because keys are sorted.
-fn cells_in_layer(cells: &Cells, layer: LayerKey) -> impl Iterator<Item = (&CellKey, &[i64])> {
-    let start = cells.keys.partition_point(|key| key.layer_key() < layer);
-    let range = start..cells.keys.partition_point(|key| key.layer_key() <= layer);
-    let width = cells.values.len().checked_div(cells.keys.len()).unwrap_or(0);
-    cells.keys[range.clone()]
-        .iter()
-        .zip(cells.values[range.start * width..range.end * width].chunks_exact(width.max(1)))
 }
 
 const _: () = assert!(

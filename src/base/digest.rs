@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 use std::io;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use crate::base::error::{FileResult, Result};
@@ -30,6 +30,32 @@ impl PartsDigest {
     /// Returns the digest of all byte strings, as `sha256:<hex>`.
     pub(crate) fn finish(self) -> String {
         show_digest(self.0)
+    }
+}
+
+/// Computes [`sha256_of`] of one byte string of a known length that arrives in pieces.
+pub(super) struct PartHasher(Sha256);
+
+impl PartHasher {
+    pub(super) fn new(n_bytes: u64) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(n_bytes.to_le_bytes());
+        Self(hasher)
+    }
+
+    pub(super) fn finish(self) -> String {
+        show_digest(self.0)
+    }
+}
+
+impl Write for PartHasher {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -3,12 +3,13 @@
 use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use std::fmt;
+use std::io::Write;
 use std::path::Path;
+use std::{fmt, io};
 
 use crate::base::digest;
-use crate::base::error::{Error, Result};
-use crate::base::files::write_bytes;
+use crate::base::error::{Error, FileResult, Result};
+use crate::base::files::write_file;
 use crate::base::limits::{Limit, read_limited};
 
 /// Writes a document as indented JSON with a final newline. Keys are in declaration order.
@@ -16,7 +17,39 @@ use crate::base::limits::{Limit, read_limited};
 /// # Errors
 /// When the file cannot be written.
 pub fn write_json(path: &Path, document: &impl Serialize) -> Result<()> {
-    write_bytes(path, to_json(document).as_bytes())
+    write_file(path, |file| write_to(file, document).or_unwritable(path))
+}
+
+/// Writes a document in the form of [`to_json`], piece by piece.
+fn write_to(sink: &mut impl Write, document: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *sink, document)?;
+    sink.write_all(b"\n")
+}
+
+/// The SHA-256 digest of a document's text, which [`digest::sha256_of`] gives for the text of
+/// [`to_json`]. The text is not held in memory.
+pub(crate) fn digest_of(document: &impl Serialize) -> String {
+    // The digest begins with the length, so the document is written twice. Counting and hashing
+    // cannot fail.
+    let mut length = Counted(0);
+    let _ = write_to(&mut length, document);
+    let mut hasher = digest::PartHasher::new(length.0);
+    let _ = write_to(&mut hasher, document);
+    hasher.finish()
+}
+
+/// Counts the bytes that are written to it.
+struct Counted(u64);
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Formats a document as indented JSON with a final newline.

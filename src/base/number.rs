@@ -59,9 +59,22 @@ pub fn p_value(p: f64) -> String {
     if p < 1e-4 { "<0.0001".into() } else { number(p) }
 }
 
+/// The first items of a list for a message, with the number of the others.
+pub(crate) fn first_of(items: &[impl AsRef<str>], most: usize, separator: &str) -> String {
+    let mut shown: Vec<String> = items
+        .iter()
+        .take(most)
+        .map(|item| item.as_ref().to_owned())
+        .collect();
+    if items.len() > most {
+        shown.push(format!("and {} more", count((items.len() - most) as u64)));
+    }
+    shown.join(separator)
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::base::number::{amount, count, number, p_value, percent};
+    use crate::base::number::{amount, count, first_of, number, p_value, percent};
 
     #[test]
     fn thousands_have_separators() {
@@ -78,6 +91,12 @@ mod tests {
         check(-42_123_456.0, "-42,120,000");
         check(0.25, "0.25");
         check(1e15, "1.00e15");
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        assert_eq!(first_of(&["a", "b"], 2, ", "), "a, b");
+        assert_eq!(first_of(&["a", "b", "c", "d"], 2, "; "), "a; b; and 2 more");
     }
 
     #[test]

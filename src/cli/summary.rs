@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::analysis::{Analysis, LayerAnalysis};
 use crate::base::manifest::file;
-use crate::base::number::{count, percent};
+use crate::base::number::{count, first_of, percent};
 use crate::base::{escape, json, time};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::Terminal;
@@ -19,6 +19,9 @@ use crate::replay::{Cube, RowCounts};
 use crate::report::{LayerLine, layer_lines};
 use crate::scenario::Scenario;
 use crate::study::{RampFindings, Study};
+
+/// The largest number of layers, over all tenants, that a text for people lists.
+const MAX_LINES: usize = 100;
 
 /// The summary for people: one table, the reasons, the paths.
 pub(super) fn text(scenario: &Scenario, study: &Study, out: &Path, terminal: &Terminal) -> String {
@@ -58,9 +61,19 @@ fn ramp_text(text: &mut String, scenario: &Scenario, ramp: &RampFindings, termin
         plan.baseline,
         time::format(scenario.as_of)
     ));
-    let lines = layer_lines(&ramp.analysis, &ramp.schedule);
+    let mut lines = layer_lines(&ramp.analysis, &ramp.schedule);
+    let n_left = lines.len().saturating_sub(MAX_LINES);
+    if n_left > 0 {
+        // The most urgent layers are shown. The sort keeps the order of equal ones.
+        lines.sort_by_key(|line| line.urgency);
+        lines.truncate(MAX_LINES);
+    }
     text.push_str(&decisions_table(&lines).render(terminal));
     text.push('\n');
+    if n_left > 0 {
+        let n_left = count(n_left as u64);
+        text.push_str(&format!("and {n_left} more layers: {} has all\n", file::SCHEDULE));
+    }
     let several = lines.iter().any(|line| line.tenant != lines[0].tenant);
     let is_invalid = |line: &&LayerLine| line.first_blocking == "coverage";
     if lines.iter().all(|line| is_invalid(&line)) {
@@ -98,7 +111,7 @@ fn ramp_text(text: &mut String, scenario: &Scenario, ramp: &RampFindings, termin
     let open = if names.is_empty() {
         String::new()
     } else {
-        format!(" ({})", names.join(", "))
+        format!(" ({})", first_of(&names, MAX_LINES, ", "))
     };
     let gate = format!("gate: {}{open}", ramp.gate.outcome.name());
     text.push_str(&format!("\n{}\n", fill(&gate, terminal.width)));
@@ -178,7 +191,15 @@ pub(super) fn warnings(scenario: &Scenario, study: &Study) -> Vec<String> {
                 .filter(|check| check.outcome > GateOutcome::Warn)
                 .map(|check| format!("no evidence: {}", check.detail)),
         );
-        warnings.extend(unreachable_steps(&scenario.plan, &study.layering, &ramp.schedule));
+        let steps = unreachable_steps(&scenario.plan, &study.layering, &ramp.schedule);
+        let n_left = steps.len().saturating_sub(MAX_LINES);
+        warnings.extend(steps.into_iter().take(MAX_LINES));
+        if n_left > 0 {
+            let n_left = count(n_left as u64);
+            warnings.push(format!(
+                "{n_left} more layers cannot leave a step of their ladder"
+            ));
+        }
     }
     warnings
 }
@@ -208,7 +229,7 @@ pub(super) fn layers_table(summary: &LayerSummary, terminal: &Terminal) -> Strin
         column("eligible").right(),
         column("note"),
     ]);
-    for layer in &summary.layers {
+    for layer in summary.layers.iter().take(MAX_LINES) {
         let note = if layer.too_small { "too small to judge" } else { "" };
         table.add_row(vec![
             layer.tenant.clone(),
@@ -229,8 +250,17 @@ pub(super) fn layers_table(summary: &LayerSummary, terminal: &Terminal) -> Strin
         count(summary.n_unknown)
     );
     let missing = fill(&missing, terminal.width);
+    let n_left = summary.layers.len().saturating_sub(MAX_LINES);
+    let more = if n_left > 0 {
+        format!(
+            "and {} more layers: the summary beside the table has all\n",
+            count(n_left as u64)
+        )
+    } else {
+        String::new()
+    };
     let mut text = format!(
-        "{} users by {} at {}\n\n{}\n{missing}\n",
+        "{} users by {} at {}\n\n{}{more}\n{missing}\n",
         count(summary.n_users),
         summary.mode,
         summary.as_of,
@@ -261,7 +291,7 @@ fn moves_table(moves: &LayerMoves, summary: &LayerSummary, terminal: &Terminal) 
         count(n_reused),
     );
     let mut text = format!("\n{}\n", fill(&since, terminal.width));
-    for psi in &moves.psi {
+    for psi in moves.psi.iter().take(MAX_LINES) {
         let of_tenant: Vec<&Move> = moves.moves.iter().filter(|m| m.tenant == psi.tenant).collect();
         // In the order of the plan; layers that it no longer has, then nobody, at the end.
         let rank = |name: &Option<String>| {

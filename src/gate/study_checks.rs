@@ -1,9 +1,10 @@
 //! The gate of a study: checks of each layer's decisions, and of the data.
 
+use hashbrown::HashMap;
 use serde_json::Value;
 
 use crate::analysis::Analysis;
-use crate::base::number::count;
+use crate::base::number::{count, first_of};
 use crate::base::time;
 use crate::bucket::Ratio;
 use crate::gate::document::{GateCheck, GateOutcome, GateReport, SCHEMA};
@@ -24,6 +25,9 @@ const UNGATED: [&str; 7] = [
     "assignment",
     "coverage",
 ];
+
+/// The largest number of layers that the text of a check names.
+const MAX_NAMED: usize = 100;
 
 /// Checks of the layers with the candidate. A guardrail has two entries in a trace (not violated,
 /// then safe). The worse outcome counts.
@@ -58,6 +62,7 @@ pub(super) fn layer_checks(schedule: &Schedule) -> Vec<GateCheck> {
         .iter()
         .filter(|layer| layer.ratio > Ratio::ZERO || leaks(layer))
     {
+        let first_of_layer = checks.len();
         for step in layer.trace.iter().filter(|step| {
             step.outcome != CheckOutcome::NotApplicable && !UNGATED.contains(&step.check.as_str())
         }) {
@@ -74,10 +79,8 @@ pub(super) fn layer_checks(schedule: &Schedule) -> Vec<GateCheck> {
                 outcome,
                 detail: step.detail.clone(),
             };
-            let same = |other: &&mut GateCheck| {
-                other.check == check.check && other.tenant == check.tenant && other.layer == check.layer
-            };
-            match checks.iter_mut().find(same) {
+            let same = |other: &&mut GateCheck| other.check == check.check;
+            match checks[first_of_layer..].iter_mut().find(same) {
                 Some(other) if other.outcome >= check.outcome => {}
                 Some(other) => *other = check,
                 None => checks.push(check),
@@ -284,7 +287,7 @@ fn min_users(plan: &Plan, layering: &LayerSummary, schedule: &Schedule) -> Optio
         data_check(
             "min_users_reachable",
             GateOutcome::Warn,
-            steps.join("; "),
+            first_of(&steps, MAX_NAMED, "; "),
             "a smaller min_users, a larger step, or a larger layer",
         )
     })
@@ -293,7 +296,7 @@ fn min_users(plan: &Plan, layering: &LayerSummary, schedule: &Schedule) -> Optio
 /// Names the steps of ladders, from the ratio in force on, that have fewer eligible users than
 /// `min_users`. A layer stays at such a step, whatever its evidence is.
 pub fn unreachable_steps(plan: &Plan, layering: &LayerSummary, schedule: &Schedule) -> Vec<String> {
-    let mut found = Vec::new();
+    let (mut found, decided) = (Vec::new(), by_layer(schedule));
     for of_layer in &layering.layers {
         let Some(layer) = plan.layers.iter().find(|layer| layer.id == of_layer.layer) else {
             continue;
@@ -302,10 +305,8 @@ pub fn unreachable_steps(plan: &Plan, layering: &LayerSummary, schedule: &Schedu
         let needs_more = |step: &Ratio| {
             *step > Ratio::ZERO && *step < layer.last_step() && reached(*step) < layer.min_users as f64
         };
-        let in_force = schedule
-            .layers
-            .iter()
-            .find(|other| other.tenant == of_layer.tenant && other.layer == of_layer.layer)
+        let in_force = decided
+            .get(&(of_layer.tenant.as_str(), of_layer.layer.as_str()))
             .map_or(Ratio::ZERO, |layer| layer.ratio);
         let steps = std::iter::once(in_force).chain(layer.steps().filter(|step| *step > in_force));
         // The smallest step has the fewest users.
@@ -331,12 +332,21 @@ pub fn unreachable_steps(plan: &Plan, layering: &LayerSummary, schedule: &Schedu
     found
 }
 
+/// The decisions by tenant and layer.
+fn by_layer(schedule: &Schedule) -> HashMap<(&str, &str), &LayerSchedule> {
+    schedule
+        .layers
+        .iter()
+        .map(|layer| ((layer.tenant.as_str(), layer.layer.as_str()), layer))
+        .collect()
+}
+
 fn too_small(layering: &LayerSummary, schedule: &Schedule) -> Option<GateCheck> {
+    let decided = by_layer(schedule);
     let on = |tenant: &str, layer: &str| {
-        schedule
-            .layers
-            .iter()
-            .any(|l| l.tenant == tenant && l.layer == layer && l.ratio > Ratio::ZERO)
+        decided
+            .get(&(tenant, layer))
+            .is_some_and(|layer| layer.ratio > Ratio::ZERO)
     };
     let small: Vec<&str> = layering
         .layers
@@ -348,7 +358,10 @@ fn too_small(layering: &LayerSummary, schedule: &Schedule) -> Option<GateCheck> 
         data_check(
             "layer_size",
             GateOutcome::Warn,
-            format!("fewer than 1000 eligible users in {}", small.join(", ")),
+            format!(
+                "fewer than 1000 eligible users in {}",
+                first_of(&small, MAX_NAMED, ", ")
+            ),
             "evaluate offline first, or merge small layers",
         )
     })
@@ -362,11 +375,11 @@ fn exposure(
     schedule: &Schedule,
 ) -> Option<GateCheck> {
     let cap = plan.policy.exposure_cap?;
+    let decided = by_layer(schedule);
     let rolled_back = |tenant: &str, layer: &str| {
-        schedule
-            .layers
-            .iter()
-            .any(|l| l.tenant == tenant && l.layer == layer && l.rolled_back)
+        decided
+            .get(&(tenant, layer))
+            .is_some_and(|layer| layer.rolled_back)
     };
     let n_hurt: u64 = analysis
         .layers

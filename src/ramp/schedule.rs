@@ -298,13 +298,16 @@ const TOGETHER: &str = "rollback_scope";
 
 /// Rolls back all layers of each tenant that has a rollback, and keeps its layers at 0 closed.
 fn roll_back_together(decided: &mut [(&LayerState, Decision)]) {
-    let failed: Vec<(String, String)> = decided
+    // The first layer of each tenant with a rollback is named.
+    let mut failed: HashMap<&str, &str> = HashMap::new();
+    for (state, _) in decided
         .iter()
         .filter(|(_, decision)| decision.verdict == Verdict::Rollback)
-        .map(|(state, _)| (state.tenant.clone(), state.layer.clone()))
-        .collect();
+    {
+        failed.entry(&state.tenant).or_insert(&state.layer);
+    }
     for (state, decision) in decided {
-        let Some((_, cause)) = failed.iter().find(|(tenant, _)| *tenant == state.tenant) else {
+        let Some(cause) = failed.get(state.tenant.as_str()) else {
             continue;
         };
         if decision.verdict == Verdict::Rollback {

@@ -1,13 +1,14 @@
 //! State of a ramp: the ratio in force in each layer, its start, and the last rollback.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 use crate::base::error::{Error, Result};
 use crate::base::json::Document;
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
 use crate::ramp::operation::OperationRow;
-use crate::scenario::{Plan, stages_of};
+use crate::scenario::{Plan, Stage, stages_of};
 
 pub(super) const SCHEMA: &str = "sluice.state/1";
 
@@ -53,22 +54,32 @@ pub struct LayerState {
     pub rolled_back: Option<(Micros, String)>,
 }
 
+impl LayerState {
+    /// Takes over the state after the last of some stages of the plan.
+    pub(crate) fn follow(&mut self, plan: &Plan, stages: &[Stage]) {
+        let fell = stages
+            .windows(2)
+            .rfind(|pair| pair[1].ratio == Ratio::ZERO && pair[0].ratio > Ratio::ZERO);
+        let current = stages.last();
+        self.ratio = current.map_or(Ratio::ZERO, |stage| stage.ratio);
+        self.since = current.map_or(plan.start, |stage| stage.start);
+        self.rolled_back = fell.map(|pair| (pair[1].start, plan.candidate.clone()));
+    }
+}
+
 impl RampState {
     /// Derives the state at `as_of` from the plan's operations, for these tenants.
     pub fn from_plan(plan: &Plan, tenants: &[String], as_of: Micros) -> Self {
         let layer_state = |tenant: &String, idx: usize| {
-            let stages = stages_of(plan, tenant, idx, as_of);
-            let fell = stages
-                .windows(2)
-                .rfind(|pair| pair[1].ratio == Ratio::ZERO && pair[0].ratio > Ratio::ZERO);
-            let current = stages.last();
-            LayerState {
+            let mut state = LayerState {
                 tenant: tenant.clone(),
                 layer: plan.layers[idx].id.clone(),
-                ratio: current.map_or(Ratio::ZERO, |stage| stage.ratio),
-                since: current.map_or(plan.start, |stage| stage.start),
-                rolled_back: fell.map(|pair| (pair[1].start, plan.candidate.clone())),
-            }
+                ratio: Ratio::ZERO,
+                since: plan.start,
+                rolled_back: None,
+            };
+            state.follow(plan, &stages_of(plan, tenant, idx, as_of));
+            state
         };
         Self {
             schema: SCHEMA.into(),
@@ -119,7 +130,7 @@ impl RampState {
                 return differs(format!("layers {}", ids.join(", ")));
             }
         }
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         let unique = self
             .layers
             .iter()
@@ -156,9 +167,10 @@ impl RampState {
             }
             self.layers_digest = Some(layers_digest.to_owned());
         }
+        let known: BTreeSet<&str> = self.layers.iter().map(|state| state.tenant.as_str()).collect();
         let new: Vec<String> = tenants
             .iter()
-            .filter(|tenant| !self.layers.iter().any(|state| state.tenant == **tenant))
+            .filter(|tenant| !known.contains(tenant.as_str()))
             .cloned()
             .collect();
         self.layers.extend(Self::from_plan(plan, &new, as_of).layers);

@@ -7,6 +7,7 @@ use crate::base::number::{number, p_value, percent};
 use crate::base::time;
 use crate::gate::GateOutcome;
 use crate::ramp::{CheckOutcome, LayerSchedule, SrmEvidence, Verdict};
+use crate::report::bounded::Bounded;
 use crate::report::charts;
 use crate::report::escape::attributes;
 use crate::report::markdown::quality_rows;
@@ -24,6 +25,11 @@ use crate::stats::srm::SrmTest;
 /// # Errors
 /// A chart cannot be drawn.
 pub fn html(model: &Model, lang: Lang) -> Result<String> {
+    let (bounded, counts) = (
+        Bounded::new(model),
+        model.ramp.as_ref().map(RampModel::gate_counts),
+    );
+    let model = &*bounded.model;
     let tenant_of_first = model.layering.layers.first().map(|layer| &layer.tenant);
     let several_tenants = model
         .layering
@@ -34,10 +40,13 @@ pub fn html(model: &Model, lang: Lang) -> Result<String> {
     let words = page.words;
     let study = &model.study;
     page.open(&study.name, &study.why);
-    if let Some(ramp) = &model.ramp {
+    if let Some(note) = bounded.note(words) {
+        page.text(&note);
+    }
+    if let Some((ramp, counts)) = model.ramp.as_ref().zip(counts) {
         decisions(&mut page, ramp);
         page.chart(&charts::ratios_over_time(ramp, words)?);
-        gate(&mut page, ramp);
+        gate(&mut page, ramp, &counts);
         page.heading(words.harm);
         match charts::harm_forest(ramp, words) {
             Some(chart) => page.chart(&chart),
@@ -123,19 +132,10 @@ fn decisions(page: &mut Page, ramp: &RampModel) {
     }
 }
 
-fn gate(page: &mut Page, ramp: &RampModel) {
+fn gate(page: &mut Page, ramp: &RampModel, [n_passed, n_all]: &[String; 2]) {
     let words = page.words;
     page.heading(words.gate);
-    let n_passed = ramp
-        .gate
-        .checks
-        .iter()
-        .filter(|check| check.outcome == GateOutcome::Pass)
-        .count();
-    page.text(&fill(
-        words.gate_passed,
-        &[&n_passed.to_string(), &ramp.gate.checks.len().to_string()],
-    ));
+    page.text(&fill(words.gate_passed, &[n_passed, n_all]));
     let open: Vec<_> = ramp
         .gate
         .checks

@@ -6,6 +6,7 @@ use crate::base::escape::markdown as escape;
 use crate::base::number::{number, p_value, percent};
 use crate::base::time;
 use crate::gate::GateOutcome;
+use crate::report::bounded::Bounded;
 use crate::report::model::{
     LimitLine, Model, RampModel, evidence_cells, layer_lines, limit_lines, matched_share,
 };
@@ -15,6 +16,11 @@ use crate::stats::effect::Effect;
 
 /// Returns a study's report as Markdown.
 pub fn markdown(model: &Model, lang: Lang) -> String {
+    let (bounded, counts) = (
+        Bounded::new(model),
+        model.ramp.as_ref().map(RampModel::gate_counts),
+    );
+    let model = &*bounded.model;
     let words = lang.words();
     let mut out = String::new();
     let study = &model.study;
@@ -24,9 +30,13 @@ pub fn markdown(model: &Model, lang: Lang) -> String {
         line(&mut out, &escape(study.why.trim()));
         line(&mut out, "");
     }
-    if let Some(ramp) = &model.ramp {
+    if let Some(note) = bounded.note(words) {
+        line(&mut out, &note);
+        line(&mut out, "");
+    }
+    if let Some((ramp, counts)) = model.ramp.as_ref().zip(counts) {
         decisions(&mut out, ramp, words);
-        gate(&mut out, ramp, words);
+        gate(&mut out, ramp, &counts, words);
         effects(&mut out, ramp, words);
         limits(&mut out, ramp, words);
     }
@@ -126,7 +136,7 @@ fn decisions(out: &mut String, ramp: &RampModel, words: &Words) {
     line(out, "");
 }
 
-fn gate(out: &mut String, ramp: &RampModel, words: &Words) {
+fn gate(out: &mut String, ramp: &RampModel, [n_passed, n_all]: &[String; 2], words: &Words) {
     heading(out, words.gate);
     let open: Vec<_> = ramp
         .gate
@@ -134,14 +144,7 @@ fn gate(out: &mut String, ramp: &RampModel, words: &Words) {
         .iter()
         .filter(|check| check.outcome != GateOutcome::Pass)
         .collect();
-    let n_all = ramp.gate.checks.len();
-    line(
-        out,
-        &fill(
-            words.gate_passed,
-            &[&(n_all - open.len()).to_string(), &n_all.to_string()],
-        ),
-    );
+    line(out, &fill(words.gate_passed, &[n_passed, n_all]));
     line(out, "");
     if open.is_empty() {
         return;

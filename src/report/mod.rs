@@ -1,5 +1,6 @@
 //! Reports: one model, written as Markdown and as one self-contained HTML page.
 
+mod bounded;
 mod charts;
 mod curves;
 pub(crate) mod entities;

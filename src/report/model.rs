@@ -9,7 +9,7 @@ use crate::base::number::{count, number, p_value, percent};
 use crate::base::time::Micros;
 use crate::gate::GateReport;
 use crate::layer::LayerSummary;
-use crate::ramp::{LayerSchedule, Schedule, SrmEvidence};
+use crate::ramp::{LayerSchedule, Schedule, SrmEvidence, Verdict};
 use crate::report::words::{Words, fill};
 use crate::scenario::{AllowedColumn, Scenario, Sequential};
 use crate::stats::{Interval, Known};
@@ -116,6 +116,9 @@ pub struct LayerLine {
     pub reason: String,
     /// Name of the first blocking check, `-` for a promotion.
     pub first_blocking: String,
+    /// The rank of the layer among those that need a look, the smallest first: by verdict, then by
+    /// the number of users with the candidate.
+    pub urgency: (u8, u64),
 }
 
 /// Returns the rows of all layers, in plan order.
@@ -192,7 +195,20 @@ fn line(analysis: &Analysis, layer: Option<&LayerAnalysis>, decided: &LayerSched
         ratios: format!("{} → {}", decided.ratio, decided.next_ratio),
         reason: decided.reason.clone(),
         first_blocking: decided.first_blocking.clone().unwrap_or_else(|| "-".into()),
+        urgency: urgency(decided),
     }
+}
+
+/// The rank of a layer among those that need a look: see [`LayerLine::urgency`].
+pub(super) fn urgency(layer: &LayerSchedule) -> (u8, u64) {
+    let rank = match layer.verdict {
+        Verdict::Rollback => 0,
+        Verdict::Invalid => 1,
+        Verdict::Inconclusive => 2,
+        Verdict::Hold => 3,
+        Verdict::Promote => 4,
+    };
+    (rank, u64::MAX - layer.evidence.users.candidate)
 }
 
 /// A p-value behind its name: `p=0.6569`, or `p<0.0001`.

@@ -90,6 +90,7 @@ words! {
     evidence_eligible: "eligible users", "可参与用户数";
     evidence_matched: "Rows of the log with a known user and release: {0}.", "用户与版本均已知的日志行：{0}。";
     gate: "Gate", "门禁";
+    layers_shown: "{0} of {1} layers are shown: rollbacks, then invalid and inconclusive verdicts, then those with the most users of the candidate. Checks of the other layers are left out here. schedule.json, analysis.json, gate_report.json and tables hold all layers.", "共 {1} 个分层，此处显示 {0} 个：先是回滚，其次是无效与无定论的判定，再按候选用户数由多到少；其余分层的检查在此省略。schedule.json、analysis.json、gate_report.json 与 tables 含全部分层。";
     gate_passed: "{0} of {1} checks passed.", "{1} 项检查中 {0} 项通过。";
     gate_open: "Checks that did not pass", "未通过的检查";
     harm: "Harm against the margins", "损害与容忍界限";

@@ -1,6 +1,7 @@
 //! Backtests: the decisions of a policy over a past log, window by window, on the data that were
 //! known at each time.
 
+use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -9,9 +10,9 @@ use crate::base::error::Result;
 use crate::base::time;
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
-use crate::ramp::{LayerState, RampState, Situation, StageEvidence, Verdict, decide};
+use crate::ramp::{LayerState, Situation, StageEvidence, Verdict, decide};
 use crate::replay::{Cube, CubeLayer};
-use crate::scenario::{Plan, RollbackScope, Scenario, stages_of};
+use crate::scenario::{Plan, RollbackScope, Scenario, Stage, stages_of};
 
 /// The decisions of a plan over a past log.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -76,6 +77,8 @@ pub struct BacktestDecision {
 struct Walk<'a> {
     layer: &'a CubeLayer,
     plan_idx: usize,
+    /// All stages of the log.
+    stages: Vec<Stage>,
     state: LayerState,
     accumulated: AccumulationWindow,
     found: BacktestLayer,
@@ -101,41 +104,48 @@ pub fn backtest(
     every: u32,
 ) -> Result<Backtest> {
     crate::analysis::check_plan(cube, scenario)?;
-    let history = History::new(cube, scenario);
     let mut plan = plan.clone();
     let (kept, left_out): (Vec<_>, Vec<_>) = plan
         .guardrails
         .into_iter()
         .partition(|guardrail| is_known_in_time(&guardrail.metric));
     plan.guardrails = kept;
-    let mut layers = Vec::new();
-    for of_tenant in cube.layers.chunk_by(|a, b| a.tenant == b.tenant) {
-        let tenant = &cube.tenants[of_tenant[0].tenant as usize];
-        let mut walks: Vec<Walk<'_>> = of_tenant
+    let tenants: Vec<&[CubeLayer]> = cube.layers.chunk_by(|a, b| a.tenant == b.tenant).collect();
+    let of_tenant = |layers: &&[CubeLayer]| {
+        let tenant = &cube.tenants[layers[0].tenant as usize];
+        let history = History::new(cube, scenario, layers);
+        let mut walks: Vec<Walk<'_>> = layers
             .iter()
-            .map(|layer| Walk::new(layer, &history, &plan, tenant))
+            .map(|layer| Walk::new(layer, &history, (scenario, &plan), tenant))
             .collect();
         for now in 0..=history.n_windows {
             for walk in &mut walks {
-                walk.advance(&history, scenario, tenant, now);
+                walk.advance(&history, &scenario.plan, now);
             }
             if now % every.max(1) == 0 {
-                step(&mut walks, &history, (scenario, &plan, tenant), now, follows_log);
+                step(&mut walks, &history, (scenario, &plan), now, follows_log);
             }
         }
-        layers.extend(walks.into_iter().map(Walk::finish));
-    }
+        walks.into_iter().map(Walk::finish).collect::<Vec<_>>()
+    };
+    let layers: Vec<Vec<BacktestLayer>> = tenants.par_iter().map(of_tenant).collect();
     Ok(Backtest {
         plan: id.to_owned(),
         follows_log,
         left_out: left_out.into_iter().map(|guardrail| guardrail.metric).collect(),
         users_are_estimated: true,
-        layers,
+        layers: layers.into_iter().flatten().collect(),
     })
 }
 
-fn logged_ratio(scenario: &Scenario, tenant: &str, layer: usize, at: Micros) -> Ratio {
-    stages_of(&scenario.plan, tenant, layer, at + 1)
+/// The stages of the log that have begun by an instant.
+fn stages_until(stages: &[Stage], at: Micros) -> &[Stage] {
+    &stages[..stages.partition_point(|stage| stage.start <= at)]
+}
+
+/// The ratio that was in force in the log.
+fn logged_ratio(stages: &[Stage], at: Micros) -> Ratio {
+    stages_until(stages, at)
         .last()
         .map_or(Ratio::ZERO, |stage| stage.ratio)
 }
@@ -143,19 +153,20 @@ fn logged_ratio(scenario: &Scenario, tenant: &str, layer: usize, at: Micros) -> 
 fn step(
     walks: &mut [Walk<'_>],
     history: &History<'_>,
-    (scenario, plan, tenant): (&Scenario, &Plan, &str),
+    (scenario, plan): (&Scenario, &Plan),
     now: u32,
     follows_log: bool,
 ) {
     let as_of = scenario.plan.start + i64::from(now) * plan.window;
     if follows_log {
         // The state that the log's ratios had led to by then.
-        let logged = RampState::from_plan(&scenario.plan, &[tenant.to_owned()], as_of + 1);
-        for (walk, state) in walks.iter_mut().zip(logged.layers) {
-            if (state.ratio, state.since) != (walk.state.ratio, walk.state.since) {
+        for walk in walks.iter_mut() {
+            let (ratio, since) = (walk.state.ratio, walk.state.since);
+            walk.state
+                .follow(&scenario.plan, stages_until(&walk.stages, as_of));
+            if (walk.state.ratio, walk.state.since) != (ratio, since) {
                 walk.restart(history, now);
             }
-            walk.state = state;
         }
     }
     let states: Vec<LayerState> = walks.iter().map(|walk| walk.state.clone()).collect();
@@ -167,7 +178,7 @@ fn step(
             let then = history.stage_then(
                 plan,
                 walk.layer,
-                &walk.accumulated,
+                &mut walk.accumulated,
                 state.since,
                 state.ratio,
                 as_of,
@@ -218,7 +229,7 @@ fn step(
             walk.last = Some(key);
             walk.found.decisions.push(BacktestDecision {
                 at: time::format(as_of),
-                logged_ratio: logged_ratio(scenario, tenant, walk.plan_idx, as_of),
+                logged_ratio: logged_ratio(&walk.stages, as_of),
                 ratio: walk.state.ratio,
                 verdict: decision.verdict.name(),
                 next_ratio: decision.next_ratio,
@@ -238,12 +249,18 @@ fn step(
 }
 
 impl<'a> Walk<'a> {
-    fn new(layer: &'a CubeLayer, history: &History<'_>, plan: &Plan, tenant: &str) -> Self {
+    fn new(
+        layer: &'a CubeLayer,
+        history: &History<'_>,
+        (scenario, plan): (&Scenario, &Plan),
+        tenant: &str,
+    ) -> Self {
         let plan_idx = usize::from(layer.layer);
         let id = plan.layers[plan_idx].id.clone();
         Self {
             layer,
             plan_idx,
+            stages: stages_of(&scenario.plan, tenant, plan_idx, Micros::MAX),
             state: LayerState {
                 tenant: tenant.to_owned(),
                 layer: id.clone(),
@@ -268,18 +285,12 @@ impl<'a> Walk<'a> {
     }
 
     /// Adds the data that became known in the window before `now`.
-    fn advance(&mut self, history: &History<'_>, scenario: &Scenario, tenant: &str, now: u32) {
+    fn advance(&mut self, history: &History<'_>, plan: &Plan, now: u32) {
         if self.state.ratio > Ratio::ZERO && self.found.refused_at.is_none() {
-            let plan = &scenario.plan;
-            let logged = |window: u32| {
-                logged_ratio(
-                    scenario,
-                    tenant,
-                    self.plan_idx,
-                    plan.start + i64::from(window) * plan.window,
-                )
-            };
-            history.advance(self.layer, &mut self.accumulated, now, self.state.ratio, &logged);
+            let stages = &self.stages;
+            let logged = |window: u32| logged_ratio(stages, plan.start + i64::from(window) * plan.window);
+            let ratio = self.state.ratio;
+            history.advance(self.layer, &mut self.accumulated, now, ratio, &logged);
         }
     }
 

@@ -6,7 +6,7 @@ use crate::analysis::Analysis;
 use crate::base::error::Result;
 use crate::base::file_set::{EarlierCommit, FileSet};
 use crate::base::manifest::file;
-use crate::base::{digest, json};
+use crate::base::json;
 use crate::gate::GateReport;
 use crate::layer::LayerSummary;
 use crate::ramp::{OperationRow, RampState, Schedule};
@@ -54,7 +54,7 @@ pub fn schedule(
 
 /// The digest of an analysis, as schedules and states name their evidence.
 pub fn evidence_digest(analysis: &Analysis) -> String {
-    digest::sha256_of(&[json::to_json(analysis).as_bytes()])
+    json::digest_of(analysis)
 }
 
 /// Writes again what differs in a folder whose `schedule.json` has the decisions that a state

@@ -63,7 +63,8 @@ pub fn run(scenario: &Scenario, out: &Path, lang: Lang, progress: &Progress) -> 
     keep_inputs(scenario, out)?;
     let staged = StagedFolder::begin(out, file::MANIFEST)?;
     let dir = staged.path();
-    json::write_json(&dir.join(file::STUDY), &report::StudyDocument::new(scenario))?;
+    let study = report::StudyDocument::new(scenario);
+    json::write_json(&dir.join(file::STUDY), &study)?;
 
     let data = ensure_data(scenario, out, dir, progress)?;
     let layering = layer(scenario, data.as_ref(), &dir.join(file::LAYERS), progress)?;
@@ -83,17 +84,29 @@ pub fn run(scenario: &Scenario, out: &Path, lang: Lang, progress: &Progress) -> 
             &AnalysisOptions::default(),
             &dir.join(file::ANALYSIS),
         )?;
-        drop(stage);
+        // The later stages need memory for the documents of all tenants.
+        drop((cube, stage));
         let _stage = progress.stage("schedule");
         let Decided { schedule, gate } = schedule(scenario, &analysis, None, Some(&layering), dir)?;
-        gate.map(|gate| RampFindings {
+        gate.map(|gate| report::RampModel {
             analysis,
             schedule,
             gate,
         })
     };
     let stage = progress.stage("report");
-    report(dir, lang)?;
+    let model = report::Model {
+        study,
+        layering,
+        ramp,
+    };
+    write_report(dir, &model, lang)?;
+    let report::Model { layering, ramp, .. } = model;
+    let ramp = ramp.map(|ramp| RampFindings {
+        analysis: ramp.analysis,
+        schedule: ramp.schedule,
+        gate: ramp.gate,
+    });
     let files = write_manifest(scenario, dir)?;
     staged.commit()?;
     drop(stage);
@@ -534,14 +547,14 @@ pub fn report(dir: &Path, lang: Lang) -> Result<()> {
             None
         },
     };
-    files::write_bytes(
-        &document(file::REPORT_MD),
-        report::markdown(&model, lang).as_bytes(),
-    )?;
-    files::write_bytes(
-        &document(file::REPORT_HTML),
-        report::html(&model, lang)?.as_bytes(),
-    )
+    write_report(dir, &model, lang)
+}
+
+fn write_report(dir: &Path, model: &report::Model, lang: Lang) -> Result<()> {
+    let markdown = report::markdown(model, lang);
+    files::write_bytes(&dir.join(file::REPORT_MD), markdown.as_bytes())?;
+    let html = report::html(model, lang)?;
+    files::write_bytes(&dir.join(file::REPORT_HTML), html.as_bytes())
 }
 
 fn write_manifest(scenario: &Scenario, dir: &Path) -> Result<Vec<PathBuf>> {

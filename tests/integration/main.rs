@@ -65,6 +65,7 @@ mod servers;
 mod simulate;
 mod small;
 mod support;
+mod tenants;
 mod together;
 mod tools;
 mod vectors;
