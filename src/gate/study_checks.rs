@@ -50,6 +50,7 @@ pub(super) fn layer_checks(schedule: &Schedule) -> Vec<GateCheck> {
             remedy: Some("a new release".into()),
         });
     }
+    checks.reserve_exact(schedule.layers.iter().map(|layer| layer.trace.len()).sum());
     // A layer at ratio 0 has no evidence, unless users got the candidate by mistake.
     let leaks = |layer: &LayerSchedule| {
         layer

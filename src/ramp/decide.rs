@@ -28,6 +28,19 @@ pub struct Decision {
     pub trace: Vec<Check>,
 }
 
+impl Decision {
+    /// Returns the decision without unused memory, for plans of many tenants.
+    pub(super) fn compact(mut self) -> Self {
+        self.reason.shrink_to_fit();
+        self.trace.shrink_to_fit();
+        for check in &mut self.trace {
+            check.check.shrink_to_fit();
+            check.detail.shrink_to_fit();
+        }
+        self
+    }
+}
+
 /// Decides one layer. All checks run in order and enter the trace. The first check that blocks sets
 /// the verdict. If none blocks, the layer is promoted. The order under the policy `interval`:
 ///

@@ -274,6 +274,7 @@ pub fn schedule(
         .map(|(((before, decision), after), layer)| {
             let analyzed = analyzed.get(&(before.tenant.as_str(), before.layer.as_str()));
             let evidence = LayerEvidence::new(analyzed.copied(), coverage.as_ref());
+            let decision = decision.compact();
             layer_schedule(before, decision, after, evidence, (plan, layer))
         })
         .collect();

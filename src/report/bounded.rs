@@ -64,7 +64,7 @@ impl<'a> Bounded<'a> {
                 checks: kept(&ramp.gate.checks, |check: &GateCheck| {
                     check.layer.is_empty() || is_kept(&check.tenant, &check.layer)
                 }),
-                ..ramp.gate.clone()
+                ..gate_without_checks(&ramp.gate)
             },
         });
         let layers = kept(layering, |l: &LayerCount| is_kept(&l.tenant, &l.layer));
@@ -143,5 +143,24 @@ fn schedule_without_layers(schedule: &Schedule) -> Schedule {
         salt: schedule.salt.clone(),
         flag: schedule.flag.clone(),
         layers: Vec::new(),
+    }
+}
+
+fn gate_without_checks(gate: &GateReport) -> GateReport {
+    GateReport {
+        schema: gate.schema.clone(),
+        plan_id: gate.plan_id.clone(),
+        baseline: gate.baseline.clone(),
+        candidate: gate.candidate.clone(),
+        as_of: gate.as_of,
+        evidence_digest: gate.evidence_digest.clone(),
+        outcome: gate.outcome,
+        checks: Vec::new(),
+        subjects: gate.subjects.clone(),
+        policy_digest: gate.policy_digest.clone(),
+        inputs: gate.inputs.clone(),
+        not_asked: gate.not_asked.clone(),
+        comparisons: gate.comparisons.clone(),
+        rollback: gate.rollback.clone(),
     }
 }
