@@ -908,7 +908,7 @@ fn the_files_of_a_gate_are_written_together() {
     ];
     assert_eq!(names(), written);
     // Another job writes one of them.
-    let other = fs::File::create(out.join(".gate_report.json.tmp")).unwrap();
+    let other = fs::File::create(out.join(".gate_report.json.tmp.lock")).unwrap();
     other.lock().unwrap();
     fs::write(out.join("gate_report.json"), "earlier").unwrap();
     let (candidate, baseline) = (release.path("candidate.json"), release.path("baseline.json"));

@@ -241,7 +241,7 @@ fn two_runs_do_not_write_the_same_files() {
         run(args);
         assert!(!path.exists(), "{commit}");
     };
-    busy("r/.state.json.tmp", &schedule(&small, "27", "r", &[]));
+    busy("r/.state.json.tmp.lock", &schedule(&small, "27", "r", &[]));
     let users = text(&small.path("users.csv")).to_owned();
     let out = text(&small.path("t/l.parquet")).to_owned();
     let layer = [
@@ -253,7 +253,7 @@ fn two_runs_do_not_write_the_same_files() {
     ];
     let layer = [&layer[..], &["--as-of", "2026-05-25", "--out", &out]].concat();
     busy(
-        "t/.l.summary.json.tmp",
+        "t/.l.summary.json.tmp.lock",
         &layer.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>(),
     );
 }
