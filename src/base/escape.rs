@@ -9,7 +9,7 @@ pub(crate) const MAX_LOCATION: usize = 400;
 /// The most characters of the text of a problem, and of its hint.
 pub(crate) const MAX_MESSAGE: usize = 1_500;
 /// The most characters of a value that a message quotes.
-pub(crate) const MAX_VALUE: usize = 80;
+pub(crate) const MAX_VALUE: usize = 160;
 
 /// Whether a character commands a terminal, or changes the direction or the lines of its text: a
 /// control (C0, DEL, C1), a line separator, or a control of direction.

@@ -68,10 +68,8 @@ impl FileSet {
         files::refuse_other_than_file(path)?;
         open::create_folders(open::parent_of(path)).map_err(|error| Error::write(path, error))?;
         let lock = (path != self.commit).then(|| WriteLock::take(path)).transpose()?;
-        let name = files::file_name(path);
-        // A killed job may have left it under another name.
-        files::remove_between(path, ".next.", &format!(".{name}"));
-        let staged = open::parent_of(path).join(format!(".next.{}.{name}", open::unguessable()));
+        files::remove_staged(path);
+        let staged = files::staged_name(path);
         self.staged.push(StagedFile {
             staged: staged.clone(),
             path: path.to_owned(),

@@ -102,19 +102,36 @@ impl Drop for WriteLock {
 
 /// Removes the temporary files of a writer that was killed. What cannot be removed stays.
 fn remove_remains(of: &Path) {
-    let name = file_name(of);
-    remove_between(of, &format!(".{name}."), ".tmp");
+    let start = format!(".{}.", file_name(of));
+    remove_if(of, |found| {
+        let middle = found.strip_prefix(&start).and_then(|rest| rest.strip_suffix(".tmp"));
+        middle.is_some_and(open::is_unguessable)
+    });
 }
 
-/// Removes the files beside a path whose names are a start, an unguessable part and an end. What
-/// cannot be removed stays.
-pub(super) fn remove_between(of: &Path, start: &str, end: &str) {
-    let is_remain = |found: &str| {
-        let middle = found.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
-        middle.is_some_and(open::is_unguessable)
-    };
+/// The name of a file while a set is written: `.next.PART.NAME`, where others cannot guess PART.
+pub(super) fn staged_name(of: &Path) -> PathBuf {
+    parent_of(of).join(format!(".next.{}.{}", open::unguessable(), file_name(of)))
+}
+
+/// Removes the files of [`staged_name`] that a killed job left, and the temporary files of their
+/// writers. What cannot be removed stays.
+pub(super) fn remove_staged(of: &Path) {
+    let name = file_name(of);
+    remove_if(of, |found| {
+        let staged = found.trim_start_matches('.').strip_prefix("next.");
+        let behind = staged.and_then(|staged| {
+            let (part, rest) = staged.split_once('.')?;
+            rest.strip_prefix(&name).filter(|_| open::is_unguessable(part))
+        });
+        behind.is_some_and(|behind| behind.is_empty() || behind.ends_with(".tmp") || behind.ends_with(".lock"))
+    });
+}
+
+/// Removes the files beside a path whose names are remains.
+fn remove_if(of: &Path, is_remain: impl Fn(&str) -> bool) {
     for entry in fs::read_dir(parent_of(of)).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(is_remain) {
+        if entry.file_name().to_str().is_some_and(&is_remain) {
             fs::remove_file(entry.path()).ok();
         }
     }

@@ -71,7 +71,6 @@ pub(super) fn run(args: &ScheduleArgs, terminal: &Terminal) -> Result<u8> {
 }
 
 fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Result<u8> {
-    let _stage = terminal.progress().stage("schedule");
     let analysis: Analysis = json::read_document(&args.analysis)?;
     let scenario = scenario_of(args, &analysis)?;
     let written = |names: &[&str]| names.iter().map(|name| args.out.join(name)).collect::<Vec<_>>();
@@ -93,7 +92,7 @@ fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Resul
         return unchanged(args, &written, terminal);
     }
     let schedule =
-        study::schedule(&scenario, &analysis, state.as_ref(), layering.as_ref(), &args.out)?.schedule;
+        study::schedule(&scenario, &analysis, state.as_ref(), layering.as_ref(), &args.out, terminal.progress())?.schedule;
     let gate = args.out.join(manifest::file::GATE_REPORT);
     if layering.is_none() && gate.exists() {
         terminal.warn(&format!(

@@ -6,7 +6,8 @@ use crate::analysis::Analysis;
 use crate::base::error::Result;
 use crate::base::file_set::{EarlierCommit, FileSet};
 use crate::base::manifest::file;
-use crate::base::json;
+use crate::base::progress::Progress;
+use crate::base::{json, open};
 use crate::gate::GateReport;
 use crate::layer::LayerSummary;
 use crate::ramp::{OperationRow, RampState, Schedule};
@@ -37,18 +38,24 @@ pub fn schedule(
     state: Option<&RampState>,
     layering: Option<&LayerSummary>,
     dir: &Path,
+    progress: &Progress,
 ) -> Result<Decided> {
+    let mut stage = progress.stage("schedule");
     let plan = &scenario.plan;
     let state = state
         .cloned()
         .unwrap_or_else(|| RampState::from_plan(plan, &analysis.tenants(), analysis.as_of));
     let mut set = FileSet::begin(&dir.join(file::STATE))?;
     let (schedule, next) = ramp::schedule(plan, analysis, &evidence_digest(analysis), &state)?;
+    if layering.is_some() {
+        stage = progress.stage("gate");
+    }
     let gate = layering.map(|layering| gate::gate(plan, layering, analysis, &schedule));
     for (name, bytes) in schedule_files(scenario, analysis, &schedule, &next, gate.as_ref())? {
         set.add(&dir.join(name), &bytes)?;
     }
     set.commit(json::to_json(&next).as_bytes(), EarlierCommit::Keep)?;
+    drop(stage);
     Ok(Decided { schedule, gate })
 }
 
@@ -82,7 +89,7 @@ pub fn rewrite_schedule(
     let state_bytes = json::to_json(state).into_bytes();
     let mut stale = schedule_files(scenario, analysis, &schedule, state, gate.as_ref())?;
     stale.push((file::STATE.into(), state_bytes.clone()));
-    stale.retain(|(name, bytes)| std::fs::read(dir.join(name)).map_or(true, |found| found != *bytes));
+    stale.retain(|(name, bytes)| open::read(&dir.join(name)).map_or(true, |found| found != *bytes));
     if stale.is_empty() {
         return Ok(Vec::new());
     }

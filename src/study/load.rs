@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::base::error::{Error, Problem, Result};
 use crate::base::limits::{Limit, capped};
+use crate::base::open;
 use crate::scenario::{Overrides, Scenario};
 
 impl Scenario {
@@ -26,7 +27,7 @@ impl Scenario {
         if size > Limit::Toml.value() {
             return Err(Error::scenario(vec![Limit::Toml.problem(path.display(), size)]));
         }
-        let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
+        let text = open::read_to_string(path).map_err(|error| unreadable(&error))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let name = path
             .file_stem()

@@ -86,8 +86,8 @@ pub fn run(scenario: &Scenario, out: &Path, lang: Lang, progress: &Progress) -> 
         )?;
         // The later stages need memory for the documents of all tenants.
         drop((cube, stage));
-        let _stage = progress.stage("schedule");
-        let Decided { schedule, gate } = schedule(scenario, &analysis, None, Some(&layering), dir)?;
+        let Decided { schedule, gate } =
+            schedule(scenario, &analysis, None, Some(&layering), dir, progress)?;
         gate.map(|gate| report::RampModel {
             analysis,
             schedule,

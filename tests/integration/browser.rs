@@ -285,7 +285,9 @@ fn forecast(folder: &Path, lang: &str, change: impl Fn(String) -> String) -> Pat
 fn gate_page(folder: &Path, lang: &str, more: &str) -> PathBuf {
     let case = root().join("scenarios/gate");
     let mut record = document(&case.join("candidate.json"));
-    let id = format!("{}{more}", record["release_id"].as_str().unwrap());
+    // Ids of releases with invisible characters are refused.
+    let visible = more.replace('\u{2028}', "");
+    let id = format!("{}{visible}", record["release_id"].as_str().unwrap());
     record["release_id"] = json!(id);
     let candidate = folder.join("candidate.json");
     write(&candidate, &record);

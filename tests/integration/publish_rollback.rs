@@ -126,7 +126,7 @@ fn a_pointer_that_is_broken_does_not_keep_a_candidate_open() {
     assert!(Command::new("mkfifo").arg(&pointer).status().unwrap().success());
     let (outcomes, _, _, stderr) = run(&study, &[text(&folder)], &[]);
     assert_eq!(outcomes, ["failed"]);
-    assert!(stderr.contains("a pipe"), "{stderr}");
+    assert!(stderr.contains("a named pipe"), "{stderr}");
 }
 
 #[test]
