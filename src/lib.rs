@@ -83,3 +83,7 @@ pub mod study;
 pub mod publish;
 // The command line.
 pub mod cli;
+// Entry points for fuzz targets; no part of the program.
+#[cfg(any(fuzzing, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;

@@ -215,3 +215,140 @@ fn mutated_records_bundles_and_results_are_read_or_refused() {
     }
     assert!(n_read > 50 && n_refused > 300, "{n_read} {n_refused}");
 }
+
+/// Changes bytes of the files of a small study, and runs the commands that read them. The digests of
+/// a cube's tables are made to match. No command may end with a panic.
+#[test]
+fn mutated_files_of_a_study_are_read_or_refused() {
+    let study = crate::small::Small::new();
+    study.run();
+    let out = study.path("out");
+    let (users, traffic) = (
+        parquet_of(&study.path("users.csv")),
+        parquet_of(&study.path("traffic.csv")),
+    );
+    fs::write(out.join("users.parquet"), users).unwrap();
+    fs::write(out.join("traffic.parquet"), traffic).unwrap();
+    fs::copy(study.path("study.toml"), out.join("study.toml")).unwrap();
+    for name in ["users.csv", "traffic.csv"] {
+        fs::copy(study.path(name), out.join(name)).unwrap();
+    }
+    let at = |name: &str| crate::support::arg(out.join(name));
+    let (scenario, layers, cube) = (at("study.toml"), at("layers.parquet"), at("cube"));
+    let (analysis, other) = (at("analysis.json"), crate::support::arg(study.path("other")));
+    let absent = "last_use_time,user_value,accept_score";
+    let layer = |users: &'static str| {
+        let day = "2026-05-25";
+        vec![
+            "layer", "--users", users, "--as-of", day, "--absent", absent, "--out", other,
+        ]
+    };
+    let replay = |traffic: &'static str| {
+        vec![
+            "replay",
+            "--traffic",
+            traffic,
+            "--layers",
+            layers,
+            "--plan",
+            scenario,
+            "--out",
+            other,
+        ]
+    };
+    let analyze = vec!["analyze", "--cube", cube, "--scenario", scenario, "--out", other];
+    let schedule = vec![
+        "schedule",
+        "--analysis",
+        analysis,
+        "--scenario",
+        scenario,
+        "--out",
+        other,
+    ];
+    let cases = [
+        ("users.parquet", layer(at("users.parquet"))),
+        ("users.csv", layer(at("users.csv"))),
+        ("traffic.parquet", replay(at("traffic.parquet"))),
+        ("traffic.csv", replay(at("traffic.csv"))),
+        ("layers.parquet", replay(at("traffic.csv"))),
+        ("cube/cube.json", analyze.clone()),
+        ("cube/cells.parquet", analyze.clone()),
+        ("cube/activity.parquet", analyze.clone()),
+        ("cube/latencies.parquet", analyze.clone()),
+        ("cube/exposures.parquet", analyze),
+        ("analysis.json", schedule.clone()),
+        ("study.toml", schedule),
+        ("schedule.json", vec!["report", crate::support::arg(out.clone())]),
+    ];
+    let mut state = 11_u64;
+    let mut below = |n: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % n.max(1)
+    };
+    let mut codes = std::collections::BTreeMap::new();
+    for (name, args) in &cases {
+        let path = out.join(name);
+        let whole = fs::read(&path).unwrap();
+        let document = fs::read(out.join("cube/cube.json")).unwrap();
+        for _ in 0..20 {
+            let mut bytes = whole.clone();
+            for _ in 0..=below(3) {
+                let at = below(bytes.len());
+                match below(3) {
+                    0 => bytes[at] = below(256) as u8,
+                    1 => bytes[at] ^= 1 << below(8),
+                    _ => drop(bytes.drain(at..(at + 1 + below(9)).min(bytes.len()))),
+                }
+            }
+            fs::write(&path, &bytes).unwrap();
+            if let Some(table) = name.strip_prefix("cube/").filter(|table| *table != "cube.json") {
+                let mut document: serde_json::Value = serde_json::from_slice(&document).unwrap();
+                document["files"][table] = sluice::base::digest::blake3_of_file(&path).unwrap().into();
+                fs::write(out.join("cube/cube.json"), document.to_string()).unwrap();
+            }
+            let output = crate::support::sluice(args);
+            let code = output.status.code();
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                code.is_some_and(|code| [0, 1, 2, 3, 4].contains(&code)) && !stderr.contains("panicked"),
+                "{name}: {code:?} {stderr}"
+            );
+            *codes.entry(code).or_insert(0) += 1;
+        }
+        fs::write(&path, whole).unwrap();
+        fs::write(out.join("cube/cube.json"), document).unwrap();
+    }
+    assert!(codes.get(&Some(3)).is_some_and(|n| *n > 60), "{codes:?}");
+}
+
+/// A CSV file as Parquet: every column as text.
+fn parquet_of(path: &Path) -> Vec<u8> {
+    let text = fs::read_to_string(path).unwrap();
+    let mut lines = csv::Reader::from_reader(text.as_bytes());
+    let names: Vec<String> = lines.headers().unwrap().iter().map(str::to_owned).collect();
+    let rows: Vec<csv::StringRecord> = lines.records().map(Result::unwrap).collect();
+    let columns = names.iter().enumerate().map(|(idx, name)| {
+        let column: arrow_array::ArrayRef = match name.as_str() {
+            "use_count" | "latency_ms" => {
+                let numbers = rows.iter().map(|row| row[idx].parse::<f64>().ok());
+                std::sync::Arc::new(numbers.collect::<arrow_array::Float64Array>())
+            }
+            "success" | "is_allow_gray" => {
+                let flags = rows.iter().map(|row| Some(&row[idx] == "true"));
+                std::sync::Arc::new(flags.collect::<arrow_array::BooleanArray>())
+            }
+            _ => {
+                let texts = rows.iter().map(|row| Some(row[idx].to_owned()));
+                std::sync::Arc::new(texts.collect::<arrow_array::StringArray>())
+            }
+        };
+        (name.clone(), column)
+    });
+    let batch = arrow_array::RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.into_inner().unwrap()
+}
