@@ -104,7 +104,9 @@ impl Drop for WriteLock {
 fn remove_remains(of: &Path) {
     let start = format!(".{}.", file_name(of));
     remove_if(of, |found| {
-        let middle = found.strip_prefix(&start).and_then(|rest| rest.strip_suffix(".tmp"));
+        let middle = found
+            .strip_prefix(&start)
+            .and_then(|rest| rest.strip_suffix(".tmp"));
         middle.is_some_and(open::is_unguessable)
     });
 }
@@ -124,7 +126,8 @@ pub(super) fn remove_staged(of: &Path) {
             let (part, rest) = staged.split_once('.')?;
             rest.strip_prefix(&name).filter(|_| open::is_unguessable(part))
         });
-        behind.is_some_and(|behind| behind.is_empty() || behind.ends_with(".tmp") || behind.ends_with(".lock"))
+        behind
+            .is_some_and(|behind| behind.is_empty() || behind.ends_with(".tmp") || behind.ends_with(".lock"))
     });
 }
 

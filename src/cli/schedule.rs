@@ -91,8 +91,15 @@ fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Resul
         let written = study::rewrite_schedule(&scenario, &analysis, state, layering.as_ref(), &args.out)?;
         return unchanged(args, &written, terminal);
     }
-    let schedule =
-        study::schedule(&scenario, &analysis, state.as_ref(), layering.as_ref(), &args.out, terminal.progress())?.schedule;
+    let schedule = study::schedule(
+        &scenario,
+        &analysis,
+        state.as_ref(),
+        layering.as_ref(),
+        &args.out,
+        terminal.progress(),
+    )?
+    .schedule;
     let gate = args.out.join(manifest::file::GATE_REPORT);
     if layering.is_none() && gate.exists() {
         terminal.warn(&format!(

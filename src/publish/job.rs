@@ -1,8 +1,9 @@
 //! The publication of one target: it plans the changes, then applies them.
 
 use hashbrown::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use crate::base::at_work;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::progress::Progress;
 use crate::base::time;
@@ -52,6 +53,7 @@ impl Job {
 
     /// Publishes to one target. Its report names a failure.
     pub(super) fn run(&self, target: &mut dyn Target, timer: &Timer) -> TargetReport {
+        at_work::note(Path::new(&target.address()));
         let desired = Desired {
             publication: &self.publication,
             dir: &self.dir,

@@ -3,12 +3,11 @@
 //! [`run`] is the pipeline. Each of its stages is also a command of its own.
 
 mod decisions;
+mod layering;
 mod load;
 mod pipeline;
 pub mod who;
 
 pub use decisions::{Decided, evidence_digest, rewrite_schedule, schedule};
-pub use pipeline::{
-    LayerOptions, RampFindings, RfmTable, Study, analyze, layer, layer_at, replay, replay_inputs, report,
-    run, verify,
-};
+pub use layering::{LayerOptions, RfmTable, layer, layer_at};
+pub use pipeline::{RampFindings, Study, analyze, replay, replay_inputs, report, run, verify};

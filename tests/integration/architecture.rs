@@ -347,6 +347,23 @@ fn rim_in_the_core(sources: &[(String, String)]) -> Vec<String> {
     found
 }
 
+/// Files that open others by themselves. A named pipe or a device would make them wait for ever.
+fn opened_without_care(sources: &[(String, String)]) -> Vec<String> {
+    const OPENERS: [&str; 4] = [" File::open(", "(File::open(", "fs::read(", "fs::read_to_string("];
+    // These open regular files for the others, read the kernel's files, or make files of their own.
+    const GROUND: [&str; 2] = ["base/open", "base/memory"];
+    let mut found = Vec::new();
+    for (name, text) in sources {
+        let code = code_of(text);
+        let code = without_tests(&code);
+        let is_test = GROUND.contains(&name.as_str()) || name.ends_with("/tests");
+        for word in OPENERS.iter().filter(|word| !is_test && code.contains(**word)) {
+            found.push(format!("src/{name}.rs: {}", word.trim_start_matches([' ', '('])));
+        }
+    }
+    found
+}
+
 fn sources() -> (Tree, Vec<(String, String)>, Vec<String>) {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let tree = read_tree(&src);
@@ -416,6 +433,12 @@ fn the_core_reads_no_file_and_no_clock() {
     );
 }
 
+#[test]
+fn files_of_others_are_opened_with_care() {
+    let found = opened_without_care(&sources().1);
+    assert!(found.is_empty(), "use base::open instead:\n{}", found.join("\n"));
+}
+
 /// Each line of this invented library breaks one rule. The checks must find all of them.
 #[test]
 fn broken_rules_are_found() {
@@ -426,6 +449,7 @@ fn broken_rules_are_found() {
         ("high/mod", "mod x;\npub use x::run;\n"),
         ("high/x", "use crate::{high::X, low::A};\nfn r#run() { 'a'; }\n"),
         ("ramp/mod", "mod y;\n"),
+        ("high/z", "fn f() { std::fs::read(x); open::regular(x); }\n"),
         ("ramp/y", "use std::fs;\n#[cfg(test)]\nmod tests { use crate::high::T; }\n"),
     ]
     .map(|(name, text)| (name.to_owned(), text.to_owned()))
@@ -442,4 +466,5 @@ fn broken_rules_are_found() {
     );
     assert_eq!(logic_in_faces(&sources), ["src/low/mod.rs: fn logic() {}"]);
     assert_eq!(rim_in_the_core(&sources), ["src/ramp/y.rs: std::fs"]);
+    assert_eq!(opened_without_care(&sources), ["src/high/z.rs: fs::read("]);
 }

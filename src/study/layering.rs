@@ -1,0 +1,312 @@
+//! The layer stage: reads users from a table, events or traffic, and writes the layer table with its
+//! summary.
+
+use arrow_array::StringArray;
+use std::path::{Path, PathBuf};
+
+use crate::base::apart::Apart;
+use crate::base::error::{Error, Result};
+use crate::base::file_set::{EarlierCommit, FileSet};
+use crate::base::manifest::file;
+use crate::base::progress::Progress;
+use crate::base::time::Micros;
+use crate::base::{files, json};
+use crate::generate::GeneratedData;
+use crate::input::{Table, UserBatch, UserFeatures, UserReader};
+use crate::layer::{Audit, LayerSummary, Period, Ties, UserSource, Users, tables};
+use crate::scenario::{Events, Scenario, TagRule, UsersFrom};
+use crate::{input, layer, replay};
+
+/// The layer stage: writes users to `layers.parquet`, and `layers.summary.json` beside it. Layers
+/// are frozen at the plan's start, because the release changes the behavior of users, and with it
+/// their scores.
+///
+/// # Errors
+/// The generated data are missing, or any error of [`layer::layer_users`].
+pub fn layer(
+    scenario: &Scenario,
+    data: Option<&GeneratedData>,
+    path: &Path,
+    progress: &Progress,
+) -> Result<LayerSummary> {
+    let users = match (&scenario.input.users, data) {
+        (UsersFrom::Generator, Some(data)) => UsersFrom::Table(data.users.clone()),
+        (UsersFrom::Generator, None) => {
+            return Err(Error::usage("expected generated data, found none")
+                .hint("generate it with `sluice generate`, then name it with --users"));
+        }
+        (users, _) => users.clone(),
+    };
+    layer_at(
+        scenario,
+        &users,
+        &LayerOptions::at(scenario.plan.start),
+        path,
+        progress,
+    )
+}
+
+/// Options of the layer stage.
+#[derive(Debug, Clone)]
+pub struct LayerOptions {
+    /// The instant from which recency is measured, microseconds, UTC.
+    pub as_of: Micros,
+    /// Whether to prove that user ids are unique, and to compute digests of the inputs.
+    pub audit: Audit,
+    /// Layer table of the previous night. `None` for no comparison.
+    pub previous: Option<PathBuf>,
+    /// A further file for the changed users. `None` for no such file.
+    pub changes: Option<PathBuf>,
+    /// Whether to write the changed users only.
+    pub changed_only: bool,
+    /// The classic RFM summary to write, for users from events. `None` for no summary.
+    pub rfm_table: Option<RfmTable>,
+}
+
+/// An RFM summary to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RfmTable {
+    /// The file: CSV if its name ends in `.csv`, else Parquet.
+    pub path: PathBuf,
+    /// The time unit in which purchases are counted.
+    pub period: Period,
+    /// The rule for the scores of users with equal values.
+    pub ties: Ties,
+}
+
+impl LayerOptions {
+    /// Options of a layering at an instant, without a previous night.
+    pub fn at(as_of: Micros) -> Self {
+        Self {
+            as_of,
+            audit: Audit::Auto,
+            previous: None,
+            changes: None,
+            changed_only: false,
+            rfm_table: None,
+        }
+    }
+}
+
+/// The layer stage with given users and options.
+///
+/// # Errors
+/// A file would be both read and written, or any error of [`layer::layer_users`] and
+/// [`layer::compare`].
+pub fn layer_at(
+    scenario: &Scenario,
+    users: &UsersFrom,
+    options: &LayerOptions,
+    path: &Path,
+    progress: &Progress,
+) -> Result<LayerSummary> {
+    let stage = progress.stage("layer");
+    let summary_path = path.with_extension("summary.json");
+    let features_path = path.with_file_name(file::FEATURES);
+    let mut read: Vec<PathBuf> = options.previous.iter().cloned().collect();
+    let notes_path = layer::notes_path(path);
+    let mut written = vec![path, &summary_path, &notes_path];
+    written.extend(options.changes.as_deref());
+    if let UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) = users {
+        read.push(source.path.clone());
+        read.extend(input::find_files(&source.path)?);
+    }
+    if matches!(users, UsersFrom::Events(_)) {
+        written.push(&features_path);
+        written.extend(options.rfm_table.as_ref().map(|rfm| rfm.path.as_path()));
+    }
+    Apart::new().reads(&read).writes(written).check()?;
+    if let Some(previous) = &options.previous {
+        layer::check_previous(previous)?;
+    }
+    // All files get their names after every step has succeeded. The summary is the last. A file of
+    // notes that is not written goes: notes of an earlier table must not stay beside this one, and
+    // notes do not describe a table of changes.
+    let mut set = FileSet::begin(&summary_path)?;
+    let notes = set.stage(&notes_path)?;
+    let mut stage_if = |path: Option<&Path>| path.map(|path| set.stage(path)).transpose();
+    let is_events = matches!(users, UsersFrom::Events(_));
+    let rfm_path = options.rfm_table.as_ref().map(|rfm| rfm.path.as_path());
+    let names = LayerFiles {
+        table: files::beside(path, "whole"),
+        features: stage_if(is_events.then_some(features_path.as_path()))?,
+        rfm: stage_if(rfm_path.filter(|_| is_events))?,
+    };
+    let changes_path = stage_if(options.changes.as_deref().filter(|_| options.previous.is_some()))?;
+    let table_path = set.stage(path)?;
+    let changed_only = options.changed_only && options.previous.is_some();
+    let whole = WholeTable(names.table.clone());
+    let mut summary = layer_table(scenario, users, options, &names, progress)?;
+    if let Some(previous) = &options.previous {
+        let (moves, changed) = layer::compare(previous, &whole.0, progress)?;
+        let changes_path = changes_path.as_ref().or(changed_only.then_some(&table_path));
+        if let Some(changes) = changes_path {
+            layer::write_changed(&whole.0, &changed, changes)?;
+        }
+        summary.moves = Some(moves);
+    }
+    if !changed_only {
+        files::rename(&whole.0, &table_path)?;
+        let written = layer::notes_path(&whole.0);
+        if written.exists() {
+            files::rename(&written, &notes)?;
+        }
+    }
+    set.commit(json::to_json(&summary).as_bytes(), EarlierCommit::Remove)?;
+    stage.set_rows(summary.n_users);
+    Ok(summary)
+}
+
+/// The names under which the files of the layer stage are written first.
+struct LayerFiles {
+    table: PathBuf,
+    /// The features of users from events. `None` for other users.
+    features: Option<PathBuf>,
+    /// The RFM summary. `None` if none is wanted.
+    rfm: Option<PathBuf>,
+}
+
+/// A temporary layer table, which is removed when it goes out of scope.
+struct WholeTable(PathBuf);
+
+impl Drop for WholeTable {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).ok();
+        std::fs::remove_file(layer::notes_path(&self.0)).ok();
+    }
+}
+
+fn layer_table(
+    scenario: &Scenario,
+    users: &UsersFrom,
+    options: &LayerOptions,
+    files: &LayerFiles,
+    progress: &Progress,
+) -> Result<LayerSummary> {
+    let rules: Vec<&TagRule> = scenario
+        .plan
+        .layers
+        .iter()
+        .flat_map(|layer| &layer.tags)
+        .collect();
+    let ctx = layer::LayerContext::new(
+        &scenario.layering,
+        &scenario.plan,
+        options.as_of,
+        &scenario.input,
+        options.audit,
+    );
+    let ctx = layer::LayerContext {
+        previous: options.previous.as_deref(),
+        ..ctx
+    };
+    let mut summary = match users {
+        UsersFrom::Table(source) => {
+            let reader = UserReader::open(source, rules, scenario.input.on_bad_row)?;
+            let warnings = layer::check_required(
+                reader.table(),
+                UserSource::Table,
+                &scenario.layering,
+                &scenario.plan,
+            )?;
+            LayerSummary {
+                warnings,
+                ..layer::layer_users(&ctx, &Users::Table(reader), &files.table, progress)?
+            }
+        }
+        _ if !rules.is_empty() => {
+            return Err(Error::usage(
+                "expected a users table for layers with tags, found users without other columns",
+            ));
+        }
+        UsersFrom::Events(events) => layer_events(&ctx, events, scenario, options, files, progress)?,
+        UsersFrom::Traffic | UsersFrom::Generator => layer::layer_users(
+            &ctx,
+            &Users::Memory(Box::new(users_of_traffic(scenario)?), "traffic".into()),
+            &files.table,
+            progress,
+        )?,
+    };
+    if let UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) = users
+        && options.audit.applies(Some(summary.n_users))
+    {
+        summary.sources = Table::open(source)?.digests()?;
+        summary.sources.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    Ok(summary)
+}
+
+fn layer_events(
+    ctx: &layer::LayerContext<'_>,
+    events: &Events,
+    scenario: &Scenario,
+    options: &LayerOptions,
+    files: &LayerFiles,
+    progress: &Progress,
+) -> Result<LayerSummary> {
+    let observed_until = options
+        .rfm_table
+        .as_ref()
+        .map_or(ctx.as_of, |rfm| rfm.period.end(ctx.as_of));
+    let table = input::open_events(events)?;
+    let warnings = layer::check_required(&table, UserSource::Events, ctx.layering, ctx.plan)?;
+    let (features, read) = input::read_events(
+        &table,
+        events,
+        ctx.as_of,
+        observed_until,
+        scenario.input.on_bad_row,
+        progress,
+    )?;
+    if let Some(path) = &files.features {
+        tables::write_features(path, &features)?;
+    }
+    if let (Some(rfm), Some(path)) = (&options.rfm_table, &files.rfm) {
+        tables::write_rfm(
+            path,
+            &features,
+            &layer::rfm(&features, ctx.as_of, rfm.period, rfm.ties),
+        )?;
+    }
+    let users = Users::Memory(
+        Box::new(UserFeatures::to_users(&features)),
+        events.source.path.display().to_string(),
+    );
+    let mut summary = layer::layer_users(ctx, &users, &files.table, progress)?;
+    summary.bad_rows = read.bad_rows.clone();
+    summary.events = Some(read);
+    summary.warnings = warnings;
+    Ok(summary)
+}
+
+/// Returns all users of a log, in the order of their first rows.
+fn users_of_traffic(scenario: &Scenario) -> Result<UserBatch> {
+    let mut seen = std::collections::BTreeSet::new();
+    let (mut ids, mut tenants, mut has_tenants) = (Vec::new(), Vec::new(), false);
+    for reader in replay::open_traffic(
+        &scenario.metrics,
+        &[],
+        &scenario.input.traffic,
+        scenario.input.on_bad_row,
+    )? {
+        has_tenants |= reader.has("tenant_id");
+        for part in &reader.table().parts {
+            reader.read(*part, &mut |batch| {
+                for row in (0..batch.raw.n_rows).filter(|row| !batch.faults.is_bad(*row)) {
+                    let tenant = input::tenant_at(batch.tenant_id.as_ref(), row).to_owned();
+                    let user = (tenant, batch.user_id.value(row).to_owned());
+                    if seen.insert(user.clone()) {
+                        tenants.push(user.0);
+                        ids.push(user.1);
+                    }
+                }
+                Ok(())
+            })?;
+        }
+    }
+    let texts = |texts: Vec<String>| texts.into_iter().map(Some).collect::<StringArray>();
+    Ok(UserBatch::from_ids(
+        texts(ids),
+        has_tenants.then(|| texts(tenants)),
+    ))
+}
