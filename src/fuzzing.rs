@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use crate::base::error::Error;
 use crate::base::progress::Progress;
-use crate::base::{digest, json};
+use crate::base::{digest, json, open};
 use crate::finops::{Budget, Prices};
 use crate::gate::{GatePolicy, parse_approvals};
 use crate::input::{Table, TrafficReader, UserReader};
@@ -215,7 +215,7 @@ fn small_cube() -> &'static BTreeMap<String, Vec<u8>> {
         files
             .filter_map(|entry| {
                 let name = entry.file_name().to_string_lossy().into_owned();
-                Some((name, fs::read(entry.path()).ok()?))
+                Some((name, open::read(&entry.path()).ok()?))
             })
             .collect()
     })
