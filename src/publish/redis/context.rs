@@ -98,14 +98,7 @@ impl RedisContext<'_> {
         }
         let about: String =
             ask(self.pool, |link| link.ask(redis::cmd("INFO").arg("memory"))).unwrap_or_default();
-        let field = |name: &str| {
-            about
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-        };
-        let policy = field("maxmemory_policy").filter(|policy| *policy != "noeviction")?;
-        let is_limited = field("maxmemory").is_some_and(|limit| limit != "0");
-        is_limited.then(|| {
+        eviction_policy(&about).map(|policy| {
             format!("the server removes keys when its memory is full (maxmemory-policy {policy}): users without a key get the baseline")
         })
     }
@@ -138,6 +131,18 @@ impl RedisContext<'_> {
     }
 }
 
+/// The policy by which a server removes keys, from its answer to `INFO memory`; `None` if it removes
+/// none.
+pub(super) fn eviction_policy(about: &str) -> Option<&str> {
+    let field = |name: &str| {
+        about
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+    };
+    let policy = field("maxmemory_policy").filter(|policy| *policy != "noeviction")?;
+    field("maxmemory").filter(|limit| *limit != "0").map(|_| policy)
+}
+
 /// The assignment profile and its salt, in one text.
 pub(super) fn salt_of(publication: &Publication) -> String {
     format!("{} {}", publication.profile, publication.salt)
@@ -149,4 +154,28 @@ pub(super) fn ask<T>(pool: &Pool, question: impl FnOnce(&mut Link) -> Result<T>)
     let answer = question(&mut link)?;
     pool.give(link);
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_removes_keys_is_known_by_its_policy_and_limit() {
+        let check = |about: &str, expected: Option<&str>| {
+            assert_eq!(eviction_policy(about), expected, "{about}");
+        };
+        check(
+            "maxmemory:1000\r\nmaxmemory_policy:allkeys-lru\r\n",
+            Some("allkeys-lru"),
+        );
+        check(
+            "maxmemory_policy:allkeys-lru\nmaxmemory:1000",
+            Some("allkeys-lru"),
+        );
+        check("maxmemory:0\nmaxmemory_policy:allkeys-lru", None);
+        check("maxmemory:1000\nmaxmemory_policy:noeviction", None);
+        check("maxmemory_human:1M\nmaxmemory_policy:allkeys-lru", None);
+        check("", None);
+    }
 }

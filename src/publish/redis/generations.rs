@@ -6,12 +6,12 @@ use crate::base::error::Result;
 use crate::base::time::{Micros, SECOND};
 use crate::layer::LayerRows;
 use crate::publish::redis::context::{RedisContext, Refreshed, ask};
-use crate::publish::redis::keys::{Assignment, PlanKeys, assignment_at, write_value};
+use crate::publish::redis::keys::{Assignment, PlanKeys, write_value};
 use crate::publish::redis::link::{Batch, Link};
 use crate::publish::redis::lock::Lock;
 use crate::publish::redis::share::Share;
 use crate::publish::redis::users::{Texts, UserWrites, digests, others, pass, values};
-use crate::publish::redis::version::Current;
+use crate::publish::redis::version::{Current, Generation};
 use crate::publish::target::TargetUsers;
 
 /// The record of a layer table that is being written. If the run is killed, the next run resumes
@@ -32,20 +32,21 @@ impl Writing {
     }
 
     /// Parses the text that [`Self::to_text`] writes; `None` for other text.
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(4, ' ');
         let mut number = || parts.next()?.parse().ok();
+        let Generation { generation, since } = Generation::new(number()?, number()?)?;
         Some(Self {
-            generation: number()?,
-            since: number()?,
-            begun: number()? as Micros,
+            generation,
+            since,
+            begun: parts.next()?.parse().ok()?,
             layers_digest: parts.next()?.to_owned(),
         })
     }
 
     /// The generation, the oldest valid generation, the start in microseconds and the digest,
     /// separated by spaces.
-    fn to_text(&self) -> String {
+    pub(super) fn to_text(&self) -> String {
         let Self {
             generation,
             since,
@@ -53,31 +54,6 @@ impl Writing {
             layers_digest,
         } = self;
         format!("{generation} {since} {begun} {layers_digest}")
-    }
-}
-
-/// A range of user entries. Entries of generations `since..=generation` are valid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Generation {
-    pub(super) generation: u64,
-    pub(super) since: u64,
-}
-
-impl Generation {
-    /// The generation of a full table: all older entries are void.
-    pub(super) fn full(generation: u64) -> Self {
-        Self {
-            generation,
-            since: generation,
-        }
-    }
-
-    fn is_full(self) -> bool {
-        self.generation == self.since
-    }
-
-    pub(super) fn assignment(self, value: &str) -> Option<Assignment<'_>> {
-        assignment_at(value, self.generation, self.since)
     }
 }
 

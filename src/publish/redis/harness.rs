@@ -21,11 +21,12 @@ use crate::publish::redis::link::{Batch, Link};
 use crate::publish::redis::lock::Lock;
 use crate::publish::redis::share::Share;
 use crate::publish::redis::users::{Texts, UserWrites, others, pass, values};
+use crate::publish::redis::version::number;
 use crate::publish::target::{Inspection, PlannedChange, TargetUsers, refuse_change};
 
 /// The publication in force, as the last run recorded it.
-struct Current {
-    publication: Publication,
+pub(super) struct Current {
+    pub(super) publication: Publication,
     layers_digest: Option<String>,
     n_users: u64,
     /// The last full write of users; `None` if there was none.
@@ -38,17 +39,24 @@ impl Current {
         let address = ctx.pool.address();
         let fields: BTreeMap<String, String> =
             ask(ctx.pool, |link| link.ask(redis::cmd("HGETALL").arg(key)))?;
+        Self::from_fields(key, &fields, address)
+    }
+
+    /// Reads the fields of the hash `key`; `None` without a publication.
+    pub(super) fn from_fields(
+        key: &str,
+        fields: &BTreeMap<String, String>,
+        address: &str,
+    ) -> Result<Option<Self>> {
         let Some(publication) = fields.get("publication") else {
             return Ok(None);
         };
-        let number = |name: &str| {
-            let number = fields.get(name).and_then(|text| text.parse().ok());
-            number.ok_or_else(|| {
-                Error::target(
-                    address,
-                    format!("expected a number in `{name}` of {key}, found none"),
-                )
-            })
+        let wrong = |found: &str| {
+            Error::target(
+                address,
+                format!("expected a record of Sluice under {key}, found {found}"),
+            )
+            .hint("delete this key to publish everything again")
         };
         Ok(Some(Self {
             publication: Publication::from_json(publication, address)?,
@@ -56,10 +64,10 @@ impl Current {
                 .get("layers_digest")
                 .filter(|text| !text.is_empty())
                 .cloned(),
-            n_users: number("n_users")? as u64,
+            n_users: number(fields, "n_users", &wrong)?,
             refreshed: Some(Refreshed {
-                at: number("refreshed_at")?,
-                ttl: number("ttl")?,
+                at: number(fields, "refreshed_at", &wrong)?,
+                ttl: number(fields, "ttl", &wrong)?,
             })
             .filter(|refreshed| refreshed.ttl > 0),
             tenant: fields.get("tenant").cloned().unwrap_or_default(),

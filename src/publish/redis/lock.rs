@@ -84,21 +84,10 @@ impl<'a> Lock<'a> {
     fn cut_off_others(&self) {
         let clients: String =
             ask(self.pool, |link| link.ask(redis::cmd("CLIENT").arg("LIST"))).unwrap_or_default();
-        for client in clients.lines() {
-            let field = |name: &str| {
-                client
-                    .split(' ')
-                    .find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
-            };
-            if let (Some(id), Some(name)) = (field("id"), field("name"))
-                && name
-                    .strip_prefix(self.key.as_str())
-                    .is_some_and(|rest| rest.strip_prefix(':').is_some_and(|token| token != self.token))
-            {
-                let _ = ask(self.pool, |link| {
-                    link.ask::<i64>(redis::cmd("CLIENT").arg("KILL").arg("ID").arg(id))
-                });
-            }
+        for id in other_holders(&clients, &self.key, &self.token) {
+            let _ = ask(self.pool, |link| {
+                link.ask::<i64>(redis::cmd("CLIENT").arg("KILL").arg("ID").arg(id))
+            });
         }
     }
 
@@ -178,6 +167,22 @@ impl<'a> Lock<'a> {
     }
 }
 
+/// The ids of the connections in an answer to `CLIENT LIST` that are named after the lock `key` with
+/// another token.
+pub(super) fn other_holders<'a>(clients: &'a str, key: &str, token: &str) -> Vec<&'a str> {
+    let other = |client: &'a str| {
+        let field = |name: &str| {
+            client
+                .split(' ')
+                .find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+        };
+        let (id, name) = (field("id")?, field("name")?);
+        let holder = name.strip_prefix(key)?.strip_prefix(':')?;
+        (holder != token).then_some(id)
+    };
+    clients.lines().filter_map(other).collect()
+}
+
 impl Drop for Lock<'_> {
     fn drop(&mut self) {
         // If this command fails, the lock expires.
@@ -185,5 +190,29 @@ impl Drop for Lock<'_> {
         command.arg("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) else return 0 end");
         command.arg(1).arg(&self.key).arg(&self.token);
         let _ = ask(self.pool, |link| link.ask::<i64>(&command));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_other_holders_of_the_lock_are_closed() {
+        let check = |clients: &str, expected: &[&str]| {
+            assert_eq!(
+                other_holders(clients, "sluice:{p}:lock", "mine"),
+                expected,
+                "{clients}"
+            );
+        };
+        check("id=3 addr=h:1 name=sluice:{p}:lock:theirs db=0", &["3"]);
+        check(
+            "id=3 name=sluice:{p}:lock:mine\nid=4 name=sluice:{p}:lock:x",
+            &["4"],
+        );
+        check("id=3 name=sluice:{q}:lock:theirs\nid=4 name=\nid=5", &[]);
+        check("name=sluice:{p}:lock:theirs", &[]);
+        check("", &[]);
     }
 }

@@ -85,7 +85,15 @@ pub(super) fn values(link: &mut Link, pool: &Pool, keys: &Texts) -> Result<Vec<O
             .collect();
         batch.push(&parts);
     }
-    let mut answers = link.send(&mut batch)?;
+    values_of(link.send(&mut batch)?, keys.len(), pool.address())
+}
+
+/// The values of `n_keys` keys from the answers to one `MGET`, or to one `GET` per key.
+pub(super) fn values_of(
+    mut answers: Vec<redis::Value>,
+    n_keys: usize,
+    address: &str,
+) -> Result<Vec<Option<Vec<u8>>>> {
     if let [redis::Value::Array(_)] = answers.as_slice()
         && let Some(redis::Value::Array(values)) = answers.pop()
     {
@@ -93,12 +101,12 @@ pub(super) fn values(link: &mut Link, pool: &Pool, keys: &Texts) -> Result<Vec<O
     }
     let wrong = |found: &str| {
         Error::target(
-            pool.address(),
+            address,
             format!("expected text under the keys of users, found {found}"),
         )
         .hint("another program writes keys of these names: publish to another database")
     };
-    if answers.len() != keys.len() {
+    if answers.len() != n_keys {
         return Err(wrong("another number of answers"));
     }
     let text = |value| match value {
@@ -258,4 +266,32 @@ pub(super) fn pass(
         },
     )?;
     Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::Value;
+
+    use super::*;
+
+    #[test]
+    fn values_are_texts_or_missing_one_for_each_key() {
+        let text = |text: &str| Value::BulkString(text.into());
+        let check = |answers: Vec<Value>, n_keys: usize, expected: Option<Vec<Option<&str>>>| {
+            let found = values_of(answers, n_keys, "redis://h").ok();
+            let expected = expected.map(|values| {
+                let bytes = |value: Option<&str>| value.map(|text| text.as_bytes().to_vec());
+                values.into_iter().map(bytes).collect::<Vec<_>>()
+            });
+            assert_eq!(found, expected);
+        };
+        let both = || vec![text("a"), Value::Nil];
+        check(vec![Value::Array(both())], 2, Some(vec![Some("a"), None]));
+        check(both(), 2, Some(vec![Some("a"), None]));
+        check(vec![Value::Array(both())], 3, None);
+        check(vec![Value::Array(vec![])], 0, Some(vec![]));
+        check(vec![Value::Int(1)], 1, None);
+        check(vec![Value::Array(vec![Value::Array(both())])], 1, None);
+        check(vec![], 1, None);
+    }
 }

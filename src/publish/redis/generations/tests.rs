@@ -71,7 +71,7 @@ fn a_table_is_written_above_all_that_may_be_there() {
 fn what_a_killed_run_leaves_is_read_as_it_was_written() {
     for left in [
         writing(1, 1, "blake3:00"),
-        writing(u64::MAX, 7, ""),
+        writing(1 << 62, 7, ""),
         writing(3, 2, "two words"),
     ] {
         assert_eq!(Writing::parse(&left.to_text()), Some(left));
@@ -83,6 +83,10 @@ fn what_a_killed_run_leaves_is_read_as_it_was_written() {
         "1 1 x d",
         "-1 1 1 d",
         "1.5 1 1 d",
+        "1 1 9223372036854775808 d",
+        "1 2 1 d",
+        "4611686018427387905 1 1 d",
+        "18446744073709551615 1 1 d",
         "18446744073709551616 1 1 d",
     ] {
         assert_eq!(Writing::parse(text), None, "{text}");
