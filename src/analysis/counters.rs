@@ -51,7 +51,7 @@ pub fn analyze_counters(windows: &CounterWindows, scenario: &Scenario) -> Analys
             .iter()
             .flat_map(|layer| &layer.stages)
             .map(|stage| of(&stage.rows))
-            .sum()
+            .fold(0, u64::saturating_add)
     };
     let (n_baseline, n_candidate) = (rows(|rows| rows.baseline), rows(|rows| rows.candidate));
     Analysis {
@@ -67,7 +67,7 @@ pub fn analyze_counters(windows: &CounterWindows, scenario: &Scenario) -> Analys
         values: vec![],
         data: DataQuality {
             rows: RowCounts {
-                n_rows: n_baseline + n_candidate,
+                n_rows: n_baseline.saturating_add(n_candidate),
                 n_baseline,
                 n_candidate,
                 ..RowCounts::default()
@@ -204,9 +204,12 @@ fn qos_of(scenario: &Scenario, rates: &[[Windows; 2]], arm: usize) -> Result<Qos
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::time::HOUR;
     use crate::input::SourceFile;
     use crate::input::counters::counters;
+    use crate::scenario::Overrides;
     use std::collections::BTreeMap;
+    use std::path::Path;
 
     #[test]
     fn what_a_counter_does_not_tell_is_absent() {
@@ -247,5 +250,43 @@ mod tests {
         );
         assert!(windows.rate(0, Arm::Baseline, 1, &stage).is_empty());
         assert_eq!(counters().len(), 10);
+    }
+
+    #[test]
+    fn counts_beyond_whole_numbers_are_the_largest_one() {
+        const PLAN: &str = r#"
+            as_of = "2026-05-26"
+            [plan]
+            id = "p"
+            start = "2026-05-25"
+            baseline = "old"
+            candidate = "new"
+            [input]
+            users = { path = "users.csv", absent = ["last_use_time", "user_value", "accept_score"] }
+            traffic = [{ path = "log.csv" }]
+            [[layer]]
+            id = "all"
+            [[operation]]
+            at = "2026-05-25"
+            layer = "all"
+            ratio = 0.5
+        "#;
+        let scenario = Scenario::parse(PLAN, "p", Path::new(""), &Overrides::default()).unwrap();
+        let series = [Arm::Baseline, Arm::Candidate].into_iter().flat_map(|arm| {
+            ["agent_chat_total", "agent_chat_success_count"]
+                .map(|counter| ((0, arm, counter), vec![Some(1e308); 2]))
+        });
+        let windows = CounterWindows {
+            start: scenario.plan.start,
+            window: HOUR,
+            series: series.collect(),
+            source: SourceFile {
+                name: "prometheus".into(),
+                digest: String::new(),
+            },
+            warnings: vec![],
+        };
+        let rows = analyze_counters(&windows, &scenario).data.rows;
+        assert_eq!([rows.n_rows, rows.n_baseline, rows.n_candidate], [u64::MAX; 3]);
     }
 }

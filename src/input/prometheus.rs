@@ -140,79 +140,13 @@ impl Prometheus {
     /// The window's length is not allowed, there are too many windows, or the server cannot be
     /// reached or refuses the request.
     pub fn windows(&self, scenario: &Scenario, window: Micros) -> Result<CounterWindows> {
-        let plan = &scenario.plan;
-        let n_windows = (scenario.as_of - plan.start) / window;
-        if window < SECOND || window % SECOND != 0 || !(1..=MAX_POINTS).contains(&n_windows) {
-            return Err(Error::usage(format!(
-                "expected windows of whole seconds, from 1 to {MAX_POINTS} of them between the plan's start and its instant, found {n_windows}"
-            ))
-            .hint("choose another --window"));
-        }
-        let (start, end) = (plan.start + window, plan.start + n_windows * window);
-        let mut series = BTreeMap::new();
-        let mut digest = PartsDigest::default();
-        let mut warnings = Warnings::default();
-        for counter in counters() {
-            for (arm, release) in [(Arm::Baseline, &plan.baseline), (Arm::Candidate, &plan.candidate)] {
-                // Label values are quoted as in Go. JSON strings are valid there.
-                let release = serde_json::Value::from(release.as_str());
-                let query = format!(
-                    "sum by (layer) (increase({counter}{{version={release}}}[{}s]))",
-                    window / SECOND
-                );
-                let text = self.ask(&query, start, end, window)?;
-                for found in self.series_of(&text, &mut warnings)? {
-                    let label = found.metric.get("layer").map_or("", String::as_str);
-                    let Some(layer) = plan
-                        .layers
-                        .iter()
-                        .position(|layer| layer.id == label || layer.name == label)
-                    else {
-                        let label: String = label.chars().take(MAX_SHOWN).collect();
-                        warnings.push(|| format!("left out: layer {label:?}, which the plan does not have"));
-                        continue;
-                    };
-                    let slots: &mut Vec<Option<f64>> = series
-                        .entry((layer, arm, counter))
-                        .or_insert_with(|| vec![None; n_windows as usize]);
-                    for (at, value) in &found.values {
-                        // A point belongs to the window that ends at its time. NaN and infinity
-                        // stand for values that the server does not know.
-                        let idx = ((at * SECOND as f64).round() as Micros - start) / window;
-                        let value = value.parse::<f64>().ok().filter(|value| value.is_finite());
-                        if let (Some(slot), Some(value)) = (
-                            usize::try_from(idx).ok().and_then(|idx| slots.get_mut(idx)),
-                            value,
-                        ) {
-                            // A layer's id and its name may both occur as labels, so the values are
-                            // added.
-                            *slot = Some(slot.unwrap_or(0.0) + value);
-                        }
-                    }
-                }
-                digest.push(text.as_bytes());
-            }
-        }
-        Ok(CounterWindows {
-            start: plan.start,
-            window,
-            series,
-            source: SourceFile {
-                name: self.url.clone(),
-                digest: digest.finish(),
-            },
-            warnings: warnings.finish(),
+        gather(&self.url, scenario, window, |query, start, end| {
+            self.ask(query, start, end, window)
         })
     }
 
     fn failed(&self, found: &str) -> Error {
-        let found: String = found
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(MAX_SHOWN)
-            .collect();
-        Error::target(&self.url, format!("expected an answer of Prometheus, found: {found}"))
-            .hint("check the address; user and password come from it or from PROMETHEUS_USERNAME and PROMETHEUS_PASSWORD")
+        failed(&self.url, found)
     }
 
     fn ask(&self, query: &str, start: Micros, end: Micros, step: Micros) -> Result<String> {
@@ -247,20 +181,143 @@ impl Prometheus {
         }
         Ok(text)
     }
+}
 
-    fn series_of(&self, text: &str, warnings: &mut Warnings) -> Result<Vec<Series>> {
-        let answer: Answer = serde_json::from_str(text).map_err(|error| self.failed(&format!("{error}")))?;
-        for warning in &answer.warnings {
-            let warning: String = warning.chars().take(MAX_SHOWN).collect();
-            warnings.push(|| format!("the server says: {warning}"));
+/// Builds [`CounterWindows`] from the answers of the server at `url`. `ask` gets a query with the
+/// ends of the first and of the last window, microseconds UTC, and returns the answer's text.
+pub(crate) fn gather(
+    url: &str,
+    scenario: &Scenario,
+    window: Micros,
+    mut ask: impl FnMut(&str, Micros, Micros) -> Result<String>,
+) -> Result<CounterWindows> {
+    let plan = &scenario.plan;
+    let n_windows = (scenario.as_of - plan.start) / window.max(1);
+    if window < SECOND || window % SECOND != 0 || !(1..=MAX_POINTS).contains(&n_windows) {
+        return Err(Error::usage(format!(
+            "expected windows of whole seconds, from 1 to {MAX_POINTS} of them between the plan's start and its instant, found {n_windows}"
+        ))
+        .hint("choose another --window"));
+    }
+    let (start, end) = (plan.start + window, plan.start + n_windows * window);
+    let mut series = BTreeMap::new();
+    let mut digest = PartsDigest::default();
+    let mut warnings = Warnings::default();
+    for counter in counters() {
+        for (arm, release) in [(Arm::Baseline, &plan.baseline), (Arm::Candidate, &plan.candidate)] {
+            // Label values are quoted as in Go. JSON strings are valid there.
+            let release = serde_json::Value::from(release.as_str());
+            let query = format!(
+                "sum by (layer) (increase({counter}{{version={release}}}[{}s]))",
+                window / SECOND
+            );
+            let text = ask(&query, start, end)?;
+            for found in series_of(url, &text, &mut warnings)? {
+                let label = found.metric.get("layer").map_or("", String::as_str);
+                let Some(layer) = plan
+                    .layers
+                    .iter()
+                    .position(|layer| layer.id == label || layer.name == label)
+                else {
+                    let label: String = label.chars().take(MAX_SHOWN).collect();
+                    warnings.push(|| format!("left out: layer {label:?}, which the plan does not have"));
+                    continue;
+                };
+                let slots: &mut Vec<Option<f64>> = series
+                    .entry((layer, arm, counter))
+                    .or_insert_with(|| vec![None; n_windows as usize]);
+                found.add_to(slots, start, window);
+            }
+            digest.push(text.as_bytes());
         }
-        match answer.data {
-            Some(data) if answer.status == "success" && data.result_type == "matrix" => Ok(data.result),
-            _ => Err(self.failed(if answer.error.is_empty() {
+    }
+    Ok(CounterWindows {
+        start: plan.start,
+        window,
+        series,
+        source: SourceFile {
+            name: url.to_owned(),
+            digest: digest.finish(),
+        },
+        warnings: warnings.finish(),
+    })
+}
+
+impl Series {
+    /// Adds the points to windows. `start` is the end of the first window, microseconds UTC.
+    fn add_to(&self, slots: &mut [Option<f64>], start: Micros, window: Micros) {
+        for (at, value) in &self.values {
+            // A point belongs to the window whose end is nearest: servers round times to
+            // milliseconds. NaN and infinity stand for values that the server does not know.
+            let at = (at * SECOND as f64).round() as Micros;
+            let idx = at.saturating_sub(start - window / 2).div_euclid(window);
+            let value = value.parse::<f64>().ok().filter(|value| value.is_finite());
+            if let (Some(slot), Some(value)) = (
+                usize::try_from(idx).ok().and_then(|idx| slots.get_mut(idx)),
+                value,
+            ) {
+                // A layer's id and its name may both occur as labels, so the values are added.
+                *slot = Some(slot.unwrap_or(0.0) + value);
+            }
+        }
+    }
+}
+
+fn failed(url: &str, found: &str) -> Error {
+    let found: String = found
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_SHOWN)
+        .collect();
+    Error::target(url, format!("expected an answer of Prometheus, found: {found}"))
+        .hint("check the address; user and password come from it or from PROMETHEUS_USERNAME and PROMETHEUS_PASSWORD")
+}
+
+fn series_of(url: &str, text: &str, warnings: &mut Warnings) -> Result<Vec<Series>> {
+    let answer: Answer = serde_json::from_str(text).map_err(|error| failed(url, &error.to_string()))?;
+    for warning in &answer.warnings {
+        let warning: String = warning.chars().take(MAX_SHOWN).collect();
+        warnings.push(|| format!("the server says: {warning}"));
+    }
+    match answer.data {
+        Some(data) if answer.status == "success" && data.result_type == "matrix" => Ok(data.result),
+        _ => Err(failed(
+            url,
+            if answer.error.is_empty() {
                 "no series"
             } else {
                 &answer.error
-            })),
+            },
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_belongs_to_the_window_whose_end_is_nearest() {
+        // Three windows of 10 seconds; the first ends at second 100, or half a millisecond later.
+        let check = |at: f64, expected: Option<usize>| {
+            for shift in [0, 500] {
+                let found = Series {
+                    metric: BTreeMap::new(),
+                    values: vec![(at, "2".into())],
+                };
+                let mut slots = vec![None; 3];
+                found.add_to(&mut slots, 100 * SECOND + shift, 10 * SECOND);
+                let idx = slots.iter().position(Option::is_some);
+                assert_eq!(idx, expected, "{at} {shift}");
+            }
+        };
+        check(100.0, Some(0));
+        check(110.0, Some(1));
+        check(120.0, Some(2));
+        check(90.0, None);
+        check(130.0, None);
+        for at in [f64::MIN, -1e300, -1e13, 0.0, 1e13, 1e300, f64::MAX] {
+            check(at, None);
         }
     }
 }
