@@ -65,7 +65,7 @@ impl Address {
     pub fn parse(text: &str, kinds: &[&str]) -> Result<Self> {
         let (kind, rest) = match text.split_once(':') {
             Some((kind, rest)) if kinds.contains(&kind) => (kind, rest),
-            Some((kind, _)) if !kind.is_empty() && !kind.contains(['/', '.']) => {
+            Some((kind, _)) if !kind.is_empty() && !kind.contains(['/', '.', '@']) => {
                 let nearest = kinds
                     .iter()
                     .max_by(|a, b| strsim::jaro(kind, a).total_cmp(&strsim::jaro(kind, b)));
@@ -260,11 +260,13 @@ mod tests {
             "./redis://:s3cret@host",
             "user:s3cret@host",
             "redis;//:s3cret@host",
+            ":s3cret@host:6379/0",
+            "s3cret@host:6379/0",
         ];
         for text in wrong {
             let error = Address::parse(text, &KINDS).unwrap_err().to_string();
             assert!(
-                !error.contains("s3cret@") && !error.contains(":s3cret"),
+                !error.contains("s3cret@") && !error.contains(":s3cret") && !error.contains("s3crethost"),
                 "{error}"
             );
         }
