@@ -5,12 +5,20 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+#[cfg(feature = "stores")]
+use std::time::Duration;
 
+#[cfg(feature = "stores")]
+use crate::analysis::analyze_counters;
 use crate::base::error::Error;
 use crate::base::progress::Progress;
+#[cfg(feature = "stores")]
+use crate::base::time::HOUR;
 use crate::base::{digest, json, open};
 use crate::finops::{Budget, Prices};
 use crate::gate::{GatePolicy, parse_approvals};
+#[cfg(feature = "stores")]
+use crate::input::{Prometheus, gather};
 use crate::input::{Table, TrafficReader, UserReader};
 use crate::metric::Reading;
 #[cfg(feature = "stores")]
@@ -35,7 +43,7 @@ pub struct FuzzTarget {
 }
 
 /// All targets.
-pub const TARGETS: [FuzzTarget; 13] = [
+pub const TARGETS: [FuzzTarget; 15] = [
     target("parquet", parquet, &["fuzz/corpus/parquet"]),
     target("csv", csv, &["fuzz/corpus/csv", "scenarios/guide"]),
     target("ndjson", ndjson, &["fuzz/corpus/ndjson"]),
@@ -49,6 +57,8 @@ pub const TARGETS: [FuzzTarget; 13] = [
     target("evals_archive", evals_archive, &["tests/samples"]),
     target("cube", cube, &["fuzz/corpus/cube"]),
     target("addresses", addresses, &["fuzz/corpus/addresses"]),
+    target("prometheus", prometheus, &["fuzz/corpus/prometheus"]),
+    target("redis", redis, &["fuzz/corpus/redis"]),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8]), seeds: &'static [&'static str]) -> FuzzTarget {
@@ -256,14 +266,86 @@ fn cube(data: &[u8]) {
     let _ = merge(std::slice::from_ref(&out), &merged);
 }
 
-/// Addresses of targets, one a line. No target is opened.
+/// Addresses of targets and of Prometheus servers, one a line. They are opened; no server is asked.
 fn addresses(data: &[u8]) {
     #[cfg(feature = "stores")]
     if let Ok(text) = std::str::from_utf8(data) {
         for line in text.lines() {
-            let _ = publish::Address::parse(line, &publish::kinds());
+            address(line);
+            let planted = if line.contains('@') {
+                line.replace('@', &format!("{PASSWORD}@"))
+            } else {
+                format!("redis://u:{PASSWORD}@{line}")
+            };
+            let shown = address(&planted);
+            assert!(!shown.contains(PASSWORD), "{planted} is shown as {shown}");
         }
     }
+}
+
+/// The end of the password in an address, which no text may show.
+#[cfg(feature = "stores")]
+const PASSWORD: &str = "pl4nted";
+
+/// Opens an address, and returns the texts that show it. They are empty for a file, whose name may
+/// be shown.
+#[cfg(feature = "stores")]
+fn address(text: &str) -> String {
+    let servers = ["redis", "rediss", "postgres", "postgresql", "s3"];
+    let kinds = publish::kinds();
+    let kind = text.split_once(':').map_or("", |(kind, _)| kind);
+    let is_file = kinds.contains(&kind) && !servers.contains(&kind);
+    let parsed = publish::Address::parse(text, &kinds);
+    // A file of certificates is read when the target is opened.
+    if parsed.is_ok_and(|address| address.get("sslrootcert").is_some()) {
+        return String::new();
+    }
+    let mut shown = match publish::open(&[text.to_owned()], Duration::from_secs(1)) {
+        Ok(targets) => targets
+            .iter()
+            .map(|target| format!("{} {}\n", target.address(), target.server()))
+            .collect(),
+        Err(error) => error.to_string(),
+    };
+    shown.push_str(&match Prometheus::new(text) {
+        Ok(server) => server.place().to_owned(),
+        Err(error) => error.to_string(),
+    });
+    if is_file { String::new() } else { shown }
+}
+
+/// Answers of a Prometheus server, divided by zero bytes. They answer all queries in turn.
+fn prometheus(data: &[u8]) {
+    #[cfg(feature = "stores")]
+    {
+        static SCENARIO: OnceLock<Option<Scenario>> = OnceLock::new();
+        let scenario =
+            SCENARIO.get_or_init(|| Scenario::parse(STUDY, "fuzz", folder(), &Overrides::default()).ok());
+        // Without the scenario, the target would test nothing.
+        assert!(scenario.is_some(), "the scenario");
+        let answers: Vec<String> = data
+            .split(|byte| *byte == 0)
+            .map(|answer| String::from_utf8_lossy(answer).into_owned())
+            .collect();
+        let mut turn = answers.iter().cycle();
+        if let Some(scenario) = scenario
+            && let Ok(windows) = gather("http://fuzz", scenario, HOUR, |_, _, _| {
+                Ok(turn.next().cloned().unwrap_or_default())
+            })
+        {
+            let _ = json::to_json(&analyze_counters(&windows, scenario));
+        }
+    }
+    #[cfg(not(feature = "stores"))]
+    let _ = data;
+}
+
+/// An answer of a Redis server, in the bytes of its protocol.
+fn redis(data: &[u8]) {
+    #[cfg(feature = "stores")]
+    publish::read_redis_answer(data);
+    #[cfg(not(feature = "stores"))]
+    let _ = data;
 }
 
 /// Runs the target of a name.

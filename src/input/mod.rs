@@ -32,6 +32,8 @@ pub use format::Format;
 pub(crate) use ids::IdTexts;
 #[cfg(feature = "stores")]
 pub use prometheus::Prometheus;
+#[cfg(all(feature = "stores", any(fuzzing, feature = "fuzzing")))]
+pub(crate) use prometheus::gather;
 pub(crate) use table::names_text;
 pub use table::{Part, Table};
 pub(crate) use traffic::{Link, Links};

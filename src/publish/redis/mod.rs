@@ -11,6 +11,8 @@
 //! version.
 
 mod context;
+#[cfg(any(fuzzing, feature = "fuzzing"))]
+pub(super) mod fuzz;
 mod generations;
 mod harness;
 mod keys;
