@@ -284,6 +284,7 @@ pub(crate) fn csv_field(text: &str) -> Cow<'_, str> {
 }
 
 /// Returns the text of a field that [`csv_field`] wrote.
+#[cfg_attr(not(feature = "stores"), allow(dead_code))]
 pub(crate) fn from_csv_field(field: &str) -> &str {
     field
         .strip_prefix('\'')

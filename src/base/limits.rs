@@ -365,6 +365,7 @@ pub(crate) fn capped(mut problems: Vec<Problem>) -> Vec<Problem> {
 }
 
 /// The first `findings` texts of a list, and the number of the others as a last text.
+#[cfg_attr(not(feature = "stores"), allow(dead_code))]
 pub(crate) fn first_findings(mut texts: Vec<String>, n_more: usize, what: &str) -> Vec<String> {
     let n_all = texts.len() + n_more;
     texts.truncate(Limit::Findings.size());

@@ -37,7 +37,6 @@ mod timer;
 
 #[cfg(all(feature = "stores", any(fuzzing, feature = "fuzzing")))]
 pub(crate) use crate::publish::redis::fuzz::answer as read_redis_answer;
-#[cfg(feature = "stores")]
 pub use address::{Address, parse_duration};
 pub use publication::{LayerTables, Publication, PublicationParts, PublicationSource, RatioRow};
 

@@ -7,7 +7,9 @@ use crate::publish::address::Address;
 use crate::publish::document;
 use crate::publish::exporters::catalog::FORMATS;
 use crate::publish::objects::target::ObjectTarget;
+#[cfg(feature = "stores")]
 use crate::publish::postgres::target::Postgres;
+#[cfg(feature = "stores")]
 use crate::publish::redis::target::Redis;
 use crate::publish::target::Target;
 
@@ -33,6 +35,8 @@ pub fn kinds() -> Vec<&'static str> {
 /// An unknown kind, a bad setting, a kind that this build lacks, or two targets with one address or
 /// file.
 pub fn open(addresses: &[String], limit: Duration) -> Result<Vec<Box<dyn Target>>> {
+    #[cfg(not(feature = "stores"))]
+    let _ = limit;
     let kinds = kinds();
     let mut targets: Vec<Box<dyn Target>> = Vec::new();
     for text in addresses {

@@ -10,9 +10,11 @@ use crate::base::error::{Error, Result};
 use crate::base::manifest::FileEntry;
 use crate::base::progress::{Bar, Progress};
 use crate::publish::address::Address;
+use crate::publish::objects::folder;
+#[cfg(feature = "stores")]
+use crate::publish::objects::s3;
 use crate::publish::objects::store::{CURRENT, Current, OBJECTS, PUBLICATION, Store};
 use crate::publish::objects::version::{Prepared, entry_of, prepare};
-use crate::publish::objects::{folder, s3};
 use crate::publish::publication::Publication;
 use crate::publish::target::{Applied, Desired, Inspection, PlannedChange, Target};
 

@@ -151,6 +151,9 @@ pub(super) fn digests(
     Ok(digests)
 }
 
+/// The largest number of answers to a scan. At 8,192 keys an answer, no server has more keys.
+const MAX_ANSWERS: u64 = 10_000_000;
+
 /// Scans all keys that begin with a prefix, and passes on those whose digests are not in `digests`,
 /// which must be sorted. A lock is needed if `on_keys` writes.
 pub(super) fn others(
@@ -167,6 +170,7 @@ pub(super) fn others(
     }
     let pattern = format!("{}*", glob_escaped(prefix));
     let mut cursor = 0_u64;
+    let mut n_answers = 0_u64;
     loop {
         let mut command = redis::cmd("SCAN");
         command
@@ -177,6 +181,13 @@ pub(super) fn others(
             .arg(8_192);
         let (next, keys): (u64, Vec<Vec<u8>>) = link.ask(&command)?;
         ctx.desired.timer.answered();
+        n_answers += 1;
+        if n_answers > MAX_ANSWERS {
+            return Err(Error::target(
+                ctx.pool.address(),
+                format!("expected the end of a scan within {MAX_ANSWERS} answers, found none"),
+            ));
+        }
         bar.advance(keys.len() as u64);
         let mut strange = Texts::default();
         let is_other = |key: &&Vec<u8>| digests.binary_search(&XxHash3_64::oneshot(key)).is_err();
