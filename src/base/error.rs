@@ -112,7 +112,7 @@ fn capped(text: String, max: usize) -> String {
 
 impl fmt::Display for Problem {
     /// Writes the problem, and its hint on a line of its own. What others wrote in it starts no
-    /// line and commands no terminal; see [`escape::line`].
+    /// line and commands no terminal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.location.is_empty() {
             write!(f, "{}: ", escape::line(&self.location))?;
