@@ -61,7 +61,7 @@ fn a_rollback_closes_every_target_that_answers_and_names_the_others() {
     let silent_redis = format!("redis://:s3cret@127.0.0.1:{port}/0");
     let silent_postgres = format!("postgres://u:s3cret@127.0.0.1:{port}/db");
     let to = [&[silent_redis.as_str(), &silent_postgres][..], &answering].concat();
-    let (outcomes, report, code, stderr) = run(&study, &to, &["--rollback", "--target-timeout", "3s"]);
+    let (outcomes, report, code, stderr) = run(&study, &to, &["--rollback", "--target-timeout", "8s"]);
     assert_eq!(code, Some(4), "{stderr}");
     assert_eq!(
         outcomes,

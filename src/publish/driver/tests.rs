@@ -97,7 +97,7 @@ fn run(
         });
     let options = Options {
         rollback,
-        target_timeout: Some(Duration::from_millis(300)),
+        target_timeout: Some(Duration::from_millis(1_500)),
         ..Options::at(1)
     };
     let mut finished = Vec::new();
@@ -149,7 +149,7 @@ fn one_target_delays_no_other() {
             report
                 .targets
                 .iter()
-                .zip(["0.3 s", "0.3 s", "another type", "another type", "content"])
+                .zip(["1.5 s", "1.5 s", "another type", "another type", "content"])
         {
             assert!(
                 target.error.as_ref().is_some_and(|error| error.contains(text)),
