@@ -81,6 +81,8 @@ pub mod calc;
 pub mod study;
 // `sluice publish`: writes schedules to the stores of production.
 pub mod publish;
+// `sluice night`: one night of a ramp, from the log to the stores and back.
+pub mod night;
 // The command line.
 pub mod cli;
 // Entry points for fuzz targets; no part of the program.

@@ -227,6 +227,8 @@ mod tests {
             start: 10,
             end: 40,
             ratio: crate::bucket::Ratio::FULL,
+            changing_since: None,
+            mixed_since: None,
         };
         windows.series.insert(
             (0, Arm::Candidate, "agent_chat_total"),

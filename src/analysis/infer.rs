@@ -16,7 +16,7 @@ use crate::bucket::Ratio;
 use crate::metric::{Limits, Metric, RATE_METRICS};
 use crate::qos::{GuardrailInput, QosArm, estimate_arm, judge_guardrails};
 use crate::replay::{Cube, CubeLayer, LayerKey, StageKey};
-use crate::scenario::{Arm, BreakdownBy, LATENCY_P95, PerArm, Scenario, Stage, stages_of};
+use crate::scenario::{Arm, BreakdownBy, LATENCY_P95, PerArm, Scenario, Stage, StageIndex};
 use crate::stats::effect::{Effect, IntervalSpec};
 use crate::stats::multiplicity::benjamini_hochberg;
 use crate::stats::quantile::Quantile;
@@ -123,17 +123,20 @@ pub(crate) fn check_plan(cube: &Cube, scenario: &Scenario) -> Result<()> {
     if (cube.start, cube.window, cube.as_of) != (plan.start, plan.window, scenario.as_of) {
         return differs("start, window and as_of");
     }
+    let index = StageIndex::new(plan);
     let same_stages = |layer: &CubeLayer| {
-        layer.stages
-            == stages_of(
-                plan,
-                &cube.tenants[layer.tenant as usize],
-                usize::from(layer.layer),
-                cube.as_of,
-            )
+        let tenant = &cube.tenants[layer.tenant as usize];
+        layer.stages == index.stages(tenant, usize::from(layer.layer), cube.as_of)
     };
     if !cube.layers.iter().all(same_stages) {
-        return differs("operations");
+        return Err(Error::input(
+            "cube",
+            format!(
+                "expected a cube of the operations of plan {}, found one of others",
+                plan.id
+            ),
+        )
+        .hint("give --state the same file as `sluice replay` had, or replay the log again"));
     }
     if !cube
         .breakdowns

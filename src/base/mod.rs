@@ -5,6 +5,7 @@ pub(crate) mod at_work;
 pub(crate) mod bitmap;
 pub(crate) mod csv;
 pub mod digest;
+pub mod duration;
 pub mod error;
 pub(crate) mod escape;
 pub mod file_set;

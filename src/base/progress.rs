@@ -1,11 +1,14 @@
 //! Progress of long work: bars on a terminal, or a log with one line per stage for jobs.
 
 use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::fmt;
 use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::base::lock::lock;
 use crate::base::memory::{ProcessIo, peak_memory};
 use crate::base::number::count;
 use crate::base::time;
@@ -24,6 +27,24 @@ pub enum LogFormat {
 pub struct Progress {
     bars: Option<MultiProgress>,
     log: Option<LogFormat>,
+    records: Option<Arc<Mutex<Vec<StageRecord>>>>,
+}
+
+/// What a stage of a job took.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageRecord {
+    /// Name of the stage, such as `replay`.
+    pub stage: String,
+    /// Number of users or rows that the stage processed. `None` if it has none.
+    pub rows: Option<u64>,
+    /// Bytes that were read through system calls. `None` if the system does not say.
+    pub bytes_read: Option<u64>,
+    /// Bytes that were written through system calls. `None` if the system does not say.
+    pub bytes_written: Option<u64>,
+    /// Wall time, seconds.
+    pub seconds: f64,
+    /// The most memory of the process so far, bytes. `None` if the system does not say.
+    pub peak_memory_bytes: Option<u64>,
 }
 
 impl Progress {
@@ -32,7 +53,11 @@ impl Progress {
         let bars = std::io::stderr()
             .is_terminal()
             .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8)));
-        Self { bars, log: None }
+        Self {
+            bars,
+            log: None,
+            records: None,
+        }
     }
 
     /// No bars and no log.
@@ -40,6 +65,7 @@ impl Progress {
         Self {
             bars: None,
             log: None,
+            records: None,
         }
     }
 
@@ -48,7 +74,24 @@ impl Progress {
         Self {
             bars: None,
             log: Some(format),
+            records: None,
         }
+    }
+
+    /// This progress, which also keeps a record of each stage for [`Self::records`].
+    #[must_use]
+    pub fn recorded(&self) -> Self {
+        Self {
+            records: Some(Arc::default()),
+            ..self.clone()
+        }
+    }
+
+    /// The records of the stages that have ended, in the order of their ends.
+    pub fn records(&self) -> Vec<StageRecord> {
+        self.records
+            .as_ref()
+            .map_or_else(Vec::new, |records| lock(records).clone())
     }
 
     /// Starts a stage. Its line is logged when the value is dropped.
@@ -56,6 +99,7 @@ impl Progress {
         Stage {
             name,
             log: self.log,
+            records: self.records.clone(),
             started: Instant::now(),
             io: ProcessIo::now(),
             n_rows: Cell::new(None),
@@ -109,6 +153,7 @@ fn whole_rate(state: &ProgressState, out: &mut dyn fmt::Write) {
 pub struct Stage {
     name: &'static str,
     log: Option<LogFormat>,
+    records: Option<Arc<Mutex<Vec<StageRecord>>>>,
     started: Instant,
     io: Option<ProcessIo>,
     n_rows: Cell<Option<u64>>,
@@ -123,35 +168,57 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        let Some(format) = self.log else { return };
+        if self.log.is_none() && self.records.is_none() {
+            return;
+        }
         let seconds = self.started.elapsed().as_secs_f64();
         let io = self
             .io
             .zip(ProcessIo::now())
             .map(|(before, after)| after.since(before));
-        let line = match format {
-            LogFormat::Json => serde_json::json!({
-                "time": now(),
-                "stage": self.name,
-                "rows": self.n_rows.get(),
-                "bytes_read": io.map(|io| io.n_read),
-                "bytes_written": io.map(|io| io.n_written),
-                "seconds": (seconds * 1e6).round() / 1e6,
-                "peak_memory_bytes": peak_memory(),
-            })
-            .to_string(),
-            LogFormat::Text => {
-                let megabytes = |n: u64| format!("{:.1} MB", n as f64 / 1e6);
-                let mut parts = vec![format!("{seconds:.2} s")];
-                parts.extend(self.n_rows.get().map(|n| format!("{} rows", count(n))));
-                parts.extend(io.map(|io| format!("{} read", megabytes(io.n_read))));
-                parts.extend(io.map(|io| format!("{} written", megabytes(io.n_written))));
-                parts.extend(peak_memory().map(|n| format!("{} peak memory", megabytes(n))));
-                format!("{:<9} {}", self.name, parts.join(", "))
-            }
+        let record = StageRecord {
+            stage: self.name.to_owned(),
+            rows: self.n_rows.get(),
+            bytes_read: io.map(|io| io.n_read),
+            bytes_written: io.map(|io| io.n_written),
+            seconds: (seconds * 1e6).round() / 1e6,
+            peak_memory_bytes: peak_memory(),
         };
-        // A closed stderr is no reason to stop the job.
-        let _ = writeln!(std::io::stderr(), "{line}");
+        if let Some(format) = self.log {
+            // A closed stderr is no reason to stop the job.
+            let _ = writeln!(std::io::stderr(), "{}", record.line(format));
+        }
+        if let Some(records) = &self.records {
+            lock(records).push(record);
+        }
+    }
+}
+
+impl StageRecord {
+    /// The line of the stage in a log.
+    fn line(&self, format: LogFormat) -> String {
+        if format == LogFormat::Json {
+            return serde_json::json!({
+                "time": now(),
+                "stage": self.stage,
+                "rows": self.rows,
+                "bytes_read": self.bytes_read,
+                "bytes_written": self.bytes_written,
+                "seconds": self.seconds,
+                "peak_memory_bytes": self.peak_memory_bytes,
+            })
+            .to_string();
+        }
+        let megabytes = |n: u64| format!("{:.1} MB", n as f64 / 1e6);
+        let mut parts = vec![format!("{:.2} s", self.seconds)];
+        parts.extend(self.rows.map(|n| format!("{} rows", count(n))));
+        parts.extend(self.bytes_read.map(|n| format!("{} read", megabytes(n))));
+        parts.extend(self.bytes_written.map(|n| format!("{} written", megabytes(n))));
+        parts.extend(
+            self.peak_memory_bytes
+                .map(|n| format!("{} peak memory", megabytes(n))),
+        );
+        format!("{:<9} {}", self.stage, parts.join(", "))
     }
 }
 

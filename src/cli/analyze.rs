@@ -36,7 +36,7 @@ pub(super) struct AnalyzeArgs {
     #[arg(long, value_name = "URL", conflicts_with_all = ["cube", "value_at", "breakdowns"])]
     prometheus: Option<String>,
     /// Length of the windows of the counters, which are the clusters of their intervals
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = crate::publish::parse_duration, requires = "prometheus")]
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = crate::base::duration::parse_duration, requires = "prometheus")]
     window: Micros,
     /// The scenario, with the plan
     #[arg(long, alias = "plan", value_name = "SCENARIO")]
@@ -47,6 +47,10 @@ pub(super) struct AnalyzeArgs {
     /// The instant the cube was made for, if it was not the scenario's
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
+    /// State of the ramp, from `sluice schedule` or `sluice night`: its log of changes counts beside
+    /// the scenario's operations
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
     /// Estimate a layer's value at another ratio, off-policy, from the stages with both releases;
     /// repeatable
     #[arg(long, value_name = "LAYER=RATIO", value_parser = parse_layer_ratio)]
@@ -64,16 +68,18 @@ pub(super) struct AnalyzeArgs {
 
 pub(super) fn run(args: &AnalyzeArgs, terminal: &Terminal) -> Result<u8> {
     let _stage = terminal.progress().stage("analyze");
-    let scenario = Scenario::load(
+    let mut scenario = Scenario::load(
         &args.scenario,
         &Overrides {
             as_of: args.as_of,
             ..Overrides::default()
         },
     )?;
+    study::carry_state(&mut scenario, args.state.as_deref())?;
     let out = files::followed(&args.out)?;
     inputs::of_scenario(&args.scenario, &scenario)
         .reads(&args.cube)
+        .reads(&args.state)
         .writes([&out])
         .check()?;
     let analysis = match (&args.cube, &args.prometheus) {

@@ -15,6 +15,7 @@ use crate::replay::Cube;
 use crate::scenario::{Overrides, Scenario};
 use crate::simulate;
 use crate::simulate::Backtest;
+use crate::study;
 
 /// Decide again over the history in a cube, window by window, with the data known at that time
 #[derive(Debug, Args)]
@@ -32,6 +33,10 @@ pub(super) struct BacktestArgs {
     /// The instant the cube was made for, if it was not the scenario's
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
+    /// State of the ramp, from `sluice schedule` or `sluice night`: its log of changes counts beside
+    /// the scenario's operations
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
     /// Write it as JSON to this file
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -42,16 +47,18 @@ pub(super) struct BacktestArgs {
 
 pub(super) fn run(args: &BacktestArgs, terminal: &Terminal) -> Result<u8> {
     let _stage = terminal.progress().stage("backtest");
-    let scenario = Scenario::load(
+    let mut scenario = Scenario::load(
         &args.scenario,
         &Overrides {
             as_of: args.as_of,
             ..Overrides::default()
         },
     )?;
+    study::carry_state(&mut scenario, args.state.as_deref())?;
     let out = args.out.as_deref().map(files::followed).transpose()?;
     inputs::of_scenario(&args.scenario, &scenario)
         .reads([&args.cube])
+        .reads(&args.state)
         .writes(&out)
         .check()?;
     let cube = Cube::read(&args.cube)?;

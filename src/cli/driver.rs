@@ -12,7 +12,7 @@ use crate::cli::terminal::{OutputArgs, Terminal, print_usage};
 use crate::cli::values::parse_limit;
 use crate::cli::{
     analyze, audit, backtest, calc, calibrate, completions, cube, evals, finops, gate, generate, layer, man,
-    publish, record, replay, report, run, schedule, schema, simulate, tools, who,
+    night, publish, record, replay, report, run, schedule, schema, simulate, tools, who,
 };
 use crate::input::fetch;
 
@@ -35,6 +35,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Run(run::RunArgs),
+    Night(night::NightArgs),
     Layer(layer::LayerArgs),
     Who(who::WhoArgs),
     Replay(replay::ReplayArgs),
@@ -134,6 +135,7 @@ fn run_command(args: Args, terminal: &Terminal) -> Result<u8> {
     }
     match args.command {
         Command::Run(args) => run::run(&args, terminal),
+        Command::Night(args) => night::run(&args, terminal),
         Command::Layer(args) => layer::run(&args, terminal),
         Command::Who(args) => who::run(&args, terminal),
         Command::Replay(args) => replay::run(&args, terminal),

@@ -21,6 +21,7 @@ mod generate;
 mod inputs;
 mod layer;
 mod man;
+mod night;
 mod publish;
 mod record;
 mod registry;

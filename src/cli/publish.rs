@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::base::apart::Apart;
+use crate::base::duration::parse_duration;
 use crate::base::error::{Error, Result, exit_code};
 use crate::base::json;
 use crate::base::manifest::{Manifest, file};
@@ -58,10 +59,10 @@ pub(super) struct PublishArgs {
     reopen: bool,
     /// Time that a store keeps a user's layer without a refresh: 24h, 7d; by default a week, for
     /// harness-v1 a day
-    #[arg(long, value_name = "TIME", value_parser = publish::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     ttl: Option<Micros>,
     /// Time limit of a target: of one answer (default 60s), or of all its work in a rollback (10s)
-    #[arg(long, value_name = "TIME", value_parser = publish::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     target_timeout: Option<Micros>,
     /// Compare everything that the stores hold, not only a sample
     #[arg(long, conflicts_with = "rollback")]

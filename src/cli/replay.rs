@@ -47,6 +47,10 @@ pub(super) struct ReplayArgs {
     /// Look back from this instant instead of the scenario's as_of
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
+    /// State of the ramp, from `sluice schedule` or `sluice night`: its log of changes counts beside
+    /// the scenario's operations
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
     /// The candidate's answers to logged requests: a file, a folder or a glob, with trace_id and
     /// release_id
     #[arg(long, value_name = "PATH")]
@@ -66,7 +70,7 @@ pub(super) struct ReplayArgs {
     sessions: bool,
     /// Compute the effect of these scenarios' operations on the same traffic, from a cube with
     /// shadow outcomes
-    #[arg(long, value_name = "SCENARIO", num_args = 1.., requires = "cube", conflicts_with_all = ["traffic", "layers", "scenario", "out", "shadow", "outcomes", "since", "sessions", "as_of"])]
+    #[arg(long, value_name = "SCENARIO", num_args = 1.., requires = "cube", conflicts_with_all = ["traffic", "layers", "scenario", "out", "shadow", "outcomes", "since", "sessions", "as_of", "state"])]
     what_if: Vec<PathBuf>,
     /// The cube for --what-if
     #[arg(long, value_name = "CUBE", requires = "what_if")]
@@ -93,6 +97,7 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
             ..Overrides::default()
         },
     )?;
+    study::carry_state(&mut scenario, args.state.as_deref())?;
     if let Some(path) = &args.traffic {
         let like = scenario.input.traffic.first().cloned();
         scenario.input.traffic = vec![source_at(path, like.as_ref())];
@@ -113,6 +118,7 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
     inputs::of_scenario(plan, &scenario)
         .reads([layers])
         .reads(&args.since)
+        .reads(&args.state)
         .replaces([out])
         .check()?;
     let inputs = Inputs {

@@ -72,7 +72,7 @@ pub(super) fn run(args: &ScheduleArgs, terminal: &Terminal) -> Result<u8> {
 
 fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Result<u8> {
     let analysis: Analysis = json::read_document(&args.analysis)?;
-    let scenario = scenario_of(args, &analysis)?;
+    let mut scenario = scenario_of(args, &analysis)?;
     let written = |names: &[&str]| names.iter().map(|name| args.out.join(name)).collect::<Vec<_>>();
     // The state is the only document that a ramp continues in place.
     let other_state = state.filter(|state| !is_same_file(state, &args.out.join(manifest::file::STATE)));
@@ -83,7 +83,7 @@ fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Resul
         .writes(written(&[manifest::file::SCHEDULE, manifest::file::STATE]))
         .writes(written(&[manifest::file::TABLES, manifest::file::GATE_REPORT]))
         .check()?;
-    let state: Option<RampState> = state.map(json::read_document).transpose()?;
+    let state: Option<RampState> = study::carry_state(&mut scenario, state)?;
     let layering: Option<LayerSummary> = args.layer_summary.as_deref().map(json::read_json).transpose()?;
     let digest = study::evidence_digest(&analysis);
     let is_decided = |state: &&RampState| state.evidence_digest.as_ref() == Some(&digest);

@@ -429,6 +429,7 @@ pub(super) fn row_counts_text(cube: &Cube) -> String {
         (rows.n_after_as_of, "at or after as_of"),
         (rows.n_shadow, "shadow rows in the log"),
         (rows.n_eval, "rows of evaluation runs"),
+        (rows.n_settling, "while a ratio changed, in no arm"),
         (
             rows.n_layer_differs,
             "served with another layer than the layer table's",

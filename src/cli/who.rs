@@ -20,6 +20,7 @@ use crate::cli::values::parse_instant;
 use crate::input::{DEFAULT_TENANT, fetch};
 use crate::ramp::PlanStep;
 use crate::scenario::{Overrides, Plan, Scenario};
+use crate::study;
 use crate::study::who;
 use crate::study::who::{WhoQuestion, WhoRow};
 
@@ -43,6 +44,10 @@ pub(super) struct WhoArgs {
     /// The instant of the operations in force, if not the scenario's
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     as_of: Option<Micros>,
+    /// State of the ramp, from `sluice schedule` or `sluice night`: its log of changes counts beside
+    /// the scenario's operations
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
     /// Assign users as this system does, with the plan's salt: sluice, growthbook/2, unleash,
     /// launchdarkly, flagd/2 ...
     #[arg(long, value_name = "PROFILE")]
@@ -71,6 +76,7 @@ pub(super) fn run(args: &WhoArgs, terminal: &Terminal) -> Result<u8> {
         },
     )?;
     let mut scenario = scenario;
+    study::carry_state(&mut scenario, args.state.as_deref())?;
     if let Some(name) = &args.profile {
         scenario.plan.profile = profile(&scenario, name)?;
     }
@@ -120,6 +126,7 @@ pub(super) fn run(args: &WhoArgs, terminal: &Terminal) -> Result<u8> {
             let steps = args.at.iter().chain(&args.from);
             inputs::of_scenario(&args.scenario, &scenario)
                 .reads([&layers])
+                .reads(&args.state)
                 .reads(steps.filter(|step| Path::new(step).is_file()))
                 .writes([&path])
                 .check()?;

@@ -37,7 +37,7 @@ mod timer;
 
 #[cfg(all(feature = "stores", any(fuzzing, feature = "fuzzing")))]
 pub(crate) use crate::publish::redis::fuzz::answer as read_redis_answer;
-pub use address::{Address, parse_duration};
+pub use address::Address;
 pub use publication::{LayerTables, Publication, PublicationParts, PublicationSource, RatioRow};
 
 pub use driver::publish;

@@ -40,6 +40,7 @@ pub(super) fn checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T)
     }
     let evidence = match current(situation) {
         Ok(evidence) => evidence,
+        Err(_) if situation.state.pending.is_some() => return pending_checks(situation, trace),
         Err(detail) => {
             let verdict = Verdict::on_trouble(situation.plan.policy.no_data_action, Verdict::Inconclusive);
             return trace.push(
@@ -153,6 +154,41 @@ fn current<'a>(situation: &Situation<'a>) -> Result<&'a StageEvidence, impl FnOn
             ),
         }),
     }
+}
+
+/// Checks of a layer whose ratio is not in force everywhere. Its users have either ratio, so only
+/// harm decides.
+fn pending_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
+    if let Some(evidence) = situation.evidence {
+        let judged = situation.plan.guardrails.iter().zip(&evidence.guardrails);
+        for (guardrail, judged) in judged.filter(|(guardrail, _)| guardrail.action == Action::Rollback) {
+            guardrail_check(
+                "guardrail",
+                &guardrail.metric,
+                (situation, judged),
+                violation(judged, Verdict::Rollback),
+                trace,
+            )?;
+        }
+    }
+    trace.push(
+        plain("in_force"),
+        CheckValues::new(CheckOutcome::Block(Verdict::Hold)),
+        || {
+            let missing = situation.state.pending.iter().flat_map(|force| &force.missing);
+            let missing: Vec<&str> = missing.map(String::as_str).collect();
+            format!(
+                "{} was decided at {} and is not in force in every target: {} does not have it; publish again",
+                situation.state.ratio,
+                time::format(situation.state.since),
+                if missing.is_empty() {
+                    "a target".to_owned()
+                } else {
+                    missing.join(", ")
+                }
+            )
+        },
+    )
 }
 
 /// Checks of the policy `point`: the rule of the reference policy (docs/REFERENCE_POLICY.md). Only
@@ -524,7 +560,7 @@ fn min_users<'a, T: Trace<'a>>(
 }
 
 fn dwell<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
-    let held = situation.as_of - situation.state.since;
+    let held = situation.as_of - situation.plan.window_start(situation.state.since);
     let dwell = situation.layer.dwell;
     let hours = |micros: Micros| micros as f64 / HOUR as f64;
     trace.push(

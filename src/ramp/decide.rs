@@ -78,7 +78,7 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
     // The next window's rows can change the verdict. A promotion must also wait for the dwell.
     let next_window = situation.as_of + situation.plan.window;
     let earliest_next = if first_blocking.as_deref() == Some("dwell") {
-        (state.since + layer.dwell).max(next_window)
+        (situation.plan.window_start(state.since) + layer.dwell).max(next_window)
     } else {
         next_window
     };

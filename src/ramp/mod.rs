@@ -2,6 +2,7 @@
 //! the operation log.
 
 mod approval;
+mod carry;
 mod checks;
 mod contradictions;
 mod coverage;
@@ -22,7 +23,7 @@ pub(crate) use contradictions::{late, wrong_claims};
 pub use coverage::Coverage;
 pub use decide::{Conclusion, Decision, conclude, decide};
 pub use evidence::{QosEvidence, SrmEvidence, StageEvidence};
-pub use operation::OperationRow;
+pub use operation::{Force, OperationRow};
 pub use schedule::{LayerEvidence, LayerRamp, LayerSchedule, RampStatus, Schedule, schedule};
 pub use situation::Situation;
 pub use state::{LayerState, RampState};

@@ -1,7 +1,7 @@
 //! The operation log: one row for each change of a ratio.
 
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 use crate::base::time::Micros;
 use crate::base::{digest, time};
@@ -35,11 +35,29 @@ pub struct OperationRow {
     pub layer: String,
     /// Digest of the evidence. Empty for changes that Sluice did not decide.
     pub evidence_digest: String,
+    /// Id of the release whose ratio changed. Empty in documents of earlier versions, which know the
+    /// candidate of the plan only.
+    #[serde(default)]
+    pub candidate: String,
+    /// The time when the targets took the change over. `None` if it counts from `operate_time`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub force: Option<Force>,
+}
+
+/// The time when the targets of a publication took a change of a ratio over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Force {
+    /// First instant at which a target could have the new ratio, microseconds, UTC.
+    pub begun: Micros,
+    /// Instant at which the last target had the new ratio, microseconds, UTC. `None` if some target
+    /// does not have it.
+    pub complete: Option<Micros>,
+    /// The targets that do not have the new ratio, without credentials. Empty if all have it.
+    pub missing: Vec<String>,
 }
 
 impl OperationRow {
     /// The log row of a manual change during publishing.
-    #[cfg(feature = "stores")]
     pub(crate) fn by_hand(
         operation_type: &str,
         plan_id: &str,
@@ -62,6 +80,17 @@ impl OperationRow {
             tenant: tenant.to_owned(),
             layer: layer.to_owned(),
             evidence_digest: String::new(),
+            candidate: String::new(),
+            force: None,
+        }
+    }
+
+    /// The instant from which the new ratio is in force everywhere, microseconds, UTC. `None` if it
+    /// is not.
+    pub fn in_force(&self) -> Option<Micros> {
+        match &self.force {
+            None => Some(self.operate_time),
+            Some(force) => force.complete,
         }
     }
 
@@ -71,8 +100,8 @@ impl OperationRow {
     pub fn log(plan: &Plan, tenants: &[String], as_of: Micros, decided: &[Self]) -> Vec<Self> {
         let is_decided = |row: &Self, tenant: &str| {
             decided.iter().any(|other| {
-                (other.layer.as_str(), other.new_value, other.operate_time)
-                    == (row.layer.as_str(), row.new_value, row.operate_time)
+                (other.layer.as_str(), other.new_value) == (row.layer.as_str(), row.new_value)
+                    && [Some(other.operate_time), other.in_force()].contains(&Some(row.operate_time))
                     && other.tenant == tenant
             })
         };
@@ -93,21 +122,23 @@ impl OperationRow {
         log
     }
 
-    /// Returns the plan's own operations before `as_of` as log rows.
+    /// Returns the plan's own operations before `as_of` as log rows, without those that come from a
+    /// state's log.
     pub fn history(plan: &Plan, as_of: Micros) -> Vec<Self> {
-        let mut ratios: BTreeMap<(String, usize), Ratio> = BTreeMap::new();
+        let mut ratios: HashMap<(&str, &str, usize), Ratio> = HashMap::new();
         let mut rows = Vec::new();
         for operation in plan.operations.iter().filter(|operation| operation.at < as_of) {
             let tenant = operation.tenant.clone().unwrap_or_default();
-            let before = ratios.insert((tenant.clone(), operation.layer_idx), operation.ratio);
+            let release = operation.candidate.as_ref().unwrap_or(&plan.candidate);
+            let key = |tenant| (release.as_str(), tenant, operation.layer_idx);
+            let of_tenant = operation.tenant.as_deref().unwrap_or_default();
+            let before = ratios.insert(key(of_tenant), operation.ratio);
             let old_value = before
-                .or_else(|| {
-                    ratios
-                        .get(&(String::new(), operation.layer_idx))
-                        .copied()
-                        .filter(|_| !tenant.is_empty())
-                })
+                .or_else(|| ratios.get(&key("")).copied().filter(|_| !tenant.is_empty()))
                 .unwrap_or(Ratio::ZERO);
+            if operation.is_logged {
+                continue;
+            }
             let layer = &plan.layers[operation.layer_idx].id;
             let what = format!(
                 "{} {tenant} {layer} {old_value} {} {}",
@@ -126,6 +157,8 @@ impl OperationRow {
                 tenant,
                 layer: layer.clone(),
                 evidence_digest: String::new(),
+                candidate: release.clone(),
+                force: None,
             });
         }
         rows

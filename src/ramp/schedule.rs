@@ -398,5 +398,7 @@ fn operation_row(
         tenant: before.tenant.clone(),
         layer: before.layer.clone(),
         evidence_digest: evidence_digest.to_owned(),
+        candidate: plan.candidate.clone(),
+        force: None,
     }
 }

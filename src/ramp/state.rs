@@ -7,8 +7,8 @@ use crate::base::error::{Error, Result};
 use crate::base::json::Document;
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
-use crate::ramp::operation::OperationRow;
-use crate::scenario::{Plan, Stage, stages_of};
+use crate::ramp::operation::{Force, OperationRow};
+use crate::scenario::{Plan, Stage, StageIndex};
 
 pub(super) const SCHEMA: &str = "sluice.state/1";
 
@@ -52,10 +52,14 @@ pub struct LayerState {
     pub since: Micros,
     /// The last rollback: its time in microseconds, UTC, and the release. `None` if there was none.
     pub rolled_back: Option<(Micros, String)>,
+    /// The part of the ratio's change that is missing. `None` if the ratio is in force everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Force>,
 }
 
 impl LayerState {
-    /// Takes over the state after the last of some stages of the plan.
+    /// Takes over the state after the last of some stages of the plan. A rollback that left no stage
+    /// stays, because the layer was at 0 when the plan was rolled back as a whole.
     pub(crate) fn follow(&mut self, plan: &Plan, stages: &[Stage]) {
         let fell = stages
             .windows(2)
@@ -63,13 +67,16 @@ impl LayerState {
         let current = stages.last();
         self.ratio = current.map_or(Ratio::ZERO, |stage| stage.ratio);
         self.since = current.map_or(plan.start, |stage| stage.start);
-        self.rolled_back = fell.map(|pair| (pair[1].start, plan.candidate.clone()));
+        if let Some(pair) = fell {
+            self.rolled_back = Some((pair[1].start, plan.candidate.clone()));
+        }
     }
 }
 
 impl RampState {
     /// Derives the state at `as_of` from the plan's operations, for these tenants.
     pub fn from_plan(plan: &Plan, tenants: &[String], as_of: Micros) -> Self {
+        let index = StageIndex::new(plan);
         let layer_state = |tenant: &String, idx: usize| {
             let mut state = LayerState {
                 tenant: tenant.clone(),
@@ -77,8 +84,9 @@ impl RampState {
                 ratio: Ratio::ZERO,
                 since: plan.start,
                 rolled_back: None,
+                pending: None,
             };
-            state.follow(plan, &stages_of(plan, tenant, idx, as_of));
+            state.follow(plan, &index.stages(tenant, idx, as_of));
             state
         };
         Self {
@@ -95,6 +103,24 @@ impl RampState {
         }
     }
 
+    /// Refuses a state of another plan or of other layers.
+    pub(super) fn check_plan(&self, plan: &Plan) -> Result<()> {
+        if self.plan_id != plan.id {
+            return Err(differs(plan, &format!("that of plan {}", self.plan_id)));
+        }
+        for of_tenant in self.layers.chunk_by(|a, b| a.tenant == b.tenant) {
+            if !of_tenant
+                .iter()
+                .map(|state| &state.layer)
+                .eq(plan.layers.iter().map(|layer| &layer.id))
+            {
+                let ids: Vec<&str> = of_tenant.iter().map(|state| state.layer.as_str()).collect();
+                return Err(differs(plan, &format!("layers {}", ids.join(", "))));
+            }
+        }
+        Ok(())
+    }
+
     /// Prepares the state for a schedule of this plan. It adds tenants that are new in the
     /// evidence. Under a new release it returns all layers to the baseline.
     ///
@@ -108,28 +134,7 @@ impl RampState {
         as_of: Micros,
         layers_digest: &str,
     ) -> Result<Self> {
-        let differs = |found: String| {
-            Err(Error::input(
-                "state",
-                format!(
-                    "expected the state of plan {} and its layers, found {found}",
-                    plan.id
-                ),
-            ))
-        };
-        if self.plan_id != plan.id {
-            return differs(format!("that of plan {}", self.plan_id));
-        }
-        for of_tenant in self.layers.chunk_by(|a, b| a.tenant == b.tenant) {
-            if !of_tenant
-                .iter()
-                .map(|state| &state.layer)
-                .eq(plan.layers.iter().map(|layer| &layer.id))
-            {
-                let ids: Vec<&str> = of_tenant.iter().map(|state| state.layer.as_str()).collect();
-                return differs(format!("layers {}", ids.join(", ")));
-            }
-        }
+        self.check_plan(plan)?;
         let mut seen = BTreeSet::new();
         let unique = self
             .layers
@@ -140,9 +145,10 @@ impl RampState {
             .iter()
             .all(|state| (plan.start..=as_of).contains(&state.since));
         if self.schema != SCHEMA || !unique || !in_time {
-            return differs(
-                "one of another version, with layers twice, or with instants outside of the plan".into(),
-            );
+            return Err(differs(
+                plan,
+                "one of another version, with layers twice, or with instants outside of the plan",
+            ));
         }
         if self.candidate != plan.candidate {
             // A new release starts a new ramp, which may use a new layer table.
@@ -150,6 +156,7 @@ impl RampState {
             for state in self.layers.iter_mut().filter(|state| state.ratio > Ratio::ZERO) {
                 state.ratio = Ratio::ZERO;
                 state.since = as_of;
+                state.pending = None;
             }
         }
         // Counters have no layer table, so they leave the ramp's table unchanged.
@@ -176,4 +183,9 @@ impl RampState {
         self.layers.extend(Self::from_plan(plan, &new, as_of).layers);
         Ok(self)
     }
+}
+
+fn differs(plan: &Plan, found: &str) -> Error {
+    let expected = format!("expected the state of plan {} and its layers", plan.id);
+    Error::input("state", format!("{expected}, found {found}"))
 }

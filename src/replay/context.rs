@@ -60,6 +60,9 @@ pub struct Inputs<'a> {
     /// The folder of an earlier cube. Files that it already counts are not scanned again. `None`
     /// scans all files.
     pub since: Option<&'a Path>,
+    /// Whether a file that has changed since the earlier cube leads to a scan of all files. If not,
+    /// it is an error.
+    pub rescans_changed: bool,
     /// Whether distinct sessions are counted.
     pub count_sessions: bool,
     /// The memory limit in bytes. Users who need more than half of it are divided into partitions
@@ -78,6 +81,7 @@ impl<'a> Inputs<'a> {
             shadows,
             outcomes,
             since: None,
+            rescans_changed: false,
             count_sessions: false,
             memory_limit: u64::MAX,
         }

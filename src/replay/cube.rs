@@ -315,6 +315,10 @@ pub struct RowCounts {
     /// Rows of evaluation runs.
     #[serde(default)]
     pub n_eval: u64,
+    /// Rows of eligible users while the ratio of their layer changed: from the change to the first
+    /// whole window after it. They are in neither arm.
+    #[serde(default)]
+    pub n_settling: u64,
     /// Rows before the plan's start.
     pub n_before_start: u64,
     /// Rows at or after `as_of`.
@@ -387,7 +391,7 @@ impl RowCounts {
             && of_reasons.into_iter().all(|n| *n <= self.n_rows)
     }
 
-    fn numbers(&mut self) -> [&mut u64; 17] {
+    fn numbers(&mut self) -> [&mut u64; 18] {
         let Self {
             n_rows,
             n_baseline,
@@ -398,6 +402,7 @@ impl RowCounts {
             n_unknown_user,
             n_shadow,
             n_eval,
+            n_settling,
             n_before_start,
             n_after_as_of,
             n_bad,
@@ -419,6 +424,7 @@ impl RowCounts {
             n_unknown_user,
             n_shadow,
             n_eval,
+            n_settling,
             n_before_start,
             n_after_as_of,
             n_bad,

@@ -18,7 +18,7 @@ use crate::replay::sums::Sums;
 use crate::replay::unknown::UnknownIds;
 use crate::replay::{store, user_store};
 use crate::scenario::plan::BreakdownBy;
-use crate::scenario::stages::stages_of;
+use crate::scenario::stages::StageIndex;
 
 /// An earlier cube of the same ramp.
 pub(super) struct Earlier {
@@ -82,18 +82,14 @@ impl Earlier {
         {
             return differs("metrics");
         }
-        let same_history = cube.layers.iter().all(|layer| {
-            layer.stages
-                == stages_of(
-                    plan,
-                    &tenants[layer.tenant as usize],
-                    usize::from(layer.layer),
-                    cube.as_of,
-                )
-        });
-        if !same_history || cube.layers.len() != strata.len() {
-            return differs("operations");
+        if cube.layers.len() != strata.len() {
+            return differs("layers");
         }
+        let index = StageIndex::new(plan);
+        let same_history = cube.layers.iter().all(|layer| {
+            let tenant = &tenants[layer.tenant as usize];
+            layer.stages == index.stages(tenant, usize::from(layer.layer), cube.as_of)
+        });
         if !cube
             .breakdowns
             .iter()
@@ -129,6 +125,10 @@ impl Earlier {
             .hint("give --traffic the files of the earlier cube and the new files")),
             None => Ok(()),
         };
+        if !same_history {
+            gone("because a ratio changed before the cube's as_of", &|_| true)?;
+            return Ok(None);
+        }
         if (&cube.shadow_sources, &cube.outcome_sources) != (&sources.shadows, &sources.outcomes) {
             gone("because outcomes have changed and may belong to any row", &|_| {
                 true
@@ -148,21 +148,36 @@ impl Earlier {
             return Ok(None);
         }
         let is_known = |file: &SourceFile| cube.sources.iter().any(|known| known.file.digest == file.digest);
-        for file in sources.traffic.iter().flatten().filter(|file| !is_known(file)) {
-            if let Some(known) = cube
-                .sources
-                .iter()
-                .filter(|known| !listed(known))
-                .find(|known| known.file.name == file.name)
-            {
-                let found = format!(
-                    "expected {} as the earlier cube counted it ({}), found {}",
-                    file.name, known.file.digest, file.digest
-                );
-                return Err(Error::in_file(folder, found).hint(
-                    "if the file has changed, scan the whole log, without --since; if it is a different file with the same name, give --traffic a folder that contains both",
-                ));
-            }
+        let new: Vec<&SourceFile> = sources
+            .traffic
+            .iter()
+            .flatten()
+            .filter(|file| !is_known(file))
+            .collect();
+        let successor = |known: &CubeSource| {
+            new.iter()
+                .find(|file| !listed(&known) && file.name == known.file.name)
+        };
+        let mut changed = cube
+            .sources
+            .iter()
+            .filter_map(|known| Some((known, successor(known)?)))
+            .peekable();
+        if inputs.rescans_changed && changed.peek().is_some() {
+            gone(
+                "because a file has changed and all rows are scanned again",
+                &|known| successor(known).is_none(),
+            )?;
+            return Ok(None);
+        }
+        if let Some((known, file)) = changed.next() {
+            let found = format!(
+                "expected {} as the earlier cube counted it ({}), found {}",
+                file.name, known.file.digest, file.digest
+            );
+            return Err(Error::in_file(folder, found).hint(
+                "if the file has changed, scan the whole log, without --since; if it is a different file with the same name, give --traffic a folder that contains both",
+            ));
         }
         store::check_tables(folder, &[user_store::USERS, user_store::SESSIONS])?;
         Ok(Some(Self {

@@ -21,6 +21,7 @@ use crate::replay::unknown::UnknownHashes;
 use crate::replay::users::{User, Users};
 use crate::scenario::Arm;
 use crate::scenario::plan::BreakdownBy;
+use crate::scenario::stages::Stage;
 use crate::stats::quantile::bin_of;
 
 /// The number of histogram bins in one octave (a factor of two in latency). An octave is one row of
@@ -254,26 +255,27 @@ impl ReplayState {
                 counts.n_ineligible_candidate += u64::from(arm == Arm::Candidate);
                 continue;
             }
-            let stratum = match turns.layer.values[at] {
-                served_layer::NONE => user.stratum,
-                served_layer::UNKNOWN => {
-                    counts.n_layer_logged += 1;
-                    counts.n_layer_differs += 1;
-                    user.stratum
-                }
-                layer => {
-                    counts.n_layer_logged += 1;
-                    // The recorded layer determined the ratio under which the user was served.
-                    let stratum = strata.sibling(user.stratum, layer as u8);
-                    counts.n_layer_differs += u64::from(stratum != user.stratum);
-                    stratum
-                }
+            let logged = turns.layer.values[at];
+            // The recorded layer determined the ratio under which the user was served.
+            let stratum = match logged {
+                served_layer::NONE | served_layer::UNKNOWN => user.stratum,
+                layer => strata.sibling(user.stratum, layer as u8),
             };
             let instant = turns.at.values[at];
-            let stage = strata.stage_at(stratum, instant);
-            let ratio = strata.stages[stratum as usize][stage].ratio;
+            let Some(stage) = strata.stage_at(stratum, instant) else {
+                counts.n_settling += 1;
+                continue;
+            };
+            counts.n_layer_logged += u64::from(logged != served_layer::NONE);
+            counts.n_layer_differs += u64::from(logged == served_layer::UNKNOWN || stratum != user.stratum);
+            let Stage {
+                ratio, mixed_since, ..
+            } = strata.stages[stratum as usize][stage];
             let is_reached = ratio.reaches(user.bucket);
-            counts.n_misassigned += u64::from(is_recomputable && is_reached != (arm == Arm::Candidate));
+            // While a change is under way, a row of the next ratio is in its right arm.
+            let is_one_ratio = mixed_since.is_none_or(|since| instant < since);
+            counts.n_misassigned +=
+                u64::from(is_recomputable && is_one_ratio && is_reached != (arm == Arm::Candidate));
             if turns.propensity.n_absent < turns.n && !turns.propensity.is_absent(at) {
                 let bps = i64::from(if arm == Arm::Candidate {
                     ratio.bps()

@@ -169,6 +169,12 @@ impl CubeDocument {
                 && stages[0].start == self.start
                 && stages[stages.len() - 1].end == self.as_of
                 && stages.iter().all(|stage| stage.start <= stage.end)
+                && stages.iter().all(|stage| {
+                    let since = stage.changing_since.into_iter().chain(stage.mixed_since);
+                    since
+                        .into_iter()
+                        .all(|since| (self.start..stage.end).contains(&since))
+                })
                 && stages.windows(2).all(|pair| pair[0].end == pair[1].start)
         };
         if !self.layers.iter().all(is_whole) {

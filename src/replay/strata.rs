@@ -1,10 +1,12 @@
 //! Maps a row to its key. Tenant, layer, stage and release become one number, the series. Series,
 //! window and bucket group become one 64-bit key.
 
+use std::ops::Range;
+
 use crate::base::error::{Error, Result};
 use crate::base::time::Micros;
 use crate::replay::cube::{CellKey, Cube};
-use crate::scenario::stages::{MAX_STAGES, Stage, stages_of};
+use crate::scenario::stages::{MAX_STAGES, Stage, StageIndex, evidence_of};
 use crate::scenario::{Arm, Plan};
 
 /// Number of bits of the bucket group in a key. From high to low, a key holds series, window and
@@ -20,6 +22,8 @@ pub(super) struct Strata {
     pub(super) n_layers: usize,
     /// The stages of each stratum, ordered by tenant, then by layer.
     pub(super) stages: Vec<Vec<Stage>>,
+    /// The part of each stage whose rows are evidence, in the order of `stages`.
+    evidence: Vec<Vec<Range<Micros>>>,
     /// The number of each stratum's first series. The last entry is the number of all series.
     first_series: Vec<u32>,
     start: Micros,
@@ -34,9 +38,10 @@ impl Strata {
     /// When a layer has more than [`MAX_STAGES`] stages, or when the series or windows do not fit
     /// in a key.
     pub(super) fn from_plan(plan: &Plan, tenants: &[String], as_of: Micros) -> Result<Self> {
+        let index = StageIndex::new(plan);
         let of_tenant = |tenant: &String| {
             (0..plan.layers.len())
-                .map(|idx| stages_of(plan, tenant, idx, as_of))
+                .map(|idx| index.stages(tenant, idx, as_of))
                 .collect::<Vec<_>>()
         };
         let stages: Vec<Vec<Stage>> = tenants.iter().flat_map(of_tenant).collect();
@@ -71,8 +76,13 @@ impl Strata {
         for stages in &stages {
             first_series.push(first_series.last().copied().unwrap_or(0) + 2 * stages.len() as u32);
         }
+        let evidence = stages
+            .iter()
+            .map(|stages| evidence_of(stages, start, window))
+            .collect();
         Self {
             n_layers,
+            evidence,
             stages,
             first_series,
             start,
@@ -96,16 +106,19 @@ impl Strata {
         self.stages.iter().map(Vec::len).max().unwrap_or(0)
     }
 
-    /// The stage at an instant, which must not be before the plan's start.
+    /// The stage at an instant, which must not be before the plan's start. `None` while the ratio
+    /// changes.
     #[inline]
-    pub(super) fn stage_at(&self, stratum: u32, at: Micros) -> usize {
+    pub(super) fn stage_at(&self, stratum: u32, at: Micros) -> Option<usize> {
         let stages = &self.stages[stratum as usize];
         // Layers have few stages, and most rows belong to the last ones.
         let mut stage = stages.len() - 1;
         while stage > 0 && stages[stage].start > at {
             stage -= 1;
         }
-        stage
+        self.evidence[stratum as usize][stage]
+            .contains(&at)
+            .then_some(stage)
     }
 
     /// The number of whole windows since the plan's start.

@@ -316,6 +316,7 @@ pub(super) fn quality_rows(model: &Model, words: &Words) -> Vec<(String, u64)> {
             (words.rows_ineligible_candidate.into(), r.n_ineligible_candidate),
             (words.rows_unknown_release.into(), r.n_unknown_release),
             (words.rows_unknown_user.into(), r.n_unknown_user),
+            (words.rows_settling.into(), r.n_settling),
             (words.rows_shadow.into(), r.n_shadow),
             (words.rows_before.into(), r.n_before_start),
             (words.rows_after.into(), r.n_after_as_of),

@@ -167,6 +167,7 @@ words! {
     rows_ineligible_candidate: "of these: answered by the candidate all the same", "其中仍由候选应答";
     rows_unknown_release: "rows of an unknown release", "未知版本的行";
     rows_unknown_user: "rows of users without a layer", "无分层用户的行";
+    rows_settling: "rows while a ratio changed, in no arm", "灰度比例变更期间的行（不计入任何一组）";
     rows_shadow: "shadow rows", "影子流量行";
     rows_before: "rows before the plan's start", "计划开始前的行";
     rows_after: "rows at or after as_of", "as_of 及之后的行";

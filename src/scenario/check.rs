@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::base::digest;
 use crate::base::error::Problem;
 use crate::base::time;
 use crate::scenario::check_layers::MAX_LAYERS;
@@ -11,14 +12,14 @@ use crate::scenario::plan::Plan;
 use crate::scenario::raw::{RawAllowedColumn, RawScenario};
 use crate::scenario::sensitive::{AllowedColumn, SensitiveRule};
 
-/// Checks a whole file and applies the command line's overrides. `problems` holds those that
-/// reading the file already found.
+/// Checks a whole file and applies the command line's overrides. `text` is the file's, and
+/// `problems` holds those that reading it already found.
 pub(super) fn check(
     raw: RawScenario,
     name: &str,
     folder: &Path,
     overrides: &Overrides,
-    digest: String,
+    text: &str,
     problems: Vec<Problem>,
 ) -> Result<Scenario, Vec<Problem>> {
     let mut c = Checker {
@@ -35,13 +36,25 @@ pub(super) fn check(
         return Err(c.problems);
     }
     c.sensitive = c.sensitive_rule(raw.layering.sensitive.clone(), raw.allowed_column);
-    let as_of = c.instant("as_of", raw.as_of.as_ref());
+    let as_of = match (&raw.as_of, overrides.as_of) {
+        (None, Some(as_of)) => as_of,
+        (written, _) => c.instant("as_of", written.as_ref()),
+    };
+    // The same instant gives the same digest, whether the file or the command line names it.
+    let overridden = Overrides {
+        as_of: overrides
+            .as_of
+            .filter(|given| *given != as_of || raw.as_of.is_none()),
+        ..overrides.clone()
+    };
+    let digest = digest::sha256_of(&[text.as_bytes(), format!("{overridden:?}").as_bytes()]);
     let qos = c.qos(raw.qos);
     let layering = c.layering(&raw.layering);
     let layers = c.layers(raw.layer, layering.mode);
     let metrics = c.metrics(raw.metric, qos.bad_rate_of);
     let guardrails = c.guardrails(raw.guardrail, &metrics);
     let policy = c.policy(raw.policy, &raw.guard);
+    let guards = c.guards(&raw.guard, policy.min_coverage);
     let start = c.instant("plan.start", raw.plan.start.as_ref());
     let operations = c.operations(raw.operation, &layers, start);
     let freezes = c.freezes(raw.freeze);
@@ -76,6 +89,7 @@ pub(super) fn check(
         layering,
         plan,
         qos,
+        guards,
         metrics,
         breakdowns,
         simulation,

@@ -164,7 +164,7 @@ impl Checker {
         start: Micros,
     ) -> Vec<Operation> {
         let mut operations: Vec<Operation> = Vec::new();
-        let mut latest: HashMap<(usize, Option<String>), Micros> = HashMap::new();
+        let mut latest: HashMap<(usize, Option<String>, Option<String>), Micros> = HashMap::new();
         for (idx, raw) in raw.into_iter().enumerate() {
             let at = |key: &str| format!("operation[{}].{key}", idx + 1);
             let instant = self.instant(&at("at"), raw.at.as_ref());
@@ -182,8 +182,11 @@ impl Checker {
                     ),
                 );
             }
+            let candidate = raw
+                .candidate
+                .map(|id| self.name(&at("candidate"), Some(id), "the id of a release"));
             let latest = latest
-                .entry((layer_idx, raw.tenant.clone()))
+                .entry((layer_idx, raw.tenant.clone(), candidate.clone()))
                 .or_insert(Micros::MIN);
             if *latest >= instant && *latest > Micros::MIN {
                 self.problem(
@@ -194,10 +197,13 @@ impl Checker {
             *latest = instant.max(*latest);
             operations.push(Operation {
                 at: instant,
+                since: None,
+                candidate,
                 tenant: raw.tenant,
                 layer_idx,
                 ratio,
                 operator: self.operator(&at("operator"), raw.operator),
+                is_logged: false,
             });
         }
         operations.sort_by_key(|o| (o.at, o.layer_idx));
@@ -207,7 +213,7 @@ impl Checker {
     /// Refuses a layer with more changes of its ratio than a cube can hold, now or later.
     pub(super) fn stages(&mut self, plan: &Plan) {
         let mut n_operations: BTreeMap<(usize, &str), usize> = BTreeMap::new();
-        for operation in &plan.operations {
+        for operation in plan.operations.iter().filter(|o| o.concerns_candidate_of(plan)) {
             let tenant = operation.tenant.as_deref().unwrap_or_default();
             *n_operations.entry((operation.layer_idx, tenant)).or_default() += 1;
         }

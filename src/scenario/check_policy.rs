@@ -1,8 +1,12 @@
 //! Checks of `[policy]`, `[qos]` and `[[expect]]`.
 
+use crate::base::duration::parse_duration;
 use crate::base::time::HOUR;
 use crate::metric::BadRateOf;
 use crate::scenario::checker::Checker;
+use crate::scenario::guard::{
+    GuardName, Guards, MAX_AGE_HOURS, MAX_BAD_ROWS, MAX_GONE, MAX_MOVED, MAX_NEW, MAX_PSI, MIN_COUNT,
+};
 use crate::scenario::plan::Layer;
 use crate::scenario::policy::{
     DecisionPolicy, Expectation, MIN_COVERAGE, OnTrouble, Policy, QOS_PRESETS, QosConfig, RollbackScope,
@@ -54,6 +58,39 @@ impl Checker {
                 .exposure_cap
                 .map(|cap| self.number("policy.exposure_cap", Some(cap), 1.0, 0.0, 1.0)),
         }
+    }
+
+    pub(super) fn guards(&mut self, raw: &RawGuard, min_coverage: f64) -> Guards {
+        let mut guards = Guards::default();
+        let mut share = |name: GuardName, written: Option<f64>, default: f64, most: f64| {
+            let at = format!("guard.{}", name.key());
+            let value = self.number(&at, written, default, 0.0, most);
+            guards.set(name, value, written.is_some());
+        };
+        share(GuardName::MaxMoved, raw.max_moved, MAX_MOVED, 1.0);
+        share(GuardName::MaxPsi, raw.max_psi, MAX_PSI, 1_000.0);
+        share(GuardName::MaxNew, raw.max_new, MAX_NEW, 1.0);
+        share(GuardName::MaxGone, raw.max_gone, MAX_GONE, 1.0);
+        share(GuardName::MaxBadRows, raw.max_bad_rows, MAX_BAD_ROWS, 1.0);
+        guards.set(GuardName::MinCoverage, min_coverage, raw.min_coverage.is_some());
+        let mut count = |name: GuardName, written: Option<u64>| {
+            guards.set(name, written.unwrap_or(MIN_COUNT) as f64, written.is_some());
+        };
+        count(GuardName::MinUsers, raw.min_users);
+        count(GuardName::MinRows, raw.min_rows);
+        let hours = match raw.max_age.as_deref().map(parse_duration) {
+            None => MAX_AGE_HOURS,
+            Some(Ok(micros)) => micros as f64 / HOUR as f64,
+            Some(Err(expected)) => {
+                let found = raw.max_age.as_deref().unwrap_or_default();
+                self.problem("guard.max_age", format!("{expected}, found \"{found}\""));
+                MAX_AGE_HOURS
+            }
+        };
+        guards.set(GuardName::MaxAge, hours, raw.max_age.is_some());
+        let same_columns = f64::from(u8::from(raw.same_columns.unwrap_or(true)));
+        guards.set(GuardName::SameColumns, same_columns, raw.same_columns.is_some());
+        guards
     }
 
     pub(super) fn expectations(&mut self, raw: Vec<RawExpect>, layers: &[Layer]) -> Vec<Expectation> {

@@ -2,6 +2,7 @@
 
 use crate::base::time::Micros;
 use crate::metric::Metric;
+use crate::scenario::guard::Guards;
 use crate::scenario::input::Input;
 use crate::scenario::layering::Layering;
 use crate::scenario::plan::{BreakdownBy, Plan};
@@ -28,6 +29,8 @@ pub struct Scenario {
     pub plan: Plan,
     /// Weights and limits of the QoS score.
     pub qos: QosConfig,
+    /// The limits of the guards of a night.
+    pub guards: Guards,
     /// All metrics: the built-in ones, then the scenario's own.
     pub metrics: Vec<Metric>,
     /// Breakdowns of the cube's cells: by the declared columns, and by user if users are the

@@ -13,6 +13,7 @@ mod check_simulation;
 mod check_world;
 mod checker;
 mod document;
+mod guard;
 mod input;
 mod layering;
 pub(crate) mod plan;
@@ -30,6 +31,7 @@ pub(crate) mod stages;
 mod units;
 
 pub use document::{Overrides, Scenario};
+pub use guard::{GuardName, Guards};
 pub use input::{
     CONSENT, Events, FEATURES, Fault, Generate, Input, OnBadRow, OnDuplicate, OnUnknownRelease, Source,
     UsersFrom,
@@ -45,5 +47,5 @@ pub(crate) use simulation::HOURS_A_WEEK;
 pub use simulation::{
     Boundary, Budget, Controller, PlanVariant, Rate, Simulation, World, WorldEffect, WorldLayer,
 };
-pub use stages::{MAX_STAGES, Stage, stages_of};
+pub use stages::{MAX_STAGES, Stage, StageIndex, evidence_of, stages_of};
 pub use units::Unit;

@@ -61,6 +61,12 @@ pub struct Claim {
 }
 
 impl Plan {
+    /// Returns the first instant of the window in which an instant lies, microseconds, UTC. Windows
+    /// are counted from the plan's start.
+    pub fn window_start(&self, at: Micros) -> Micros {
+        self.start + (at - self.start).div_euclid(self.window) * self.window
+    }
+
     /// Returns the index of the layer with this id. `None` if there is none.
     pub fn layer_idx(&self, id: &str) -> Option<usize> {
         self.layers.iter().position(|layer| layer.id == id)
@@ -142,8 +148,16 @@ impl Layer {
 /// A ratio change in the past.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Operation {
-    /// Time of the change, microseconds, UTC.
+    /// Time of the change, microseconds, UTC: the ratio is in force everywhere from then on.
+    /// [`Micros::MAX`] if it is not yet in force everywhere.
     pub at: Micros,
+    /// First instant at which some users could have the new ratio, microseconds, UTC. `None` if it
+    /// is `at`.
+    #[serde(default)]
+    pub since: Option<Micros>,
+    /// The release whose ratio changed. `None` if it is the plan's candidate.
+    #[serde(default)]
+    pub candidate: Option<String>,
     /// Name of the tenant whose ratio changed. `None` if it changed for all tenants.
     pub tenant: Option<String>,
     /// Index of the layer in the plan's layers, from 0.
@@ -152,6 +166,19 @@ pub struct Operation {
     pub ratio: Ratio,
     /// Name of the person or system that changed the ratio.
     pub operator: String,
+    /// Whether the operation comes from the log of `state.json`, not from the scenario.
+    #[serde(default)]
+    pub is_logged: bool,
+}
+
+impl Operation {
+    /// Whether the operation changed a ratio of the plan's candidate. What an earlier release did
+    /// says nothing of a later one.
+    pub fn concerns_candidate_of(&self, plan: &Plan) -> bool {
+        self.candidate
+            .as_ref()
+            .is_none_or(|release| *release == plan.candidate)
+    }
 }
 
 /// The release that a row ran on.

@@ -132,8 +132,8 @@ pub struct Policy {
 }
 
 /// The default of `guard.min_coverage`. In a shared log some rows belong to new users or to other
-/// releases; without more than a fifth of its rows, evidence is about another population.
-pub(super) const MIN_COVERAGE: f64 = 0.8;
+/// releases; without more than a twentieth of its rows, evidence is about another population.
+pub(super) const MIN_COVERAGE: f64 = 0.95;
 
 fn default_min_coverage() -> f64 {
     MIN_COVERAGE

@@ -458,6 +458,10 @@ pub(super) struct RawOperation {
     /// Tenant whose ratio changed.
     #[schemars(extend("x-default" = "all tenants"), example = &"shop")]
     pub(super) tenant: Option<String>,
+    /// Release whose ratio changed. The changes of an earlier candidate say nothing of a later one,
+    /// so an entry that stays in the file when the plan gets another candidate needs this key.
+    #[schemars(extend("x-default" = "`plan.candidate`"), example = &"cs-agent-2026.05")]
+    pub(super) candidate: Option<String>,
     /// Id of the layer.
     #[schemars(example = &"early")]
     pub(super) layer: Option<String>,

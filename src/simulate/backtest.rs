@@ -267,6 +267,7 @@ impl<'a> Walk<'a> {
                 ratio: Ratio::ZERO,
                 since: plan.start,
                 rolled_back: None,
+                pending: None,
             },
             accumulated: history.empty_window(0),
             found: BacktestLayer {

@@ -143,6 +143,7 @@ impl<'m> Run<'m> {
             ratio: Ratio::ZERO,
             since: plan.start,
             rolled_back: None,
+            pending: None,
         };
         let arm = |layer: &LayerModel| ArmRun {
             metric_models: vec![Sums::default(); layer.metric_models.len()],

@@ -4,8 +4,32 @@ use std::path::Path;
 
 use crate::base::error::{Error, Problem, Result};
 use crate::base::limits::{Limit, capped};
-use crate::base::open;
+use crate::base::{json, open};
+use crate::ramp::RampState;
 use crate::scenario::{Overrides, Scenario};
+
+/// Reads the state of a ramp, and adds its log of changes to the operations of the scenario's plan.
+/// Returns the state at the scenario's `as_of`; `None` without a file.
+///
+/// # Errors
+/// The file is no state of the plan, or the scenario's operations contradict its log.
+pub fn carry_state(scenario: &mut Scenario, path: Option<&Path>) -> Result<Option<RampState>> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
+    let state: RampState = json::read_document(path)?;
+    carry(scenario, &state).map(Some)
+}
+
+/// Adds a state's log of changes to the operations of the scenario's plan. Returns the state at the
+/// scenario's `as_of`.
+///
+/// # Errors
+/// The state belongs to another plan, or the scenario's operations contradict its log.
+pub fn carry(scenario: &mut Scenario, state: &RampState) -> Result<RampState> {
+    scenario.plan = state.carried_into(&scenario.plan)?;
+    Ok(state.at(&scenario.plan, scenario.as_of))
+}
 
 impl Scenario {
     /// Reads and checks a scenario file. The scenario's name is the file's name without its

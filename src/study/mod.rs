@@ -10,4 +10,6 @@ pub mod who;
 
 pub use decisions::{Decided, evidence_digest, rewrite_schedule, schedule};
 pub use layering::{LayerOptions, RfmTable, layer, layer_at};
+pub use load::{carry, carry_state};
+pub(crate) use pipeline::write_manifest;
 pub use pipeline::{RampFindings, Study, analyze, replay, replay_inputs, report, run, verify};

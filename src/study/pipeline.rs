@@ -256,7 +256,11 @@ fn write_report(dir: &Path, model: &report::Model, lang: Lang) -> Result<()> {
     files::write_bytes(&dir.join(file::REPORT_HTML), html.as_bytes())
 }
 
-fn write_manifest(scenario: &Scenario, dir: &Path) -> Result<Vec<PathBuf>> {
+/// Writes the manifest of a folder: the digests of all its files. Returns their names.
+///
+/// # Errors
+/// A file cannot be read or written.
+pub(crate) fn write_manifest(scenario: &Scenario, dir: &Path) -> Result<Vec<PathBuf>> {
     let mut names = files::files_below(dir)?;
     let mut files = BTreeMap::new();
     for name in &names {

@@ -69,17 +69,25 @@ impl Expected {
             .color
             .and_then(|color| LAYERS.iter().position(|layer| *layer == color))
             .unwrap_or(user.layer);
-        if turn.color.is_some_and(|color| color != LAYERS[user.layer]) {
-            *self.counts.entry("n_layer_differs").or_default() += 1;
-        }
         let mut ratios = vec![0];
         for (at, tenant, of_layer, bps) in OPERATIONS {
             if of_layer == layer && tenant.is_none_or(|tenant| tenant == user.tenant) && at <= turn.at {
                 ratios.push(bps);
             }
         }
+        // Rows between a change and the next whole window are in no arm.
+        let concerns = |tenant: Option<&str>, of_layer| {
+            of_layer == layer && tenant.is_none_or(|tenant| tenant == user.tenant)
+        };
+        let is_settling = |at: i64| at <= turn.at && turn.at < START + (at - START + HOUR - 1) / HOUR * HOUR;
+        if OPERATIONS.iter().any(|(at, tenant, of_layer, _)| concerns(*tenant, *of_layer) && is_settling(*at)) {
+            return "n_settling";
+        }
         let stage = ratios.len() - 1;
         let ratio = ratios[stage];
+        if turn.color.is_some_and(|color| color != LAYERS[user.layer]) {
+            *self.counts.entry("n_layer_differs").or_default() += 1;
+        }
         let is_candidate = release == "new";
         *self.counts.entry("n_misassigned").or_default() += u64::from(is_candidate != (user.bucket < ratio));
         let series = (user.tenant, layer, stage, release);

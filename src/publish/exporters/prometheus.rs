@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::analysis::{Analysis, LayerAnalysis};
 use crate::base::error::{Error, Result};
+use crate::base::gauge::Gauge;
 use crate::base::time::{Micros, SECOND};
 use crate::publish::address::Address;
 use crate::publish::exporters::format::{ExportFormat, analysis};
@@ -70,7 +71,7 @@ fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
 
 fn write_publication(publication: &Publication, text: &mut String) {
     let plan = [("plan", publication.plan_id.as_str())];
-    let mut info = Metric::begin(text, INFO, "What is published; always 1.");
+    let mut info = Gauge::begin(text, INFO, "What is published; always 1.");
     let all = [
         ("baseline", publication.baseline.as_str()),
         ("candidate", &publication.candidate),
@@ -78,9 +79,9 @@ fn write_publication(publication: &Publication, text: &mut String) {
         ("version", &publication.version),
     ];
     info.sample(&[plan.as_slice(), &all].concat(), 1.0);
-    let mut as_of = Metric::begin(text, AS_OF, "When it was decided.");
+    let mut as_of = Gauge::begin(text, AS_OF, "When it was decided.");
     as_of.sample(&plan, secs(publication.as_of));
-    let mut status = Metric::begin(
+    let mut status = Gauge::begin(
         text,
         "sluice_ramp_status",
         "1 for the status of the ramp, 0 for the other statuses.",
@@ -91,7 +92,7 @@ fn write_publication(publication: &Publication, text: &mut String) {
             f64::from(u8::from(each == publication.status)),
         );
     }
-    let mut by_hand = Metric::begin(
+    let mut by_hand = Gauge::begin(
         text,
         "sluice_rolled_back_by_hand",
         "1 if the candidate was rolled back by hand.",
@@ -101,7 +102,7 @@ fn write_publication(publication: &Publication, text: &mut String) {
 
 fn write_layers(publication: &Publication, text: &mut String) {
     let mut each = |name: &str, help: &str, value: fn(&RatioRow) -> f64| {
-        let mut metric = Metric::begin(text, name, help);
+        let mut metric = Gauge::begin(text, name, help);
         for row in &publication.ratios {
             metric.sample(&labels(publication, &row.tenant, &row.layer), value(row));
         }
@@ -136,7 +137,7 @@ fn write_layers(publication: &Publication, text: &mut String) {
         "Exposed users below which nothing is promoted.",
         |row| row.ramp.min_users as f64,
     );
-    let mut metric = Metric::begin(text, VERDICT, "1 for what was decided, 0 for the other verdicts.");
+    let mut metric = Gauge::begin(text, VERDICT, "1 for what was decided, 0 for the other verdicts.");
     for row in &publication.ratios {
         for verdict in VERDICTS {
             let mut all = labels(publication, &row.tenant, &row.layer).to_vec();
@@ -144,7 +145,7 @@ fn write_layers(publication: &Publication, text: &mut String) {
             metric.sample(&all, f64::from(u8::from(verdict == row.verdict)));
         }
     }
-    let mut metric = Metric::begin(
+    let mut metric = Gauge::begin(
         text,
         "sluice_layer_info",
         "The layer's name for people; always 1.",
@@ -157,7 +158,7 @@ fn write_layers(publication: &Publication, text: &mut String) {
 }
 
 fn write_analysis(publication: &Publication, analysis: &Analysis, text: &mut String) {
-    let mut users = Metric::begin(
+    let mut users = Gauge::begin(
         text,
         USERS,
         "Users of the layer: all, those who consented, those ever answered by the candidate.",
@@ -190,7 +191,7 @@ fn write_analysis(publication: &Publication, analysis: &Analysis, text: &mut Str
     if known.is_empty() {
         return;
     }
-    let mut qos = Metric::begin(text, QOS, "Quality of service in the current stage, by release.");
+    let mut qos = Gauge::begin(text, QOS, "Quality of service in the current stage, by release.");
     for (layer, release, point) in known {
         let mut all = labels(publication, &layer.tenant, &layer.layer).to_vec();
         all.push(("release", release));
@@ -208,34 +209,4 @@ fn labels<'a>(publication: &'a Publication, tenant: &'a str, layer: &'a str) -> 
 
 fn secs(instant: Micros) -> f64 {
     instant as f64 / SECOND as f64
-}
-
-/// A gauge and its samples in the text format.
-struct Metric<'a> {
-    text: &'a mut String,
-    name: &'a str,
-}
-
-impl<'a> Metric<'a> {
-    fn begin(text: &'a mut String, name: &'a str, help: &str) -> Self {
-        // Writing to a String cannot fail.
-        _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
-        Self { text, name }
-    }
-
-    fn sample(&mut self, labels: &[(&str, &str)], value: f64) {
-        let labels: Vec<String> = labels
-            .iter()
-            .map(|(label, value)| format!("{label}=\"{}\"", escaped(value)))
-            .collect();
-        _ = writeln!(self.text, "{}{{{}}} {value}", self.name, labels.join(","));
-    }
-}
-
-/// Escapes the value of a label.
-fn escaped(value: &str) -> String {
-    value
-        .replace('\\', r"\\")
-        .replace('"', "\\\"")
-        .replace('\n', r"\n")
 }

@@ -101,6 +101,7 @@ fn state(layer: &str, ratio: f64, since: Micros) -> LayerState {
         ratio: Ratio::try_from_share(ratio).unwrap(),
         since,
         rolled_back: None,
+        pending: None,
     }
 }
 

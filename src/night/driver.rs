@@ -1,0 +1,355 @@
+//! The driver of a night: what is done, in order, and what a run that was cut off left to do.
+
+use std::path::PathBuf;
+
+use crate::base::error::{Error, Result, exit_code};
+use crate::base::json;
+use crate::base::manifest::file;
+use crate::base::memory::memory_limit;
+use crate::base::progress::Progress;
+use crate::base::time::Micros;
+use crate::night::document::{NightReport, NightTarget};
+use crate::night::folder::NightFolder;
+use crate::night::force;
+use crate::night::force::TakenBack;
+use crate::night::guards::GuardRules;
+use crate::night::metrics::NightMetrics;
+use crate::night::study::{NightStudy, check_order};
+use crate::publish;
+use crate::publish::{LayerTables, PublicationParts, PublicationSource, TargetOutcome};
+use crate::ramp::{RampState, Schedule};
+use crate::report::Lang;
+use crate::scenario::{GuardName, Overrides, Scenario, UsersFrom};
+use crate::study;
+
+/// The options of a night.
+#[derive(Debug, Clone)]
+pub struct NightOptions {
+    /// The scenario file.
+    pub scenario: PathBuf,
+    /// The folder of the ramp.
+    pub dir: PathBuf,
+    /// Addresses of the targets. Empty if the decisions are only written to the folder.
+    pub targets: Vec<String>,
+    /// End of the night's data, microseconds, UTC. `None` is the last whole window before `now`.
+    pub as_of: Option<Micros>,
+    /// The current time, microseconds, UTC.
+    pub now: Micros,
+    /// Whether `now` is the time of a rehearsal. Changes are then in force at `now`, whatever the
+    /// clock says.
+    pub is_rehearsal: bool,
+    /// Number of nights to keep, at least 1.
+    pub keep: usize,
+    /// Guards that may be beyond their limits this night.
+    pub accepted: Vec<GuardName>,
+    /// Language of the report.
+    pub lang: Lang,
+    /// Whether the layers of users are published too.
+    pub with_users: bool,
+    /// Options of the publication.
+    pub publication: publish::Options,
+    /// File for the metrics of the job. `None` for none.
+    pub metrics: Option<PathBuf>,
+    /// Memory for the job, bytes. `None` is half of the machine's.
+    pub memory_limit: Option<u64>,
+}
+
+/// The result of a night.
+#[derive(Debug)]
+pub struct NightOutcome {
+    /// The report of the night.
+    pub report: NightReport,
+    /// The decisions of the night.
+    pub schedule: Schedule,
+    /// The folder of the night.
+    pub folder: PathBuf,
+    /// Whether an earlier run had finished the night already, so that nothing changed.
+    pub was_finished: bool,
+    /// Warnings for the person who runs the command.
+    pub warnings: Vec<String>,
+}
+
+/// Runs one night: layers, replay, analysis, decisions, gate, report, publication, state.
+///
+/// # Errors
+/// A guard stops the night, the folder belongs to another plan, another job is at work, or a stage
+/// fails. Nothing is replaced or published then. A target that fails is no error: the report names
+/// it, and the next night goes on.
+pub fn run(options: &NightOptions, progress: &Progress) -> Result<NightOutcome> {
+    let progress = progress.recorded();
+    let (scenario, as_of) = load(options)?;
+    let result = Night {
+        options,
+        progress: &progress,
+        as_of,
+    }
+    .run(scenario.clone());
+    if let Some(path) = &options.metrics {
+        let stages = progress.records();
+        let report = result.as_ref().ok().map(|outcome| &outcome.report);
+        let exit_code = match &result {
+            Ok(outcome) => outcome.exit_code(),
+            Err(error) => error.exit_code(),
+        };
+        NightMetrics {
+            plan_id: &scenario.plan.id,
+            as_of,
+            now: options.now,
+            exit_code,
+            report,
+            guards: report.map_or(&[], |report| &report.guards),
+            stages: &stages,
+        }
+        .write(path)?;
+    }
+    result
+}
+
+impl NightOutcome {
+    /// The exit code of the program: that of the gate, or 4 if a target failed.
+    pub fn exit_code(&self) -> u8 {
+        self.report.exit_code.unwrap_or(exit_code::UNEXPECTED)
+    }
+}
+
+/// Loads the scenario at the night's instant.
+fn load(options: &NightOptions) -> Result<(Scenario, Micros)> {
+    let at = |as_of| {
+        Scenario::load(
+            &options.scenario,
+            &Overrides {
+                as_of: Some(as_of),
+                ..Overrides::default()
+            },
+        )
+    };
+    let scenario = match options.as_of {
+        Some(as_of) => at(as_of)?,
+        None => {
+            let now = at(options.now)?;
+            at(now.plan.window_start(options.now))?
+        }
+    };
+    if matches!(scenario.input.users, UsersFrom::Generator) || scenario.input.generate.is_some() {
+        return Err(
+            Error::usage("expected users and a log, found a scenario that generates them")
+                .hint("write the data with `sluice generate`, and name its files in [input]"),
+        );
+    }
+    if scenario.input.traffic.is_empty() {
+        return Err(Error::usage("expected a log of traffic, found none")
+            .hint("name it in [[input.traffic]]; `sluice layer` makes layers without a log"));
+    }
+    let as_of = scenario.as_of;
+    Ok((scenario, as_of))
+}
+
+/// One night at work.
+struct Night<'a> {
+    options: &'a NightOptions,
+    progress: &'a Progress,
+    as_of: Micros,
+}
+
+impl Night<'_> {
+    fn run(&self, mut scenario: Scenario) -> Result<NightOutcome> {
+        let options = self.options;
+        let folder = NightFolder::open(&options.dir)?;
+        let nights = folder.nights()?;
+        check_order(&nights, self.as_of)?;
+        let mut warnings = Vec::new();
+        let path = folder.night(self.as_of);
+        let done = nights.iter().find(|(_, report)| report.as_of == self.as_of);
+        let mut report = match done {
+            Some((_, report)) => report.clone(),
+            None => {
+                let mut state = folder.read_state()?;
+                if let Some(state) = &mut state {
+                    self.read_back(&scenario, state, &mut warnings)?;
+                }
+                let at_night = state
+                    .as_ref()
+                    .map(|state| study::carry(&mut scenario, state))
+                    .transpose()?;
+                let studied = NightStudy {
+                    folder: &folder,
+                    scenario: &scenario,
+                    state: at_night.as_ref(),
+                    state_before: state.as_ref(),
+                    nights: &nights,
+                    rules: GuardRules {
+                        guards: &scenario.guards,
+                        accepted: &options.accepted,
+                    },
+                    lang: options.lang,
+                    memory_limit: options.memory_limit.unwrap_or_else(memory_limit),
+                }
+                .run(self.progress)?;
+                warnings.extend(studied.warnings);
+                studied.report
+            }
+        };
+        let was_finished = self.publish(&folder, &mut report, &mut warnings)?;
+        folder.set_current(self.as_of)?;
+        folder.prune(options.keep, self.as_of)?;
+        let schedule = json::read_document(&path.join(file::SCHEDULE))?;
+        Ok(NightOutcome {
+            report,
+            schedule,
+            folder: path,
+            was_finished,
+            warnings,
+        })
+    }
+
+    /// Publishes the night and notes what came into force. Returns whether an earlier run had done
+    /// all of it.
+    fn publish(
+        &self,
+        folder: &NightFolder,
+        report: &mut NightReport,
+        warnings: &mut Vec<String>,
+    ) -> Result<bool> {
+        let options = self.options;
+        let path = folder.night(self.as_of);
+        let was_finished = report.exit_code.is_some();
+        let mut targets = publish::open(&options.targets, options.publication.answer_limit())?;
+        let addresses: Vec<String> = targets.iter().map(|target| target.address()).collect();
+        let mut state = self.begun_state(folder, &addresses)?;
+        if report.publication_begun.is_none() {
+            report.publication_begun = Some(options.now);
+            json::write_json(&NightFolder::report(&path), report)?;
+        }
+        let tonight = NightFolder::tonight(&path);
+        let frozen = folder.layers();
+        let tables = LayerTables {
+            newest: tonight.exists().then_some(tonight.as_path()),
+            frozen: Some(&frozen),
+        };
+        let parts = if options.with_users {
+            PublicationParts::All
+        } else {
+            PublicationParts::Ratios
+        };
+        let mut taken: Vec<NightTarget> = Vec::new();
+        if !targets.is_empty() {
+            let source = PublicationSource::open(&path, tables, parts, self.progress)?;
+            let stage = self.progress.stage("publish");
+            let published = publish::publish(
+                &source,
+                std::mem::take(&mut targets),
+                &options.publication,
+                self.progress,
+                &mut |_| {},
+            );
+            drop(stage);
+            for target in published.targets {
+                warnings.extend(
+                    target
+                        .warnings
+                        .iter()
+                        .map(|warning| format!("{}: {warning}", target.target)),
+                );
+                let is_there = matches!(target.outcome, TargetOutcome::Applied | TargetOutcome::Unchanged);
+                let at = if options.is_rehearsal {
+                    options.now
+                } else {
+                    target.applied_at.map_or_else(publish::now, Ok)?
+                };
+                taken.push(NightTarget {
+                    target: target.target,
+                    outcome: target.outcome.name().to_owned(),
+                    at: is_there.then_some(at),
+                    error: target.error,
+                });
+            }
+        }
+        let has_failed = taken.iter().any(|target| target.at.is_none());
+        let had_all = was_finished
+            && !has_failed
+            && taken
+                .iter()
+                .all(|target| target.outcome == TargetOutcome::Unchanged.name());
+        force::end(&mut state, &taken);
+        self.write_state(folder, &state)?;
+        if had_all && report.targets.len() == taken.len() {
+            return Ok(true);
+        }
+        report.targets = taken;
+        report.stages = self.progress.records();
+        report.exit_code = Some(if has_failed {
+            exit_code::TARGET
+        } else {
+            report.gate.exit_code()
+        });
+        json::write_json(&NightFolder::report(&path), report)?;
+        Ok(false)
+    }
+
+    /// The state of the ramp with the night's decisions, whose publication begins now. A run that
+    /// was cut off has begun it already.
+    fn begun_state(&self, folder: &NightFolder, targets: &[String]) -> Result<RampState> {
+        let decided: RampState = json::read_document(&folder.night(self.as_of).join(file::STATE))?;
+        if let Some(state) = folder.read_state()?
+            && state.evidence_digest == decided.evidence_digest
+            && state.operations.len() >= decided.operations.len()
+        {
+            return Ok(state);
+        }
+        let mut state = decided;
+        force::begin(&mut state, self.as_of, self.options.now, targets);
+        self.write_state(folder, &state)?;
+        Ok(state)
+    }
+
+    fn write_state(&self, folder: &NightFolder, state: &RampState) -> Result<()> {
+        if folder
+            .read_state()
+            .is_ok_and(|found| found.as_ref() == Some(state))
+        {
+            return Ok(());
+        }
+        json::write_json(&folder.state(), state)
+    }
+
+    /// Takes over rollbacks by hand that targets hold.
+    fn read_back(
+        &self,
+        scenario: &Scenario,
+        state: &mut RampState,
+        warnings: &mut Vec<String>,
+    ) -> Result<()> {
+        let options = self.options;
+        if options.targets.is_empty() {
+            return Ok(());
+        }
+        let plan = &scenario.plan;
+        let stage = self.progress.stage("read_back");
+        let targets = publish::open(&options.targets, options.publication.answer_limit())?;
+        let addresses: Vec<String> = targets.iter().map(|target| target.address()).collect();
+        let mut taken_back = Vec::new();
+        for found in publish::read_back(&plan.id, targets, &options.publication) {
+            match found.held {
+                Ok(Some(held)) => {
+                    let at = held.taken_back.get(&plan.candidate).copied();
+                    taken_back.extend(at.map(|at| TakenBack {
+                        target: found.target,
+                        at: at.min(options.now),
+                    }));
+                }
+                Ok(None) => {}
+                Err(error) => warnings.push(format!("{} could not be read: {error}", found.target)),
+            }
+        }
+        drop(stage);
+        if force::honour(state, plan, &taken_back, &addresses) {
+            let named: Vec<&str> = taken_back.iter().map(|taken| taken.target.as_str()).collect();
+            warnings.push(format!(
+                "{} was rolled back by hand at {}: its ratios are 0 in every target from now on",
+                plan.candidate,
+                named.join(", ")
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,304 @@
+//! Checks the guards of a night. A night beyond a limit replaces and publishes nothing.
+
+use std::collections::BTreeSet;
+
+use crate::base::error::{Error, Problem};
+use crate::base::number::{count, number, percent};
+use crate::base::time::{HOUR, Micros};
+use crate::layer::LayerSummary;
+use crate::metric::Sum;
+use crate::night::document::GuardFinding;
+use crate::replay::{Cube, RowCounts};
+use crate::scenario::{GuardName, Guards};
+
+/// The guards of a scenario, and those that are accepted for one night.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct GuardRules<'a> {
+    pub(super) guards: &'a Guards,
+    pub(super) accepted: &'a [GuardName],
+}
+
+impl GuardRules<'_> {
+    /// Judges a value that must not be above the limit. `None` without a value or a limit.
+    fn at_most(
+        &self,
+        guard: GuardName,
+        value: Option<f64>,
+        text: impl FnOnce(f64) -> String,
+    ) -> Option<GuardFinding> {
+        self.judge(guard, value?, |value, limit| value > limit, text)
+    }
+
+    /// Judges a value that must not be below the limit. `None` without a value or a limit.
+    fn at_least(
+        &self,
+        guard: GuardName,
+        value: Option<f64>,
+        text: impl FnOnce(f64) -> String,
+    ) -> Option<GuardFinding> {
+        self.judge(guard, value?, |value, limit| value < limit, text)
+    }
+
+    fn judge(
+        &self,
+        guard: GuardName,
+        value: f64,
+        is_beyond: impl Fn(f64, f64) -> bool,
+        text: impl FnOnce(f64) -> String,
+    ) -> Option<GuardFinding> {
+        let limit = self.guards.limit(guard)?;
+        Some(GuardFinding {
+            guard,
+            value: Some(value),
+            limit,
+            is_beyond: is_beyond(value, limit),
+            is_accepted: self.accepted.contains(&guard),
+            text: text(value),
+        })
+    }
+}
+
+/// Judges a layer table against that of the previous night.
+pub(super) fn of_layers(
+    rules: &GuardRules<'_>,
+    tonight: &LayerSummary,
+    previous: Option<&LayerSummary>,
+) -> Vec<GuardFinding> {
+    let share = |n: u64, of: u64| (of > 0).then(|| n as f64 / of as f64);
+    let rows_out: u64 = tonight.bad_rows.values().sum();
+    let n_rows = tonight.n_users + tonight.n_duplicates + rows_out;
+    let mut found = vec![
+        rules.at_least(GuardName::MinUsers, Some(tonight.n_users as f64), |_| {
+            format!("{} users", count(tonight.n_users))
+        }),
+        rules.at_most(GuardName::MaxBadRows, share(rows_out, n_rows), |value| {
+            format!(
+                "{} of {} rows of the users table cannot be used ({})",
+                count(rows_out),
+                count(n_rows),
+                percent(value)
+            )
+        }),
+    ];
+    if let Some(moves) = &tonight.moves {
+        let n_both = moves.n_stayed + moves.n_moved;
+        let n_before = n_both + moves.n_gone;
+        let psi = moves
+            .psi
+            .iter()
+            .filter_map(|tenant| Some((tenant.psi?, &tenant.tenant)));
+        let psi = psi.max_by(|a, b| a.0.total_cmp(&b.0));
+        found.extend([
+            rules.at_most(GuardName::MaxMoved, share(moves.n_moved, n_both), |value| {
+                format!(
+                    "{} of {} users changed the layer ({})",
+                    count(moves.n_moved),
+                    count(n_both),
+                    percent(value)
+                )
+            }),
+            rules.at_most(GuardName::MaxPsi, psi.map(|(psi, _)| psi), |value| {
+                let tenant = psi.map_or("", |(_, tenant)| tenant);
+                format!(
+                    "the population stability index of the score is {} in tenant {tenant}",
+                    number(value)
+                )
+            }),
+            rules.at_most(GuardName::MaxNew, share(moves.n_new, tonight.n_users), |value| {
+                format!(
+                    "{} of {} users are new ({})",
+                    count(moves.n_new),
+                    count(tonight.n_users),
+                    percent(value)
+                )
+            }),
+            rules.at_most(GuardName::MaxGone, share(moves.n_gone, n_before), |value| {
+                format!(
+                    "{} of {} users are gone ({})",
+                    count(moves.n_gone),
+                    count(n_before),
+                    percent(value)
+                )
+            }),
+        ]);
+    }
+    let mut found: Vec<GuardFinding> = found.into_iter().flatten().collect();
+    found.extend(previous.and_then(|previous| {
+        let gone: Vec<&str> = known_features(previous)
+            .difference(&known_features(tonight))
+            .copied()
+            .collect();
+        same_columns(rules, &gone, "of the users")
+    }));
+    found
+}
+
+/// The features that some user of a layer table has, and the consent.
+fn known_features(summary: &LayerSummary) -> BTreeSet<&'static str> {
+    let missing = &summary.missing;
+    let n_missing = [
+        ("last_use_time", missing.last_use_time),
+        ("use_count", missing.use_count),
+        ("user_value", missing.user_value),
+        ("accept_score", missing.accept_score),
+    ];
+    let known = n_missing
+        .into_iter()
+        .filter(|(_, n)| *n < summary.n_users)
+        .map(|(name, _)| name);
+    known
+        .chain((summary.n_eligible > 0).then_some("is_allow_gray"))
+        .collect()
+}
+
+fn same_columns(rules: &GuardRules<'_>, gone: &[&str], what: &str) -> Option<GuardFinding> {
+    let limit = rules
+        .guards
+        .limit(GuardName::SameColumns)
+        .filter(|limit| *limit > 0.0)?;
+    Some(GuardFinding {
+        guard: GuardName::SameColumns,
+        value: Some(gone.len() as f64),
+        limit,
+        is_beyond: !gone.is_empty(),
+        is_accepted: rules.accepted.contains(&GuardName::SameColumns),
+        text: if gone.is_empty() {
+            format!("every column {what} that had values still has values")
+        } else {
+            format!(
+                "columns {what} that had values have none now: {}",
+                gone.join(", ")
+            )
+        },
+    })
+}
+
+/// The rows that the previous night has counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowsBefore<'a> {
+    pub(super) counts: &'a RowCounts,
+    pub(super) as_of: Micros,
+}
+
+/// Judges the rows of a cube. Without a previous night, all of them are new.
+pub(super) fn of_rows(
+    rules: &GuardRules<'_>,
+    cube: &Cube,
+    previous: Option<RowsBefore<'_>>,
+) -> Vec<GuardFinding> {
+    let before = previous.map_or_else(RowCounts::default, |previous| previous.counts.clone());
+    let rows = &cube.counts;
+    let n_new = rows.n_expected().saturating_sub(before.n_expected());
+    let n_bad = rows.n_bad.saturating_sub(before.n_bad);
+    let n_unmatched = rows.n_unmatched().saturating_sub(before.n_unmatched());
+    let share = |n: u64| (n_new > 0).then(|| n as f64 / n_new as f64);
+    let coverage = |share: f64, n: u64, of: u64, which: &str| {
+        format!(
+            "{} of {} {which} have a known user and release ({})",
+            count(n),
+            count(of),
+            percent(share)
+        )
+    };
+    let since = previous.map_or(cube.start, |previous| previous.as_of);
+    let mut found = vec![
+        rules.at_least(GuardName::MinRows, Some(n_new as f64), |_| {
+            format!("{} new rows between the plan's start and as_of", count(n_new))
+        }),
+        rules.at_most(GuardName::MaxBadRows, share(n_bad), |value| {
+            format!(
+                "{} of {} new rows cannot be used ({})",
+                count(n_bad),
+                count(n_new),
+                percent(value)
+            )
+        }),
+        rules.at_least(
+            GuardName::MinCoverage,
+            share(n_new.saturating_sub(n_unmatched)),
+            |value| coverage(value, n_new.saturating_sub(n_unmatched), n_new, "new rows"),
+        ),
+        rules.at_least(GuardName::MinCoverage, rows.coverage(), |value| {
+            let n = rows.n_expected();
+            coverage(
+                value,
+                n.saturating_sub(rows.n_unmatched()),
+                n,
+                "rows of the whole log",
+            )
+        }),
+        rules.at_most(GuardName::MaxAge, age(cube), |value| {
+            format!(
+                "the newest row of a known user is {} hours older than as_of",
+                number(value)
+            )
+        }),
+    ];
+    if previous.is_some() {
+        let gone = columns_gone(cube, since);
+        let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
+        found.push(same_columns(rules, &gone, "of the log"));
+    }
+    found.into_iter().flatten().collect()
+}
+
+/// Hours between the end of the last window with a row and `as_of`. `None` without rows.
+fn age(cube: &Cube) -> Option<f64> {
+    let last = cube.cells.keys.iter().map(|key| key.window).max()?;
+    let end = cube.start + (i64::from(last) + 1) * cube.window;
+    Some((cube.as_of - end).max(0) as f64 / HOUR as f64)
+}
+
+/// The columns whose values were known in some row before an instant, and in no row since then. A
+/// window in which the instant lies counts as before.
+fn columns_gone(cube: &Cube, since: Micros) -> Vec<String> {
+    let first_new = (since - cube.start + cube.window - 1).div_euclid(cube.window);
+    let known: Vec<(usize, String)> = cube
+        .measures
+        .iter()
+        .enumerate()
+        .filter(|(_, measure)| measure.present && matches!(measure.sum, Sum::Known(_)))
+        .filter_map(|(idx, measure)| Some((idx, measure.sum.reading()?.column)))
+        .collect();
+    let mut sums = vec![[0_i64; 2]; known.len()];
+    let mut n_new = 0_i64;
+    for (key, values) in cube.cells.iter() {
+        let is_new = i64::from(key.window) >= first_new;
+        n_new += i64::from(is_new) * values[0];
+        for (sums, (idx, _)) in sums.iter_mut().zip(&known) {
+            sums[usize::from(is_new)] += values[*idx];
+        }
+    }
+    let is_gone = |sums: &[i64; 2]| n_new > 0 && sums[0] > 0 && sums[1] == 0;
+    let gone: BTreeSet<String> = sums
+        .iter()
+        .zip(known)
+        .filter(|(sums, _)| is_gone(sums))
+        .map(|(_, (_, column))| column)
+        .collect();
+    gone.into_iter().collect()
+}
+
+/// The error of guards that stop a night, one line each. `None` if no guard stops it.
+pub(super) fn error(found: &[GuardFinding]) -> Option<Error> {
+    let problem = |finding: &GuardFinding| {
+        let key = finding.guard.key();
+        let expected = match finding.guard {
+            GuardName::SameColumns => "the columns of the night before".to_owned(),
+            GuardName::MinUsers | GuardName::MinRows | GuardName::MinCoverage => {
+                format!("at least {}", number(finding.limit))
+            }
+            GuardName::MaxAge => format!("at most {} hours", number(finding.limit)),
+            _ => format!("at most {}", number(finding.limit)),
+        };
+        Problem::new(format!("guard.{key}"), format!("expected {expected}, found: {}", finding.text)).hint(format!(
+            "nothing was replaced or published: correct the input, or let it pass for this night with --accept {key}"
+        ))
+    };
+    let mut problems = found.iter().filter(|finding| finding.stops()).map(problem);
+    let first = problems.next()?;
+    Some(problems.fold(
+        Error::new(crate::base::error::ErrorKind::Input, first),
+        Error::and,
+    ))
+}

@@ -1,0 +1,234 @@
+//! Carries the log of a state into a plan: the changes that Sluice decided count as the plan's own
+//! operations do.
+
+use crate::base::error::{Error, Result};
+use crate::base::time;
+use crate::base::time::Micros;
+use crate::bucket::Ratio;
+use crate::ramp::operation::{Force, OperationRow};
+use crate::ramp::state::RampState;
+use crate::scenario::{MAX_STAGES, Operation, Plan, StageIndex};
+
+impl RampState {
+    /// Returns the plan with the operations of this state's log beside its own.
+    ///
+    /// # Errors
+    /// The state belongs to another plan or other layers, an operation of the scenario contradicts
+    /// the log, or a layer has more ratios than a cube can hold.
+    pub fn carried_into(&self, plan: &Plan) -> Result<Plan> {
+        self.check_plan(plan)?;
+        self.check_releases(plan)?;
+        let mut carried = plan.clone();
+        for row in &self.operations {
+            carried.operations.push(self.operation(row, plan)?);
+        }
+        carried.operations.sort_by_key(|o| (o.at, o.layer_idx));
+        self.add_unlogged(&mut carried);
+        self.check_order(&carried)?;
+        self.check_count(&carried)?;
+        Ok(carried)
+    }
+
+    /// Returns the state at `as_of` under a plan that carries this state's log: ratios that were
+    /// changed since then, by an operation of the scenario or by targets that took a change over,
+    /// are those in force.
+    #[must_use]
+    pub fn at(&self, carried: &Plan, as_of: Micros) -> Self {
+        let mut state = self.clone();
+        if state.candidate != carried.candidate {
+            return state;
+        }
+        let index = StageIndex::new(carried);
+        for layer in &mut state.layers {
+            let Some(idx) = carried.layer_idx(&layer.layer) else {
+                continue;
+            };
+            let stages = index.stages(&layer.tenant, idx, as_of);
+            let latest = stages.last().map_or(carried.start, |stage| stage.start);
+            layer.pending = self.pending(&layer.tenant, &layer.layer).cloned();
+            // A change that was decided at `as_of` or is under way has no stage yet.
+            if layer.pending.is_none() && latest >= layer.since {
+                layer.follow(carried, &stages);
+            }
+        }
+        state
+    }
+
+    /// The missing part of a layer's last change. `None` if its ratio is in force everywhere.
+    fn pending(&self, tenant: &str, layer: &str) -> Option<&Force> {
+        let is_of_layer = |row: &&OperationRow| {
+            row.tenant == tenant && row.layer == layer && self.release_of(row) == self.candidate
+        };
+        let last = self.operations.iter().rfind(is_of_layer)?;
+        last.force.as_ref().filter(|force| force.complete.is_none())
+    }
+
+    /// The release of a row. Rows of earlier versions name none.
+    fn release_of<'a>(&'a self, row: &'a OperationRow) -> &'a str {
+        if row.candidate.is_empty() {
+            &self.candidate
+        } else {
+            &row.candidate
+        }
+    }
+
+    fn operation(&self, row: &OperationRow, plan: &Plan) -> Result<Operation> {
+        let Some(layer_idx) = plan.layer_idx(&row.layer) else {
+            return Err(Error::input(
+                "state",
+                format!(
+                    "expected changes of the plan's layers, found one of \"{}\"",
+                    row.layer
+                ),
+            ));
+        };
+        Ok(Operation {
+            at: row.in_force().unwrap_or(Micros::MAX),
+            since: row.force.as_ref().map(|force| force.begun),
+            candidate: Some(self.release_of(row).to_owned()),
+            tenant: Some(row.tenant.clone()).filter(|tenant| !tenant.is_empty()),
+            layer_idx,
+            ratio: row.new_value,
+            operator: row.operator.clone(),
+            is_logged: true,
+        })
+    }
+
+    /// Adds the ratios of layers whose changes are not in the log, as in states of earlier versions.
+    fn add_unlogged(&self, carried: &mut Plan) {
+        if self.candidate != carried.candidate {
+            return;
+        }
+        let mut unlogged = Vec::new();
+        {
+            let index = StageIndex::new(carried);
+            for layer in self.layers.iter().filter(|layer| layer.pending.is_none()) {
+                let Some(idx) = carried.layer_idx(&layer.layer) else {
+                    continue;
+                };
+                let stages = index.stages(&layer.tenant, idx, layer.since.saturating_add(1));
+                let known = stages.last().map_or(Ratio::ZERO, |stage| stage.ratio);
+                let is_pending = self.pending(&layer.tenant, &layer.layer).is_some();
+                if known != layer.ratio && !is_pending {
+                    unlogged.push(Operation {
+                        at: layer.since,
+                        since: None,
+                        candidate: Some(self.candidate.clone()),
+                        tenant: Some(layer.tenant.clone()),
+                        layer_idx: idx,
+                        ratio: layer.ratio,
+                        operator: carried.operator.clone(),
+                        is_logged: true,
+                    });
+                }
+            }
+        }
+        carried.operations.extend(unlogged);
+        carried.operations.sort_by_key(|o| (o.at, o.layer_idx));
+    }
+
+    /// Refuses operations of the scenario that name no release, if the log has changes of an earlier
+    /// candidate at the same time or later: they may be the earlier candidate's.
+    fn check_releases(&self, plan: &Plan) -> Result<()> {
+        let of_earlier = |row: &&OperationRow| self.release_of(row) != plan.candidate;
+        let Some(last) = self
+            .operations
+            .iter()
+            .filter(of_earlier)
+            .max_by_key(|row| row.operate_time)
+        else {
+            return Ok(());
+        };
+        let unnamed = |o: &&Operation| o.candidate.is_none() && o.at <= last.operate_time;
+        match plan.operations.iter().find(unnamed) {
+            None => Ok(()),
+            Some(operation) => Err(Error::input(
+                "operation",
+                format!(
+                    "expected the release of the change of \"{}\" at {}, because the state has changes of {} up \
+                     to {}, found none",
+                    plan.layers[operation.layer_idx].id,
+                    time::format(operation.at),
+                    self.release_of(last),
+                    time::format(last.operate_time)
+                ),
+            )
+            .hint(format!(
+                "write candidate = \"{}\" in the [[operation]], or remove it: the state has the log",
+                self.release_of(last)
+            ))),
+        }
+    }
+
+    /// Refuses an operation of the scenario that contradicts the log: a logged change starts from
+    /// another ratio than the operations before it lead to.
+    fn check_order(&self, carried: &Plan) -> Result<()> {
+        let index = StageIndex::new(carried);
+        for row in self
+            .operations
+            .iter()
+            .filter(|row| self.release_of(row) == carried.candidate)
+        {
+            let (Some(at), Some(idx)) = (row.in_force(), carried.layer_idx(&row.layer)) else {
+                continue;
+            };
+            let operations = index.operations(&row.tenant, idx);
+            let of_candidate = |o: &&&Operation| o.concerns_candidate_of(carried);
+            let same_time =
+                |o: &&&Operation| o.at == at && !o.is_logged && o.ratio != row.new_value && of_candidate(o);
+            let before = |o: &&&Operation| o.at < at && of_candidate(o);
+            let last = operations.iter().rfind(before);
+            let contradicts =
+                |o: &&&Operation| !o.is_logged && o.ratio != row.old_value && o.ratio != row.new_value;
+            let found = operations.iter().find(same_time).or(last.filter(contradicts));
+            if let Some(operation) = found {
+                return Err(conflict(operation, row, at));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_count(&self, carried: &Plan) -> Result<()> {
+        let index = StageIndex::new(carried);
+        for layer in &self.layers {
+            let Some(idx) = carried.layer_idx(&layer.layer) else {
+                continue;
+            };
+            if index.operations(&layer.tenant, idx).len() < MAX_STAGES {
+                continue;
+            }
+            let n_stages = index.stages(&layer.tenant, idx, Micros::MAX).len();
+            if n_stages > MAX_STAGES {
+                return Err(Error::input(
+                    "state",
+                    format!(
+                        "expected at most {MAX_STAGES} ratios of a layer, one after another, found {n_stages} for \
+                         \"{}\"",
+                        layer.layer
+                    ),
+                )
+                .hint("take fewer and larger steps, or go on in a new plan"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The error about an operation of the scenario and a row of the log that contradict each other.
+fn conflict(operation: &Operation, row: &OperationRow, at: Micros) -> Error {
+    Error::input(
+        "operation",
+        format!(
+            "expected operations that agree with the state's log, found \"{}\" set to {} at {} in the scenario, \
+             and {} from {} to {} at {} in the log",
+            row.layer,
+            operation.ratio,
+            time::format(operation.at),
+            row.operation_type,
+            row.old_value,
+            row.new_value,
+            time::format(at)
+        ),
+    )
+    .hint("remove the [[operation]]: the state has the log of all decided changes")
+}
