@@ -37,6 +37,7 @@ impl Checker {
         }
         let ids: Vec<String> = raw.iter().map(|l| l.id.clone().unwrap_or_default()).collect();
         let n_layers = raw.len();
+        let mut by_default = vec![false; n_layers];
         let mut layers: Vec<Layer> = Vec::with_capacity(n_layers);
         for (idx, raw) in raw.into_iter().enumerate() {
             let at = |key: &str| format!("layer[{}].{key}", idx + 1);
@@ -90,16 +91,13 @@ impl Checker {
                 }
                 _ => {}
             }
-            let mut after = Vec::new();
-            for other in &raw.after {
-                match ids.iter().position(|id| id == other) {
-                    Some(other_idx) if other_idx != idx => after.push(other_idx),
-                    _ => self.problem(
-                        at("after"),
-                        format!("expected ids of other layers, found \"{other}\""),
-                    ),
+            let after = match raw.after {
+                Some(others) => self.after(&at("after"), idx, &others, &ids),
+                None => {
+                    by_default[idx] = true;
+                    idx.checked_sub(1).into_iter().collect()
                 }
-            }
+            };
             layers.push(Layer {
                 name: raw.name.unwrap_or_else(|| id.clone()),
                 id,
@@ -116,7 +114,23 @@ impl Checker {
             });
         }
         self.layer_order(&layers, mode);
+        self.no_circle(&layers, &by_default);
         layers
+    }
+
+    /// Returns the indices of the layers that `after` names.
+    fn after(&mut self, location: &str, idx: usize, others: &[String], ids: &[String]) -> Vec<usize> {
+        let mut after = Vec::new();
+        for other in others {
+            match ids.iter().position(|id| id == other) {
+                Some(other_idx) if other_idx != idx => after.push(other_idx),
+                _ => self.problem(
+                    location,
+                    format!("expected ids of other layers, found \"{other}\""),
+                ),
+            }
+        }
+        after
     }
 
     fn layer_order(&mut self, layers: &[Layer], mode: LayerMode) {
@@ -131,24 +145,38 @@ impl Checker {
         if mode == LayerMode::Quota && quotas.iter().sum::<f64>() <= 0.0 {
             self.problem("layer", "expected quotas above 0, found none");
         }
-        // A circle in `after` would keep its layers closed forever, so following it must end.
-        for start in 0..layers.len() {
+    }
+
+    /// Refuses a circle of layers that wait for each other: it would keep them closed forever.
+    /// `by_default` is true for layers without `after`.
+    fn no_circle(&mut self, layers: &[Layer], by_default: &[bool]) {
+        let waits_for = |start: usize| {
             let (mut seen, mut todo) = (vec![false; layers.len()], layers[start].after.clone());
             while let Some(idx) = todo.pop() {
-                if idx == start {
-                    self.problem(
-                        format!("layer[{}].after", start + 1),
-                        format!(
-                            "expected an order, found that \"{}\" waits for itself",
-                            layers[start].id
-                        ),
-                    );
-                    break;
-                }
                 if !std::mem::replace(&mut seen[idx], true) {
                     todo.extend(&layers[idx].after);
                 }
             }
+            seen
+        };
+        let reached: Vec<Vec<bool>> = (0..layers.len()).map(waits_for).collect();
+        for (start, layer) in layers.iter().enumerate().filter(|(idx, _)| reached[*idx][*idx]) {
+            let of_circle = |idx: &usize| reached[start][*idx] && reached[*idx][start];
+            let waits = (0..layers.len()).filter(of_circle).find(|idx| by_default[*idx]);
+            let why = waits.map_or_else(String::new, |idx| {
+                format!(
+                    "; \"{}\" has no `after` and waits for \"{}\", the layer before it: write its `after`",
+                    layers[idx].id,
+                    layers[idx - 1].id
+                )
+            });
+            self.problem(
+                format!("layer[{}].after", start + 1),
+                format!(
+                    "expected an order, found that \"{}\" waits for itself{why}",
+                    layer.id
+                ),
+            );
         }
     }
 
@@ -171,5 +199,68 @@ impl Checker {
             }
         };
         Some(TagRule { column, test })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scenario::{Overrides, Scenario};
+    use std::path::Path;
+
+    /// Reads a plan with these layers.
+    fn layers(layers: &str) -> Result<Vec<Vec<usize>>, String> {
+        let text = format!(
+            "as_of = \"2026-01-10\"\n\
+             plan = {{ id = \"p\", start = \"2026-01-01\", baseline = \"a\", candidate = \"b\" }}\n\
+             input = {{ users_from_traffic = true, traffic = [{{ path = \"t.csv\" }}] }}\n\
+             layering = {{ mode = \"quota\" }}\n\
+             layer = [{layers}]\n"
+        );
+        let scenario = Scenario::parse(&text, "test", Path::new(""), &Overrides::default());
+        let layers = scenario
+            .map_err(|problems| problems.into_iter().map(|p| format!("{p}\n")).collect::<String>())?
+            .plan
+            .layers;
+        Ok(layers.into_iter().map(|layer| layer.after).collect())
+    }
+
+    #[test]
+    fn a_layer_without_after_waits_for_the_layer_before_it() {
+        let check = |after: [&str; 3], expected: &[&[usize]]| {
+            let text = ["a", "b", "c"].iter().zip(after);
+            let text = text.map(|(id, after)| format!("{{ id = \"{id}\", quota = 0.3{after} }}"));
+            let found = layers(&text.collect::<Vec<_>>().join(", "));
+            assert_eq!(found.unwrap(), expected, "{after:?}");
+        };
+        check(["", "", ""], &[&[], &[0], &[1]]);
+        check(["", ", after = []", ""], &[&[], &[], &[1]]);
+        check(["", "", ", after = []"], &[&[], &[0], &[]]);
+        check(["", "", ", after = [\"a\"]"], &[&[], &[0], &[0]]);
+        check(
+            ["", ", after = [\"a\"]", ", after = [\"b\", \"a\"]"],
+            &[&[], &[0], &[1, 0]],
+        );
+        check([", after = [\"b\"]", ", after = []", ""], &[&[1], &[], &[1]]);
+    }
+
+    #[test]
+    fn layers_that_wait_for_each_other_are_refused() {
+        let check = |text: &str, expected: &str| {
+            let error = layers(text).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        };
+        check(
+            "{ id = \"a\", quota = 0.5, after = [\"b\"] }, { id = \"b\", quota = 0.5, after = [\"a\"] }",
+            "layer[1].after: expected an order, found that \"a\" waits for itself\n",
+        );
+        check(
+            "{ id = \"a\", quota = 0.5, after = [\"b\"] }, { id = \"b\", quota = 0.5 }",
+            "layer[1].after: expected an order, found that \"a\" waits for itself; \"b\" has no `after` and waits \
+             for \"a\", the layer before it: write its `after`",
+        );
+        check(
+            "{ id = \"a\", quota = 1, after = [\"a\"] }",
+            "expected ids of other layers, found \"a\"",
+        );
     }
 }

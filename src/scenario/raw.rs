@@ -423,9 +423,9 @@ pub(super) struct RawLayer {
         example = 1_000
     )]
     pub(super) min_users: Option<u64>,
-    /// Ids of layers that must be at the end of their ladder first.
-    #[schemars(example = Vec::<&str>::new())]
-    pub(super) after: Vec<String>,
+    /// Ids of layers that must be at the end of their ladder first. `[]` opens the layer at once.
+    #[schemars(extend("x-default" = "the layer before it"), example = Vec::<&str>::new())]
+    pub(super) after: Option<Vec<String>>,
     /// Whether every promotion needs an `[[approval]]`.
     #[schemars(example = true)]
     pub(super) safety_critical: bool,
