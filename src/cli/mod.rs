@@ -23,6 +23,7 @@ mod layer;
 mod man;
 mod night;
 mod publish;
+mod publish_text;
 mod record;
 mod registry;
 mod replay;

@@ -10,15 +10,15 @@ use crate::base::error::{Error, Result, exit_code};
 use crate::base::json;
 use crate::base::manifest::{Manifest, file};
 use crate::base::number::count;
-use crate::base::time;
 use crate::base::time::Micros;
+use crate::cli::publish_text;
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::parse_allowed;
 use crate::input::fetch;
 use crate::layer::ConsentChanges;
 use crate::publish;
 use crate::publish::{
-    Address, LayerTables, PublicationParts, PublicationSource, PublishReport, TargetOutcome, TargetReport,
+    Address, LayerTables, PublicationParts, PublicationSource, PublishStatus, TargetReport,
 };
 use crate::scenario::{AllowedColumn, SensitiveRule};
 
@@ -54,6 +54,9 @@ pub(super) struct PublishArgs {
     /// Roll back now: set every ratio to 0, through the targets in reverse order
     #[arg(long)]
     rollback: bool,
+    /// Print what every target holds of the plan, and write nothing
+    #[arg(long, conflicts_with_all = ["rollback", "dry_run", "reopen", "no_users", "all_users", "verify", "layers", "frozen_layers"])]
+    status: bool,
     /// Publish a candidate again after --rollback
     #[arg(long, conflicts_with = "rollback")]
     reopen: bool,
@@ -76,6 +79,9 @@ pub(super) struct PublishArgs {
 }
 
 pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
+    if args.status {
+        return status(args, terminal);
+    }
     let local = |path: &Option<PathBuf>| path.as_deref().map(fetch::local_file).transpose();
     let (newest, frozen) = (local(&args.layers)?, local(&args.frozen_layers)?);
     let parts = match (args.rollback, args.no_users) {
@@ -95,19 +101,7 @@ pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
     if !args.rollback {
         refuse_sensitive(&args.to, &args.allowed)?;
     }
-    let options = publish::Options {
-        dry_run: args.dry_run,
-        rollback: args.rollback,
-        reopen: args.reopen,
-        all_users: args.all_users,
-        verify: args.verify,
-        ttl: args.ttl,
-        max_qps: args.max_qps,
-        target_timeout: args
-            .target_timeout
-            .map(|micros| Duration::from_micros(micros.unsigned_abs())),
-        ..publish::Options::at(now()?)
-    };
+    let options = options(args)?;
     let targets = publish::open(&args.to, options.answer_limit())?;
     Apart::new()
         .reads(study_files(&args.dir))
@@ -127,7 +121,7 @@ pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
     if args.json {
         print_json(&json::to_json(&report))?;
     } else {
-        terminal.print(&table(&report, terminal))?;
+        terminal.print(&publish_text::table(&report, terminal))?;
     }
     for target in &report.targets {
         for warning in &target.warnings {
@@ -139,6 +133,51 @@ pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
             "these targets may still serve the candidate: {}\nhint: run the rollback again until none is left",
             report.still_open.join(", ")
         ));
+    }
+    Ok(if report.has_failed() {
+        exit_code::TARGET
+    } else {
+        DONE
+    })
+}
+
+fn options(args: &PublishArgs) -> Result<publish::Options> {
+    Ok(publish::Options {
+        dry_run: args.dry_run,
+        rollback: args.rollback,
+        reopen: args.reopen,
+        all_users: args.all_users,
+        verify: args.verify,
+        ttl: args.ttl,
+        max_qps: args.max_qps,
+        target_timeout: args
+            .target_timeout
+            .map(|micros| Duration::from_micros(micros.unsigned_abs())),
+        ..publish::Options::at(publish::now()?)
+    })
+}
+
+/// Prints what every target holds of the folder's plan.
+fn status(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
+    let tables = LayerTables::default();
+    let parts = PublicationParts::Rollback;
+    let source = PublicationSource::open(&args.dir, tables, parts, terminal.progress())?;
+    let options = options(args)?;
+    let targets = publish::open(&args.to, options.answer_limit())?;
+    let stage = terminal.progress().stage("read back");
+    let plan_id = &source.publication.plan_id;
+    let states = publish::read_back(plan_id, targets, &options);
+    drop(stage);
+    let report = PublishStatus::new(plan_id, states);
+    if args.json {
+        print_json(&json::to_json(&report))?;
+    } else {
+        terminal.print(&publish_text::status_text(&report, terminal))?;
+        for target in &report.targets {
+            if let Some(error) = &target.error {
+                terminal.print_error_text(error);
+            }
+        }
     }
     Ok(if report.has_failed() {
         exit_code::TARGET
@@ -187,67 +226,4 @@ fn consent_text(consent: &ConsentChanges) -> String {
         count(consent.n_users),
         count(consent.n_given)
     )
-}
-
-/// The current time, at most the end of the year 9999: stores take no later time, and a rollback
-/// must not wait for the clock.
-fn now() -> Result<Micros> {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let since = since.map_err(|_| Error::usage("expected a clock after 1970, found one before"))?;
-    Ok(Micros::try_from(since.as_micros()).map_or(time::LAST, |micros| micros.min(time::LAST)))
-}
-
-/// Changes of a target that are shown; the rest are counted.
-const N_SHOWN: usize = 20;
-
-fn table(report: &PublishReport, terminal: &Terminal) -> String {
-    let mut text = format!("plan {}, version {}\n", report.plan_id, report.version);
-    for target in &report.targets {
-        text.push_str(&format!("\n{:<9}  {}", target.outcome.name(), target.target));
-        if let Some(users) = &target.users {
-            text.push_str(&format!(
-                "  ({} of {} users {}",
-                count(users.n_written),
-                count(users.n_users),
-                if target.outcome == TargetOutcome::Planned {
-                    "to write"
-                } else {
-                    "written"
-                }
-            ));
-            text.push_str(&if users.n_gone > 0 {
-                format!(", {} gone)", count(users.n_gone))
-            } else {
-                ")".into()
-            });
-        }
-        text.push('\n');
-        text.push_str(&changes(target, terminal));
-    }
-    text
-}
-
-fn changes(target: &TargetReport, terminal: &Terminal) -> String {
-    let mut text = String::new();
-    for change in target.changes.iter().take(N_SHOWN) {
-        let show = |side: &Option<String>| side.clone().unwrap_or_else(|| "nothing".into());
-        let line = format!(
-            "  {}: {} → {}",
-            change.what,
-            show(&change.before),
-            show(&change.after)
-        );
-        let line = match terminal.width {
-            Some(width) => console::truncate_str(&line, width.into(), "…"),
-            None => line.into(),
-        };
-        text.push_str(&format!("{line}\n"));
-    }
-    if target.changes.len() > N_SHOWN {
-        text.push_str(&format!(
-            "  and {} more: --json shows them\n",
-            target.changes.len() - N_SHOWN
-        ));
-    }
-    text
 }

@@ -72,6 +72,11 @@ impl Target for DocumentTarget {
         Some(&self.path)
     }
 
+    fn held(&mut self, plan_id: &str) -> Result<Option<Publication>> {
+        let held = self.current(false)?;
+        Ok(held.filter(|held| held.plan_id == plan_id))
+    }
+
     fn inspect(&mut self, desired: &Desired<'_>, _count: bool, _progress: &Progress) -> Result<Inspection> {
         let after = (self.format.write)(desired, &self.address)?;
         let before = read(self.path())?;

@@ -8,6 +8,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::progress::Progress;
 use crate::base::time;
 use crate::bucket::Ratio;
+use crate::publish::clock;
 use crate::publish::options::Options;
 use crate::publish::publication::{Publication, PublicationSource};
 use crate::publish::report::{TargetOutcome, TargetReport};
@@ -52,7 +53,7 @@ impl Job {
     }
 
     /// Publishes to one target. Its report names a failure.
-    pub(super) fn run(&self, target: &mut dyn Target, timer: &Timer) -> TargetReport {
+    pub(super) fn publish_to(&self, target: &mut dyn Target, timer: &Timer) -> TargetReport {
         at_work::note(Path::new(&target.address()));
         let desired = Desired {
             publication: &self.publication,
@@ -76,6 +77,7 @@ impl Job {
         match target.apply(&desired, planned.current.as_ref(), &self.progress) {
             Ok(applied) => {
                 report.outcome = TargetOutcome::Applied;
+                report.applied_at = clock::now().ok();
                 report.users = applied.users.or(report.users);
                 report.warnings.extend(applied.warnings);
             }

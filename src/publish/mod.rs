@@ -17,6 +17,7 @@
 //!   `exporters/catalog.rs` lists it.
 
 mod address;
+mod clock;
 mod document;
 mod driver;
 mod exporters;
@@ -31,6 +32,7 @@ mod publication;
 #[cfg(feature = "stores")]
 mod redis;
 mod report;
+mod side_by_side;
 mod target;
 mod targets;
 mod timer;
@@ -40,9 +42,10 @@ pub(crate) use crate::publish::redis::fuzz::answer as read_redis_answer;
 pub use address::Address;
 pub use publication::{LayerTables, Publication, PublicationParts, PublicationSource, RatioRow};
 
-pub use driver::publish;
+pub use clock::now;
+pub use driver::{publish, read_back};
 pub use options::Options;
-pub use report::{PublishReport, TargetOutcome, TargetReport};
+pub use report::{PublishReport, PublishStatus, TargetHeld, TargetOutcome, TargetReport, TargetState};
 pub use target::{Applied, Desired, Inspection, PlannedChange, Target, TargetUsers};
 pub use targets::{kinds, open};
 pub use timer::Timer;

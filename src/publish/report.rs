@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use crate::base::error::Error;
-
+use crate::base::time::Micros;
+use crate::publish::publication::Publication;
 use crate::publish::target::{PlannedChange, TargetUsers};
 
 /// The outcome of a publication at one target.
@@ -40,6 +41,9 @@ pub struct TargetReport {
     pub target: String,
     /// Outcome of the publication at this target.
     pub outcome: TargetOutcome,
+    /// The instant just after the target took the publication, microseconds UTC, by the clock of
+    /// this machine; `None` unless the outcome is `applied`.
+    pub applied_at: Option<Micros>,
     /// The version that the target held before; `None` if it held none or was not readable.
     pub held: Option<String>,
     /// The changes, made or planned.
@@ -58,6 +62,7 @@ impl TargetReport {
         Self {
             target,
             outcome: TargetOutcome::Failed,
+            applied_at: None,
             held: None,
             changes: vec![],
             users: None,
@@ -97,4 +102,57 @@ impl PublishReport {
             .iter()
             .any(|target| target.outcome == TargetOutcome::Failed)
     }
+}
+
+/// What every target holds of a plan.
+#[derive(Debug, Clone, Serialize)]
+pub struct PublishStatus {
+    /// The name and version of the document's schema.
+    pub schema: String,
+    /// Id of the plan, from the key `plan.id` of the scenario.
+    pub plan_id: String,
+    /// The targets, in the order of the command line.
+    pub targets: Vec<TargetHeld>,
+}
+
+/// What a target holds of a plan, as in the document.
+#[derive(Debug, Clone, Serialize)]
+pub struct TargetHeld {
+    /// The address of the target, without credentials.
+    pub target: String,
+    /// The publication in force; `None` if the target holds none of the plan, or is unreadable.
+    pub held: Option<Publication>,
+    /// The reason why the target could not be read; `None` without one.
+    pub error: Option<String>,
+}
+
+impl PublishStatus {
+    /// Creates the document of the states that were read back.
+    pub fn new(plan_id: &str, states: Vec<TargetState>) -> Self {
+        let held = |state: TargetState| TargetHeld {
+            target: state.target,
+            error: state.held.as_ref().err().cloned(),
+            held: state.held.ok().flatten(),
+        };
+        Self {
+            schema: "sluice.publish_status/1".into(),
+            plan_id: plan_id.to_owned(),
+            targets: states.into_iter().map(held).collect(),
+        }
+    }
+
+    /// Whether at least one target could not be read.
+    pub fn has_failed(&self) -> bool {
+        self.targets.iter().any(|target| target.error.is_some())
+    }
+}
+
+/// What a target holds of a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetState {
+    /// The address of the target, without credentials.
+    pub target: String,
+    /// The publication that the target holds; `None` if it holds none of the plan. The error, as
+    /// text, if the target could not be read in time.
+    pub held: Result<Option<Publication>, String>,
 }

@@ -99,6 +99,12 @@ pub trait Target: Send {
         None
     }
 
+    /// Reads the publication of a plan that the target holds; `None` if it holds none of this plan.
+    ///
+    /// # Errors
+    /// A target that cannot be reached, or whose content cannot be read.
+    fn held(&mut self, plan_id: &str) -> Result<Option<Publication>>;
+
     /// Reads the target's content and plans the changes, without writing. With `count`, users are
     /// compared one by one.
     ///

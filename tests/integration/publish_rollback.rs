@@ -6,7 +6,7 @@ use std::{fs, net::TcpListener, path::Path, process::Command, thread};
 use crate::{
     postgres_server::{Folder, Server, publish},
     publish_support::Small,
-    servers::RedisServer,
+    servers::{RedisServer, free_port},
     support::{ecommerce, fails, json, ok, sluice, text},
 };
 
@@ -281,4 +281,83 @@ fn names_in_a_manifest_stay_inside_of_the_folder() {
     assert!(!target.exists());
     fs::remove_file(study.join("report.md")).unwrap();
     ok(&["publish", text(&study), "--no-users", "--to", text(&target)]);
+}
+
+#[test]
+fn what_targets_hold_is_read_back() {
+    let (small, study) = small("held");
+    let (redis, postgres) = (RedisServer::start(&[]), Server::start());
+    let (redis_url, postgres_url) = (redis.url(), postgres.url());
+    let harness_url = format!("redis://127.0.0.1:{}/1?profile=harness-v1", redis.port);
+    let folder = small.dir.path().join("releases");
+    let flags = format!("flagd:{}", text(&small.dir.path().join("flags.json")));
+    let to = [
+        redis_url.as_str(),
+        &harness_url,
+        &postgres_url,
+        text(&folder),
+        &flags,
+    ];
+    let status = |more: &[&str]| {
+        let mut args = vec!["publish", text(&study), "--status", "--json"];
+        to.iter().chain(more).for_each(|to| args.extend(["--to", to]));
+        let output = sluice(&args);
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (report["targets"].clone(), output.status.code())
+    };
+    let (targets, code) = status(&[]);
+    let is_empty = |target: &serde_json::Value| target["held"].is_null() && target["error"].is_null();
+    assert!(
+        code == Some(0) && targets.as_array().unwrap().iter().all(is_empty),
+        "{targets:#}"
+    );
+
+    let (_, report, ..) = run(&study, &to, &[]);
+    for target in report["targets"].as_array().unwrap() {
+        assert!(
+            target["applied_at"].as_i64() > Some(1_700_000_000_000_000),
+            "{target}"
+        );
+    }
+    let (_, again, ..) = run(&study, &to, &[]);
+    assert!(
+        again["targets"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|target| target["applied_at"].is_null())
+    );
+    // One target is rolled back by hand, and one does not answer.
+    assert_eq!(run(&study, &[&postgres_url], &["--rollback"]).0, ["applied"]);
+    let dead = format!("redis://:s3cret@127.0.0.1:{}/0", free_port());
+    let (targets, code) = status(&[&dead]);
+    assert_eq!(code, Some(4));
+    for (idx, target) in targets.as_array().unwrap().iter().enumerate() {
+        let held = &target["held"];
+        assert_eq!(target["error"].is_string(), idx == 5, "{target}");
+        assert_eq!(held.is_null(), idx == 5, "{target}");
+        assert_eq!(held["rolled_back_at"].is_i64(), idx == 2, "{target}");
+        if idx < 5 && idx != 2 {
+            assert_eq!(held["version"], report["version"], "{target}");
+        }
+    }
+    let mut args = vec!["publish", text(&study), "--status"];
+    to.iter().for_each(|to| args.extend(["--to", to]));
+    let table = ok(&args);
+    for expected in [
+        "early 50%",
+        "rolled_back, rolled back by hand at",
+        "2026-05-28",
+        "plan held",
+    ] {
+        assert!(table.contains(expected), "{table}");
+    }
+    // Another plan's publication in a file is not this plan's.
+    let schedule = fs::read_to_string(study.join("schedule.json")).unwrap();
+    fs::write(
+        study.join("schedule.json"),
+        schedule.replace("\"held\"", "\"other\""),
+    )
+    .unwrap();
+    assert!(status(&[]).0.as_array().unwrap().iter().all(is_empty));
 }

@@ -1,8 +1,11 @@
 //! Tests with targets that fail in every way, without servers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use super::*;
+use crate::base::error::Error;
 use crate::base::error::Result;
 use crate::publish::publication::Publication;
 use crate::publish::target::{Applied, Desired, Inspection, PlannedChange};
@@ -47,6 +50,10 @@ impl Target for Fake {
         self.name.split('/').next().unwrap_or_default().to_owned()
     }
 
+    fn held(&mut self, _: &str) -> Result<Option<Publication>> {
+        self.inspect.act().map(|()| None)
+    }
+
     fn inspect(&mut self, _: &Desired<'_>, _: bool, _: &Progress) -> Result<Inspection> {
         self.inspect.act()?;
         Ok(Inspection {
@@ -77,6 +84,21 @@ fn source() -> PublicationSource {
     }
 }
 
+fn fakes(
+    targets: &[(&'static str, Behavior, Behavior)],
+    written: &[Arc<AtomicBool>],
+) -> Vec<Box<dyn Target>> {
+    let fake = |((name, inspect, apply), is_written): (&(&'static str, Behavior, Behavior), _)| {
+        Box::new(Fake {
+            name,
+            inspect: *inspect,
+            apply: *apply,
+            is_written: Arc::clone(is_written),
+        }) as Box<dyn Target>
+    };
+    targets.iter().zip(written).map(fake).collect()
+}
+
 /// Publishes to targets with these names and behaviors. Returns the outcomes, the names in the order
 /// in which they were finished, and the targets that were written.
 fn run(
@@ -84,37 +106,28 @@ fn run(
     targets: &[(&'static str, Behavior, Behavior)],
 ) -> (PublishReport, Vec<String>, Vec<&'static str>) {
     let written: Vec<Arc<AtomicBool>> = targets.iter().map(|_| Arc::default()).collect();
-    let fakes = targets
-        .iter()
-        .zip(&written)
-        .map(|((name, inspect, apply), is_written)| {
-            Box::new(Fake {
-                name,
-                inspect: *inspect,
-                apply: *apply,
-                is_written: Arc::clone(is_written),
-            }) as Box<dyn Target>
-        });
+    let fakes = fakes(targets, &written);
     let options = Options {
         rollback,
         target_timeout: Some(Duration::from_millis(1_500)),
         ..Options::at(1)
     };
     let mut finished = Vec::new();
-    let report = publish(
-        &source(),
-        fakes.collect(),
-        &options,
-        &Progress::silent(),
-        &mut |report| {
-            finished.push(report.target.clone());
-        },
-    );
+    let report = publish(&source(), fakes, &options, &Progress::silent(), &mut |report| {
+        finished.push(report.target.clone());
+    });
     let names = targets
         .iter()
         .zip(&written)
         .filter(|(_, is_written)| is_written.load(Ordering::SeqCst));
     let names = names.map(|((name, _, _), _)| *name).collect();
+    for target in &report.targets {
+        assert_eq!(
+            target.applied_at.is_some(),
+            target.outcome == TargetOutcome::Applied,
+            "{target:?}"
+        );
+    }
     (report, finished, names)
 }
 
@@ -188,4 +201,33 @@ fn targets_of_a_server_follow_each_other_even_after_one_that_hangs() {
     );
     let (_, finished, _) = run(true, &targets);
     assert_eq!(finished, ["s/3", "s/2", "s/1"]);
+}
+
+#[test]
+fn every_target_is_read_back_within_its_limit() {
+    let targets = [
+        ("s/1", Hangs, Takes),
+        ("panics", Panics, Takes),
+        ("refuses", Refuses, Takes),
+        ("s/2", Takes, Takes),
+    ];
+    let options = Options {
+        target_timeout: Some(Duration::from_millis(300)),
+        ..Options::at(1)
+    };
+    let states = read_back("p", fakes(&targets, &targets.map(|_| Arc::default())), &options);
+    let expected = [
+        Some("0.3 s"),
+        Some("another type"),
+        Some("content of Sluice"),
+        None,
+    ];
+    for ((state, (name, ..)), expected) in states.iter().zip(targets).zip(expected) {
+        assert_eq!(state.target, name);
+        match (&state.held, expected) {
+            (Ok(None), None) => {}
+            (Err(error), Some(text)) => assert!(error.contains(text), "{error}"),
+            _ => panic!("{state:?}"),
+        }
+    }
 }

@@ -264,6 +264,12 @@ impl Target for ObjectTarget {
         }
     }
 
+    fn held(&mut self, plan_id: &str) -> Result<Option<Publication>> {
+        let plan = plan_folder(&self.address, plan_id)?;
+        let (current, _) = self.current(&plan, false)?;
+        Ok(current.map(|current| current.publication))
+    }
+
     fn inspect(&mut self, desired: &Desired<'_>, _count: bool, _progress: &Progress) -> Result<Inspection> {
         let plan = plan_folder(&self.address, &desired.publication.plan_id)?;
         let real = |path: &Path| {

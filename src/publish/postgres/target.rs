@@ -100,6 +100,16 @@ impl Target for Postgres {
         self.server.address.clone()
     }
 
+    fn held(&mut self, plan_id: &str) -> Result<Option<Publication>> {
+        let server = &self.server;
+        let mut client = server.connect()?;
+        if schema::version(server, &mut client)? == 0 {
+            return Ok(None);
+        }
+        let current = Current::read(server, &mut client, plan_id)?;
+        Ok(current.map(|current| current.publication))
+    }
+
     fn inspect(&mut self, desired: &Desired<'_>, count: bool, progress: &Progress) -> Result<Inspection> {
         let server = &self.server;
         let publication = desired.publication;

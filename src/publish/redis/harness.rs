@@ -17,7 +17,7 @@ use crate::layer::LayerRows;
 use crate::publish::publication::Publication;
 use crate::publish::redis::context::{RedisContext, Refreshed, ask};
 use crate::publish::redis::keys::PlanKeys;
-use crate::publish::redis::link::{Batch, Link};
+use crate::publish::redis::link::{Batch, Link, Pool};
 use crate::publish::redis::lock::Lock;
 use crate::publish::redis::share::Share;
 use crate::publish::redis::users::{Texts, UserWrites, others, pass, values};
@@ -35,11 +35,9 @@ pub(super) struct Current {
 }
 
 impl Current {
-    fn read(ctx: &RedisContext<'_>, key: &str) -> Result<Option<Self>> {
-        let address = ctx.pool.address();
-        let fields: BTreeMap<String, String> =
-            ask(ctx.pool, |link| link.ask(redis::cmd("HGETALL").arg(key)))?;
-        Self::from_fields(key, &fields, address)
+    fn read(pool: &Pool, key: &str) -> Result<Option<Self>> {
+        let fields: BTreeMap<String, String> = ask(pool, |link| link.ask(redis::cmd("HGETALL").arg(key)))?;
+        Self::from_fields(key, &fields, pool.address())
     }
 
     /// Reads the fields of the hash `key`; `None` without a publication.
@@ -134,6 +132,12 @@ fn current_ratios(
     Ok(keys.into_iter().zip(found.into_iter().map(number)).collect())
 }
 
+/// The publication of a plan in force; `None` without one.
+pub(super) fn held(pool: &Pool, plan_id: &str) -> Result<Option<Publication>> {
+    let current = Current::read(pool, &PlanKeys::new(plan_id).harness())?;
+    Ok(current.map(|current| current.publication))
+}
+
 pub(super) fn inspect(ctx: &RedisContext<'_>, tenant: Option<&str>, count: bool) -> Result<Inspection> {
     let tenant = tenant_of(ctx.publication(), tenant, ctx.pool.address())?;
     let note = PlanKeys::new(&ctx.publication().plan_id).harness();
@@ -204,7 +208,7 @@ fn due(ctx: &RedisContext<'_>, tenant: &str, current: Option<&Current>) -> Resul
 /// Reads the publication in force. In a rollback, an unreadable one counts as missing. Keys of
 /// another tenant are an error.
 fn read_current(ctx: &RedisContext<'_>, note: &str, tenant: &str) -> Result<Option<Current>> {
-    let current = match Current::read(ctx, note) {
+    let current = match Current::read(ctx.pool, note) {
         Err(_) if ctx.desired.options.rollback => return Ok(None),
         other => other?,
     };

@@ -90,6 +90,13 @@ impl Target for Redis {
         self.address.to_string()
     }
 
+    fn held(&mut self, plan_id: &str) -> Result<Option<Publication>> {
+        match &self.keys {
+            KeySet::Versioned => versioned::held(&self.pool, plan_id),
+            KeySet::Harness { .. } => harness::held(&self.pool, plan_id),
+        }
+    }
+
     fn inspect(&mut self, desired: &Desired<'_>, count: bool, progress: &Progress) -> Result<Inspection> {
         let ctx = RedisContext {
             pool: &self.pool,

@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use crate::base::error::{Error, Result};
 use crate::publish::publication::Publication;
-use crate::publish::redis::context::{RedisContext, Refreshed, ask};
+use crate::publish::redis::context::{Refreshed, ask};
 use crate::publish::redis::keys::{Assignment, PlanKeys, assignment_at};
+use crate::publish::redis::link::Pool;
 
 /// The name and version of a version's schema.
 pub(super) const SCHEMA: &str = "sluice.redis/1";
@@ -30,9 +31,9 @@ pub(super) struct Current {
 }
 
 impl Current {
-    pub(super) fn read(ctx: &RedisContext<'_>, keys: &PlanKeys) -> Result<Option<Self>> {
-        let address = ctx.pool.address();
-        ask(ctx.pool, |link| {
+    pub(super) fn read(pool: &Pool, keys: &PlanKeys) -> Result<Option<Self>> {
+        let address = pool.address();
+        ask(pool, |link| {
             let Some(name) = link.ask::<Option<String>>(redis::cmd("GET").arg(keys.current()))? else {
                 return Ok(None);
             };

@@ -7,6 +7,7 @@ use crate::publish::publication::Publication;
 use crate::publish::redis::context::RedisContext;
 use crate::publish::redis::generations::{NextUsers, check, pass_over, write_plan, write_users};
 use crate::publish::redis::keys::PlanKeys;
+use crate::publish::redis::link::Pool;
 use crate::publish::redis::lock::Lock;
 use crate::publish::redis::version::{Current, SCHEMA};
 use crate::publish::target::{Inspection, PlannedChange, TargetUsers, refuse_change};
@@ -15,9 +16,15 @@ use crate::publish::target::{Inspection, PlannedChange, TargetUsers, refuse_chan
 /// before the switch still need it.
 const GRACE: u64 = 3_600;
 
+/// The publication of a plan in force; `None` without one.
+pub(super) fn held(pool: &Pool, plan_id: &str) -> Result<Option<Publication>> {
+    let current = Current::read(pool, &PlanKeys::new(plan_id))?;
+    Ok(current.map(|current| current.publication))
+}
+
 pub(super) fn inspect(ctx: &RedisContext<'_>, count: bool) -> Result<Inspection> {
     let keys = PlanKeys::new(&ctx.publication().plan_id);
-    let current = match Current::read(ctx, &keys) {
+    let current = match Current::read(ctx.pool, &keys) {
         // A rollback must not fail because the version in force is unreadable.
         Err(_) if ctx.desired.options.rollback => None,
         other => other?,
@@ -87,7 +94,7 @@ pub(super) fn apply(ctx: &RedisContext<'_>, inspected: Option<&Publication>) -> 
     let keys = PlanKeys::new(&ctx.publication().plan_id);
     let is_rollback = ctx.desired.options.rollback;
     let lock = Lock::take(ctx.pool, keys.lock(), is_rollback)?;
-    let (current, mut next) = match Current::read(ctx, &keys) {
+    let (current, mut next) = match Current::read(ctx.pool, &keys) {
         Ok(current) => {
             let next = NextUsers::from_current(current.as_ref());
             (current, next)
