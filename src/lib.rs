@@ -81,6 +81,8 @@ pub mod calc;
 pub mod study;
 // `sluice publish`: writes schedules to the stores of production.
 pub mod publish;
+// `sluice notify`: notifications of rollbacks, promotions, guards and failures.
+pub mod notify;
 // `sluice night`: one night of a ramp, from the log to the stores and back.
 pub mod night;
 // The command line.

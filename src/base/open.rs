@@ -97,6 +97,21 @@ pub(crate) fn lock_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Opens a file for appending, and creates it if it does not exist. A link at its place is an error.
+///
+/// # Errors
+/// The file cannot be opened, or is a link or no regular file.
+pub(crate) fn append(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(FILE_MODE)
+        .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY))
+        .open(path)?;
+    refuse_special(&file.metadata()?)?;
+    Ok(file)
+}
+
 /// Creates a file that did not exist before, for writing. A link at its place is an error.
 ///
 /// # Errors

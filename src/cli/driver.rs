@@ -12,7 +12,7 @@ use crate::cli::terminal::{OutputArgs, Terminal, print_usage};
 use crate::cli::values::parse_limit;
 use crate::cli::{
     analyze, audit, backtest, calc, calibrate, completions, cube, evals, finops, gate, generate, layer, man,
-    night, publish, record, replay, report, run, schedule, schema, simulate, tools, who,
+    night, notify, publish, record, replay, report, run, schedule, schema, simulate, tools, who,
 };
 use crate::input::fetch;
 
@@ -53,6 +53,7 @@ pub(super) enum Command {
     Finops(finops::FinopsArgs),
     Audit(audit::AuditArgs),
     Publish(publish::PublishArgs),
+    Notify(notify::NotifyArgs),
     Report(report::ReportArgs),
     Generate(generate::GenerateArgs),
     Completions(completions::CompletionsArgs),
@@ -153,6 +154,7 @@ fn run_command(args: Args, terminal: &Terminal) -> Result<u8> {
         Command::Finops(args) => finops::run(&args, terminal),
         Command::Audit(args) => audit::run(&args, terminal),
         Command::Publish(args) => publish::run(&args, terminal),
+        Command::Notify(args) => notify::run(&args, terminal),
         Command::Report(args) => report::run(&args, terminal),
         Command::Generate(args) => generate::run(&args, terminal),
         Command::Completions(args) => completions::run(&args, command()),

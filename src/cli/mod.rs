@@ -2,7 +2,7 @@
 //!
 //! `driver.rs` parses the arguments and dispatches to a command. Commands do not import one
 //! another: what they share is in `inputs.rs`, `values.rs`, `registry.rs`, `summary.rs`,
-//! `table.rs`, `terminal.rs` and `text.rs`. Data goes to files or stdout, everything else to
+//! `notified.rs`, `table.rs`, `terminal.rs` and `text.rs`. Data goes to files or stdout, everything else to
 //! stderr. The texts behind the options of a command are in `help/`.
 
 mod analyze;
@@ -22,6 +22,8 @@ mod inputs;
 mod layer;
 mod man;
 mod night;
+mod notified;
+mod notify;
 mod publish;
 mod publish_text;
 mod record;

@@ -4,8 +4,10 @@ use clap::Args;
 use std::path::PathBuf;
 
 use crate::base::error::Result;
+use crate::base::manifest;
 use crate::base::time::Micros;
 use crate::cli::inputs;
+use crate::cli::notified::{NotifiedArgs, notify};
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::parse_instant;
@@ -43,9 +45,12 @@ pub(super) struct RunArgs {
     /// End with the gate's exit code: 0 passed, 10 failed, 11 inconclusive
     #[arg(long)]
     gate: bool,
+    #[command(flatten)]
+    notified: NotifiedArgs,
 }
 
 pub(super) fn run(args: &RunArgs, terminal: &Terminal) -> Result<u8> {
+    let sinks = args.notified.sinks()?;
     let overrides = Overrides {
         as_of: args.as_of,
         seed: args.seed,
@@ -69,6 +74,15 @@ pub(super) fn run(args: &RunArgs, terminal: &Terminal) -> Result<u8> {
         print_json(&summary::json(&scenario, &study, &args.out))?;
     } else {
         terminal.print(&summary::text(&scenario, &study, &args.out, terminal))?;
+    }
+    if let Some(ramp) = &study.ramp {
+        let report = args.out.join(manifest::file::REPORT_HTML);
+        notify(
+            &sinks,
+            &ramp.schedule,
+            Some(&report.display().to_string()),
+            terminal,
+        );
     }
     if args.verify {
         study::verify(&scenario, study.ramp.as_ref().map(|ramp| &ramp.schedule))?;

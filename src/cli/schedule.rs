@@ -14,6 +14,7 @@ use crate::base::error::{Error, FileResult, Result};
 use crate::base::time::Micros;
 use crate::base::{json, manifest, open};
 use crate::cli::inputs;
+use crate::cli::notified::{NotifiedArgs, notify};
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_data, print_json};
 use crate::cli::values::parse_instant;
@@ -50,6 +51,8 @@ pub(super) struct ScheduleArgs {
     /// Print the schedule as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    notified: NotifiedArgs,
 }
 
 /// Held by the loop that watches a folder.
@@ -71,6 +74,7 @@ pub(super) fn run(args: &ScheduleArgs, terminal: &Terminal) -> Result<u8> {
 }
 
 fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Result<u8> {
+    let sinks = args.notified.sinks()?;
     let analysis: Analysis = json::read_document(&args.analysis)?;
     let mut scenario = scenario_of(args, &analysis)?;
     let written = |names: &[&str]| names.iter().map(|name| args.out.join(name)).collect::<Vec<_>>();
@@ -110,6 +114,7 @@ fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Resul
     if let Some(warning) = summary::coverage_warning(&analysis) {
         terminal.warn(&warning);
     }
+    notify(&sinks, &schedule, None, terminal);
     if args.json {
         print_json(&json::to_json(&schedule))?;
         return Ok(DONE);

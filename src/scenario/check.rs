@@ -70,6 +70,7 @@ pub(super) fn check(
     c.stages(&plan);
     let simulation = raw.simulate.map(|raw| c.simulation(raw, &plan, &metrics));
     let expectations = c.expectations(raw.expect, &plan.layers);
+    let notify = c.sinks(raw.notify, folder);
     if start > as_of {
         c.problem(
             "plan.start",
@@ -93,6 +94,7 @@ pub(super) fn check(
         metrics,
         breakdowns,
         simulation,
+        notify,
         expectations,
         sensitive: c.sensitive.clone(),
         digest,

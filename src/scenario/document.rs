@@ -9,6 +9,7 @@ use crate::scenario::plan::{BreakdownBy, Plan};
 use crate::scenario::policy::{Expectation, QosConfig};
 use crate::scenario::sensitive::SensitiveRule;
 use crate::scenario::simulation::Simulation;
+use crate::scenario::sink::Notify;
 
 /// A scenario after all checks: it holds legal values only.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ pub struct Scenario {
     pub breakdowns: Vec<BreakdownBy>,
     /// The settings of simulations. `None` if the file has no `[simulate]`.
     pub simulation: Option<Simulation>,
+    /// Sinks of notifications, for `sluice night`. Empty if the file has no `[[notify]]`.
+    pub notify: Vec<Notify>,
     /// Results that `--verify` checks.
     pub expectations: Vec<Expectation>,
     /// The rule for sensitive attributes, with the columns that the file allows.

@@ -7,6 +7,7 @@ mod check;
 mod check_input;
 mod check_layers;
 mod check_metrics;
+mod check_notify;
 mod check_plan;
 mod check_policy;
 mod check_simulation;
@@ -20,6 +21,7 @@ pub(crate) mod plan;
 mod policy;
 pub(crate) mod raw;
 mod raw_column;
+mod raw_notify;
 mod raw_policy;
 mod raw_simulate;
 pub(crate) mod read;
@@ -27,6 +29,7 @@ mod schema;
 mod sensitive;
 mod sensitive_words;
 mod simulation;
+pub(crate) mod sink;
 pub(crate) mod stages;
 mod units;
 
@@ -47,5 +50,6 @@ pub(crate) use simulation::HOURS_A_WEEK;
 pub use simulation::{
     Boundary, Budget, Controller, PlanVariant, Rate, Simulation, World, WorldEffect, WorldLayer,
 };
+pub use sink::{Notify, NotifyEvent, SinkAddress, SinkKind, SinkLocation};
 pub use stages::{MAX_STAGES, Stage, StageIndex, evidence_of, stages_of};
 pub use units::Unit;

@@ -17,6 +17,7 @@ use crate::scenario::layering::{Consent, LayerMode, PRESETS, UnknownUsers};
 use crate::scenario::plan::APPROVER_KINDS;
 use crate::scenario::policy::VERDICTS;
 use crate::scenario::raw_column::RawColumn;
+use crate::scenario::raw_notify::RawNotify;
 use crate::scenario::raw_policy::{RawAnalysis, RawGuard, RawGuardrail, RawMetric, RawPolicy, RawQos};
 use crate::scenario::raw_simulate::RawSimulate;
 
@@ -67,6 +68,9 @@ pub(super) struct RawScenario {
     pub(super) guard: RawGuard,
     pub(super) analysis: RawAnalysis,
     pub(super) simulate: Option<RawSimulate>,
+    /// Sinks that people are notified by: chats, e-mail, webhooks and files.
+    #[schemars(length(max = 20))]
+    pub(super) notify: Vec<RawNotify>,
     /// Results that `sluice run --verify` compares with the schedule.
     pub(super) expect: Vec<RawExpect>,
 }

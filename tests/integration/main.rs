@@ -35,6 +35,8 @@ mod logs;
 mod matched;
 mod names;
 mod nightly;
+#[cfg(feature = "stores")]
+mod notify;
 mod others;
 mod pages;
 #[cfg(feature = "stores")]

@@ -31,6 +31,7 @@ freeze = [{ from = 2026-05-27T00:00:00Z, until = 2026-05-28T00:00:00Z }]
 approval = [{ layer = "early", ratio = 0.1, at = "2026-05-25", by = "Ada" }]
 allowed_column = [{ column = "is_political", reason = "topic of the answer" }]
 expect = [{ layer = "early", verdict = "hold" }]
+notify = [{ to = "feishu:$OPS_BOT" }]
 operation = [{ at = "2026-05-25T00:00:00Z", layer = "early", ratio = 0.1 }]
 metric = [{ id = "click_rate", numerator = "sum(click)", denominator = "rows" }]
 guardrail = [

@@ -63,12 +63,7 @@ impl HttpConnector for Connector {
 /// The certificates of `AWS_CA_BUNDLE`, or those that the system trusts.
 fn trusted() -> io::Result<Vec<Certificate<'static>>> {
     let Ok(path) = env::var("AWS_CA_BUNDLE") else {
-        // System certificates that cannot be read are skipped.
-        let found = rustls_native_certs::load_native_certs().certs;
-        return Ok(found
-            .iter()
-            .map(|certificate| Certificate::from_der(certificate).to_owned())
-            .collect());
+        return Ok(system_certificates());
     };
     let wrong = |found: String| {
         io::Error::other(format!(
@@ -87,6 +82,15 @@ fn trusted() -> io::Result<Vec<Certificate<'static>>> {
     } else {
         Ok(certificates)
     }
+}
+
+/// The certificates that the system trusts. Those that cannot be read are skipped.
+pub(crate) fn system_certificates() -> Vec<Certificate<'static>> {
+    let found = rustls_native_certs::load_native_certs().certs;
+    found
+        .iter()
+        .map(|certificate| Certificate::from_der(certificate).to_owned())
+        .collect()
 }
 
 #[derive(Debug)]

@@ -11,4 +11,6 @@ mod listing;
 #[cfg(feature = "stores")]
 pub(crate) use bucket::{Bucket, Location, ObjectInfo};
 #[cfg(feature = "stores")]
+pub(crate) use http::system_certificates;
+#[cfg(feature = "stores")]
 pub(crate) use listing::SkippedKeys;
