@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use crate::base::apart::Apart;
 use crate::base::error::{Error, Result};
 use crate::base::files::StagedFolder;
+use crate::base::time::Micros;
 use crate::cli::terminal::{DONE, Terminal};
+use crate::cli::values::parse_instant;
 use crate::generate;
 use crate::generate::DATA_FILE;
 use crate::scenario::{Overrides, Scenario};
+use crate::study;
 
 /// The case study, for data without a scenario of one's own.
 const ECOMMERCE: &str = include_str!("../../scenarios/ecommerce.toml");
@@ -32,6 +35,13 @@ pub(super) struct GenerateArgs {
     /// Scenario with [input.generate], layers and ratio history; the shipped case study by default
     #[arg(long, value_name = "SCENARIO")]
     scenario: Option<PathBuf>,
+    /// End of the traffic, in place of the scenario's as_of
+    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
+    as_of: Option<Micros>,
+    /// State of a ramp: its log of changes counts beside the scenario's ratio history, so that the
+    /// traffic follows what was decided
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
     /// Folder to write
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -48,6 +58,7 @@ enum Kind {
 pub(super) fn run(args: &GenerateArgs, terminal: &Terminal) -> Result<u8> {
     let overrides = Overrides {
         seed: args.seed,
+        as_of: args.as_of,
         ..Overrides::default()
     };
     let mut scenario = match &args.scenario {
@@ -56,15 +67,20 @@ pub(super) fn run(args: &GenerateArgs, terminal: &Terminal) -> Result<u8> {
             Scenario::parse(ECOMMERCE, "ecommerce", Path::new(""), &overrides).map_err(Error::scenario)?
         }
     };
+    study::carry_state(&mut scenario, args.state.as_deref())?;
     if let Some(generate) = &mut scenario.input.generate {
         let (turns, users) = match args.kind {
             Kind::Ecommerce => (args.rows, args.users),
             Kind::Users => (None, args.rows.or(args.users)),
         };
+        generate.until = args.as_of.unwrap_or(generate.until);
         generate.n_turns = turns.unwrap_or(generate.n_turns);
         generate.n_users = users.unwrap_or(generate.n_users);
     }
-    Apart::new().reads(&args.scenario).replaces([&args.out]).check()?;
+    Apart::new()
+        .reads(args.scenario.iter().chain(&args.state))
+        .replaces([&args.out])
+        .check()?;
     let _stage = terminal.progress().stage("generate");
     let staged = StagedFolder::begin(&args.out, DATA_FILE)?;
     match args.kind {

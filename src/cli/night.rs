@@ -10,6 +10,7 @@ use crate::base::error::Result;
 use crate::base::json;
 use crate::base::time;
 use crate::base::time::Micros;
+use crate::cli::notified::NotifiedArgs;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{Terminal, print_json};
 use crate::cli::values::{parse_instant, parse_size};
@@ -43,6 +44,8 @@ pub(super) struct NightArgs {
     /// Write metrics of the job to this file (.prom), for the node exporter of Prometheus
     #[arg(long, value_name = "FILE")]
     metrics: Option<PathBuf>,
+    #[command(flatten)]
+    notified: NotifiedArgs,
     /// Publish ratios only, without the layers of users
     #[arg(long)]
     no_users: bool,
@@ -103,6 +106,7 @@ pub(super) fn run(args: &NightArgs, terminal: &Terminal) -> Result<u8> {
         lang: args.lang,
         with_users: !args.no_users,
         publication,
+        sinks: args.notified.sinks()?,
         metrics: args.metrics.clone(),
         memory_limit: args.memory_limit,
     };

@@ -7,6 +7,7 @@ use crate::base::progress::StageRecord;
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
 use crate::gate::GateOutcome;
+use crate::notify::Delivery;
 use crate::ramp::Verdict;
 use crate::replay::RowCounts;
 use crate::scenario::GuardName;
@@ -41,7 +42,7 @@ pub struct NightReport {
     pub targets: Vec<NightTarget>,
     /// What was sent to people. Empty if nothing was to be sent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub messages: Vec<NightMessage>,
+    pub messages: Vec<Delivery>,
     /// Durations, rows, bytes and memory of the stages, in the order in which they ended.
     pub stages: Vec<StageRecord>,
     /// Exit code of the night. `None` while it is not finished.
@@ -101,17 +102,6 @@ pub struct NightTarget {
     /// Time when the target took the publication, microseconds, UTC. `None` if it failed. For an
     /// unchanged target the time when that was seen.
     pub at: Option<Micros>,
-    /// The reason for a failure; `None` without one.
-    pub error: Option<String>,
-}
-
-/// A message to people and its outcome.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NightMessage {
-    /// The address of the receiver, without its secret part.
-    pub to: String,
-    /// Whether it was sent.
-    pub is_sent: bool,
     /// The reason for a failure; `None` without one.
     pub error: Option<String>,
 }

@@ -1,6 +1,7 @@
 //! The driver of a night: what is done, in order, and what a run that was cut off left to do.
 
-use std::path::PathBuf;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result, exit_code};
 use crate::base::json;
@@ -8,18 +9,19 @@ use crate::base::manifest::file;
 use crate::base::memory::memory_limit;
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
-use crate::night::document::{NightReport, NightTarget};
+use crate::night::document::{GuardFinding, NightReport, NightTarget};
 use crate::night::folder::NightFolder;
 use crate::night::force;
 use crate::night::force::TakenBack;
 use crate::night::guards::GuardRules;
 use crate::night::metrics::NightMetrics;
 use crate::night::study::{NightStudy, check_order};
+use crate::notify::{Delivery, Origin, SendLimits, of_failure, of_guard, of_schedule, send};
 use crate::publish;
 use crate::publish::{LayerTables, PublicationParts, PublicationSource, TargetOutcome};
 use crate::ramp::{RampState, Schedule};
 use crate::report::Lang;
-use crate::scenario::{GuardName, Overrides, Scenario, UsersFrom};
+use crate::scenario::{GuardName, Notify, Overrides, Scenario, UsersFrom};
 use crate::study;
 
 /// The options of a night.
@@ -48,6 +50,8 @@ pub struct NightOptions {
     pub with_users: bool,
     /// Options of the publication.
     pub publication: publish::Options,
+    /// Sinks of notifications, beside those of the scenario.
+    pub sinks: Vec<Notify>,
     /// File for the metrics of the job. `None` for none.
     pub metrics: Option<PathBuf>,
     /// Memory for the job, bytes. `None` is half of the machine's.
@@ -78,34 +82,74 @@ pub struct NightOutcome {
 pub fn run(options: &NightOptions, progress: &Progress) -> Result<NightOutcome> {
     let progress = progress.recorded();
     let (scenario, as_of) = load(options)?;
-    let result = Night {
+    let night = Night {
         options,
         progress: &progress,
         as_of,
-    }
-    .run(scenario.clone());
-    if let Some(path) = &options.metrics {
-        let stages = progress.records();
-        let report = result.as_ref().ok().map(|outcome| &outcome.report);
-        let exit_code = match &result {
-            Ok(outcome) => outcome.exit_code(),
-            Err(error) => error.exit_code(),
-        };
-        NightMetrics {
-            plan_id: &scenario.plan.id,
-            as_of,
-            now: options.now,
-            exit_code,
-            report,
-            guards: report.map_or(&[], |report| &report.guards),
-            stages: &stages,
+        guards: RefCell::default(),
+    };
+    let mut result = night.run(scenario.clone());
+    let sinks: Vec<Notify> = scenario.notify.iter().chain(&options.sinks).cloned().collect();
+    match &mut result {
+        Ok(outcome) => outcome.notify(&scenario, &sinks)?,
+        Err(error) => {
+            // The error itself is what the caller reports, so an outcome of its message is left out.
+            night.notify_of(error, &scenario, &sinks);
         }
-        .write(path)?;
+    }
+    if let Some(path) = &options.metrics {
+        night.write_metrics(path, &scenario.plan.id, result.as_ref())?;
     }
     result
 }
 
 impl NightOutcome {
+    /// Sends what the night changed to all sinks that have not taken it yet, and notes it in
+    /// `night.json`.
+    fn notify(&mut self, scenario: &Scenario, sinks: &[Notify]) -> Result<()> {
+        let place = self.folder.join(file::REPORT_HTML).display().to_string();
+        let mut messages = of_schedule(&self.schedule, Some(&place));
+        let failed: Vec<&NightTarget> = self.report.targets.iter().filter(|t| t.at.is_none()).collect();
+        if let Some(first) = failed.first() {
+            let origin = Origin {
+                plan_id: Some(scenario.plan.id.clone()),
+                candidate: Some(scenario.plan.candidate.clone()),
+                as_of: Some(scenario.as_of),
+                report: Some(place),
+            };
+            let why = first.error.as_deref().unwrap_or_default();
+            let reason = format!(
+                "{} of {} targets failed: {why}",
+                failed.len(),
+                self.report.targets.len()
+            );
+            messages.push(of_failure(&origin, "publish", &reason));
+        }
+        let before = self.report.messages.clone();
+        let is_sent = |sink: &str, id: &str| {
+            before
+                .iter()
+                .any(|known| known.is_sent && known.sink == sink && known.id == id)
+        };
+        let sent = send(&messages, sinks, &is_sent, &SendLimits::default());
+        if sent.is_empty() {
+            return Ok(());
+        }
+        for delivery in &sent {
+            if let Some(why) = &delivery.reason {
+                self.warnings
+                    .push(format!("not sent to {}: {why}", delivery.sink));
+            }
+        }
+        let is_again = |known: &Delivery| {
+            sent.iter()
+                .any(|new| (&new.sink, &new.id) == (&known.sink, &known.id))
+        };
+        self.report.messages.retain(|known| !is_again(known));
+        self.report.messages.extend(sent);
+        json::write_json(&NightFolder::report(&self.folder), &self.report)
+    }
+
     /// The exit code of the program: that of the gate, or 4 if a target failed.
     pub fn exit_code(&self) -> u8 {
         self.report.exit_code.unwrap_or(exit_code::UNEXPECTED)
@@ -149,9 +193,49 @@ struct Night<'a> {
     options: &'a NightOptions,
     progress: &'a Progress,
     as_of: Micros,
+    /// What the guards found so far.
+    guards: RefCell<Vec<GuardFinding>>,
 }
 
 impl Night<'_> {
+    /// Sends the error of the night to all sinks.
+    fn notify_of(&self, error: &Error, scenario: &Scenario, sinks: &[Notify]) {
+        let origin = Origin {
+            plan_id: Some(scenario.plan.id.clone()),
+            candidate: Some(scenario.plan.candidate.clone()),
+            as_of: Some(self.as_of),
+            report: None,
+        };
+        let first = error.problems().first();
+        let guard = first.and_then(|problem| problem.location.strip_prefix("guard."));
+        let message = match (guard, first) {
+            (Some(guard), Some(problem)) => of_guard(&origin, guard, &problem.message),
+            _ => of_failure(&origin, "night", &error.to_string()),
+        };
+        send(&[message], sinks, &|_, _| false, &SendLimits::default());
+    }
+
+    fn write_metrics(
+        &self,
+        path: &Path,
+        plan_id: &str,
+        result: std::result::Result<&NightOutcome, &Error>,
+    ) -> Result<()> {
+        let stages = self.progress.records();
+        let report = result.ok().map(|outcome| &outcome.report);
+        let guards = self.guards.borrow();
+        NightMetrics {
+            plan_id,
+            as_of: self.as_of,
+            now: self.options.now,
+            exit_code: result.map_or_else(Error::exit_code, NightOutcome::exit_code),
+            report,
+            guards: report.map_or(guards.as_slice(), |report| &report.guards),
+            stages: &stages,
+        }
+        .write(path)
+    }
+
     fn run(&self, mut scenario: Scenario) -> Result<NightOutcome> {
         let options = self.options;
         let folder = NightFolder::open(&options.dir)?;
@@ -181,6 +265,7 @@ impl Night<'_> {
                         guards: &scenario.guards,
                         accepted: &options.accepted,
                     },
+                    found: &self.guards,
                     lang: options.lang,
                     memory_limit: options.memory_limit.unwrap_or_else(memory_limit),
                 }

@@ -1,6 +1,7 @@
 //! The study of one night: layers of the night, cube, analysis, decisions, gate and report, in a
 //! folder that gets its name when everything is there.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,7 @@ use crate::analysis::AnalysisOptions;
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::files::StagedFolder;
 use crate::base::json;
+use crate::base::json::Document;
 use crate::base::manifest::file;
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
@@ -36,6 +38,8 @@ pub(super) struct NightStudy<'a> {
     /// The nights before, by rising name.
     pub(super) nights: &'a [(String, NightReport)],
     pub(super) rules: GuardRules<'a>,
+    /// What the guards found.
+    pub(super) found: &'a RefCell<Vec<GuardFinding>>,
     pub(super) lang: Lang,
     pub(super) memory_limit: u64,
 }
@@ -61,13 +65,11 @@ impl NightStudy<'_> {
         link(&self.folder.layers(), &dir.join(file::LAYERS))?;
         link(&self.folder.layer_summary(), &dir.join(file::LAYER_SUMMARY))?;
         let mut warnings = frozen.warnings.clone();
-        let mut found = self.layers_of_tonight(dir, progress)?;
-        stop(&found)?;
+        self.judge(self.layers_of_tonight(dir, progress)?)?;
 
         let layers = dir.join(file::LAYERS);
         let (since, cube) = self.replay(&layers, dir, &mut warnings, progress)?;
-        found.extend(self.guard_rows(&cube));
-        stop(&found)?;
+        self.judge(self.guard_rows(&cube))?;
 
         let stage = progress.stage("analyze");
         let options = AnalysisOptions::default();
@@ -96,14 +98,14 @@ impl NightStudy<'_> {
             next_ratio: layer.next_ratio,
         };
         let report = NightReport {
-            schema: <NightReport as crate::base::json::Document>::SCHEMA.into(),
+            schema: NightReport::SCHEMA.into(),
             plan_id: scenario.plan.id.clone(),
             candidate: scenario.plan.candidate.clone(),
             as_of: scenario.as_of,
             since,
             rows,
             stages_digest,
-            guards: found,
+            guards: self.found.borrow().clone(),
             gate: gate.outcome,
             layers: decided.schedule.layers.iter().map(layer).collect(),
             publication_begun: None,
@@ -115,6 +117,13 @@ impl NightStudy<'_> {
         json::write_json(&NightFolder::report(dir), &report)?;
         staged.commit()?;
         Ok(StudiedNight { report, warnings })
+    }
+
+    /// Keeps what guards found, and stops the night if one of them is beyond its limit.
+    fn judge(&self, found: Vec<GuardFinding>) -> Result<()> {
+        let error = guards::error(&found);
+        self.found.borrow_mut().extend(found);
+        error.map_or(Ok(()), Err)
     }
 
     /// Returns the summary of the layer table of the plan's start. The first night makes the table.
@@ -214,11 +223,6 @@ impl NightStudy<'_> {
         });
         guards::of_rows(&self.rules, cube, before)
     }
-}
-
-/// The error of the guards that stop the night.
-fn stop(found: &[GuardFinding]) -> Result<()> {
-    guards::error(found).map_or(Ok(()), Err)
 }
 
 /// The digest of the stages of all layers, by tenant and layer.

@@ -80,7 +80,10 @@ impl Expected {
             of_layer == layer && tenant.is_none_or(|tenant| tenant == user.tenant)
         };
         let is_settling = |at: i64| at <= turn.at && turn.at < START + (at - START + HOUR - 1) / HOUR * HOUR;
-        if OPERATIONS.iter().any(|(at, tenant, of_layer, _)| concerns(*tenant, *of_layer) && is_settling(*at)) {
+        if OPERATIONS
+            .iter()
+            .any(|(at, tenant, of_layer, _)| concerns(*tenant, *of_layer) && is_settling(*at))
+        {
             return "n_settling";
         }
         let stage = ratios.len() - 1;

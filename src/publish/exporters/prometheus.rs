@@ -1,6 +1,5 @@
 //! Prometheus: metrics for the textfile collector of node_exporter.
 
-use std::fmt::Write;
 use std::path::Path;
 
 use crate::analysis::{Analysis, LayerAnalysis};
