@@ -34,6 +34,7 @@ mod limits_parquet;
 mod logs;
 mod matched;
 mod names;
+mod night;
 mod nightly;
 #[cfg(feature = "stores")]
 mod notify;
