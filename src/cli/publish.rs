@@ -97,6 +97,9 @@ pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
     if let Some(consent) = &source.consent {
         terminal.note("consent", &consent_text(consent));
     }
+    if let Some(text) = source.gate.as_ref().and_then(publish_text::gate_warning) {
+        terminal.warn(&text);
+    }
     // A rollback closes the candidate whatever its targets ask for.
     if !args.rollback {
         refuse_sensitive(&args.to, &args.allowed)?;

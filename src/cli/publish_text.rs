@@ -4,14 +4,38 @@ use crate::base::number::count;
 use crate::base::time;
 use crate::bucket::Ratio;
 use crate::cli::terminal::Terminal;
-use crate::publish::{Publication, PublishReport, PublishStatus, TargetOutcome, TargetReport};
+use crate::publish::{Publication, PublishReport, PublishStatus, SourceGate, TargetOutcome, TargetReport};
 
 /// Changes of a target that are shown; the rest are counted.
 const N_SHOWN: usize = 20;
 
+/// The warning about a gate that failed, or that judged other evidence; `None` without a reason.
+pub(super) fn gate_warning(gate: &SourceGate) -> Option<String> {
+    let failure = gate.failure.as_ref()?;
+    let layers: Vec<String> = gate
+        .kept_back
+        .iter()
+        .map(|kept| format!("{} / {}", kept.tenant, kept.layer))
+        .collect();
+    let effect = if layers.is_empty() {
+        "rollbacks, holds and promotions that the policy allows are published".to_owned()
+    } else {
+        format!("no promotion of {}", layers.join(", "))
+    };
+    let stale = if gate.is_stale {
+        "; the gate report rests on other evidence than the schedule: `sluice schedule --layer-summary` writes it anew"
+    } else {
+        ""
+    };
+    Some(format!("{failure}: {effect}{stale}"))
+}
+
 /// The changes of every target.
 pub(super) fn table(report: &PublishReport, terminal: &Terminal) -> String {
     let mut text = format!("plan {}, version {}\n", report.plan_id, report.version);
+    if let Some(gate) = report.gate {
+        text.push_str(&format!("gate: {}\n", gate.name()));
+    }
     for target in &report.targets {
         text.push_str(&format!("\n{:<9}  {}", target.outcome.name(), target.target));
         if let Some(users) = &target.users {

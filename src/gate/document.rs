@@ -90,6 +90,23 @@ impl GateCheck {
     }
 }
 
+impl GateReport {
+    /// The text of the first check that failed, with its layer; `None` if the outcome is no failure.
+    pub fn first_failure(&self) -> Option<String> {
+        let failed = |check: &&GateCheck| check.outcome == GateOutcome::Fail;
+        let check = self.checks.iter().find(failed)?;
+        let of_layer = match (check.tenant.as_str(), check.layer.as_str()) {
+            (_, "") => String::new(),
+            ("", layer) => format!(" of {layer}"),
+            (tenant, layer) => format!(" of {tenant} / {layer}"),
+        };
+        Some(format!(
+            "the gate failed at {}{of_layer}: {}",
+            check.check, check.detail
+        ))
+    }
+}
+
 /// A release that a report describes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {

@@ -35,6 +35,11 @@ pub fn publish(
         schema: "sluice.publish/1".into(),
         plan_id: job.publication.plan_id.clone(),
         version: job.publication.version.clone(),
+        gate: source.gate.as_ref().map(|gate| gate.outcome),
+        kept_back: source
+            .gate
+            .as_ref()
+            .map_or_else(Vec::new, |gate| gate.kept_back.clone()),
         still_open: targets
             .iter()
             .filter(still_open)

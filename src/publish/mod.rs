@@ -40,7 +40,9 @@ mod timer;
 #[cfg(all(feature = "stores", any(fuzzing, feature = "fuzzing")))]
 pub(crate) use crate::publish::redis::fuzz::answer as read_redis_answer;
 pub use address::Address;
-pub use publication::{LayerTables, Publication, PublicationParts, PublicationSource, RatioRow};
+pub use publication::{
+    KeptBack, LayerTables, Publication, PublicationParts, PublicationSource, RatioRow, SourceGate,
+};
 
 pub use clock::now;
 pub use driver::{publish, read_back};

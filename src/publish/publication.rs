@@ -13,10 +13,11 @@ use crate::base::progress::Progress;
 use crate::base::time::Micros;
 use crate::base::{digest, json, parallel};
 use crate::bucket::{Platform, Ratio};
+use crate::gate::{GateOutcome, GateReport};
 use crate::input::fetch;
 use crate::layer::{ConsentChanges, LayerFileReader, write_with_consent};
 use crate::publish::options::Options;
-use crate::ramp::{LayerRamp, LayerSchedule, RampStatus, Schedule, Verdict};
+use crate::ramp::{GATE, LayerRamp, LayerSchedule, RampStatus, Schedule, Verdict};
 use crate::report::StudyDocument;
 
 const SCHEMA: &str = "sluice.publication/1";
@@ -74,6 +75,9 @@ pub struct RatioRow {
     pub layer: String,
     /// The display name of the layer; its id if it has no name.
     pub name: String,
+    /// Whether this candidate has been rolled back in the layer, now or earlier.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rolled_back: bool,
     /// The number of ladder steps taken; 0 at a ratio of 0.
     pub step: usize,
     /// The share of eligible users who get the candidate, 0..=1 in steps of 0.0001.
@@ -116,6 +120,7 @@ impl Publication {
             tenant: layer.tenant.clone(),
             layer: layer.layer.clone(),
             name: name_of(&layer.layer),
+            rolled_back: layer.rolled_back,
             step: layer
                 .ramp
                 .ladder
@@ -161,6 +166,7 @@ impl Publication {
             row.step = 0;
             row.ratio = Ratio::ZERO;
             row.hi_bucket = row.lo_bucket;
+            row.rolled_back = true;
             row.verdict = Verdict::Rollback;
             row.reason = "taken back by hand".into();
         }
@@ -347,6 +353,8 @@ pub struct PublicationSource {
     pub dir: PathBuf,
     /// The publication of the schedule in the folder.
     pub publication: Publication,
+    /// The gate of the folder; `None` without a gate report, and in a rollback.
+    pub gate: Option<SourceGate>,
     /// The path of the layer table; `None` if users are not published.
     pub layers: Option<PathBuf>,
     /// The manifest to publish in place of the folder's own, because the layer table is another;
@@ -355,6 +363,58 @@ pub struct PublicationSource {
     /// Changes of consent that apply to the frozen layers; `None` if consent is that of the table
     /// itself.
     pub consent: Option<ConsentChanges>,
+}
+
+/// A layer whose promotion is kept back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeptBack {
+    /// Name of the tenant; `default` for data without tenants.
+    pub tenant: String,
+    /// Id of the layer in the plan, such as `early`.
+    pub layer: String,
+}
+
+/// The gate of a folder, and its effect on the publication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceGate {
+    /// The outcome of the gate.
+    pub outcome: GateOutcome,
+    /// The text of its first failure; `None` if it did not fail.
+    pub failure: Option<String>,
+    /// Whether the gate judged other evidence than that of the schedule.
+    pub is_stale: bool,
+    /// Layers whose promotions are kept back because of the gate, by this publication or by the
+    /// schedule. Empty if there are none.
+    pub kept_back: Vec<KeptBack>,
+}
+
+impl SourceGate {
+    /// Reads the gate report of a folder, and keeps promotions of the schedule back if it failed and
+    /// the schedule does not allow them. `None` without a report.
+    fn read(dir: &Path, schedule: &mut Schedule) -> Result<Option<Self>> {
+        let path = dir.join(file::GATE_REPORT);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let report: GateReport = json::read_document(&path)?;
+        let failure = report.first_failure();
+        if let Some(failure) = failure.as_ref().filter(|_| !schedule.promote_on_failed_gate) {
+            schedule.keep_back(failure);
+        }
+        let is_kept = |layer: &&LayerSchedule| layer.first_blocking.as_deref() == Some(GATE);
+        let kept = schedule.layers.iter().filter(is_kept);
+        Ok(Some(Self {
+            outcome: report.outcome,
+            failure,
+            is_stale: report.evidence_digest != schedule.evidence_digest,
+            kept_back: kept
+                .map(|layer| KeptBack {
+                    tenant: layer.tenant.clone(),
+                    layer: layer.layer.clone(),
+                })
+                .collect(),
+        }))
+    }
 }
 
 /// Layer tables outside of the folder.
@@ -374,7 +434,8 @@ impl PublicationSource {
     /// longer consent in the newest table get the baseline.
     ///
     /// # Errors
-    /// A missing or invalid schedule, an unreadable study document (except in a rollback), or a
+    /// A missing or invalid schedule, an unreadable study document or gate report (except in a
+    /// rollback), or a
     /// layer table that cannot be read, has unknown layers, or is not the table that the schedule
     /// is based on while that table is not at hand.
     pub fn open(
@@ -390,7 +451,7 @@ impl PublicationSource {
                     .hint("name a folder of `sluice run` or `sluice schedule`"),
             );
         }
-        let schedule: Schedule = json::read_document(&schedule_path)?;
+        let mut schedule: Schedule = json::read_document(&schedule_path)?;
         let study_path = dir.join(file::STUDY);
         check(&schedule, &schedule_path)?;
         let study: Option<StudyDocument> = match json::read_document(&study_path) {
@@ -400,12 +461,15 @@ impl PublicationSource {
             Err(_) if !study_path.exists() || parts == PublicationParts::Rollback => None,
             Err(error) => return Err(error),
         };
+        let mut gate = None;
         if parts != PublicationParts::Rollback {
             check_files(dir)?;
+            gate = SourceGate::read(dir, &mut schedule)?;
         }
         let mut source = Self {
             dir: dir.to_owned(),
             publication: Publication::new(&schedule, study.as_ref()),
+            gate,
             layers: None,
             manifest: None,
             consent: None,

@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use crate::base::error::Error;
 use crate::base::time::Micros;
-use crate::publish::publication::Publication;
+use crate::gate::GateOutcome;
+use crate::publish::publication::{KeptBack, Publication};
 use crate::publish::target::{PlannedChange, TargetUsers};
 
 /// The outcome of a publication at one target.
@@ -88,6 +89,10 @@ pub struct PublishReport {
     /// The version of the publication. A target that keeps earlier rollbacks by hand holds another
     /// version.
     pub version: String,
+    /// The outcome of the gate in the folder; `None` without a gate report, and in a rollback.
+    pub gate: Option<GateOutcome>,
+    /// Layers whose promotions are kept back because the gate failed. Empty if there are none.
+    pub kept_back: Vec<KeptBack>,
     /// The targets of a rollback that failed, so they may still serve the candidate. Empty if there
     /// are none, and for other publications.
     pub still_open: Vec<String>,

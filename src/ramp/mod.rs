@@ -24,7 +24,9 @@ pub use coverage::Coverage;
 pub use decide::{Conclusion, Decision, conclude, decide};
 pub use evidence::{QosEvidence, SrmEvidence, StageEvidence};
 pub use operation::{Force, OperationRow};
-pub use schedule::{LayerEvidence, LayerRamp, LayerSchedule, RampStatus, Schedule, schedule};
+pub use schedule::{
+    GATE, LayerEvidence, LayerRamp, LayerSchedule, RampStatus, Schedule, schedule, schedule_gated,
+};
 pub use situation::Situation;
 pub use state::{LayerState, RampState};
 pub use step::PlanStep;

@@ -46,6 +46,9 @@ pub struct Schedule {
     /// The flag's key, for systems that hash it. `None` for other systems.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flag: Option<String>,
+    /// Whether promotions are published although the gate fails: the policy's key of this name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub promote_on_failed_gate: bool,
     /// Decisions by tenant and layer, in plan order.
     pub layers: Vec<LayerSchedule>,
 }
@@ -58,11 +61,11 @@ impl Document for Schedule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RampStatus {
-    /// Some layers are not yet at ratio 1.
+    /// Some layers are not yet at the last step of their ladders.
     Running,
-    /// All layers are at ratio 1.
+    /// All layers are at the last step of their ladders, which may be below 1.
     Completed,
-    /// At least one layer was rolled back by these decisions.
+    /// At least one layer of this candidate is rolled back, by these decisions or earlier ones.
     RolledBack,
 }
 
@@ -80,13 +83,50 @@ impl RampStatus {
 impl Schedule {
     /// Returns the status of the ramp after these decisions.
     pub fn status(&self) -> RampStatus {
-        if self.layers.iter().any(|layer| layer.verdict == Verdict::Rollback) {
+        let is_back = |layer: &LayerSchedule| layer.rolled_back || layer.verdict == Verdict::Rollback;
+        if self.layers.iter().any(is_back) {
             RampStatus::RolledBack
-        } else if self.layers.iter().all(|layer| layer.next_ratio == Ratio::FULL) {
+        } else if self
+            .layers
+            .iter()
+            .all(|layer| layer.next_ratio >= layer.ramp.last_step())
+        {
             RampStatus::Completed
         } else {
             RampStatus::Running
         }
+    }
+}
+
+/// Name of the check that keeps a promotion back because the gate failed.
+pub const GATE: &str = "gate";
+
+impl Schedule {
+    /// Keeps promotions back because the gate failed, with the text of its first failure: the
+    /// layers hold at their ratios. Returns the positions of these layers.
+    pub fn keep_back(&mut self, failure: &str) -> Vec<usize> {
+        let mut kept = Vec::new();
+        for (idx, layer) in self.layers.iter_mut().enumerate() {
+            if layer.verdict != Verdict::Promote {
+                continue;
+            }
+            let reason = format!("kept at {}: {failure}", layer.ratio);
+            layer.verdict = Verdict::Hold;
+            layer.next_ratio = layer.ratio;
+            layer.hi_bucket = layer.lo_bucket + layer.ratio.bps();
+            layer.first_blocking = Some(GATE.into());
+            layer.reason.clone_from(&reason);
+            layer.trace.push(Check {
+                check: GATE.into(),
+                outcome: CheckOutcome::Block(Verdict::Hold),
+                value: None,
+                interval: None,
+                limit: None,
+                detail: reason,
+            });
+            kept.push(idx);
+        }
+        kept
     }
 }
 
@@ -168,6 +208,13 @@ pub struct LayerRamp {
     pub min_users: u64,
 }
 
+impl LayerRamp {
+    /// The last ratio of the ladder; 1 without a ladder.
+    pub fn last_step(&self) -> Ratio {
+        self.ladder.last().copied().unwrap_or(Ratio::FULL)
+    }
+}
+
 /// Decides all layers. Returns the schedule and the next state, whose operations have one row more
 /// for each changed ratio.
 ///
@@ -179,6 +226,21 @@ pub fn schedule(
     analysis: &Analysis,
     evidence_digest: &str,
     state: &RampState,
+) -> Result<(Schedule, RampState)> {
+    schedule_gated(plan, analysis, evidence_digest, state, |_| None)
+}
+
+/// Decides all layers as [`schedule`], and asks the gate about the decisions. If `gate` returns the
+/// text of a failure, promotions are kept back ([`Schedule::keep_back`]), also in the next state.
+///
+/// # Errors
+/// As [`schedule`].
+pub fn schedule_gated(
+    plan: &Plan,
+    analysis: &Analysis,
+    evidence_digest: &str,
+    state: &RampState,
+    gate: impl FnOnce(&Schedule) -> Option<String>,
 ) -> Result<(Schedule, RampState)> {
     if analysis.plan_id != plan.id || analysis.candidate != plan.candidate {
         let found = format!(
@@ -278,7 +340,7 @@ pub fn schedule(
             layer_schedule(before, decision, after, evidence, (plan, layer))
         })
         .collect();
-    let schedule = Schedule {
+    let mut schedule = Schedule {
         schema: SCHEMA.into(),
         plan_id: plan.id.clone(),
         baseline: plan.baseline.clone(),
@@ -289,9 +351,26 @@ pub fn schedule(
         profile: plan.profile.name().into(),
         salt: plan.profile.salt().into(),
         flag: plan.profile.flag().map(str::to_owned),
+        promote_on_failed_gate: plan.policy.promote_on_failed_gate,
         layers,
     };
+    if let Some(failure) = gate(&schedule) {
+        for idx in schedule.keep_back(&failure) {
+            undo(&mut next, &state, idx);
+        }
+    }
     Ok((schedule, next))
+}
+
+/// Takes a layer's change of ratio out of the next state.
+fn undo(next: &mut RampState, before: &RampState, layer_idx: usize) {
+    let layer = &before.layers[layer_idx];
+    next.layers[layer_idx].clone_from(layer);
+    let mut n_seen = 0;
+    next.operations.retain(|row| {
+        n_seen += 1;
+        n_seen <= before.operations.len() || (&row.tenant, &row.layer) != (&layer.tenant, &layer.layer)
+    });
 }
 
 /// Name of the check that explains a rollback of the whole plan in the traces of the other layers.

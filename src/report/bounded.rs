@@ -142,6 +142,7 @@ fn schedule_without_layers(schedule: &Schedule) -> Schedule {
         profile: schedule.profile.clone(),
         salt: schedule.salt.clone(),
         flag: schedule.flag.clone(),
+        promote_on_failed_gate: schedule.promote_on_failed_gate,
         layers: Vec::new(),
     }
 }

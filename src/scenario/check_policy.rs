@@ -54,6 +54,7 @@ impl Checker {
                 &OnTrouble::ALL,
             ),
             min_coverage: self.number("guard.min_coverage", guard.min_coverage, MIN_COVERAGE, 0.0, 1.0),
+            promote_on_failed_gate: raw.promote_on_failed_gate.unwrap_or(false),
             exposure_cap: raw
                 .exposure_cap
                 .map(|cap| self.number("policy.exposure_cap", Some(cap), 1.0, 0.0, 1.0)),

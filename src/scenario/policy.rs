@@ -116,6 +116,9 @@ pub struct Policy {
     pub cool_down: Micros,
     /// The layers that a rollback covers.
     pub rollback_scope: RollbackScope,
+    /// Whether layers are promoted although the gate of the same night fails.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub promote_on_failed_gate: bool,
     /// Largest share of all users that a rolled-back candidate may have reached, 0..=1. `None` for
     /// no cap.
     pub exposure_cap: Option<f64>,

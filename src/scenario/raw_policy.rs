@@ -214,6 +214,10 @@ pub(super) struct RawPolicy {
         example = &"plan"
     )]
     pub(super) rollback_scope: Option<String>,
+    /// Whether layers are promoted although the gate of the same night fails. `false` keeps them at
+    /// their ratios; rollbacks and holds take effect.
+    #[schemars(extend("default" = false), example = true)]
+    pub(super) promote_on_failed_gate: Option<bool>,
     /// Largest share of all users that a rolled-back release may have reached. The gate fails
     /// above it.
     #[schemars(

@@ -29,6 +29,9 @@ pub struct Decided {
 /// summary of layering is given. `state.json` is written last: it says that the others are whole.
 /// Without a state, it is derived from the plan's operations.
 ///
+/// The gate judges the decisions. If it fails, promotions are kept back unless the policy allows
+/// them. The report stays as it is: it reads ratios in force and checks, not the next ratios.
+///
 /// # Errors
 /// Any error of [`ramp::schedule`]. A file cannot be written, or another process writes the folder;
 /// the previous files are unchanged then.
@@ -46,11 +49,16 @@ pub fn schedule(
         .cloned()
         .unwrap_or_else(|| RampState::from_plan(plan, &analysis.tenants(), analysis.as_of));
     let mut set = FileSet::begin(&dir.join(file::STATE))?;
-    let (schedule, next) = ramp::schedule(plan, analysis, &evidence_digest(analysis), &state)?;
-    if layering.is_some() {
-        stage = progress.stage("gate");
-    }
-    let gate = layering.map(|layering| gate::gate(plan, layering, analysis, &schedule));
+    let mut gate: Option<GateReport> = None;
+    let (schedule, next) =
+        ramp::schedule_gated(plan, analysis, &evidence_digest(analysis), &state, |schedule| {
+            let layering = layering?;
+            stage = progress.stage("gate");
+            let report = gate::gate(plan, layering, analysis, schedule);
+            let failure = report.first_failure();
+            gate = Some(report);
+            failure.filter(|_| !plan.policy.promote_on_failed_gate)
+        })?;
     for (name, bytes) in schedule_files(scenario, analysis, &schedule, &next, gate.as_ref())? {
         set.add(&dir.join(name), &bytes)?;
     }

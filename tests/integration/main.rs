@@ -22,6 +22,7 @@ mod exact;
 mod finops;
 mod fuzz;
 mod gate;
+mod gate_outcome;
 mod help;
 #[cfg(feature = "stores")]
 mod hostile_servers;

@@ -66,6 +66,7 @@ impl Wish<'_> {
             trace: vec![],
         };
         let schedule = Schedule {
+            promote_on_failed_gate: false,
             schema: "sluice.schedule/1".into(),
             plan_id: "plan-2026-11-21".into(),
             baseline: BASELINE.into(),

@@ -78,6 +78,7 @@ fn source() -> PublicationSource {
     PublicationSource {
         dir: ".".into(),
         publication: Publication::from_json(&publication.to_string(), "test").unwrap(),
+        gate: None,
         layers: None,
         manifest: None,
         consent: None,

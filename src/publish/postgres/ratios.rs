@@ -33,10 +33,12 @@ const RATIOS: TableSpec = TableSpec {
 
 fn rows(publication: &Publication) -> Vec<Row> {
     let row = |row: &crate::publish::publication::RatioRow| {
-        let state = match (row.verdict, row.ratio) {
-            (Verdict::Rollback, _) => RampStatus::RolledBack,
-            (_, Ratio::FULL) => RampStatus::Completed,
-            _ => RampStatus::Running,
+        let state = if row.rolled_back || row.verdict == Verdict::Rollback {
+            RampStatus::RolledBack
+        } else if row.ratio >= row.ramp.last_step() {
+            RampStatus::Completed
+        } else {
+            RampStatus::Running
         };
         [
             publication.plan_id.clone(),
