@@ -115,6 +115,9 @@ fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Resul
         terminal.warn(&warning);
     }
     notify(&sinks, &schedule, None, terminal);
+    for warning in summary::step_warnings(&scenario, &analysis) {
+        terminal.warn(&warning);
+    }
     if args.json {
         print_json(&json::to_json(&schedule))?;
         return Ok(DONE);
@@ -130,6 +133,9 @@ fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Resul
             layer.next_ratio,
             layer.reason
         ));
+        if let Some(outlook) = layer.outlook.as_ref().filter(|outlook| outlook.is_open()) {
+            text.push_str(&format!("  to decide: {}\n", outlook.sentence()));
+        }
     }
     text.push_str(&format!(
         "written:\n  {}\n",

@@ -14,6 +14,7 @@ use crate::cli::text::fill;
 use crate::gate::{GateCheck, GateOutcome, unreachable_steps};
 use crate::layer::{Join, LayerMoves, LayerSummary, Move};
 use crate::metric::column_kind;
+use crate::ramp;
 use crate::ramp::{Coverage, Schedule};
 use crate::replay::{Cube, RowCounts};
 use crate::report::{LayerLine, layer_lines};
@@ -87,6 +88,10 @@ fn ramp_text(text: &mut String, scenario: &Scenario, ramp: &RampFindings, termin
         };
         let reason = format!("{tenant}{}: {}", line.layer, line.reason);
         text.push_str(&format!("{}\n", fill(&reason, terminal.width)));
+        if let Some(outlook) = &line.outlook {
+            let outlook = format!("  to decide: {outlook}");
+            text.push_str(&format!("{}\n", fill(&outlook, terminal.width)));
+        }
     }
     let has_tenants = several;
     let decisive = ramp
@@ -200,6 +205,22 @@ pub(super) fn warnings(scenario: &Scenario, study: &Study) -> Vec<String> {
                 "{n_left} more layers cannot leave a step of their ladder"
             ));
         }
+        warnings.extend(step_warnings(scenario, &ramp.analysis));
+    }
+    warnings
+}
+
+/// Steps that cannot decide within their dwell, and QoS thresholds above the baseline's QoS: as many
+/// as a text for people lists.
+pub(super) fn step_warnings(scenario: &Scenario, analysis: &Analysis) -> Vec<String> {
+    let mut warnings = ramp::step_warnings(&scenario.plan, analysis);
+    let n_left = warnings.len().saturating_sub(MAX_LINES);
+    warnings.truncate(MAX_LINES);
+    if n_left > 0 {
+        warnings.push(format!(
+            "{} more warnings on steps and thresholds",
+            count(n_left as u64)
+        ));
     }
     warnings
 }

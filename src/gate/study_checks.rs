@@ -1,16 +1,18 @@
 //! The gate of a study: checks of each layer's decisions, and of the data.
 
 use hashbrown::HashMap;
+use rayon::prelude::*;
 use serde_json::Value;
 
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, LayerAnalysis};
 use crate::base::number::{count, first_of};
 use crate::base::time;
 use crate::bucket::Ratio;
 use crate::gate::document::{GateCheck, GateOutcome, GateReport, SCHEMA};
 use crate::layer::LayerSummary;
 use crate::ramp::{
-    Check, CheckOutcome, Coverage, GATE, LayerSchedule, MAX_MISASSIGNED, Schedule, Verdict, contradictions,
+    Check, CheckOutcome, Coverage, GATE, LayerSchedule, MAX_MISASSIGNED, Outlooks, Place, Schedule, Verdict,
+    contradictions,
 };
 use crate::scenario::{Layer, Plan};
 
@@ -34,7 +36,7 @@ const MAX_NAMED: usize = 100;
 
 /// Checks of the layers with the candidate. A guardrail has two entries in a trace (not violated,
 /// then safe). The worse outcome counts.
-pub(super) fn layer_checks(schedule: &Schedule) -> Vec<GateCheck> {
+pub(super) fn layer_checks(plan: &Plan, analysis: &Analysis, schedule: &Schedule) -> Vec<GateCheck> {
     let mut checks: Vec<GateCheck> = Vec::new();
     for layer in schedule
         .layers
@@ -61,22 +63,23 @@ pub(super) fn layer_checks(schedule: &Schedule) -> Vec<GateCheck> {
             .iter()
             .any(|step| step.check == "leak" && step.outcome != CheckOutcome::Pass)
     };
-    for layer in schedule
+    let judged: Vec<&LayerSchedule> = schedule
         .layers
         .iter()
         .filter(|layer| layer.ratio > Ratio::ZERO || leaks(layer))
-    {
+        .collect();
+    for (layer, remedies) in judged.iter().zip(remedies(plan, analysis, &judged)) {
         let first_of_layer = checks.len();
-        for step in layer.trace.iter().filter(|step| {
+        for (step, remedy) in layer.trace.iter().zip(remedies).filter(|(step, _)| {
             step.outcome != CheckOutcome::NotApplicable && !UNGATED.contains(&step.check.as_str())
         }) {
             let name = step.check.replace("clear:", "guardrail:");
-            let outcome = outcome_of(step);
+            let outcome = outcome_of(step.outcome);
             let check = GateCheck {
                 gate: "ramp".into(),
                 evidence: Value::Null,
                 lifted_by: None,
-                remedy: remedy(&name, outcome, step, layer),
+                remedy,
                 check: name,
                 tenant: layer.tenant.clone(),
                 layer: layer.layer.clone(),
@@ -94,8 +97,8 @@ pub(super) fn layer_checks(schedule: &Schedule) -> Vec<GateCheck> {
     checks
 }
 
-fn outcome_of(step: &Check) -> GateOutcome {
-    match step.outcome {
+fn outcome_of(outcome: CheckOutcome) -> GateOutcome {
+    match outcome {
         CheckOutcome::Pass | CheckOutcome::NotApplicable => GateOutcome::Pass,
         CheckOutcome::Block(Verdict::Rollback | Verdict::Invalid) => GateOutcome::Fail,
         CheckOutcome::Block(Verdict::Inconclusive) => GateOutcome::Inconclusive,
@@ -103,31 +106,41 @@ fn outcome_of(step: &Check) -> GateOutcome {
     }
 }
 
-fn remedy(name: &str, outcome: GateOutcome, step: &Check, layer: &LayerSchedule) -> Option<String> {
-    if outcome == GateOutcome::Pass {
-        return None;
-    }
-    let limit = step.limit.map_or_else(String::new, |limit| format!(" ({limit})"));
-    Some(match name.split(':').next().unwrap_or(name) {
-        "guardrail" if outcome == GateOutcome::Fail => {
-            format!("a new release whose harm is below the margin{limit}")
-        }
-        "guardrail" => format!("more evidence until the interval lies below the margin{limit}"),
-        "srm" | "leak" | "crossover" => {
-            "find why users are missing from an arm or in the wrong one, then measure again".into()
-        }
-        "qos_floor" => format!("a new release whose QoS is above the floor{limit}"),
-        "qos" if outcome == GateOutcome::Warn => {
-            format!("a new release whose QoS reaches the threshold{limit}")
-        }
-        "qos" => format!(
-            "more evidence until the interval lies above the threshold{limit}, and every rate that QoS needs"
-        ),
-        "min_users" => format!("more exposed users{limit}"),
-        "evidence" => "rows of users that the candidate answered at the ratio in force".into(),
-        "dwell" => format!("more hours at {}{limit}", layer.ratio),
-        _ => "more evidence".into(),
-    })
+/// What would make each check of each layer's trace pass. `None` for a check that passed.
+fn remedies(plan: &Plan, analysis: &Analysis, layers: &[&LayerSchedule]) -> Vec<Vec<Option<String>>> {
+    let outlooks = Outlooks::new(plan, analysis);
+    let analyzed: HashMap<(&str, &str), &LayerAnalysis> = analysis
+        .layers
+        .iter()
+        .map(|layer| ((layer.tenant.as_str(), layer.layer.as_str()), layer))
+        .collect();
+    let of_layer = |layer: &&LayerSchedule| {
+        let analyzed = analyzed
+            .get(&(layer.tenant.as_str(), layer.layer.as_str()))
+            .copied();
+        let stage = analyzed.and_then(LayerAnalysis::current);
+        let place = plan.layer_idx(&layer.layer).map(|idx| Place {
+            layer: &plan.layers[idx],
+            ratio: layer.ratio,
+            since: stage.map_or(analysis.as_of, |stage| stage.start),
+            rolled_back: None,
+            tenant_states: &[],
+            analyzed,
+        });
+        let remedy = |step: &Check| {
+            if outcome_of(step.outcome) == GateOutcome::Pass {
+                return None;
+            }
+            let known = layer
+                .outlook
+                .as_ref()
+                .filter(|outlook| outlook.check == step.check);
+            let found = known.cloned().or_else(|| Some(outlooks.of(place?, step)));
+            Some(found.map_or_else(|| step.detail.clone(), |outlook| outlook.text))
+        };
+        layer.trace.iter().map(remedy).collect()
+    };
+    layers.par_iter().map(of_layer).collect()
 }
 
 /// Checks of the data: coverage, evidence, logged layers, consent, assignment, layer size and
@@ -425,7 +438,7 @@ fn data_check(check: &str, outcome: GateOutcome, detail: String, remedy: &str) -
 
 /// Combines a schedule's decisions and the quality of the data into one report.
 pub fn gate(plan: &Plan, layering: &LayerSummary, analysis: &Analysis, schedule: &Schedule) -> GateReport {
-    let mut checks = layer_checks(schedule);
+    let mut checks = layer_checks(plan, analysis, schedule);
     let mut not_asked = Vec::new();
     checks.extend(data_checks(plan, layering, analysis, schedule, &mut not_asked));
     // Without any check, the ramp has no evidence.

@@ -9,11 +9,15 @@ mod coverage;
 mod decide;
 mod evidence;
 pub mod exact;
+mod explain;
 mod operation;
+mod outlook;
+pub(crate) mod reach;
 mod schedule;
 mod situation;
 mod state;
 pub(super) mod step;
+pub(crate) mod step_limits;
 mod trace;
 mod verdict;
 
@@ -23,12 +27,16 @@ pub(crate) use contradictions::{late, wrong_claims};
 pub use coverage::Coverage;
 pub use decide::{Conclusion, Decision, conclude, decide};
 pub use evidence::{QosEvidence, SrmEvidence, StageEvidence};
+pub use explain::Outlooks;
 pub use operation::{Force, OperationRow};
+pub use outlook::{Outlook, Place, Undecided};
+pub(crate) use outlook::{days_text, round_up};
 pub use schedule::{
     GATE, LayerEvidence, LayerRamp, LayerSchedule, RampStatus, Schedule, schedule, schedule_gated,
 };
 pub use situation::Situation;
 pub use state::{LayerState, RampState};
 pub use step::PlanStep;
+pub use step_limits::step_warnings;
 pub use trace::CheckName;
 pub use verdict::{Check, CheckOutcome, Verdict};

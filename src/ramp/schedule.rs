@@ -1,6 +1,7 @@
 //! The nightly schedule: decides every layer, updates the state, and writes the operation log.
 
 use hashbrown::HashMap;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{Analysis, ArmRows, LayerAnalysis, StageAnalysis, UserCounts};
@@ -12,7 +13,9 @@ use crate::bucket::Ratio;
 use crate::ramp::coverage::Coverage;
 use crate::ramp::decide::{Decision, decide};
 use crate::ramp::evidence::StageEvidence;
+use crate::ramp::explain::Outlooks;
 use crate::ramp::operation::{OperationRow, log_id};
+use crate::ramp::outlook::{Outlook, Place};
 use crate::ramp::situation::Situation;
 use crate::ramp::state::{LayerState, RampState};
 use crate::ramp::verdict::{Check, CheckOutcome, Verdict};
@@ -160,6 +163,9 @@ pub struct LayerSchedule {
     pub first_blocking: Option<String>,
     /// Text of the first blocking check, or the reason for the promotion.
     pub reason: String,
+    /// What would decide the first blocking check. `None` for a promotion and a rollback.
+    #[serde(default)]
+    pub outlook: Option<Outlook>,
     /// Earliest time at which a new look can change the verdict, microseconds, UTC.
     pub earliest_next: Micros,
     /// All checks, in the order in which they ran.
@@ -329,15 +335,20 @@ pub fn schedule_gated(
             next.operations.push(row);
         }
     }
+    let outlooks = outlooks_of(plan, analysis, &next, &decided, &analyzed);
     let layers = decided
         .into_iter()
         .zip(&next.layers)
         .zip(plan.layers.iter().cycle())
-        .map(|(((before, decision), after), layer)| {
+        .zip(outlooks)
+        .map(|((((before, decision), after), layer), outlook)| {
             let analyzed = analyzed.get(&(before.tenant.as_str(), before.layer.as_str()));
             let evidence = LayerEvidence::new(analyzed.copied(), coverage.as_ref());
             let decision = decision.compact();
-            layer_schedule(before, decision, after, evidence, (plan, layer))
+            LayerSchedule {
+                outlook,
+                ..layer_schedule(before, decision, after, evidence, (plan, layer))
+            }
         })
         .collect();
     let mut schedule = Schedule {
@@ -371,6 +382,34 @@ fn undo(next: &mut RampState, before: &RampState, layer_idx: usize) {
         n_seen += 1;
         n_seen <= before.operations.len() || (&row.tenant, &row.layer) != (&layer.tenant, &layer.layer)
     });
+}
+
+/// The outlook of each decision, in the order of the decisions. `next` is the state after them: a
+/// layer waits for what the others are from now on.
+fn outlooks_of(
+    plan: &Plan,
+    analysis: &Analysis,
+    next: &RampState,
+    decided: &[(&LayerState, Decision)],
+    analyzed: &HashMap<(&str, &str), &LayerAnalysis>,
+) -> Vec<Option<Outlook>> {
+    let outlooks = Outlooks::new(plan, analysis);
+    let n_layers = plan.layers.len();
+    let of_decision = |(idx, (before, decision)): (usize, &(&LayerState, Decision))| {
+        let first_of_tenant = idx / n_layers * n_layers;
+        let place = Place {
+            layer: &plan.layers[idx % n_layers],
+            ratio: before.ratio,
+            since: before.since,
+            rolled_back: before.rolled_back.as_ref().map(|(at, _)| *at),
+            tenant_states: &next.layers[first_of_tenant..first_of_tenant + n_layers],
+            analyzed: analyzed
+                .get(&(before.tenant.as_str(), before.layer.as_str()))
+                .copied(),
+        };
+        outlooks.of_trace(place, &decision.trace)
+    };
+    decided.par_iter().enumerate().map(of_decision).collect()
 }
 
 /// Name of the check that explains a rollback of the whole plan in the traces of the other layers.
@@ -445,6 +484,7 @@ fn layer_schedule(
         evidence,
         first_blocking: decision.first_blocking,
         reason: decision.reason,
+        outlook: None,
         earliest_next: decision.earliest_next,
         trace: decision.trace,
     }

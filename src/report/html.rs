@@ -12,7 +12,8 @@ use crate::report::charts;
 use crate::report::escape::attributes;
 use crate::report::markdown::quality_rows;
 use crate::report::model::{
-    LimitLine, Model, RampModel, evidence_cells, layer_lines, limit_lines, matched_share,
+    LimitLine, Model, RampModel, evidence_cells, layer_lines, limit_lines, matched_share, outlook_cells,
+    outlook_header,
 };
 use crate::report::page::{Page, TableCell, badge, num, word};
 use crate::report::words::{Lang, fill};
@@ -130,6 +131,27 @@ fn decisions(page: &mut Page, ramp: &RampModel) {
     if let Some(share) = matched_share(schedule) {
         page.text(&fill(words.evidence_matched, &[&share]));
     }
+    outlooks(page, ramp);
+}
+
+/// What would decide the layers that keep their ratio.
+fn outlooks(page: &mut Page, ramp: &RampModel) {
+    let words = page.words;
+    let layers = ramp.schedule.layers.iter();
+    let cells: Vec<_> = layers.filter_map(|layer| outlook_cells(layer, words)).collect();
+    if cells.is_empty() {
+        return;
+    }
+    let rows = cells.into_iter().map(|cells| {
+        let [tenant, layer, check, distance, users, days, smallest, ratio, text] = cells;
+        let numbers = [distance, users, days, smallest, ratio].map(num);
+        let mut row = vec![word(tenant), word(layer), word(check)];
+        row.extend(numbers);
+        row.push(word(text));
+        row
+    });
+    page.table(words.outlook, &outlook_header(words), rows);
+    page.text(words.outlook_note);
 }
 
 fn gate(page: &mut Page, ramp: &RampModel, [n_passed, n_all]: &[String; 2]) {

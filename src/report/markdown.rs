@@ -8,7 +8,8 @@ use crate::base::time;
 use crate::gate::GateOutcome;
 use crate::report::bounded::Bounded;
 use crate::report::model::{
-    LimitLine, Model, RampModel, evidence_cells, layer_lines, limit_lines, matched_share,
+    LimitLine, Model, RampModel, evidence_cells, layer_lines, limit_lines, matched_share, outlook_cells,
+    outlook_header,
 };
 use crate::report::words::{Lang, Words, fill};
 use crate::stats::Known;
@@ -133,6 +134,23 @@ fn decisions(out: &mut String, ramp: &RampModel, words: &Words) {
     let matched = matched_share(schedule).map(|share| fill(words.evidence_matched, &[&share]));
     let matched = matched.unwrap_or_default();
     line(out, format!("{}. {matched}", words.evidence_caption).trim_end());
+    line(out, "");
+    outlooks(out, ramp, words);
+}
+
+/// What would decide the layers that keep their ratio.
+fn outlooks(out: &mut String, ramp: &RampModel, words: &Words) {
+    let layers = ramp.schedule.layers.iter();
+    let cells: Vec<_> = layers.filter_map(|layer| outlook_cells(layer, words)).collect();
+    if cells.is_empty() {
+        return;
+    }
+    table(
+        out,
+        &outlook_header(words),
+        cells.into_iter().map(|cells| cells.to_vec()),
+    );
+    line(out, &format!("{}. {}", words.outlook, words.outlook_note));
     line(out, "");
 }
 

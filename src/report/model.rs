@@ -9,7 +9,7 @@ use crate::base::number::{count, number, p_value, percent};
 use crate::base::time::Micros;
 use crate::gate::GateReport;
 use crate::layer::LayerSummary;
-use crate::ramp::{LayerSchedule, Schedule, SrmEvidence, Verdict};
+use crate::ramp::{LayerSchedule, Outlook, Schedule, SrmEvidence, Undecided, Verdict};
 use crate::report::words::{Words, fill};
 use crate::scenario::{AllowedColumn, Scenario, Sequential};
 use crate::stats::{Interval, Known};
@@ -114,6 +114,8 @@ pub struct LayerLine {
     pub ratios: String,
     /// Text of the first blocking check, or the reason for the promotion.
     pub reason: String,
+    /// What would decide the first blocking check. `None` for a promotion and a rollback.
+    pub outlook: Option<String>,
     /// Name of the first blocking check, `-` for a promotion.
     pub first_blocking: String,
     /// The rank of the layer among those that need a look, the smallest first: by verdict, then by
@@ -152,6 +154,64 @@ pub(super) fn evidence_cells(layer: &LayerSchedule) -> [String; 5] {
         pair(evidence.users.baseline, evidence.users.candidate),
         count(evidence.n_eligible),
     ]
+}
+
+/// The header of the table of outlooks.
+pub(super) fn outlook_header(words: &Words) -> [&'static str; 9] {
+    [
+        words.tenant,
+        words.layer,
+        words.check,
+        words.outlook_distance,
+        words.outlook_users,
+        words.outlook_days,
+        words.outlook_smallest,
+        words.outlook_ratio,
+        words.outlook_text,
+    ]
+}
+
+/// The outlook of a layer that has something left to decide.
+fn open_outlook(layer: &LayerSchedule) -> Option<&Outlook> {
+    layer.outlook.as_ref().filter(|outlook| outlook.is_open())
+}
+
+/// What would decide a layer, as texts in the order of [`outlook_header`]. `None` for a promotion and
+/// a rollback.
+pub(super) fn outlook_cells(layer: &LayerSchedule, words: &Words) -> Option<[String; 9]> {
+    let outlook = open_outlook(layer)?;
+    let text = |value: Option<String>| value.unwrap_or_else(|| "-".into());
+    let unit = outlook.unit.as_deref().unwrap_or_default();
+    let of_ratio = outlook
+        .next_ratio_that_can
+        .map(|ratio| match outlook.next_ratio_days {
+            Some(days) => fill(words.outlook_ratio_days, &[&ratio.to_string(), &number(days)]),
+            None => ratio.to_string(),
+        });
+    let undecided = match outlook.undecided {
+        Some(Undecided::BeyondLimit) => words.undecided_beyond,
+        Some(Undecided::NotWithinAYear) => words.undecided_year,
+        Some(Undecided::TooFewUsers) => words.undecided_users,
+        Some(Undecided::TooFewClusters) => words.undecided_groups,
+        Some(Undecided::NoColumn) => words.undecided_column,
+        Some(Undecided::NoData) => words.undecided_data,
+        Some(Undecided::NotData) | None => "-",
+    };
+    Some([
+        layer.tenant.clone(),
+        layer.layer.clone(),
+        outlook.check.clone(),
+        text(
+            outlook
+                .distance
+                .map(|distance| format!("{} {unit}", number(distance))),
+        ),
+        text(outlook.users_needed.map(count)),
+        outlook.days_needed.map_or_else(|| undecided.into(), number),
+        text(outlook.smallest_decidable.map(number)),
+        text(of_ratio),
+        outlook.sentence(),
+    ])
 }
 
 /// The share of the log's rows that were matched, as text. `None` if it is not known.
@@ -194,6 +254,7 @@ fn line(analysis: &Analysis, layer: Option<&LayerAnalysis>, decided: &LayerSched
         verdict: decided.verdict.name(),
         ratios: format!("{} → {}", decided.ratio, decided.next_ratio),
         reason: decided.reason.clone(),
+        outlook: open_outlook(decided).map(Outlook::sentence),
         first_blocking: decided.first_blocking.clone().unwrap_or_else(|| "-".into()),
         urgency: urgency(decided),
     }

@@ -11,6 +11,7 @@ pub mod dist;
 pub mod effect;
 pub mod exact;
 pub mod group_sequential;
+pub mod growth;
 pub mod jackknife;
 pub mod judge;
 pub(super) mod known;

@@ -40,6 +40,7 @@ mod nightly;
 #[cfg(feature = "stores")]
 mod notify;
 mod others;
+mod outlook;
 mod pages;
 #[cfg(feature = "stores")]
 mod postgres_server;

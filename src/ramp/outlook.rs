@@ -1,0 +1,318 @@
+//! The outlook of a layer that keeps its ratio: which check blocks it, how far the check is from
+//! passing, and what would decide it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::analysis::{LayerAnalysis, StageAnalysis};
+use crate::base::number::{amount, count, number};
+use crate::base::time::{DAY, Micros};
+use crate::bucket::Ratio;
+use crate::ramp::reach::{Growing, GuardrailGrowth, MAX_DAYS, days_of, days_until, next_ratio};
+use crate::ramp::state::LayerState;
+use crate::ramp::verdict::Check;
+use crate::scenario::Layer;
+
+/// Days after which a faster ratio is worth a word.
+const SLOW_DAYS: f64 = 30.0;
+
+/// The reason for which no number of days decides a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undecided {
+    /// The estimate lies beyond the limit: more data of the same effect do not pass the check.
+    BeyondLimit,
+    /// The evidence of the step does not decide within a year at today's traffic.
+    NotWithinAYear,
+    /// The step has fewer eligible users than the check needs.
+    TooFewUsers,
+    /// An arm has fewer than 20 bucket groups with data.
+    TooFewClusters,
+    /// The log lacks a column that the check reads.
+    NoColumn,
+    /// The log has no row, or no traffic, from which a time could be computed.
+    NoData,
+    /// The check needs an action, another layer or an instant, and no further data.
+    NotData,
+}
+
+/// What would decide a check that blocks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outlook {
+    /// Name of the check, as in the trace.
+    pub check: String,
+    /// Id of the metric. `None` for checks that are about no metric.
+    pub metric: Option<String>,
+    /// Distance to passing, above 0, in `unit`. `None` if the check has no number.
+    pub distance: Option<f64>,
+    /// Unit of the distance: the metric's unit, `users`, `h`, `score` (of QoS, 0..=1), `share` or
+    /// `p`. `None` without a distance.
+    pub unit: Option<String>,
+    /// Number of further users of the candidate at the ratio in force until the check passes, if the
+    /// effect stays as it is. `None` if no number of users passes it, and from counters.
+    pub users_needed: Option<u64>,
+    /// Days from now until the check passes at today's traffic, if the effect stays as it is, or
+    /// until the instant at which it passes. `None` if none is known.
+    pub days_needed: Option<f64>,
+    /// Reason for the lack of `days_needed`. `None` if there are days.
+    pub undecided: Option<Undecided>,
+    /// The smallest margin that this step can clear within a year for a release without an effect,
+    /// in the metric's unit. Of QoS, the smallest distance from the threshold. `None` for checks
+    /// without an interval.
+    pub smallest_decidable: Option<f64>,
+    /// The smallest larger ratio that decides, if the ratio in force does not within 30 days.
+    /// `None` if there is none, or if none is needed.
+    pub next_ratio_that_can: Option<Ratio>,
+    /// Days at that ratio until it decides. `None` without such a ratio.
+    pub next_ratio_days: Option<f64>,
+    /// Names of the later checks that block too. Empty if the first one is the only one.
+    #[serde(default)]
+    pub also_open: Vec<String>,
+    /// The outlook as a sentence.
+    pub text: String,
+}
+
+/// A layer whose check is explained.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The layer, with its settings in the plan.
+    pub layer: &'a Layer,
+    /// The ratio in force.
+    pub ratio: Ratio,
+    /// Start of the ratio in force, microseconds, UTC.
+    pub since: Micros,
+    /// Time of the last rollback, microseconds, UTC. `None` if there was none.
+    pub rolled_back: Option<Micros>,
+    /// States of all layers of the tenant, in plan order. Empty if other layers play no part.
+    pub tenant_states: &'a [LayerState],
+    /// The analysis of the layer. `None` if the log has no data on it.
+    pub analyzed: Option<&'a LayerAnalysis>,
+}
+
+impl Outlook {
+    /// Whether something has to happen or to be shown before the check passes. At the end of a
+    /// ladder nothing is left to decide.
+    pub fn is_open(&self) -> bool {
+        self.check != "ladder"
+    }
+
+    /// The text, with the names of the later checks that block too.
+    pub fn sentence(&self) -> String {
+        if self.also_open.is_empty() {
+            self.text.clone()
+        } else {
+            format!("{}; also open: {}", self.text, self.also_open.join(", "))
+        }
+    }
+
+    /// An outlook without numbers, for checks that need an action and no data.
+    pub(super) fn action(check: &Check, text: impl Into<String>) -> Self {
+        let (kind, metric) = kind_and_metric(&check.check);
+        let distance = check.value.zip(check.limit).map(|(value, limit)| value - limit);
+        let unit = match kind {
+            "leak" | "crossover" | "assignment" | "coverage" => "share",
+            "srm" => "p",
+            _ => "",
+        };
+        Self {
+            check: check.check.clone(),
+            metric: metric.map(str::to_owned),
+            distance: distance.map(f64::abs).filter(|_| !unit.is_empty()),
+            unit: (!unit.is_empty() && distance.is_some()).then(|| unit.to_owned()),
+            users_needed: None,
+            days_needed: None,
+            undecided: Some(Undecided::NotData),
+            smallest_decidable: None,
+            next_ratio_that_can: None,
+            next_ratio_days: None,
+            also_open: Vec::new(),
+            text: text.into(),
+        }
+    }
+
+    pub(super) fn because(mut self, undecided: Undecided) -> Self {
+        self.undecided = Some(undecided);
+        self
+    }
+
+    pub(super) fn distant(mut self, distance: f64, unit: &str) -> Self {
+        (self.distance, self.unit) = (Some(distance), Some(unit.to_owned()));
+        self
+    }
+
+    /// Sets the instant at which the check passes.
+    pub(super) fn at(mut self, at: Micros, as_of: Micros) -> Self {
+        self.days_needed = Some((at - as_of).max(0) as f64 / DAY as f64);
+        self.undecided = None;
+        self
+    }
+}
+
+/// The kind of a check, and its metric.
+pub(super) fn kind_and_metric(check: &str) -> (&str, Option<&str>) {
+    check
+        .split_once(':')
+        .map_or((check, None), |(kind, metric)| (kind, Some(metric)))
+}
+
+/// The stage in force, if the analysis is about it.
+pub(super) fn current_stage(place: Place<'_>) -> Option<&StageAnalysis> {
+    let stage = place.analyzed.and_then(LayerAnalysis::current)?;
+    (stage.ratio == place.ratio && stage.end > stage.start).then_some(stage)
+}
+
+/// The outlook of a guardrail whose violation is shown.
+pub(super) fn violated(check: &Check, (harm, margin, limit): (f64, f64, f64), unit: &str) -> Outlook {
+    if harm <= margin {
+        let text = format!("a new release whose own value keeps the limit {}", number(limit));
+        return Outlook::action(check, text).because(Undecided::BeyondLimit);
+    }
+    let text = format!(
+        "a new release whose harm is below the margin {}: the estimate lies {} beyond it",
+        number(margin),
+        number(harm - margin)
+    );
+    Outlook::action(check, text)
+        .because(Undecided::BeyondLimit)
+        .distant(harm - margin, unit)
+}
+
+/// The outlook of a guardrail whose estimated harm lies beyond the margin, without being shown.
+pub(super) fn beyond_margin(
+    check: &Check,
+    (harm, margin): (f64, f64),
+    grows: &GuardrailGrowth<'_>,
+    ratio: Ratio,
+    now: f64,
+) -> Outlook {
+    let shown = grows.days_until_violated(ratio, now);
+    let shown = shown.map_or_else(String::new, |days| {
+        format!(", and is shown in {}", days_text(days - now))
+    });
+    let text = format!(
+        "the interval never clears the margin {}, because the estimated harm {} lies beyond it{shown} if the effect \
+         stays as it is: a new release, or a larger margin",
+        number(margin),
+        number(harm)
+    );
+    let mut outlook = Outlook::action(check, text).because(Undecided::BeyondLimit);
+    outlook.smallest_decidable = grows.half_width(MAX_DAYS, ratio);
+    outlook
+}
+
+/// Fills in the numbers of a check whose interval has to shrink. `asks` is what the interval has to
+/// do, as in "clear a margin of 0.02".
+pub(super) fn growing_outlook(
+    mut outlook: Outlook,
+    place: Place<'_>,
+    stage: &StageAnalysis,
+    grows: &dyn Growing,
+    asks: &str,
+    margin_that_can: Option<f64>,
+) -> Outlook {
+    let (ratio, now) = (place.ratio, days_of(stage));
+    let is_counted = place.analyzed.is_some_and(|layer| layer.n_eligible > 0);
+    let n_now = stage.users.candidate as f64;
+    let days = days_until(grows, ratio, now);
+    outlook.smallest_decidable = grows.half_width(MAX_DAYS, ratio);
+    let faster = match days {
+        Some(days) if days - now <= SLOW_DAYS => None,
+        _ => next_ratio(grows, &place.layer.ladder, ratio, SLOW_DAYS)
+            .or_else(|| next_ratio(grows, &place.layer.ladder, ratio, MAX_DAYS)),
+    };
+    let faster = faster.filter(|(_, other)| days.is_none_or(|days| *other < days - now));
+    (outlook.next_ratio_that_can, outlook.next_ratio_days) = faster.unzip();
+    let can = faster.map(|(next, days)| format!("{next} can in {}", days_text(days)));
+    if let Some(days) = days {
+        let more = (days - now).max(0.0);
+        (outlook.days_needed, outlook.undecided) = (Some(more), None);
+        let mut users = String::new();
+        if is_counted {
+            let n = (grows.users(days, ratio) - grows.users(now, ratio))
+                .max(0.0)
+                .ceil();
+            outlook.users_needed = Some(n as u64);
+            // Near the size of the layer, users who return bring the evidence.
+            let again = if n < 0.1 * n_now {
+                " and the rows of those who return"
+            } else {
+                ""
+            };
+            users = format!(", {} more users{again}", amount(n));
+        }
+        let rate = if is_counted {
+            format!(" ({} users of the candidate a day so far)", amount(n_now / now))
+        } else {
+            String::new()
+        };
+        let can = can.map_or_else(String::new, |can| format!("; {can}"));
+        outlook.text = format!(
+            "{} more at {ratio}{users}, to {asks} if the effect stays as it is, at today's traffic{rate}{can}",
+            days_text(more)
+        );
+        return outlook;
+    }
+    outlook.undecided = Some(Undecided::NotWithinAYear);
+    let n_all = place
+        .analyzed
+        .map_or(0.0, |layer| layer.n_eligible as f64 * ratio.share());
+    let who = if is_counted {
+        format!("{} users at {ratio}", count(n_all.round() as u64))
+    } else {
+        format!("the traffic of {ratio}")
+    };
+    let margin = margin_that_can
+        .filter(|margin| *margin > 0.0)
+        .map(|margin| format!("a margin of {}", number(round_up(margin))));
+    let best = margin
+        .as_ref()
+        .map_or_else(String::new, |margin| format!(" (at best {margin})"));
+    let then = match (can, margin) {
+        (Some(can), _) => can,
+        (None, Some(margin)) => format!("no larger ratio can; {margin} or more users can"),
+        (None, None) => "no larger ratio can".to_owned(),
+    };
+    outlook.text = format!("{who} cannot {asks} within a year{best}: {then}");
+    outlook
+}
+
+/// A number of days with two significant digits.
+pub(crate) fn days_text(days: f64) -> String {
+    let days = days.max(0.0);
+    if days >= 10.0 {
+        return format!("{} days", amount(days.ceil()));
+    }
+    let rounded = number((days * 10.0).ceil() / 10.0);
+    if rounded == "1" {
+        "1 day".into()
+    } else {
+        format!("{rounded} days")
+    }
+}
+
+/// The next number with two significant digits.
+pub(crate) fn round_up(value: f64) -> f64 {
+    let unit = 10_f64.powi(value.abs().log10().floor() as i32 - 1);
+    // Rounding errors of the unit must not show.
+    let rounded = (value / unit - 1e-9).ceil() * unit;
+    format!("{rounded:.12}").parse().unwrap_or(rounded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_rounded_so_that_they_suffice() {
+        let says = |value: f64, expected: f64| assert_eq!(round_up(value), expected);
+        says(0.0312, 0.032);
+        says(0.03, 0.03);
+        says(0.0301, 0.031);
+        says(123.0, 130.0);
+        let says = |days: f64, expected: &str| assert_eq!(days_text(days), expected);
+        says(0.04, "0.1 days");
+        says(1.0, "1 day");
+        says(3.41, "3.5 days");
+        says(11.2, "12 days");
+        says(-1.0, "0 days");
+    }
+}
