@@ -15,7 +15,9 @@ use crate::cli::text::fill;
 use crate::replay::Cube;
 use crate::report::Lang;
 use crate::scenario::{Overrides, Scenario};
-use crate::simulate::{Chance, Forecast, Measured, Optimum, PlanForecast, PlanLine, Quantity, advice};
+use crate::simulate::{
+    Chance, Finding, Forecast, Measured, Optimum, PlanForecast, PlanLine, Quantity, Unfinished, advice,
+};
 use crate::{report, simulate};
 
 /// Contradictions that a narrow terminal shows.
@@ -157,24 +159,83 @@ fn text(forecast: &Forecast, scenario: &Scenario, coin: bool, terminal: &Termina
         plan_lines(forecast, scenario, terminal)
     };
     let mut text = format!("{}\n\n{plans}", fill(&head, terminal.width));
-    if !forecast.findings.is_empty() {
-        text.push_str("\ncontradictions in the plans:\n");
+    findings(
+        &mut text,
+        "contradictions in the plans",
+        &forecast.findings,
+        terminal,
+    );
+    findings(&mut text, "warnings on the plans", &forecast.warnings, terminal);
+    text.push_str(&unfinished(forecast, terminal));
+    if let Some(optimum) = &forecast.optimum {
+        text.push_str(&optimum_text(optimum, terminal));
+    }
+    text
+}
+
+/// Findings on plans, under a heading.
+fn findings(text: &mut String, heading: &str, findings: &[Finding], terminal: &Terminal) {
+    if !findings.is_empty() {
+        text.push_str(&format!("\n{heading}:\n"));
     }
     let n_shown = if terminal.width.is_none() {
         usize::MAX
     } else {
         MAX_FINDINGS
     };
-    for finding in forecast.findings.iter().take(n_shown) {
+    for finding in findings.iter().take(n_shown) {
         let line = format!("  {}: {}", finding.plans.join(", "), finding.finding);
         text.push_str(&format!("{}\n", fill(&line, terminal.width)));
     }
-    if forecast.findings.len() > n_shown {
-        let n_more = forecast.findings.len() - n_shown;
+    if findings.len() > n_shown {
+        let n_more = findings.len() - n_shown;
         text.push_str(&format!("  and {n_more} more: --wide shows them\n"));
     }
-    if let Some(optimum) = &forecast.optimum {
-        text.push_str(&optimum_text(optimum, terminal));
+}
+
+/// Where unfinished runs end, and what would let them go on. Layers that only wait for another one
+/// are left out.
+fn unfinished(forecast: &Forecast, terminal: &Terminal) -> String {
+    let is_cause = |of: &&Unfinished| of.check != "after";
+    let ends = forecast.plans.iter().flat_map(|plan| {
+        let ends = plan.unfinished.iter().filter(is_cause);
+        ends.map(move |of| (plan, of))
+    });
+    let mut ends: Vec<(&PlanForecast, &Unfinished)> = ends.collect();
+    // The most frequent ones first; the sort keeps the order of equal ones.
+    ends.sort_by_key(|(_, of)| u32::MAX - of.p.n);
+    if ends.is_empty() {
+        return String::new();
+    }
+    let n_shown = if terminal.width.is_none() {
+        usize::MAX
+    } else {
+        MAX_FINDINGS
+    };
+    let mut text = "\nwhere unfinished runs end:\n".to_owned();
+    for (plan, of) in ends.iter().take(n_shown) {
+        let metric = of
+            .metric
+            .as_ref()
+            .map_or_else(String::new, |metric| format!(":{metric}"));
+        let advice = of
+            .advice
+            .as_ref()
+            .map_or_else(String::new, |advice| format!(": {advice}"));
+        let line = format!(
+            "  {} in {}: {} of the runs at {} {}, {}{metric}{advice}",
+            plan.plan,
+            plan.world,
+            percent(of.p.p),
+            of.layer,
+            of.ratio,
+            of.check
+        );
+        text.push_str(&format!("{}\n", fill(&line, terminal.width)));
+    }
+    if ends.len() > n_shown {
+        let n_more = ends.len() - n_shown;
+        text.push_str(&format!("  and {n_more} more: --wide shows them\n"));
     }
     text
 }

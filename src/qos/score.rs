@@ -34,6 +34,28 @@ pub struct Rates {
     pub complaint_rate: f64,
 }
 
+impl From<[f64; N_RATES]> for Rates {
+    /// Takes the rates in the order of [`RATE_METRICS`].
+    fn from(rates: [f64; N_RATES]) -> Self {
+        let [
+            bad_rate,
+            availability,
+            latency_ms,
+            tool_success_rate,
+            task_completion_rate,
+            complaint_rate,
+        ] = rates;
+        Self {
+            bad_rate,
+            availability,
+            latency_ms,
+            tool_success_rate,
+            task_completion_rate,
+            complaint_rate,
+        }
+    }
+}
+
 /// QoS and its three parts, each 0..=1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Qos {

@@ -13,7 +13,7 @@ use crate::report::escape::attributes;
 use crate::report::page::{Page, TableCell};
 use crate::report::svg::{Chart, GRID, INK, PALETTE, PlotResult, color_name, draw, text};
 use crate::report::words::{Lang, Words, fill};
-use crate::simulate::{Chance, Forecast, LayerOptimum, Optimum, PlanForecast, Quantity};
+use crate::simulate::{Chance, Finding, Forecast, LayerOptimum, Optimum, PlanForecast, Quantity};
 
 /// A curve with a name at its end.
 struct CurveLine {
@@ -48,21 +48,12 @@ pub fn forecast_html(forecast: &Forecast, name: &str, why: &str, lang: Lang) -> 
             &forecast.basis,
         ],
     ));
-    if !forecast.findings.is_empty() {
-        page.heading(words.findings);
-        page.raw("<ul>\n");
-        for finding in &forecast.findings {
-            page.raw(&format!(
-                "<li>{}: {}</li>\n",
-                escape(&finding.plans.join(", ")),
-                escape(&finding.finding)
-            ));
-        }
-        page.raw("</ul>\n");
-    }
+    findings(&mut page, words.findings, &forecast.findings);
+    findings(&mut page, words.warnings, &forecast.warnings);
     plans_table(&mut page, forecast);
     let none = Chance::from_counts(0, forecast.n_runs as usize).ci.ci_upper;
     page.text(&fill(words.no_run, &[&percent(none), &percent(1.0 - none)]));
+    unfinished_table(&mut page, forecast);
     let mut worlds: Vec<&str> = Vec::new();
     for plan in &forecast.plans {
         if !worlds.contains(&plan.world.as_str()) {
@@ -96,6 +87,23 @@ pub fn forecast_html(forecast: &Forecast, name: &str, why: &str, lang: Lang) -> 
         optimum_part(&mut page, optimum)?;
     }
     Ok(page.close())
+}
+
+/// Findings on plans, under a heading.
+fn findings(page: &mut Page, heading: &str, findings: &[Finding]) {
+    if findings.is_empty() {
+        return;
+    }
+    page.heading(heading);
+    page.raw("<ul>\n");
+    for finding in findings {
+        page.raw(&format!(
+            "<li>{}: {}</li>\n",
+            escape(&finding.plans.join(", ")),
+            escape(&finding.finding)
+        ));
+    }
+    page.raw("</ul>\n");
 }
 
 fn chance(chance: &Chance) -> String {
@@ -156,6 +164,43 @@ fn plans_table(page: &mut Page, forecast: &Forecast) {
         ]
     };
     page.table(words.plans_caption, &header, forecast.plans.iter().map(row));
+}
+
+/// Where unfinished runs end. Nothing if every run is finished.
+fn unfinished_table(page: &mut Page, forecast: &Forecast) {
+    let words = page.words;
+    let rows: Vec<Vec<TableCell>> = forecast
+        .plans
+        .iter()
+        .flat_map(|plan| plan.unfinished.iter().map(move |of| (plan, of)))
+        .map(|(plan, of)| {
+            vec![
+                TableCell::Text(plan.plan.clone()),
+                TableCell::Keyed(plan.world.clone(), plan.world.clone()),
+                TableCell::Text(of.layer.clone()),
+                TableCell::Number(of.ratio.to_string()),
+                TableCell::Text(of.check.clone()),
+                TableCell::Text(of.metric.clone().unwrap_or_else(|| "-".into())),
+                TableCell::Number(chance(&of.p)),
+                TableCell::Text(of.advice.clone().unwrap_or_default()),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        return;
+    }
+    let header = [
+        words.plan,
+        words.world,
+        words.layer,
+        words.ratio,
+        words.check,
+        words.metric,
+        words.unfinished_percent,
+        words.outlook_text,
+    ];
+    page.heading(words.unfinished);
+    page.table(words.unfinished_caption, &header, rows);
 }
 
 /// Median ratio of every layer over time, with the range from the 5th to the 95th percentile.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+use crate::bucket::Ratio;
 use crate::scenario::Boundary;
 use crate::stats::dist::norm_isf;
 use crate::stats::{Interval, proportion};
@@ -24,6 +25,9 @@ pub struct Forecast {
     pub horizon_hours: f64,
     /// Contradictions in the plans that do not depend on the world.
     pub findings: Vec<Finding>,
+    /// Steps that cannot decide a guardrail within their dwell, and QoS thresholds that the baseline
+    /// does not reach.
+    pub warnings: Vec<Finding>,
     /// Results of every plan in every world.
     pub plans: Vec<PlanForecast>,
     /// SHA-256 digests of the files beside this document, by file name.
@@ -59,6 +63,9 @@ pub struct PlanForecast {
     /// Probability that the run ends at the horizon without a rollback and before every layer is at
     /// the end of its ladder.
     pub p_never_finishes: Chance,
+    /// Where those runs end: layer, step and blocking check, the most frequent first. A run counts
+    /// once for each of its unfinished layers.
+    pub unfinished: Vec<Unfinished>,
     /// Hours until every layer is at the end of its ladder, in runs that reach it.
     pub hours_to_full: Quantity,
     /// Hours until the first rollback, in runs with a rollback.
@@ -90,6 +97,24 @@ pub struct PlanForecast {
     pub exceedance: Vec<Exceedance>,
     /// Results by layer, in plan order.
     pub layers: Vec<LayerForecast>,
+}
+
+/// A step of a layer at which unfinished runs end.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Unfinished {
+    /// Id of the layer in the plan, such as `early`.
+    pub layer: String,
+    /// The ratio in force at the horizon.
+    pub ratio: Ratio,
+    /// Kind of the check that blocks, such as `clear`, `qos` or `after`. `horizon` if the last
+    /// decision promoted the layer.
+    pub check: String,
+    /// Id of the check's metric. `None` for checks of no metric.
+    pub metric: Option<String>,
+    /// Share of all runs that end there.
+    pub p: Chance,
+    /// What to change so that the step decides. `None` if nothing is known.
+    pub advice: Option<String>,
 }
 
 /// Results of a layer in a world.

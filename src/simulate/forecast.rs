@@ -13,12 +13,13 @@ use crate::base::time::{DAY, HOUR};
 use crate::bucket::Ratio;
 use crate::ramp;
 use crate::ramp::{Check, late, wrong_claims};
-use crate::scenario::{Scenario, Simulation};
+use crate::scenario::{Controller, Scenario, Simulation};
 use crate::simulate::document::{
     Chance, Exceedance, Fan, Finding, Forecast, FullBy, LayerForecast, PlanForecast, Quantity, quantile,
 };
 use crate::simulate::model::{BaselineInputs, Measured, Model};
 use crate::simulate::run::{Run, RunOutcome};
+use crate::simulate::unfinished::{step_warnings, unfinished};
 
 /// The largest number of points of a chart over time.
 const FAN_POINTS: usize = 60;
@@ -69,6 +70,7 @@ pub fn simulate(scenario: &Scenario, measured: Option<&Measured>, progress: &Pro
         n_runs: simulation.n_runs,
         horizon_hours: simulation.horizon as f64 / HOUR as f64,
         findings: findings(simulation, &baseline_inputs),
+        warnings: warnings(scenario, simulation, &baseline_inputs),
         plans,
         files: BTreeMap::new(),
         optimum: None,
@@ -82,16 +84,7 @@ pub(super) fn findings(simulation: &Simulation, baseline_inputs: &BaselineInputs
     let mut findings = Vec::new();
     for variant in &simulation.plans {
         let plan = &variant.plan;
-        let mut say = |finding: String| match findings
-            .iter_mut()
-            .find(|known: &&mut Finding| known.finding == finding)
-        {
-            Some(known) => known.plans.push(variant.id.clone()),
-            None => findings.push(Finding {
-                plans: vec![variant.id.clone()],
-                finding,
-            }),
-        };
+        let mut say = |finding: String| add_finding(&mut findings, &variant.id, finding);
         for (layer, ground) in plan.layers.iter().zip(&baseline_inputs.layers) {
             let Some((cap, first)) = plan.policy.exposure_cap.zip(layer.next_step(Ratio::ZERO)) else {
                 continue;
@@ -117,6 +110,37 @@ pub(super) fn findings(simulation: &Simulation, baseline_inputs: &BaselineInputs
         late.into_iter().for_each(say);
     }
     findings
+}
+
+/// Adds a finding on a plan. Plans with the same finding share an entry.
+fn add_finding(findings: &mut Vec<Finding>, plan: &str, finding: String) {
+    match findings.iter_mut().find(|known| known.finding == finding) {
+        Some(known) => known.plans.push(plan.to_owned()),
+        None => findings.push(Finding {
+            plans: vec![plan.to_owned()],
+            finding,
+        }),
+    }
+}
+
+/// Finds steps that cannot decide a guardrail within their dwell, and QoS thresholds above the
+/// baseline's QoS, for the plans that their policy decides.
+fn warnings(scenario: &Scenario, simulation: &Simulation, inputs: &BaselineInputs) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let Some(world) = simulation.worlds.first() else {
+        return found;
+    };
+    for variant in simulation
+        .plans
+        .iter()
+        .filter(|variant| variant.controller == Controller::Policy)
+    {
+        let model = Model::new(scenario, simulation, inputs, variant, world);
+        for warning in step_warnings(&model) {
+            add_finding(&mut found, &variant.id, warning);
+        }
+    }
+    found
 }
 
 pub(super) fn simulation(scenario: &Scenario) -> Result<&Simulation> {
@@ -197,7 +221,7 @@ pub fn trace(
     );
     let mut decisions = Vec::new();
     Run::new(&model, scenario.seed, stream(number, run)).run(&mut |situation, conclusion| {
-        let is_policy = variant.controller == crate::scenario::Controller::Policy;
+        let is_policy = variant.controller == Controller::Policy;
         decisions.push(TracedDecision {
             at: time::format(situation.as_of),
             layer: situation.layer.id.clone(),
@@ -228,17 +252,12 @@ pub(super) fn summarize(model: &Model<'_>, outcomes: &[RunOutcome]) -> PlanForec
     let p_rollback = chance(&|outcome| outcome.rollback().is_some());
     let p_full = chance(&|outcome| outcome.full_at.is_some() && outcome.rollback().is_none());
     let rollbacks = || outcomes.iter().filter_map(RunOutcome::rollback);
-    let cause = |change: &crate::simulate::run::RatioChange| {
-        let Some(cause) = change.cause else {
-            return "no_data".to_owned();
-        };
-        match cause
-            .guardrail
-            .and_then(|idx| plan.guardrails.get(usize::from(idx)))
-        {
-            Some(guardrail) => format!("{}:{}", cause.kind, guardrail.metric),
+    let cause = |change: &crate::simulate::run::RatioChange| match change.cause {
+        None => "no_data".to_owned(),
+        Some(cause) => match cause.metric(plan) {
+            Some(metric) => format!("{}:{metric}", cause.kind),
             None => cause.kind.to_owned(),
-        }
+        },
     };
     let shares = |names: Vec<String>| {
         let n = names.len() as f64;
@@ -286,6 +305,7 @@ pub(super) fn summarize(model: &Model<'_>, outcomes: &[RunOutcome]) -> PlanForec
         p_full,
         p_srm_halt: chance(&|outcome| outcome.srm_halt),
         p_never_finishes: chance(&|outcome| outcome.rollback().is_none() && outcome.full_at.is_none()),
+        unfinished: unfinished(model, outcomes),
         hours_to_full: Quantity::from_values(
             outcomes.iter().filter_map(|outcome| outcome.full_at).map(hours),
         ),

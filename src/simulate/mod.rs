@@ -14,12 +14,13 @@ mod model;
 mod optimize;
 
 mod run;
+mod unfinished;
 
 pub use advice::{BudgetVerdict, PlanLine, advice};
 pub use backtest::{Backtest, BacktestDecision, BacktestLayer, backtest};
 pub use document::{
     Candidate, Chance, Exceedance, Fan, Finalist, Finding, Forecast, FullBy, LayerForecast, LayerOptimum,
-    Optimum, PlanForecast, Quantity,
+    Optimum, PlanForecast, Quantity, Unfinished,
 };
 pub use forecast::{TracedDecision, simulate, trace};
 pub use model::Measured;

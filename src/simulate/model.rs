@@ -13,6 +13,7 @@ use crate::scenario::{
     World, WorldLayer,
 };
 use crate::stats::effect::MetricForm;
+use crate::stats::growth::{ArmGrowth, ClusterGrowth, Visits, pairs_of_a_user};
 use crate::stats::{Reason, sequential};
 
 /// Number of rates of QoS. Their metric models come first in a layer, in the order of the rates.
@@ -74,16 +75,40 @@ pub(super) struct LayerModel {
 
 impl LayerModel {
     /// Returns the factor by which the variance between users enters the variance of an arm's ratio
-    /// with `r` rows. It is the share of pairs of rows that belong to one user. Each of `N_arm`
-    /// users has `V ~ Poisson(t)` visits of m turns, so the factor is `1 / N_arm + share (m - 1) /
-    /// r`.
+    /// with `r` rows; see [`pairs_of_a_user`].
     pub(super) fn together(&self, metric_model: &MetricModel, r: f64, share: f64) -> f64 {
-        1.0 / (self.n_users * share).max(1.0) + self.pairs_of_a_visit(metric_model) / r
+        pairs_of_a_user(self.n_users * share, self.pairs_of_a_visit(metric_model), r)
     }
 
     /// Expected number of other rows in the same visit as a row.
     pub(super) fn pairs_of_a_visit(&self, metric_model: &MetricModel) -> f64 {
         metric_model.share * (self.visit - 1.0).max(0.0)
+    }
+}
+
+impl LayerModel {
+    /// The growth of an arm's evidence on a metric with this value. `window` is the length of a
+    /// window, microseconds.
+    pub(super) fn growth(&self, metric_model: &MetricModel, value: f64, window: Micros) -> ArmGrowth {
+        let windows_a_day = DAY as f64 / window as f64;
+        let row = if metric_model.is_proportion {
+            value * (1.0 - value)
+        } else {
+            metric_model.within
+        };
+        ArmGrowth {
+            estimate: value,
+            row_variance: row.max(0.0) + metric_model.between * self.pairs_of_a_visit(metric_model),
+            user_variance: metric_model.between,
+            rows_per_day: self.turns * windows_a_day * metric_model.share,
+            df_share: 1.0,
+            visits: Visits {
+                n_users: self.n_users,
+                activity: self.activity * windows_a_day,
+                users_per_day: 0.0,
+            },
+            clusters: ClusterGrowth::Groups,
+        }
     }
 }
 
@@ -290,7 +315,7 @@ fn measure_rate(
         // The variance between users, by the inverse of the model's formula for errors.
         let visit = layer.turns_per_user_day / activity(layer, 1.0);
         let n_arm = (layer.n_users * (1.0 - stage.ratio.share())).max(1.0);
-        let together = 1.0 / n_arm + share * (visit - 1.0).max(0.0) / robust.denominator;
+        let together = pairs_of_a_user(n_arm, share * (visit - 1.0).max(0.0), robust.denominator);
         let between = (excess.max(0.0) / together).min(robust.estimate * (1.0 - robust.estimate));
         return Ok(rate(robust.estimate, None, between.sqrt(), share));
     }

@@ -13,12 +13,13 @@ use crate::qos::{GuardrailInput, Rates, judge_all};
 use crate::ramp::{
     Conclusion, LayerState, QosEvidence, Situation, SrmEvidence, StageEvidence, Verdict, conclude,
 };
-use crate::scenario::{Controller, RollbackScope, Sequential};
+use crate::scenario::{Controller, Plan, RollbackScope, Sequential};
 use crate::simulate::controller;
 use crate::simulate::controller::RampProgress;
 use crate::simulate::model::{LayerModel, MetricModel, Model, N_RATES};
 use crate::stats::dist::t_isf;
 use crate::stats::effect::{IntervalSpec, Look, MetricForm};
+use crate::stats::growth::groups_with_users;
 use crate::stats::ratio::{MIN_CLUSTERS, RatioEstimate, UNSTABLE_DF};
 use crate::stats::{Reason, effect};
 
@@ -45,6 +46,23 @@ pub(super) struct Cause {
     pub(super) guardrail: Option<u8>,
 }
 
+impl Cause {
+    /// Id of the metric of the check's guardrail.
+    pub(super) fn metric(self, plan: &Plan) -> Option<&str> {
+        let guardrail = plan.guardrails.get(usize::from(self.guardrail?))?;
+        Some(&guardrail.metric)
+    }
+}
+
+/// The step at which a layer stands at the end of a run, and the check that blocks it. `None` if
+/// the last decision promoted the layer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Ending {
+    pub(super) layer: u8,
+    pub(super) ratio: Ratio,
+    pub(super) cause: Option<Cause>,
+}
+
 /// The result of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct RunOutcome {
@@ -54,6 +72,9 @@ pub(super) struct RunOutcome {
     pub(super) changes: Vec<RatioChange>,
     /// Whether a sample-ratio mismatch blocked a decision.
     pub(super) srm_halt: bool,
+    /// The layers that are not at the end of their ladders, of a run that ends at the horizon
+    /// without a rollback. Empty for other runs.
+    pub(super) unfinished: Vec<Ending>,
     /// Number of distinct users and of requests that the candidate answered.
     pub(super) users: f64,
     pub(super) requests: f64,
@@ -333,18 +354,9 @@ impl<'m> Run<'m> {
         // The bucket groups that belong to one arm only, and the expected number of them with
         // users.
         let below = groups_below(state.ratio.bps());
-        let with_users = |groups: u16, users: f64| {
-            let groups = f64::from(groups);
-            // With 40 users per group, an empty group is practically impossible.
-            if users > 40.0 * groups {
-                groups
-            } else {
-                groups * -(-users / groups.max(1.0)).exp_m1()
-            }
-        };
         let clusters = [
-            with_users(N_GROUPS - below, users[0]),
-            with_users(below, users[1]),
+            groups_with_users(f64::from(N_GROUPS - below), users[0]),
+            groups_with_users(f64::from(below), users[1]),
         ];
         let estimate = |arm: usize, number: usize| {
             arm_estimate(
@@ -428,22 +440,7 @@ impl<'m> Run<'m> {
                         t_isf(0.5 * policy.alpha, (clusters[1] - 1.0).max(1.0)),
                     );
                 }
-                let [
-                    bad_rate,
-                    availability,
-                    latency_ms,
-                    tool_success_rate,
-                    task_completion_rate,
-                    complaint_rate,
-                ] = rates;
-                let rates = Rates {
-                    bad_rate,
-                    availability,
-                    latency_ms,
-                    tool_success_rate,
-                    task_completion_rate,
-                    complaint_rate,
-                };
+                let rates = Rates::from(rates);
                 let (qos, point, [ci, anytime]) = qos::estimate_rates(
                     &rates,
                     &variances,
@@ -552,6 +549,18 @@ impl<'m> Run<'m> {
             |(state, layer): (&LayerState, &crate::scenario::Layer)| state.ratio >= layer.last_step();
         if self.outcome.full_at.is_none() && self.states.iter().zip(&plan.layers).all(is_full) {
             self.outcome.full_at = Some(window);
+        }
+        let is_last = window == model.n_windows;
+        if is_last && self.outcome.full_at.is_none() && self.outcome.rollback().is_none() {
+            let ending = |(idx, (_, _, cause)): (usize, &(Verdict, Ratio, Option<Cause>))| {
+                let ratio = self.states[idx].ratio;
+                (ratio < plan.layers[idx].last_step()).then_some(Ending {
+                    layer: idx as u8,
+                    ratio,
+                    cause: *cause,
+                })
+            };
+            self.outcome.unfinished = decided.iter().enumerate().filter_map(ending).collect();
         }
     }
 
