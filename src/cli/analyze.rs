@@ -9,7 +9,6 @@ use crate::base::number::{amount, count, number, p_value, percent};
 use crate::base::time::Micros;
 use crate::base::{files, json};
 use crate::bucket::Ratio;
-use crate::cli::inputs;
 use crate::cli::summary::coverage_warning;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
@@ -23,6 +22,7 @@ use crate::stats::quantile::QuantileEstimate;
 use crate::stats::ratio::RatioEstimate;
 use crate::stats::{Interval, Known, Reason};
 use crate::study;
+use crate::study::inputs;
 
 /// Estimate QoS, sample ratios and effects from a cube
 #[derive(Debug, Args)]

@@ -7,7 +7,6 @@ use crate::base::error::Result;
 use crate::base::number::count;
 use crate::base::time::Micros;
 use crate::base::{files, json};
-use crate::cli::inputs;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::parse_instant;
@@ -16,6 +15,7 @@ use crate::scenario::{Overrides, Scenario};
 use crate::simulate;
 use crate::simulate::Backtest;
 use crate::study;
+use crate::study::inputs;
 
 /// Decide again over the history in a cube, window by window, with the data known at that time
 #[derive(Debug, Args)]

@@ -8,13 +8,13 @@ use crate::base::error::{Error, Result};
 use crate::base::number::{count, percent};
 use crate::base::time::Micros;
 use crate::base::{files, json};
-use crate::cli::inputs;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::parse_instant;
 use crate::replay::Cube;
 use crate::scenario::{Overrides, Scenario};
 use crate::stats::Known;
+use crate::study::inputs;
 
 /// Measure error rates on a log: A/A splits of the users who had the baseline
 #[derive(Debug, Args)]

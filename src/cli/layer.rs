@@ -7,7 +7,6 @@ use crate::base::apart::Apart;
 use crate::base::error::{Error, Result};
 use crate::base::time::{DAY, Micros};
 use crate::base::{files, json, time};
-use crate::cli::inputs;
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::{add_absent, add_columns, parse_allowed, parse_column, parse_instant, source_at};
@@ -15,6 +14,7 @@ use crate::input::{Format, fetch};
 use crate::layer::{Audit, Period, Ties};
 use crate::scenario::{AllowedColumn, Events, Overrides, Scenario, UsersFrom};
 use crate::study;
+use crate::study::inputs;
 use crate::study::{LayerOptions, RfmTable};
 
 /// The four layers of the reference policy, for users tables that come without a scenario.

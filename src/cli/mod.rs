@@ -1,7 +1,7 @@
 //! The command line: one file a command, and the files that commands share.
 //!
 //! `driver.rs` parses the arguments and dispatches to a command. Commands do not import one
-//! another: what they share is in `inputs.rs`, `values.rs`, `registry.rs`, `summary.rs`,
+//! another: what they share is in `values.rs`, `registry.rs`, `summary.rs`,
 //! `notified.rs`, `table.rs`, `terminal.rs` and `text.rs`. Data goes to files or stdout, everything else to
 //! stderr. The texts behind the options of a command are in `help/`.
 
@@ -18,7 +18,6 @@ mod fault;
 mod finops;
 mod gate;
 mod generate;
-mod inputs;
 mod layer;
 mod man;
 mod night;

@@ -4,7 +4,6 @@ use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::base::apart::Apart;
 use crate::base::duration::parse_duration;
 use crate::base::error::Result;
 use crate::base::json;
@@ -90,10 +89,6 @@ pub(super) fn run(args: &NightArgs, terminal: &Terminal) -> Result<u8> {
             .map(|micros| Duration::from_micros(micros.unsigned_abs())),
         ..publish::Options::at(now)
     };
-    Apart::new()
-        .reads([&args.scenario])
-        .writes(&args.metrics)
-        .check()?;
     let options = NightOptions {
         scenario: args.scenario.clone(),
         dir: args.dir.clone(),

@@ -11,7 +11,6 @@ use crate::base::json;
 use crate::base::memory::memory_limit;
 use crate::base::number::count;
 use crate::base::time::Micros;
-use crate::cli::inputs;
 use crate::cli::summary::{limit_warning, resolution_warnings, row_counts_text};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
@@ -22,6 +21,7 @@ use crate::replay::{CUBE_FILE, Inputs, implausible_means};
 use crate::scenario::{Overrides, Scenario, Source};
 use crate::stats::Known;
 use crate::study;
+use crate::study::inputs;
 
 /// Reduce a traffic log to a cube
 #[derive(Debug, Args)]

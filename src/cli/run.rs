@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use crate::base::error::Result;
 use crate::base::manifest;
 use crate::base::time::Micros;
-use crate::cli::inputs;
 use crate::cli::notified::{NotifiedArgs, notify};
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_json};
@@ -14,6 +13,7 @@ use crate::cli::values::parse_instant;
 use crate::report::Lang;
 use crate::scenario::{Overrides, Scenario};
 use crate::study;
+use crate::study::inputs;
 
 /// Run a study: data, layers, cube, analysis, schedule, gate, report
 #[derive(Debug, Args)]

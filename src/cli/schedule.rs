@@ -13,7 +13,6 @@ use crate::analysis::Analysis;
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::time::Micros;
 use crate::base::{json, manifest, open};
-use crate::cli::inputs;
 use crate::cli::notified::{NotifiedArgs, notify};
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_data, print_json};
@@ -22,6 +21,7 @@ use crate::layer::LayerSummary;
 use crate::ramp::RampState;
 use crate::scenario::{Overrides, Scenario};
 use crate::study;
+use crate::study::inputs;
 
 /// Decide every layer's next ratio and write the operation log
 #[derive(Debug, Args)]

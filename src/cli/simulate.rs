@@ -8,7 +8,6 @@ use crate::base::files::StagedFolder;
 use crate::base::manifest::file::REPORT_HTML;
 use crate::base::number::{amount, number, percent};
 use crate::base::{digest, files, json};
-use crate::cli::inputs;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::text::fill;
@@ -18,6 +17,7 @@ use crate::scenario::{Overrides, Scenario};
 use crate::simulate::{
     Chance, Finding, Forecast, Measured, Optimum, PlanForecast, PlanLine, Quantity, Unfinished, advice,
 };
+use crate::study::inputs;
 use crate::{report, simulate};
 
 /// Contradictions that a narrow terminal shows.

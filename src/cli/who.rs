@@ -13,7 +13,6 @@ use crate::base::progress::Progress;
 use crate::base::time::Micros;
 use crate::base::{escape, files, json, parquet_io};
 use crate::bucket::{PLATFORMS, Profile};
-use crate::cli::inputs;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_data, print_json};
 use crate::cli::values::parse_instant;
@@ -21,6 +20,7 @@ use crate::input::{DEFAULT_TENANT, fetch};
 use crate::ramp::PlanStep;
 use crate::scenario::{Overrides, Plan, Scenario};
 use crate::study;
+use crate::study::inputs;
 use crate::study::who;
 use crate::study::who::{WhoQuestion, WhoRow};
 

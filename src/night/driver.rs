@@ -23,6 +23,7 @@ use crate::ramp::{RampState, Schedule};
 use crate::report::Lang;
 use crate::scenario::{GuardName, Notify, Overrides, Scenario, UsersFrom};
 use crate::study;
+use crate::study::inputs;
 
 /// The options of a night.
 #[derive(Debug, Clone)]
@@ -82,6 +83,12 @@ pub struct NightOutcome {
 pub fn run(options: &NightOptions, progress: &Progress) -> Result<NightOutcome> {
     let progress = progress.recorded();
     let (scenario, as_of) = load(options)?;
+    let dir = &options.dir;
+    inputs::of_scenario(&options.scenario, &scenario)
+        .writes([file::STATE, file::LAYERS, file::LAYER_SUMMARY].map(|name| dir.join(name)))
+        .writes(&options.metrics)
+        .replaces([NightFolder::nights_of(dir)])
+        .check()?;
     let night = Night {
         options,
         progress: &progress,

@@ -57,6 +57,11 @@ impl NightFolder {
         }
     }
 
+    /// The folder of nights in the folder of a ramp.
+    pub(super) fn nights_of(dir: &Path) -> PathBuf {
+        dir.join(NIGHTS)
+    }
+
     /// The name of the night that ends at an instant, such as `2026-05-29T00-00-00Z`.
     pub fn name(as_of: Micros) -> String {
         time::format(as_of).replace(':', "-")

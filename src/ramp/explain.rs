@@ -299,7 +299,7 @@ impl<'a> Outlooks<'a> {
     }
 
     fn dwell(&self, place: Place<'_>, check: &Check) -> Outlook {
-        let at = place.since + place.layer.dwell;
+        let at = self.plan.window_start(place.since) + place.layer.dwell;
         let hours = (at - self.as_of).max(0) as f64 / HOUR as f64;
         let text = format!(
             "{} more hours at {}: until {}",
@@ -343,7 +343,7 @@ impl<'a> Outlooks<'a> {
             let full = if state.ratio == Ratio::ZERO {
                 self.as_of + (n_steps - 1) * before.dwell
             } else {
-                state.since + n_steps * before.dwell
+                self.plan.window_start(state.since) + n_steps * before.dwell
             };
             last = last.max(full);
             let s = if n_steps == 1 { "" } else { "s" };

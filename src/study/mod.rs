@@ -3,6 +3,7 @@
 //! [`run`] is the pipeline. Each of its stages is also a command of its own.
 
 mod decisions;
+pub(crate) mod inputs;
 mod layering;
 mod load;
 mod pipeline;

@@ -170,6 +170,7 @@ fn outlook(plan: &Plan, analyzed: &LayerAnalysis, check: &Check) -> Outlook {
         ratio: ratio(share),
         since: START,
         rolled_back: None,
+        pending: None,
     };
     let place = Place {
         layer: &plan.layers[0],
@@ -310,6 +311,7 @@ fn a_waiting_layer_names_steps_and_dwells() {
         ratio: ratio(share),
         since: START,
         rolled_back,
+        pending: None,
     };
     let metrics = built_in(BadRateOf::Rated);
     let outlooks = Outlooks {

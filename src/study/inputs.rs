@@ -7,7 +7,7 @@ use crate::base::apart::Apart;
 use crate::scenario::{Events, Scenario, Source, UsersFrom};
 
 /// The file of a scenario and its inputs: users or events, traffic, shadow answers and outcomes.
-pub(super) fn of_scenario(path: &Path, scenario: &Scenario) -> Apart {
+pub(crate) fn of_scenario(path: &Path, scenario: &Scenario) -> Apart {
     let input = &scenario.input;
     let users = match &input.users {
         UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) => Some(source),
