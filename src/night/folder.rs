@@ -27,6 +27,25 @@ const STATE_BEFORE: &str = "state_before.json";
 /// Name of the layer table of the night itself, in the night's folder.
 const TONIGHT: &str = "tonight.parquet";
 
+impl Drop for NightFolder {
+    /// Removes what the writers of nights leave beside them: the folder's lock keeps others out.
+    fn drop(&mut self) {
+        for entry in fs::read_dir(Self::nights_of(&self.dir))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let name = entry.file_name();
+            let is_lock = name
+                .to_str()
+                .is_some_and(|name| name.starts_with('.') && name.ends_with(".lock"));
+            if is_lock {
+                fs::remove_file(entry.path()).ok();
+            }
+        }
+    }
+}
+
 /// The folder of a ramp.
 #[derive(Debug)]
 pub struct NightFolder {
