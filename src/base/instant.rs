@@ -6,8 +6,9 @@ use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 use toml::Value;
 
+use crate::base::error::Problem;
 use crate::base::time;
-use crate::base::time::{Micros, NotAnInstant};
+use crate::base::time::{Micros, NotAnInstant, WrittenInstant, Zone};
 
 /// An instant as the document has it, before it is parsed. The caller parses it, because only the
 /// caller can name the key in an error.
@@ -21,12 +22,23 @@ impl RawInstant {
         self.0.trim()
     }
 
-    /// Parses the instant; see [`time::parse`].
+    /// Parses the instant of a document whose local times are UTC; see [`time::parse`].
     ///
     /// # Errors
     /// The reason why the text is not an instant.
     pub(crate) fn parse(&self) -> Result<Micros, NotAnInstant> {
         time::parse(&self.0)
+    }
+
+    /// Returns the instant in the document's time zone. `location` names the key.
+    ///
+    /// # Errors
+    /// The text is not an instant, or the zone does not have its local time exactly once.
+    pub(crate) fn resolve(&self, location: &str, zone: &Zone) -> Result<Micros, Problem> {
+        match WrittenInstant::parse(&self.0) {
+            Ok(written) => written.resolve(location, zone),
+            Err(why) => Err(Problem::new(location, why.message(self.text()))),
+        }
     }
 }
 

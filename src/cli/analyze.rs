@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use crate::analysis::{Analysis, AnalysisOptions, RatioValue};
 use crate::base::error::{Error, Result};
 use crate::base::number::{amount, count, number, p_value, percent};
-use crate::base::time::Micros;
+use crate::base::time::{Micros, WrittenInstant};
 use crate::base::{files, json};
 use crate::bucket::Ratio;
 use crate::cli::summary::coverage_warning;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
-use crate::cli::values::parse_instant;
+use crate::cli::values::parse_written;
 use crate::metric::Metric;
 use crate::qos::QosArm;
 use crate::replay::Cube;
@@ -45,8 +45,8 @@ pub(super) struct AnalyzeArgs {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// The instant the cube was made for, if it was not the scenario's
-    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
-    as_of: Option<Micros>,
+    #[arg(long, value_name = "INSTANT", value_parser = parse_written)]
+    as_of: Option<WrittenInstant>,
     /// State of the ramp, from `sluice schedule` or `sluice night`: its log of changes counts beside
     /// the scenario's operations
     #[arg(long, value_name = "FILE")]

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use crate::base::error::Result;
 use crate::base::number::count;
-use crate::base::time::Micros;
+use crate::base::time::WrittenInstant;
 use crate::base::{files, json};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
-use crate::cli::values::parse_instant;
+use crate::cli::values::parse_written;
 use crate::replay::Cube;
 use crate::scenario::{Overrides, Scenario};
 use crate::simulate;
@@ -31,8 +31,8 @@ pub(super) struct BacktestArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     every: u32,
     /// The instant the cube was made for, if it was not the scenario's
-    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
-    as_of: Option<Micros>,
+    #[arg(long, value_name = "INSTANT", value_parser = parse_written)]
+    as_of: Option<WrittenInstant>,
     /// State of the ramp, from `sluice schedule` or `sluice night`: its log of changes counts beside
     /// the scenario's operations
     #[arg(long, value_name = "FILE")]

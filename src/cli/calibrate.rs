@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use crate::analysis::{Calibration, Rate, calibrate};
 use crate::base::error::{Error, Result};
 use crate::base::number::{count, percent};
-use crate::base::time::Micros;
+use crate::base::time::WrittenInstant;
 use crate::base::{files, json};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
-use crate::cli::values::parse_instant;
+use crate::cli::values::parse_written;
 use crate::replay::Cube;
 use crate::scenario::{Overrides, Scenario};
 use crate::stats::Known;
@@ -27,8 +27,8 @@ pub(super) struct CalibrateArgs {
     #[arg(long, alias = "plan", value_name = "SCENARIO")]
     scenario: PathBuf,
     /// The instant the cube was made for, if it was not the scenario's
-    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
-    as_of: Option<Micros>,
+    #[arg(long, value_name = "INSTANT", value_parser = parse_written)]
+    as_of: Option<WrittenInstant>,
     /// Splits per layer and ratio
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(20..=1_000_000))]
     splits: u32,

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use crate::base::apart::Apart;
 use crate::base::error::{Error, Result, exit_code};
 use crate::base::number::{count, number};
-use crate::base::time::Micros;
+use crate::base::time::{Micros, WrittenInstant, Zone};
 use crate::base::{files, json};
 use crate::cli::summary::{percent_of_count, shown};
 use crate::cli::table::{Column, Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::{
-    BadRowArg, check_out, check_period, parse_allowed, parse_column, parse_instant, source_with_columns,
+    BadRowArg, check_out, check_period, parse_allowed, parse_column, parse_written, source_with_columns,
 };
 use crate::finops;
 use crate::finops::{BillLine, Budget, By, Chargeback, ChargebackQuestion, Per, Prices, Success, UnitCost};
@@ -57,11 +57,11 @@ pub(super) struct FinopsArgs {
     #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
     success: SuccessArg,
     /// Leave out rows before this instant
-    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
-    from: Option<Micros>,
+    #[arg(long, value_name = "INSTANT", value_parser = parse_written)]
+    from: Option<WrittenInstant>,
     /// Leave out rows from this instant on
-    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
-    until: Option<Micros>,
+    #[arg(long, value_name = "INSTANT", value_parser = parse_written)]
+    until: Option<WrittenInstant>,
     /// Treatment of a row that cannot be used: stop, or leave it out and count it
     #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
     on_bad_row: BadRowArg,
@@ -99,7 +99,6 @@ pub(super) fn run(args: &FinopsArgs, terminal: &Terminal) -> Result<u8> {
             by.column()
         )));
     }
-    check_period(args.from, args.until)?;
     let out = args.out.as_deref().map(files::followed).transpose()?;
     if let Some(path) = &out {
         check_out(path)?;
@@ -128,6 +127,10 @@ pub(super) fn run(args: &FinopsArgs, terminal: &Terminal) -> Result<u8> {
         .map(Budget::read_all)
         .transpose()?
         .unwrap_or_default();
+    let zone = budgets
+        .first()
+        .map_or(Zone::UTC, |budget| budget.time_zone.clone());
+    let (from, until) = period(args, &zone)?;
     let reader = finops::open(
         &source_with_columns(&args.traffic, &args.columns, &args.allowed)?,
         success,
@@ -142,8 +145,8 @@ pub(super) fn run(args: &FinopsArgs, terminal: &Terminal) -> Result<u8> {
     let question = ChargebackQuestion {
         by: &args.by,
         success,
-        from: args.from,
-        until: args.until,
+        from,
+        until,
         records: records.as_ref(),
         prices: prices.as_ref(),
         budgets: &budgets,
@@ -165,6 +168,17 @@ pub(super) fn run(args: &FinopsArgs, terminal: &Terminal) -> Result<u8> {
     } else {
         DONE
     })
+}
+
+/// The period of --from and --until, in the zone of the budgets.
+fn period(args: &FinopsArgs, zone: &Zone) -> Result<(Option<Micros>, Option<Micros>)> {
+    let instant = |option: &str, written: Option<WrittenInstant>| {
+        let instant = written.map(|written| written.resolve(option, zone)).transpose();
+        instant.map_err(|problem| Error::scenario(vec![problem]))
+    };
+    let (from, until) = (instant("--from", args.from)?, instant("--until", args.until)?);
+    check_period(from, until)?;
+    Ok((from, until))
 }
 
 /// USD for people: whole cents from a dollar on, four significant digits below.
@@ -333,6 +347,11 @@ fn notes(bill: &Chargeback, text: &mut String) {
     }
     for used in &bill.budgets {
         let budget = &used.budget;
+        let zone = if budget.time_zone.is_utc() || budget.per == Per::Total {
+            String::new()
+        } else {
+            format!(" ({})", budget.time_zone.name())
+        };
         let per = match budget.per {
             Per::Day => "a day",
             Per::Month => "a month",
@@ -347,7 +366,7 @@ fn notes(bill: &Chargeback, text: &mut String) {
         };
         let name = shown(&budget.name);
         text.push_str(&format!(
-            "budget {name}: {} USD {per}, spent {}{}\n",
+            "budget {name}: {} USD {per}{zone}, spent {}{}\n",
             usd(budget.limit_nano_usd),
             usd(used.spent_nano_usd),
             unknown(used.n_cost_unknown)

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::base::apart::Apart;
 use crate::base::error::{Error, Result};
 use crate::base::files::StagedFolder;
-use crate::base::time::Micros;
+use crate::base::time::WrittenInstant;
 use crate::cli::terminal::{DONE, Terminal};
-use crate::cli::values::parse_instant;
+use crate::cli::values::parse_written;
 use crate::generate;
 use crate::generate::DATA_FILE;
 use crate::scenario::{Overrides, Scenario};
@@ -36,8 +36,8 @@ pub(super) struct GenerateArgs {
     #[arg(long, value_name = "SCENARIO")]
     scenario: Option<PathBuf>,
     /// End of the traffic, in place of the scenario's as_of
-    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
-    as_of: Option<Micros>,
+    #[arg(long, value_name = "INSTANT", value_parser = parse_written)]
+    as_of: Option<WrittenInstant>,
     /// State of a ramp: its log of changes counts beside the scenario's ratio history, so that the
     /// traffic follows what was decided
     #[arg(long, value_name = "FILE")]
@@ -73,7 +73,9 @@ pub(super) fn run(args: &GenerateArgs, terminal: &Terminal) -> Result<u8> {
             Kind::Ecommerce => (args.rows, args.users),
             Kind::Users => (None, args.rows.or(args.users)),
         };
-        generate.until = args.as_of.unwrap_or(generate.until);
+        if args.as_of.is_some() {
+            generate.until = scenario.as_of;
+        }
         generate.n_turns = turns.unwrap_or(generate.n_turns);
         generate.n_users = users.unwrap_or(generate.n_users);
     }

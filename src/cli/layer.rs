@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use crate::base::apart::Apart;
 use crate::base::error::{Error, Result};
-use crate::base::time::{DAY, Micros};
+use crate::base::time::{DAY, Micros, WrittenInstant, Zone};
 use crate::base::{files, json, time};
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_json};
-use crate::cli::values::{add_absent, add_columns, parse_allowed, parse_column, parse_instant, source_at};
+use crate::cli::values::{add_absent, add_columns, parse_allowed, parse_column, parse_written, source_at};
 use crate::input::{Format, fetch};
 use crate::layer::{Audit, Period, Ties};
 use crate::scenario::{AllowedColumn, Events, Overrides, Scenario, UsersFrom};
@@ -38,8 +38,8 @@ pub(super) struct LayerArgs {
     #[arg(long, alias = "config", value_name = "SCENARIO")]
     scenario: Option<PathBuf>,
     /// Score as of this instant; by default the start of the scenario's plan
-    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
-    as_of: Option<Micros>,
+    #[arg(long, value_name = "INSTANT", value_parser = parse_written)]
+    as_of: Option<WrittenInstant>,
     /// A column with another name, such as user_id=customer_id; repeatable
     #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
     columns: Vec<(String, String)>,
@@ -120,7 +120,10 @@ pub(super) fn run(args: &LayerArgs, terminal: &Terminal) -> Result<u8> {
     for path in [Some(&out), changes.as_ref()].into_iter().flatten() {
         check_is_parquet(path)?;
     }
-    let as_of = args.as_of.unwrap_or(scenario.plan.start);
+    let as_of = match args.as_of {
+        Some(as_of) => resolved(as_of, &scenario.time_zone)?,
+        None => scenario.plan.start,
+    };
     let options = LayerOptions {
         as_of,
         audit: args.audit,
@@ -163,8 +166,15 @@ fn scenario(args: &LayerArgs) -> Result<Scenario> {
         return Err(Error::usage("expected --as-of or --scenario, found neither")
             .hint("recency needs an instant to be measured from, such as --as-of 2026-05-25"));
     };
-    let text = DEFAULT.replace("{as_of}", &time::format(as_of));
+    let text = DEFAULT.replace("{as_of}", &time::format(resolved(as_of, &Zone::UTC)?));
     Scenario::parse(&text, "default", Path::new(""), &Overrides::default()).map_err(Error::scenario)
+}
+
+/// The value of --as-of in a time zone.
+fn resolved(as_of: WrittenInstant, zone: &Zone) -> Result<Micros> {
+    as_of
+        .resolve("--as-of", zone)
+        .map_err(|problem| Error::scenario(vec![problem]))
 }
 
 fn users(args: &LayerArgs, scenario: &Scenario) -> Result<UsersFrom> {

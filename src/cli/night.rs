@@ -8,11 +8,11 @@ use crate::base::duration::parse_duration;
 use crate::base::error::Result;
 use crate::base::json;
 use crate::base::time;
-use crate::base::time::Micros;
+use crate::base::time::{Micros, WrittenInstant};
 use crate::cli::notified::NotifiedArgs;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{Terminal, print_json};
-use crate::cli::values::{parse_instant, parse_size};
+use crate::cli::values::{parse_instant, parse_size, parse_written};
 use crate::night;
 use crate::night::{NightOptions, NightOutcome};
 use crate::publish;
@@ -32,8 +32,8 @@ pub(super) struct NightArgs {
     #[arg(long, value_name = "TARGET")]
     to: Vec<String>,
     /// End of the night's data; by default the last whole window before now
-    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
-    as_of: Option<Micros>,
+    #[arg(long, value_name = "INSTANT", value_parser = parse_written)]
+    as_of: Option<WrittenInstant>,
     /// Let a guard be beyond its limit this night; repeatable
     #[arg(long = "accept", value_name = "GUARD", value_parser = parse_guard)]
     accepted: Vec<GuardName>,

@@ -10,11 +10,11 @@ use crate::base::files::StagedFolder;
 use crate::base::json;
 use crate::base::memory::memory_limit;
 use crate::base::number::count;
-use crate::base::time::Micros;
+use crate::base::time::WrittenInstant;
 use crate::cli::summary::{limit_warning, resolution_warnings, row_counts_text};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
-use crate::cli::values::{parse_instant, parse_size, source_at};
+use crate::cli::values::{parse_size, parse_written, source_at};
 use crate::input::fetch;
 use crate::ramp::Coverage;
 use crate::replay::{CUBE_FILE, Inputs, implausible_means};
@@ -45,8 +45,8 @@ pub(super) struct ReplayArgs {
     #[arg(long, value_name = "DIR", required_unless_present = "what_if")]
     out: Option<PathBuf>,
     /// Look back from this instant instead of the scenario's as_of
-    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
-    as_of: Option<Micros>,
+    #[arg(long, value_name = "INSTANT", value_parser = parse_written)]
+    as_of: Option<WrittenInstant>,
     /// State of the ramp, from `sluice schedule` or `sluice night`: its log of changes counts beside
     /// the scenario's operations
     #[arg(long, value_name = "FILE")]

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use crate::base::error::Result;
 use crate::base::manifest;
-use crate::base::time::Micros;
+use crate::base::time::WrittenInstant;
 use crate::cli::notified::{NotifiedArgs, notify};
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_json};
-use crate::cli::values::parse_instant;
+use crate::cli::values::parse_written;
 use crate::report::Lang;
 use crate::scenario::{Overrides, Scenario};
 use crate::study;
@@ -25,8 +25,8 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Look back from this instant instead of the scenario's as_of
-    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
-    as_of: Option<Micros>,
+    #[arg(long, value_name = "INSTANT", value_parser = parse_written)]
+    as_of: Option<WrittenInstant>,
     /// Another seed for generated data
     #[arg(long)]
     seed: Option<u64>,

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use crate::analysis::Analysis;
 use crate::base::error::{Error, FileResult, Result};
-use crate::base::time::Micros;
+use crate::base::time::WrittenInstant;
 use crate::base::{json, manifest, open};
 use crate::cli::notified::{NotifiedArgs, notify};
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_data, print_json};
-use crate::cli::values::parse_instant;
+use crate::cli::values::parse_written;
 use crate::layer::LayerSummary;
 use crate::ramp::RampState;
 use crate::scenario::{Overrides, Scenario};
@@ -43,8 +43,8 @@ pub(super) struct ScheduleArgs {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// The instant the analysis was made for, if it was not the scenario's
-    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
-    as_of: Option<Micros>,
+    #[arg(long, value_name = "INSTANT", value_parser = parse_written)]
+    as_of: Option<WrittenInstant>,
     /// Decide again at this interval (30s, 15m, 1h), from the state in --out, until SIGTERM
     #[arg(long, value_name = "INTERVAL", value_parser = parse_interval)]
     watch: Option<Duration>,
@@ -171,7 +171,7 @@ fn unchanged(args: &ScheduleArgs, written: &[PathBuf], terminal: &Terminal) -> R
 /// The scenario that the analysis was made under: as the file says, or looking back from the
 /// analysis' own instant.
 fn scenario_of(args: &ScheduleArgs, analysis: &Analysis) -> Result<Scenario> {
-    let load = |as_of: Option<Micros>| {
+    let load = |as_of: Option<WrittenInstant>| {
         Scenario::load(
             &args.scenario,
             &Overrides {
@@ -184,7 +184,7 @@ fn scenario_of(args: &ScheduleArgs, analysis: &Analysis) -> Result<Scenario> {
     if analysis.scenario_digest == scenario.digest {
         return Ok(scenario);
     }
-    let at_its_instant = load(Some(analysis.as_of))?;
+    let at_its_instant = load(Some(analysis.as_of.into()))?;
     if args.as_of.is_none() && analysis.scenario_digest == at_its_instant.digest {
         return Ok(at_its_instant);
     }

@@ -142,7 +142,7 @@ fn measure(args: &SimulateArgs, scenario: &Scenario) -> Result<Option<Measured>>
         .as_ref()
         .map(|path| Scenario::load(path, &Overrides::default()))
         .transpose()?;
-    Measured::from_cube(&cube, other.as_ref().unwrap_or(scenario)).map(Some)
+    Measured::from_cube(&cube, other.as_ref().unwrap_or(scenario), &scenario.time_zone).map(Some)
 }
 
 /// The forecast for people: one line a plan, or all plans in all worlds with `--wide`.

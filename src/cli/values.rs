@@ -6,13 +6,18 @@ use std::path::Path;
 
 use crate::base::error::{Error, Result};
 use crate::base::limits::{Limit, LimitUnit};
-use crate::base::time::Micros;
+use crate::base::time::{Micros, WrittenInstant};
 use crate::base::{files, time};
 use crate::gate::GatePolicy;
 use crate::input::Format;
 use crate::scenario::{AllowedColumn, OnBadRow, SensitiveRule, Source};
 
-/// An instant, in one of the forms of [`time::parse`].
+/// An instant that a scenario's time zone completes, in one of the forms of [`WrittenInstant`].
+pub(super) fn parse_written(text: &str) -> Result<WrittenInstant, String> {
+    WrittenInstant::parse(text).map_err(|why| why.message(text))
+}
+
+/// An instant, in one of the forms of [`WrittenInstant`]; without an offset it is in UTC.
 pub(super) fn parse_instant(text: &str) -> Result<Micros, String> {
     time::parse(text).map_err(|why| why.message(text))
 }

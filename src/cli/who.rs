@@ -10,15 +10,15 @@ use crate::base::error::{Error, FileResult, Result};
 use crate::base::limits::{Limit, read_limited};
 use crate::base::number::count;
 use crate::base::progress::Progress;
-use crate::base::time::Micros;
+use crate::base::time::WrittenInstant;
 use crate::base::{escape, files, json, parquet_io};
 use crate::bucket::{PLATFORMS, Profile};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_data, print_json};
-use crate::cli::values::parse_instant;
+use crate::cli::values::parse_written;
 use crate::input::{DEFAULT_TENANT, fetch};
 use crate::ramp::PlanStep;
-use crate::scenario::{Overrides, Plan, Scenario};
+use crate::scenario::{Overrides, Scenario};
 use crate::study;
 use crate::study::inputs;
 use crate::study::who;
@@ -42,8 +42,8 @@ pub(super) struct WhoArgs {
     #[arg(long, value_name = "STEP")]
     from: Option<String>,
     /// The instant of the operations in force, if not the scenario's
-    #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
-    as_of: Option<Micros>,
+    #[arg(long, value_name = "INSTANT", value_parser = parse_written)]
+    as_of: Option<WrittenInstant>,
     /// State of the ramp, from `sluice schedule` or `sluice night`: its log of changes counts beside
     /// the scenario's operations
     #[arg(long, value_name = "FILE")]
@@ -94,11 +94,7 @@ pub(super) fn run(args: &WhoArgs, terminal: &Terminal) -> Result<u8> {
         terminal.warn(&warning);
     }
     let layers = fetch::local_file(&args.layers)?;
-    let step = |text: &Option<String>| {
-        text.as_ref()
-            .map(|text| step_from(text, plan, scenario.as_of))
-            .transpose()
-    };
+    let step = |text: &Option<String>| text.as_ref().map(|text| step_from(text, &scenario)).transpose();
     let at = step(&args.at)?.unwrap_or_else(|| PlanStep::in_force(scenario.as_of));
     let question = WhoQuestion {
         plan,
@@ -278,11 +274,12 @@ fn table(rows: &[WhoRow], terminal: &Terminal) -> String {
 ///
 /// # Errors
 /// A text that is no step, or a document of another plan.
-fn step_from(text: &str, plan: &Plan, as_of: Micros) -> Result<PlanStep> {
+fn step_from(text: &str, scenario: &Scenario) -> Result<PlanStep> {
+    let plan = &scenario.plan;
     let path = Path::new(text);
     if path.is_file() {
         let bytes = read_limited(path, Limit::Document)?;
         return PlanStep::from_document(&bytes, text, plan);
     }
-    PlanStep::parse(text, plan, as_of)
+    PlanStep::parse(text, plan, scenario.as_of, &scenario.time_zone)
 }

@@ -1,6 +1,5 @@
 //! Budgets, and the days on which they were exceeded.
 
-use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,7 +9,8 @@ use std::path::Path;
 use crate::base::error::{Problem, Result};
 use crate::base::limits::{Limit, read_limited};
 use crate::base::schema::document_schema;
-use crate::base::time::{DAY, Micros};
+use crate::base::time;
+use crate::base::time::Zone;
 use crate::finops::money::overflow;
 use crate::finops::prices::model_name;
 use crate::metric::{ColumnKind, MAX_UNITS};
@@ -19,9 +19,9 @@ use crate::metric::{ColumnKind, MAX_UNITS};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Per {
-    /// A day, UTC.
+    /// A day in the zone of `time_zone`.
     Day,
-    /// A calendar month, UTC.
+    /// A calendar month in the zone of `time_zone`.
     Month,
     /// The whole log.
     Total,
@@ -57,6 +57,9 @@ pub struct Budget {
     pub per: Per,
     /// Rows that the budget covers: those that a user saw, or all rows.
     pub rows: Scope,
+    /// Zone of the budget's days and months. UTC by default.
+    #[serde(skip_serializing_if = "Zone::is_utc")]
+    pub time_zone: Zone,
 }
 
 /// The properties of a row that budgets filter by.
@@ -73,6 +76,10 @@ pub(super) struct Spender<'a> {
 #[serde(deny_unknown_fields, default)]
 #[schemars(extend("required" = ["budget"]))]
 struct RawBudgets {
+    /// Time zone of days and months, and of `--from` and `--until` without an offset: a name of the
+    /// IANA database.
+    #[schemars(extend("default" = "UTC"), example = &"Asia/Shanghai")]
+    time_zone: Option<String>,
     /// Budgets. A row counts in all of those that it fits.
     #[schemars(length(min = 1))]
     budget: Vec<RawBudget>,
@@ -142,6 +149,11 @@ impl Budget {
                 "expected at least one [[budget]], found none",
             ));
         }
+        let zone = Zone::read(
+            format!("{location}: time_zone"),
+            raw.time_zone.as_deref(),
+            &mut problems,
+        );
         for (idx, budget) in raw.budget.into_iter().enumerate() {
             let at = |key: &str| format!("{location}: budget[{}].{key}", idx + 1);
             let limit = match budget.usd.map(|usd| (usd, ColumnKind::Usd.quantize(usd, 0.0))) {
@@ -184,6 +196,7 @@ impl Budget {
                 limit_nano_usd,
                 per,
                 rows: budget.rows,
+                time_zone: zone.clone(),
             });
         }
         crate::base::toml_file::ok_or_problems(budgets, problems)
@@ -199,7 +212,7 @@ impl Budget {
     }
 }
 
-/// The cost of a UTC day, and the number of rows whose cost is not known.
+/// The cost of a day, and the number of rows whose cost is not known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Day {
     pub(super) nano_usd: i64,
@@ -255,14 +268,14 @@ pub struct BudgetUse {
     pub breaches: Vec<Breach>,
 }
 
-/// Computes the use of a budget from the costs of its days.
+/// Computes the use of a budget from the costs of its days, by the number of days since 1970-01-01.
 pub(super) fn judge(budget: &Budget, days: &BTreeMap<i64, Day>) -> Result<BudgetUse> {
     let mut total = Day::default();
     // Each period: its name, its cost so far, and the first day above the limit.
     let mut periods: Vec<(String, Day, Option<String>)> = Vec::new();
     for (day, cost) in days {
         total.merge(*cost)?;
-        let date = date_of(*day);
+        let date = time::format_day(*day);
         let period = match budget.per {
             Per::Day => date.clone(),
             Per::Month => date
@@ -297,29 +310,16 @@ pub(super) fn judge(budget: &Budget, days: &BTreeMap<i64, Day>) -> Result<Budget
     })
 }
 
-/// Returns the UTC day of an instant, as days since 1970-01-01.
-pub(super) fn day_of(at: Micros) -> i64 {
-    at.div_euclid(DAY)
-}
-
-fn date_of(day: i64) -> String {
-    let instant = day
-        .checked_mul(DAY)
-        .and_then(|at| Timestamp::from_microsecond(at).ok());
-    instant.map_or_else(|| format!("day {day}"), |at| at.strftime("%Y-%m-%d").to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::time;
 
     fn days(costs: &[(&str, i64)]) -> BTreeMap<i64, Day> {
         costs
             .iter()
             .map(|(date, nano_usd)| {
                 (
-                    day_of(time::parse(date).unwrap()),
+                    Zone::UTC.day(time::parse(date).unwrap()),
                     Day {
                         nano_usd: *nano_usd,
                         n_unknown: 1,

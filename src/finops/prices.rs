@@ -10,7 +10,7 @@ use crate::base::error::{Error, Problem, Result};
 use crate::base::instant::RawInstant;
 use crate::base::limits::{Limit, read_limited};
 use crate::base::schema::document_schema;
-use crate::base::time::Micros;
+use crate::base::time::{Micros, Zone};
 use crate::metric::{ColumnKind, MAX_UNITS};
 use crate::release::parse_json;
 
@@ -67,6 +67,10 @@ pub struct Prices {
 #[serde(deny_unknown_fields, default)]
 #[schemars(extend("required" = ["price"]))]
 struct RawPrices {
+    /// Time zone of `from` without an offset: a name of the IANA database. A CSV file has none, and
+    /// its zone is UTC.
+    #[schemars(extend("default" = "UTC"), example = &"America/Los_Angeles")]
+    time_zone: Option<String>,
     /// Prices: one entry per model and start instant.
     #[schemars(length(min = 1))]
     price: Vec<RawPrice>,
@@ -179,6 +183,11 @@ impl Prices {
                 "expected `price` with at least one model, found none",
             ));
         }
+        let zone = Zone::read(
+            format!("{location}: time_zone"),
+            raw.time_zone.as_deref(),
+            &mut problems,
+        );
         for (idx, price) in raw.price.into_iter().enumerate() {
             let at = |key: &str| format!("{location}: price[{}].{key}", idx + 1);
             let mut number = |key: &str, value: Option<f64>| match value
@@ -210,8 +219,8 @@ impl Prices {
             }
             let from = match price.from.filter(|from| !from.text().is_empty()) {
                 None => Micros::MIN,
-                Some(from) => from.parse().unwrap_or_else(|why| {
-                    problems.push(Problem::new(at("from"), why.message(from.text())));
+                Some(from) => from.resolve(&at("from"), &zone).unwrap_or_else(|problem| {
+                    problems.push(problem);
                     Micros::MIN
                 }),
             };
@@ -287,7 +296,10 @@ fn parse_csv(location: &str, bytes: &[u8]) -> Result<RawPrices> {
                 format!("expected prices (model, input, output), found: {error}"),
             )
         })?;
-    Ok(RawPrices { price })
+    Ok(RawPrices {
+        time_zone: None,
+        price,
+    })
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use crate::base::bitmap;
 use crate::base::error::Result;
 use crate::base::progress::Progress;
-use crate::base::time::Micros;
+use crate::base::time::{DayClock, Micros};
 use crate::base::{hash, parallel};
-use crate::finops::budget::{Day, Scope, Spender, day_of};
+use crate::finops::budget::{Day, Scope, Spender};
 use crate::finops::clusters::{ClusterRecord, HELD, Records};
 use crate::finops::money::overflow;
 use crate::finops::prices::{Price, price_at};
@@ -156,7 +156,8 @@ struct ScanState<'a> {
     lines: Vec<Sums>,
     line_of: HashMap<Vec<String>, u32>,
     records: Records,
-    budgets: Vec<HashMap<i64, Day>>,
+    /// The budgets' days, and the clocks that number them.
+    budgets: Vec<(DayClock, HashMap<i64, Day>)>,
     has_tools: bool,
     n_rows: u64,
     n_outside: u64,
@@ -238,7 +239,7 @@ fn merge(states: Vec<ScanState<'_>>, n_budgets: usize) -> Result<ScanResult> {
         for cell in state.cells.into_iter().filter(|cell| cell.n_unpriced > 0) {
             *found.unpriced.entry(cell.model).or_default() += cell.n_unpriced;
         }
-        for (days, more) in found.budgets.iter_mut().zip(state.budgets) {
+        for (days, (_, more)) in found.budgets.iter_mut().zip(state.budgets) {
             for (day, cost) in more {
                 days.entry(day).or_default().merge(cost)?;
             }
@@ -274,7 +275,11 @@ impl<'a> ScanState<'a> {
             lines: Vec::new(),
             line_of: HashMap::new(),
             records: Records::new(question.near, HELD),
-            budgets: vec![HashMap::new(); question.budgets.len()],
+            budgets: question
+                .budgets
+                .iter()
+                .map(|budget| (DayClock::new(&budget.time_zone), HashMap::new()))
+                .collect(),
             has_tools,
             n_rows: 0,
             n_outside: 0,
@@ -312,10 +317,8 @@ impl<'a> ScanState<'a> {
         let (is_shadow, is_eval) = (turns.is_shadow.values[row] != 0, turns.is_eval.values[row] != 0);
         for budget in &self.cells[cell].budgets {
             if budget.pays_all || !(is_shadow || is_eval) {
-                self.budgets[budget.budget_idx]
-                    .entry(day_of(at))
-                    .or_default()
-                    .add(charged)?;
+                let (clock, days) = &mut self.budgets[budget.budget_idx];
+                days.entry(clock.day(at)).or_default().add(charged)?;
             }
         }
         let sums = &mut self.lines[line as usize];

@@ -37,7 +37,7 @@ pub(super) struct DataDocument {
 pub struct GeneratedData {
     /// The table of users.
     pub users: Source,
-    /// The traffic log, one file per UTC day.
+    /// The traffic log, one file per local day.
     pub traffic: Source,
 }
 
@@ -179,8 +179,13 @@ pub(super) fn recipe(scenario: &Scenario, spec: &Generate) -> String {
         ..
     } = &scenario.plan;
     let plan = format!("{start} {baseline} {candidate} {profile:?} {layers:?} {operations:?}");
+    let zone = if scenario.time_zone.is_utc() {
+        String::new()
+    } else {
+        format!(" {}", scenario.time_zone.name())
+    };
     let data = format!(
-        "{} {} {spec:?} {:?}",
+        "{} {} {spec:?} {:?}{zone}",
         env!("CARGO_PKG_VERSION"),
         scenario.seed,
         scenario.layering

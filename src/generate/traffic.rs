@@ -1,4 +1,4 @@
-//! Generates traffic, one file per UTC day. The users' layers and buckets and the plan's ratio
+//! Generates traffic, one file per local day. The users' layers and buckets and the plan's ratio
 //! history decide which release answers each turn.
 
 use arrow_array::builder::{StringBuilder, StringDictionaryBuilder};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
-use crate::base::time::{DAY, HOUR, Micros};
+use crate::base::time::{DAY, HOUR, Micros, Zone};
 use crate::base::{files, parallel, parquet_io, time};
 use crate::generate::ecommerce::{Behavior, Stream, Truth, stream, truth};
 use crate::layer::{DEFAULT_TENANT, Layers};
@@ -29,11 +29,14 @@ const USER_SPREAD: f64 = 0.08;
 const RATED: f64 = 0.4;
 const CSAT: f64 = 0.2;
 const NPS: f64 = 0.05;
-/// The relative traffic of each UTC hour.
+/// The relative traffic of each hour of the customers' day.
 const HOURS: [f64; 24] = [
-    9., 11., 12., 10., 8., 10., 12., 13., 12., 11., 10., 11., 13., 14., 13., 9., 5., 3., 2., 1.5, 1.5, 2.,
-    4., 7.,
+    5., 3., 2., 1.5, 1.5, 2., 4., 7., 9., 11., 12., 10., 8., 10., 12., 13., 12., 11., 10., 11., 13., 14.,
+    13., 9.,
 ];
+/// The hour of the customers' day at 00:00 UTC, for a scenario without a time zone: the shop is in
+/// China.
+const HOUR_AT_UTC_MIDNIGHT: usize = 8;
 const FEATURES: [&str; 3] = ["order", "refund", "presale"];
 /// The price of an input token, in nano-USD. The price of an output token follows.
 const PRICE_IN: f64 = 150.0;
@@ -47,7 +50,7 @@ pub(super) fn write(
     folder: &Path,
     progress: &Progress,
 ) -> Result<u64> {
-    let plan = &scenario.plan;
+    let (plan, zone) = (&scenario.plan, &scenario.time_zone);
     let model = Model {
         plan,
         layers,
@@ -65,19 +68,19 @@ pub(super) fn write(
     let mut n_turns = 0;
     let mut start = plan.start;
     while start < spec.until {
-        let end = (start.div_euclid(DAY) * DAY + DAY).min(spec.until);
-        let date = &time::format(start)[..10];
+        let day = Day::new(plan, zone, start, spec.until);
+        let date = time::format_day(day.number);
         let path = folder.join(format!("dt={date}/part-0.parquet"));
         files::write_file(&path, |file| {
             let mut writer = parquet_io::BatchWriter::new(&path, file, &schema)?;
             parallel::map_in_order(
                 layers.n_users().div_ceil(CHUNK),
                 |chunk| {
-                    let turns = model.day(chunk, start, end)?;
+                    let turns = model.day(chunk, &day)?;
                     bar.advance(turns.len() as u64);
                     Ok((
                         turns.len() as u64,
-                        parquet_io::batch(&schema, model.columns(&turns)),
+                        parquet_io::batch(&schema, model.columns(&turns, day.number)),
                     ))
                 },
                 |_, (n, batch)| {
@@ -87,9 +90,42 @@ pub(super) fn write(
             )?;
             writer.finish()
         })?;
-        start = end;
+        start = day.end;
     }
     Ok(n_turns)
+}
+
+/// A local day, or the part of it in which there is traffic.
+struct Day {
+    /// The number of days since 1970-01-01.
+    number: i64,
+    /// The number of days since the plan's start, from 1.
+    of_plan: u64,
+    /// The first instant of the whole day.
+    midnight: Micros,
+    /// Relative traffic of each hour since midnight: 23 or 25 hours when clocks change.
+    hours: Vec<f64>,
+    start: Micros,
+    end: Micros,
+}
+
+impl Day {
+    /// The day that contains `start`, from there to its end or to `until`.
+    fn new(plan: &Plan, zone: &Zone, start: Micros, until: Micros) -> Self {
+        let number = zone.day(start);
+        let (midnight, next) = (zone.day_start(number), zone.day_start(number + 1));
+        let shift = if zone.is_utc() { HOUR_AT_UTC_MIDNIGHT } else { 0 };
+        let n_hours = (next - midnight + HOUR - 1) / HOUR;
+        let weight = |hour: i64| HOURS[(zone.hour_of_week(midnight + hour * HOUR) + shift) % 24];
+        Self {
+            number,
+            of_plan: (zone.wall(start) - zone.wall(plan.start)).div_euclid(DAY) as u64 + 1,
+            midnight,
+            hours: (0..n_hours).map(weight).collect(),
+            start,
+            end: next.min(until),
+        }
+    }
 }
 
 /// The inputs of generated traffic.
@@ -125,21 +161,21 @@ struct Turn {
 }
 
 impl Model<'_> {
-    /// Generates the turns of a chunk of users from `start` to `end`, in time order.
-    fn day(&self, chunk: usize, start: Micros, end: Micros) -> Result<Vec<Turn>> {
+    /// Generates the turns of a chunk of users on a day, in time order.
+    fn day(&self, chunk: usize, day: &Day) -> Result<Vec<Turn>> {
         let illegal = |error: &dyn std::fmt::Display| {
             Error::usage(format!("expected legal distributions, found: {error}"))
         };
         let mut traits = stream(self.seed, Stream::Traits, 0, chunk as u64);
-        let day = (start - self.plan.start).div_euclid(DAY) as u64 + 1;
-        let mut rng = stream(self.seed, Stream::Turns, day, chunk as u64);
+        let mut rng = stream(self.seed, Stream::Turns, day.of_plan, chunk as u64);
         // The mean is 1, so that the expected number of turns equals the scenario's `n_turns`.
         let activity = LogNormal::new(-0.5 * ACTIVITY_SIGMA * ACTIVITY_SIGMA, ACTIVITY_SIGMA)
             .map_err(|e| illegal(&e))?;
         let mut turns = Vec::new();
         for user in chunk * CHUNK..((chunk + 1) * CHUNK).min(self.layers.n_users()) {
             let mean: f64 =
-                self.turns_per_user_day * activity.sample(&mut traits) * (end - start) as f64 / DAY as f64;
+                self.turns_per_user_day * activity.sample(&mut traits) * (day.end - day.start) as f64
+                    / DAY as f64;
             let shift = traits.random_range(-USER_SPREAD..USER_SPREAD);
             let n: f64 = Poisson::new(mean.max(1e-12))
                 .map_err(|e| illegal(&e))?
@@ -147,7 +183,7 @@ impl Model<'_> {
             let bucket = self.plan.profile.bucket(self.layers.user_id(user));
             let layer = usize::from(self.layers.layer[user]);
             for _ in 0..n as u64 {
-                let at = self.instant(start, end, &mut rng);
+                let at = instant(day, &mut rng);
                 let stages = &self.stages[layer];
                 let ratio = stages[stages
                     .partition_point(|stage| stage.start <= at)
@@ -162,25 +198,7 @@ impl Model<'_> {
         Ok(turns)
     }
 
-    /// Draws an instant from `start` to `end`, by the relative traffic of the hours.
-    fn instant(&self, start: Micros, end: Micros, rng: &mut ChaCha8Rng) -> Micros {
-        loop {
-            let mut weight = rng.random_range(0.0..HOURS.iter().sum::<f64>());
-            let mut hour = 0;
-            while hour < 23 && weight >= HOURS[hour] {
-                weight -= HOURS[hour];
-                hour += 1;
-            }
-            // Logs have times in milliseconds.
-            let at =
-                start.div_euclid(DAY) * DAY + hour as i64 * HOUR + rng.random_range(0..HOUR / 1_000) * 1_000;
-            if (start..end).contains(&at) {
-                return at;
-            }
-        }
-    }
-
-    fn columns(&self, turns: &[Turn]) -> Vec<ArrayRef> {
+    fn columns(&self, turns: &[Turn], day: i64) -> Vec<ArrayRef> {
         let (mut users, mut traces, mut sessions) =
             (StringBuilder::new(), StringBuilder::new(), StringBuilder::new());
         let mut releases = StringDictionaryBuilder::<Int32Type>::new();
@@ -190,7 +208,7 @@ impl Model<'_> {
             let id = self.layers.user_id(turn.user);
             users.append_value(id);
             traces.append_value(format!("{:016x}", turn.trace));
-            sessions.append_value(format!("{id}-{}", turn.at.div_euclid(DAY)));
+            sessions.append_value(format!("{id}-{day}"));
             releases.append_value(if turn.is_candidate {
                 &self.plan.candidate
             } else {
@@ -232,6 +250,23 @@ impl Model<'_> {
             counts(|t| t.tokens_out),
             maybe_reals(|t| Some((t.tokens_in as f64 * PRICE_IN + t.tokens_out as f64 * PRICE_OUT) / 1e9)),
         ]
+    }
+}
+
+/// Draws an instant of a day, by the relative traffic of its hours.
+fn instant(day: &Day, rng: &mut ChaCha8Rng) -> Micros {
+    loop {
+        let mut weight = rng.random_range(0.0..day.hours.iter().sum::<f64>());
+        let mut hour = 0;
+        while hour + 1 < day.hours.len() && weight >= day.hours[hour] {
+            weight -= day.hours[hour];
+            hour += 1;
+        }
+        // Logs have times in milliseconds.
+        let at = day.midnight + hour as i64 * HOUR + rng.random_range(0..HOUR / 1_000) * 1_000;
+        if (day.start..day.end).contains(&at) {
+            return at;
+        }
     }
 }
 
@@ -319,4 +354,75 @@ fn schema() -> Schema {
         field("tokens_out", DataType::Int64),
         field("cost_usd", DataType::Float64),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Overrides;
+
+    #[test]
+    fn days_and_hours_are_those_of_the_zone() {
+        let check = |zone: &str, start: &str, days: &[(&str, &str, usize, f64)]| {
+            let text = format!(
+                "time_zone = \"{zone}\"\nas_of = \"{start}\"\n\
+                 plan = {{ id = \"p\", start = \"{start}\", baseline = \"a\", candidate = \"b\" }}\n\
+                 input = {{ users_from_traffic = true, traffic = [{{ path = \"t.csv\" }}] }}\n\
+                 layer = [{{ id = \"all\" }}]\n"
+            );
+            let scenario = Scenario::parse(&text, "t", Path::new(""), &Overrides::default()).unwrap();
+            let (mut at, mut of_plan) = (scenario.plan.start, 0);
+            for (date, start, n_hours, first) in days {
+                let day = Day::new(&scenario.plan, &scenario.time_zone, at, Micros::MAX);
+                assert_eq!(
+                    (time::format_day(day.number), time::format(day.start)),
+                    ((*date).to_owned(), (*start).to_owned())
+                );
+                assert!(day.of_plan > of_plan, "each day has its own random stream");
+                of_plan = day.of_plan;
+                assert_eq!(
+                    (day.hours.len(), day.hours[0]),
+                    (*n_hours, *first),
+                    "{zone} {date}"
+                );
+                let mut rng = stream(1, Stream::Turns, of_plan, 0);
+                assert!((0..1_000).all(|_| (day.start..day.end).contains(&instant(&day, &mut rng))));
+                at = day.end;
+            }
+        };
+        check(
+            "America/New_York",
+            "2026-03-07",
+            &[
+                ("2026-03-07", "2026-03-07T05:00:00Z", 24, 5.0),
+                ("2026-03-08", "2026-03-08T05:00:00Z", 23, 5.0),
+                ("2026-03-09", "2026-03-09T04:00:00Z", 24, 5.0),
+            ],
+        );
+        check(
+            "America/New_York",
+            "2026-11-01",
+            &[
+                ("2026-11-01", "2026-11-01T04:00:00Z", 25, 5.0),
+                ("2026-11-02", "2026-11-02T05:00:00Z", 24, 5.0),
+            ],
+        );
+        check(
+            "Pacific/Apia",
+            "2011-12-29",
+            &[
+                ("2011-12-29", "2011-12-29T10:00:00Z", 24, 5.0),
+                ("2011-12-31", "2011-12-30T10:00:00Z", 24, 5.0),
+            ],
+        );
+        // Without a zone, the customers are 8 hours ahead of the log's days.
+        check(
+            "UTC",
+            "2026-05-25",
+            &[
+                ("2026-05-25", "2026-05-25T00:00:00Z", 24, 9.0),
+                ("2026-05-26", "2026-05-26T00:00:00Z", 24, 9.0),
+            ],
+        );
+    }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
 use crate::base::time;
-use crate::base::time::{DAY, Micros, SECOND};
+use crate::base::time::{DayClock, Micros, SECOND, Zone};
 use crate::input::batch::RowFaults;
 use crate::input::convert;
 use crate::input::table::Table;
@@ -34,8 +34,8 @@ pub struct UserFeatures {
     pub use_count: u64,
     /// Sum of `value` in the value window before `as_of`, millionths. It becomes `user_value`.
     pub value_micros: i64,
-    /// UTC days with events before `as_of`, in order: the number of days since 1970-01-01, and the
-    /// day's sum of `value` in millionths.
+    /// Local days with events before `as_of`, in order: the number of days since 1970-01-01, and
+    /// the day's sum of `value` in millionths.
     pub days: Vec<(i32, i64)>,
     /// Days with events from `as_of` until the end of observation, in the form of `days`. Only the
     /// RFM summary may use them.
@@ -74,8 +74,8 @@ pub fn open_events(events: &Events) -> Result<Table> {
 /// `event_time` and, optionally, `value` and `tenant_id`. Users are in the order of their first
 /// rows. Rows are streamed, so memory grows with the number of users and their days.
 ///
-/// Events from `as_of` until `observed_until` are stored separately, for the RFM summary. A user
-/// whose events all lie at or after `as_of` is left out.
+/// Days are those of `zone`. Events from `as_of` until `observed_until` are stored separately, for
+/// the RFM summary. A user whose events all lie at or after `as_of` is left out.
 ///
 /// Values are rounded to millionths and summed as integers, so the order of rows does not matter.
 ///
@@ -88,9 +88,11 @@ pub fn read_events(
     as_of: Micros,
     observed_until: Micros,
     on_bad_row: OnBadRow,
+    zone: &Zone,
     progress: &Progress,
 ) -> Result<(Vec<UserFeatures>, EventSummary)> {
     let bar = progress.rows("events", table.n_rows());
+    let mut days = DayClock::new(zone);
     let mut users: Vec<UserFeatures> = Vec::new();
     let mut index: HashMap<String, HashMap<String, usize>> = HashMap::new();
     let mut later: Vec<(String, String, Micros, i64)> = Vec::new();
@@ -148,12 +150,14 @@ pub fn read_events(
                     users.push(UserFeatures::new(tenant_id, ids.value(row), at));
                     users.len() - 1
                 });
-                users[idx].add(events, as_of, at, value).ok_or_else(|| {
-                    Error::input(
-                        batch.location("value", row),
-                        "expected values whose sum fits, found an overflow",
-                    )
-                })?;
+                users[idx]
+                    .add(events, as_of, (at, days.day(at)), value)
+                    .ok_or_else(|| {
+                        Error::input(
+                            batch.location("value", row),
+                            "expected values whose sum fits, found an overflow",
+                        )
+                    })?;
                 summary.n_events += 1;
             }
             bar.advance(batch.n_rows as u64);
@@ -171,7 +175,7 @@ pub fn read_events(
     }
     for (tenant, user_id, at, value) in later {
         if let Some(idx) = index.get(&tenant).and_then(|of_tenant| of_tenant.get(&user_id)) {
-            add_day(&mut users[*idx].later_days, at, value).ok_or_else(|| {
+            add_day(&mut users[*idx].later_days, days.day(at), value).ok_or_else(|| {
                 Error::in_file(
                     &events.source.path,
                     "expected values whose sum fits, found an overflow",
@@ -198,7 +202,8 @@ impl UserFeatures {
         }
     }
 
-    fn add(&mut self, events: &Events, as_of: Micros, at: Micros, value: i64) -> Option<()> {
+    /// Adds an event at an instant of a day. `None` if a sum overflows.
+    fn add(&mut self, events: &Events, as_of: Micros, (at, day): (Micros, i64), value: i64) -> Option<()> {
         self.first_event = self.first_event.min(at);
         self.last_event = self.last_event.max(at);
         self.n_events += 1;
@@ -208,7 +213,7 @@ impl UserFeatures {
         if at >= as_of.saturating_sub(events.value_window) {
             self.value_micros = self.value_micros.checked_add(value)?;
         }
-        add_day(&mut self.days, at, value)
+        add_day(&mut self.days, day, value)
     }
 
     /// Returns the users as a table for the layer kernel, with recency, frequency and value. There
@@ -245,8 +250,8 @@ impl UserFeatures {
 }
 
 /// Adds a value to its day. `None` if the sum overflows.
-fn add_day(days: &mut Vec<(i32, i64)>, at: Micros, value: i64) -> Option<()> {
-    let day = i32::try_from(at.div_euclid(DAY)).ok()?;
+fn add_day(days: &mut Vec<(i32, i64)>, day: i64, value: i64) -> Option<()> {
+    let day = i32::try_from(day).ok()?;
     match days.binary_search_by_key(&day, |(day, _)| *day) {
         Ok(idx) => days[idx].1 = days[idx].1.checked_add(value)?,
         Err(idx) => days.insert(idx, (day, value)),

@@ -4,16 +4,16 @@ use clap::ValueEnum;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use crate::base::time::{DAY, Micros};
+use crate::base::time::{Micros, Zone};
 use crate::input::UserFeatures;
 
 /// The length of a period. Several purchases in one period count as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Period {
-    /// UTC days.
+    /// Days in the scenario's time zone.
     #[default]
     Day,
-    /// Weeks that start on Monday, UTC.
+    /// Weeks that start on Monday, of such days.
     Week,
 }
 
@@ -27,14 +27,14 @@ impl Period {
         }
     }
 
-    /// The end (exclusive) of the period that contains the last instant before `as_of`, in
+    /// The end (exclusive) of the zone's period that contains the last instant before `as_of`, in
     /// microseconds UTC.
-    pub fn end(self, as_of: Micros) -> Micros {
-        let day = (as_of - 1).div_euclid(DAY);
-        match self {
-            Self::Day => (day + 1) * DAY,
-            Self::Week => (self.number(day) * 7 + 4) * DAY,
-        }
+    pub fn end(self, as_of: Micros, zone: &Zone) -> Micros {
+        let day = zone.day(as_of - 1);
+        zone.day_start(match self {
+            Self::Day => day + 1,
+            Self::Week => self.number(day) * 7 + 4,
+        })
     }
 }
 
@@ -74,7 +74,8 @@ pub struct RfmRow {
 }
 
 /// Computes the summary of users' transactions before `as_of`, in the order of `users`. `as_of` is
-/// in microseconds UTC. Scores compare the users of one tenant.
+/// in microseconds UTC. Days are those of `zone`, as in [`UserFeatures::days`]. Scores compare the
+/// users of one tenant.
 ///
 /// Frequency, recency, age and monetary value equal those of
 /// `lifetimes.utils.summary_data_from_transaction_data`. Observation lasts to the end of the period
@@ -84,9 +85,9 @@ pub struct RfmRow {
 /// # References
 /// `docs/METHODS.md#classic-rfm`; Fader, Hardie and Lee (2005), "RFM and CLV: Using Iso-Value
 /// Curves for Customer Base Analysis".
-pub fn rfm(users: &[UserFeatures], as_of: Micros, period: Period, ties: Ties) -> Vec<RfmRow> {
+pub fn rfm(users: &[UserFeatures], as_of: Micros, zone: &Zone, period: Period, ties: Ties) -> Vec<RfmRow> {
     // Observation ends with the last day that is wholly or partly before `as_of`.
-    let end = (as_of - 1).div_euclid(DAY);
+    let end = zone.day(as_of - 1);
     let number = |day: i64| period.number(day);
     let mut totals = Vec::with_capacity(users.len());
     let mut rows: Vec<RfmRow> = Vec::with_capacity(users.len());
@@ -111,7 +112,7 @@ pub fn rfm(users: &[UserFeatures], as_of: Micros, period: Period, ties: Ties) ->
             } else {
                 repeated as f64 / 1e6 / n_repeats as f64
             },
-            days_since_last: end + 1 - user.last_event.div_euclid(DAY),
+            days_since_last: end + 1 - zone.day(user.last_event),
             n_transactions: user.n_events,
             total_value: total as f64 / 1e6,
             scores: [0; 3],

@@ -8,7 +8,7 @@ use crate::base::json;
 use crate::base::manifest::file;
 use crate::base::memory::memory_limit;
 use crate::base::progress::Progress;
-use crate::base::time::Micros;
+use crate::base::time::{Micros, WrittenInstant};
 use crate::night::document::{GuardFinding, NightReport, NightTarget};
 use crate::night::folder::NightFolder;
 use crate::night::force;
@@ -34,8 +34,9 @@ pub struct NightOptions {
     pub dir: PathBuf,
     /// Addresses of the targets. Empty if the decisions are only written to the folder.
     pub targets: Vec<String>,
-    /// End of the night's data, microseconds, UTC. `None` is the last whole window before `now`.
-    pub as_of: Option<Micros>,
+    /// End of the night's data; local to the scenario's time zone without an offset. `None` is the
+    /// last whole window before `now`.
+    pub as_of: Option<WrittenInstant>,
     /// The current time, microseconds, UTC.
     pub now: Micros,
     /// Whether `now` is the time of a rehearsal. Changes are then in force at `now`, whatever the
@@ -165,7 +166,7 @@ impl NightOutcome {
 
 /// Loads the scenario at the night's instant.
 fn load(options: &NightOptions) -> Result<(Scenario, Micros)> {
-    let at = |as_of| {
+    let at = |as_of: WrittenInstant| {
         Scenario::load(
             &options.scenario,
             &Overrides {
@@ -177,8 +178,8 @@ fn load(options: &NightOptions) -> Result<(Scenario, Micros)> {
     let scenario = match options.as_of {
         Some(as_of) => at(as_of)?,
         None => {
-            let now = at(options.now)?;
-            at(now.plan.window_start(options.now))?
+            let now = at(options.now.into())?;
+            at(now.plan.window_start(options.now).into())?
         }
     };
     if matches!(scenario.input.users, UsersFrom::Generator) || scenario.input.generate.is_some() {

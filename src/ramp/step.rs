@@ -5,7 +5,7 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::error::{Error, Result};
-use crate::base::time::Micros;
+use crate::base::time::{Micros, WrittenInstant, Zone};
 use crate::base::{json, time};
 use crate::bucket::Ratio;
 use crate::ramp::schedule::{SCHEMA as SCHEDULE_SCHEMA, Schedule};
@@ -43,12 +43,12 @@ impl PlanStep {
 
     /// Reads a step from the command line: `initial`, an instant (including its own operations), a
     /// ratio (`0.1`), or ratios by layer (`early=0.5,regular=0.01`). Layers that are not listed
-    /// have the ratio in force at `as_of`.
+    /// have the ratio in force at `as_of`. An instant without an offset is local to `zone`.
     ///
     /// # Errors
-    /// The text is none of these, the plan does not have the layer, or the ratio is not a multiple
-    /// of 0.0001.
-    pub fn parse(text: &str, plan: &Plan, as_of: Micros) -> Result<Self> {
+    /// The text is none of these, the plan does not have the layer, the ratio is not a multiple of
+    /// 0.0001, or the zone does not have the local time exactly once.
+    pub fn parse(text: &str, plan: &Plan, as_of: Micros, zone: &Zone) -> Result<Self> {
         let of = |origin| {
             Ok(Self {
                 origin,
@@ -82,9 +82,14 @@ impl PlanStep {
         }
         // A small number is a ratio or a share in percent by mistake, not seconds of the year 1970.
         let is_small = text.parse::<f64>().is_ok_and(|number| number < 1e7);
-        match time::parse(text) {
-            // What changes at an instant is in force at that instant.
-            Ok(instant) if !is_small => Ok(Self::in_force(instant.saturating_add(1))),
+        match WrittenInstant::parse(text) {
+            Ok(written) if !is_small => {
+                let instant = written
+                    .resolve("", zone)
+                    .map_err(|problem| Error::scenario(vec![problem]))?;
+                // What changes at an instant is in force at that instant.
+                Ok(Self::in_force(instant.saturating_add(1)))
+            }
             Err(why) if why != time::NotAnInstant::Form => {
                 Err(Error::usage(format!("expected a step, found {}", why.found(text))))
             }
@@ -191,7 +196,7 @@ mod tests {
             layer = [{ id = "all" }]
         "#;
         let scenario = Scenario::parse(text, "test", Path::new(""), &Overrides::default()).unwrap();
-        let parse = |text: &str| PlanStep::parse(text, &scenario.plan, scenario.as_of);
+        let parse = |text: &str| PlanStep::parse(text, &scenario.plan, scenario.as_of, &scenario.time_zone);
         let is_in_force = |text: &str, at: Micros| {
             assert_eq!(parse(text).unwrap(), PlanStep::in_force(at + 1), "{text}");
         };

@@ -10,8 +10,7 @@ use std::ops::Range;
 use crate::analysis::LayerAnalysis;
 use crate::base::error::Result;
 use crate::base::number::number;
-use crate::base::time;
-use crate::base::time::{DAY, HOUR, Micros};
+use crate::base::time::{DAY, HOUR, Micros, Zone};
 use crate::bucket::Ratio;
 use crate::report::curves::{Curve, Curves, Point, Scale, points_of_each, thin};
 use crate::report::model::{Model, RampModel};
@@ -124,7 +123,7 @@ pub(super) fn score_histogram(model: &Model, words: &Words) -> Result<Chart> {
 }
 
 /// QoS of both releases over time, one chart for each layer that the candidate reached.
-pub(super) fn qos_over_time(ramp: &RampModel, words: &Words) -> Result<Vec<Chart>> {
+pub(super) fn qos_over_time(ramp: &RampModel, zone: &Zone, words: &Words) -> Result<Vec<Chart>> {
     let reached: Vec<&LayerAnalysis> = ramp
         .analysis
         .layers
@@ -203,10 +202,10 @@ pub(super) fn qos_over_time(ramp: &RampModel, words: &Words) -> Result<Vec<Chart
                 .x_label_area_size(36)
                 .y_label_area_size(56)
                 .build_cartesian_2d(
-                    time_axis(ramp.analysis.start, ramp.analysis.as_of),
+                    time_axis(ramp.analysis.start, ramp.analysis.as_of, zone),
                     marked(low..high, round_marks(&(low..high), 6.0)),
                 )?;
-            time_mesh(&mut chart, "QoS", &|y| format!("{y:.2}"))?;
+            time_mesh(&mut chart, zone, "QoS", &|y| format!("{y:.2}"))?;
             for (idx, (points, color, word)) in drawn.iter().enumerate().filter(|(_, arm)| !arm.0.is_empty())
             {
                 let upper = points.iter().map(|point| (point.x, point.high()));
@@ -278,7 +277,12 @@ impl Ranged for Axis {
 
 type TimeChart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
 
-fn time_mesh(chart: &mut TimeChart<'_, '_>, y_desc: &str, y_format: &dyn Fn(&f64) -> String) -> PlotResult {
+fn time_mesh(
+    chart: &mut TimeChart<'_, '_>,
+    zone: &Zone,
+    y_desc: &str,
+    y_format: &dyn Fn(&f64) -> String,
+) -> PlotResult {
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
@@ -286,14 +290,14 @@ fn time_mesh(chart: &mut TimeChart<'_, '_>, y_desc: &str, y_format: &dyn Fn(&f64
         .axis_style(GRID)
         .label_style(text(12))
         .y_desc(y_desc)
-        .x_label_formatter(&|x| time::format_short(*x as i64))
+        .x_label_formatter(&|x| zone.format_short(*x as i64))
         .y_label_formatter(y_format)
         .draw()?;
     Ok(())
 }
 
-/// A time axis with marks at midnights, or at whole hours for a short period.
-fn time_axis(start: Micros, end: Micros) -> Axis {
+/// A time axis with marks at local midnights, or at whole hours for a short period.
+fn time_axis(start: Micros, end: Micros, zone: &Zone) -> Axis {
     let steps = [
         HOUR,
         3 * HOUR,
@@ -307,9 +311,9 @@ fn time_axis(start: Micros, end: Micros) -> Axis {
     ];
     let longest = ((end - start) / 7).max(HOUR);
     let step = steps.into_iter().find(|step| *step >= longest).unwrap_or(longest);
-    let first = start.div_euclid(step) * step;
+    let first = zone.wall(start).div_euclid(step) * step;
     let marks = (0..64)
-        .map(|k| first + k * step)
+        .map(|k| zone.at_wall(first + k * step))
         .filter(|mark| (start..=end).contains(mark))
         .map(|mark| mark as f64)
         .collect();
@@ -461,7 +465,7 @@ pub(super) fn harms_in_margins(harms: &[Harm<'_>], title: String, words: &Words)
 }
 
 /// Ratios over time, with the next step after `as_of`.
-pub(super) fn ratios_over_time(ramp: &RampModel, words: &Words) -> Result<Chart> {
+pub(super) fn ratios_over_time(ramp: &RampModel, zone: &Zone, words: &Words) -> Result<Chart> {
     /// The largest number of layers whose names fit beside the curves.
     const NAMED: usize = 16;
     let analysis = &ramp.analysis;
@@ -528,7 +532,7 @@ pub(super) fn ratios_over_time(ramp: &RampModel, words: &Words) -> Result<Chart>
             .x_label_area_size(36)
             .y_label_area_size(56)
             .build_cartesian_2d(
-                time_axis(analysis.start, end),
+                time_axis(analysis.start, end, zone),
                 marked(
                     -0.03..1.05,
                     [0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0]
@@ -537,7 +541,9 @@ pub(super) fn ratios_over_time(ramp: &RampModel, words: &Words) -> Result<Chart>
                 ),
             )?;
         // A square-root axis shows both 1 % and 100 %.
-        time_mesh(&mut chart, words.ratio, &|y| format!("{:.0}%", y * y * 100.0))?;
+        time_mesh(&mut chart, zone, words.ratio, &|y| {
+            format!("{:.0}%", y * y * 100.0)
+        })?;
         let now = analysis.as_of as f64;
         chart.draw_series([PathElement::new(vec![(now, -0.03), (now, 1.05)], INK.mix(0.4))])?;
         let mut ends: Vec<(f64, String, RGBColor)> = Vec::new();

@@ -5,6 +5,7 @@ use crate::base::error::Result;
 use crate::base::escape::html as escape;
 use crate::base::number::{number, p_value, percent};
 use crate::base::time;
+use crate::base::time::Zone;
 use crate::gate::GateOutcome;
 use crate::ramp::{CheckOutcome, LayerSchedule, SrmEvidence, Verdict};
 use crate::report::bounded::Bounded;
@@ -46,14 +47,17 @@ pub fn html(model: &Model, lang: Lang) -> Result<String> {
     }
     if let Some((ramp, counts)) = model.ramp.as_ref().zip(counts) {
         decisions(&mut page, ramp);
-        page.chart(&charts::ratios_over_time(ramp, words)?);
+        if let Some(note) = study.zone_note(words) {
+            page.text(&note);
+        }
+        page.chart(&charts::ratios_over_time(ramp, &study.time_zone, words)?);
         gate(&mut page, ramp, &counts);
         page.heading(words.harm);
         match charts::harm_forest(ramp, words) {
             Some(chart) => page.chart(&chart),
             None => page.text(words.harm_none),
         }
-        let charts = charts::qos_over_time(ramp, words)?;
+        let charts = charts::qos_over_time(ramp, &study.time_zone, words)?;
         page.heading(words.quality);
         page.text(if charts.is_empty() {
             words.quality_none
@@ -63,7 +67,7 @@ pub fn html(model: &Model, lang: Lang) -> Result<String> {
         page.charts(&charts);
         effects(&mut page, ramp);
         limits(&mut page, ramp);
-        sample_ratios(&mut page, ramp);
+        sample_ratios(&mut page, ramp, &study.time_zone);
         traces(&mut page, ramp);
     }
     layers(&mut page, model)?;
@@ -270,7 +274,7 @@ fn limits(page: &mut Page, ramp: &RampModel) {
     );
 }
 
-fn sample_ratios(page: &mut Page, ramp: &RampModel) {
+fn sample_ratios(page: &mut Page, ramp: &RampModel, zone: &Zone) {
     let words = page.words;
     page.heading(words.sample_ratios);
     page.text(words.sample_ratios_note);
@@ -292,7 +296,7 @@ fn sample_ratios(page: &mut Page, ramp: &RampModel) {
             rows.push(vec![
                 word(layer.tenant.clone()),
                 word(layer.layer.clone()),
-                word(time::format_short(stage.start)),
+                word(zone.format_short(stage.start)),
                 num(stage.ratio.to_string()),
                 num(stage.users.baseline.to_string()),
                 num(stage.users.candidate.to_string()),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::analysis::{Analysis, LayerAnalysis, MetricLimits, StageAnalysis};
 use crate::base::json::Document;
 use crate::base::number::{count, number, p_value, percent};
-use crate::base::time::Micros;
+use crate::base::time::{Micros, Zone};
 use crate::gate::GateReport;
 use crate::layer::LayerSummary;
 use crate::ramp::{LayerSchedule, Outlook, Schedule, SrmEvidence, Undecided, Verdict};
@@ -29,6 +29,9 @@ pub struct StudyDocument {
     pub version: String,
     /// Seed of every random stream.
     pub seed: u64,
+    /// Zone of the days and hours of charts and tables. Absent if it is UTC.
+    #[serde(default, skip_serializing_if = "Zone::is_utc")]
+    pub time_zone: Zone,
     /// End of the known data, exclusive, microseconds, UTC.
     pub as_of: Micros,
     /// First instant of the plan, microseconds, UTC. Layers are frozen at this instant.
@@ -46,6 +49,11 @@ impl Document for StudyDocument {
 }
 
 impl StudyDocument {
+    /// The sentence of a report that names the zone of its local times. `None` for UTC.
+    pub(super) fn zone_note(&self, words: &Words) -> Option<String> {
+        (!self.time_zone.is_utc()).then(|| fill(words.local_times, &[self.time_zone.name()]))
+    }
+
     /// Describes the study of a scenario.
     pub fn new(scenario: &Scenario) -> Self {
         Self {
@@ -55,6 +63,7 @@ impl StudyDocument {
             scenario_digest: scenario.digest.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
             seed: scenario.seed,
+            time_zone: scenario.time_zone.clone(),
             as_of: scenario.as_of,
             start: scenario.plan.start,
             layers: scenario

@@ -8,9 +8,10 @@ const COLUMNS: usize = 100;
 
 /// The paragraph about instants, for every page with a key that is an instant.
 const INSTANTS: &str = "An instant is text, a number, or a date or time of TOML: \
-    `2026-05-28T00:00:00Z` with `Z`, with an offset, or without one (UTC); a date, `2026-05-28` or \
-    `20260528`, which is its first instant (UTC); epoch seconds; a local time of a time zone, \
-    `2026-05-28T08:00:00[Asia/Shanghai]`. A local time that the zone skips, or has twice, is refused.";
+    `2026-05-28T00:00:00Z` with `Z`, with an offset, or without one, in the zone of `time_zone` (UTC by \
+    default); a date, `2026-05-28` or `20260528`, which is the first instant of its day there; epoch \
+    seconds; a local time of another zone, `2026-05-28T08:00:00[Asia/Shanghai]`. A local time that the \
+    zone skips, or has twice, is refused, and so is a date without any instant.";
 
 /// Returns the reference page of a document as Markdown. `name` is the document's name on the
 /// command line, such as `scenario`.

@@ -141,6 +141,7 @@ words! {
     rows_beyond_baseline: "baseline rows beyond", "基线超限行";
     rows_beyond_candidate: "candidate rows beyond", "候选超限行";
     sample_ratios: "Sample ratios", "样本比";
+    local_times: "Days and times without an offset are those of {0}.", "未注明偏移量的日期与时间均为 {0} 当地时间。";
     sample_ratios_note: "Distinct eligible users of each stage against the planned ratio.", "各阶段去重的可参与用户数与计划比例之比较。";
     alarm: "{0} (alarm)", "{0}（告警）";
     traces: "How each verdict came about", "各结论如何得出";

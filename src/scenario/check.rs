@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::base::digest;
 use crate::base::error::Problem;
 use crate::base::time;
+use crate::base::time::{Micros, Zone};
 use crate::scenario::check_layers::MAX_LAYERS;
 use crate::scenario::checker::Checker;
 use crate::scenario::document::{Overrides, Scenario};
@@ -25,6 +26,7 @@ pub(super) fn check(
     let mut c = Checker {
         problems,
         sensitive: SensitiveRule::default(),
+        zone: Zone::UTC,
     };
     // Checks of layers compare them with one another, so too many layers are refused at once.
     if raw.layer.len() > MAX_LAYERS {
@@ -35,19 +37,15 @@ pub(super) fn check(
         );
         return Err(c.problems);
     }
+    c.zone = Zone::read("time_zone", raw.time_zone.as_deref(), &mut c.problems);
     c.sensitive = c.sensitive_rule(raw.layering.sensitive.clone(), raw.allowed_column);
-    let as_of = match (&raw.as_of, overrides.as_of) {
+    let looks_back_from = c.overridden_as_of(overrides);
+    let as_of = match (&raw.as_of, looks_back_from) {
         (None, Some(as_of)) => as_of,
         (written, _) => c.instant("as_of", written.as_ref()),
     };
     // The same instant gives the same digest, whether the file or the command line names it.
-    let overridden = Overrides {
-        as_of: overrides
-            .as_of
-            .filter(|given| *given != as_of || raw.as_of.is_none()),
-        ..overrides.clone()
-    };
-    let digest = digest::sha256_of(&[text.as_bytes(), format!("{overridden:?}").as_bytes()]);
+    let differs = looks_back_from.filter(|given| *given != as_of || raw.as_of.is_none());
     let qos = c.qos(raw.qos);
     let layering = c.layering(&raw.layering);
     let layers = c.layers(raw.layer, layering.mode);
@@ -85,6 +83,7 @@ pub(super) fn check(
         name: name.to_owned(),
         why: raw.why.unwrap_or_default(),
         seed: raw.seed.unwrap_or(0),
+        time_zone: c.zone.clone(),
         as_of,
         input,
         layering,
@@ -97,9 +96,9 @@ pub(super) fn check(
         notify,
         expectations,
         sensitive: c.sensitive.clone(),
-        digest,
+        digest: digest_of(text, differs, overrides),
     };
-    c.apply(overrides, &mut scenario);
+    c.apply(overrides, looks_back_from, &mut scenario);
     if c.problems.is_empty() {
         Ok(scenario)
     } else {
@@ -107,7 +106,30 @@ pub(super) fn check(
     }
 }
 
+/// Returns the digest of a file and of the command line's overrides. `as_of` is the instant that
+/// the overrides name, however it was written.
+fn digest_of(text: &str, as_of: Option<Micros>, overrides: &Overrides) -> String {
+    let Overrides {
+        as_of: _,
+        seed,
+        scale,
+    } = overrides;
+    let overrides = format!("Overrides {{ as_of: {as_of:?}, seed: {seed:?}, scale: {scale:?} }}");
+    digest::sha256_of(&[text.as_bytes(), overrides.as_bytes()])
+}
+
 impl Checker {
+    /// Returns the instant that the command line looks back from.
+    fn overridden_as_of(&mut self, overrides: &Overrides) -> Option<Micros> {
+        match overrides.as_of?.resolve("--as-of", &self.zone) {
+            Ok(as_of) => Some(as_of),
+            Err(problem) => {
+                self.problems.push(problem);
+                None
+            }
+        }
+    }
+
     /// Returns the rule for the columns of rules and cuts.
     fn sensitive_rule(&mut self, words: Vec<String>, raw: Vec<RawAllowedColumn>) -> SensitiveRule {
         let mut allowed: Vec<AllowedColumn> = Vec::new();
@@ -131,8 +153,8 @@ impl Checker {
         SensitiveRule { words, allowed }
     }
 
-    fn apply(&mut self, overrides: &Overrides, scenario: &mut Scenario) {
-        if let Some(as_of) = overrides.as_of {
+    fn apply(&mut self, overrides: &Overrides, as_of: Option<Micros>, scenario: &mut Scenario) {
+        if let Some(as_of) = as_of {
             if as_of < scenario.plan.start {
                 self.problem(
                     "--as-of",

@@ -5,7 +5,7 @@ use crate::base::instant::RawInstant;
 use crate::base::limits::Limit;
 use crate::base::skeleton::hidden_char;
 use crate::base::time;
-use crate::base::time::Micros;
+use crate::base::time::{Micros, Zone};
 use crate::bucket::Ratio;
 use crate::scenario::plan::Layer;
 use crate::scenario::sensitive::SensitiveRule;
@@ -15,6 +15,8 @@ pub(super) struct Checker {
     pub(super) problems: Vec<Problem>,
     /// The rule for the columns of rules and cuts.
     pub(super) sensitive: SensitiveRule,
+    /// The zone of dates and times without an offset.
+    pub(super) zone: Zone,
 }
 
 impl Checker {
@@ -41,8 +43,8 @@ impl Checker {
         let Some(value) = self.require(location, value, time::EXPECTED) else {
             return 0;
         };
-        value.parse().unwrap_or_else(|why| {
-            self.problem(location, why.message(value.text()));
+        value.resolve(location, &self.zone).unwrap_or_else(|problem| {
+            self.problems.push(problem);
             0
         })
     }

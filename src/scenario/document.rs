@@ -1,6 +1,6 @@
 //! The scenario document: [`Scenario`], and the overrides from the command line.
 
-use crate::base::time::Micros;
+use crate::base::time::{Micros, WrittenInstant, Zone};
 use crate::metric::Metric;
 use crate::scenario::guard::Guards;
 use crate::scenario::input::Input;
@@ -20,6 +20,9 @@ pub struct Scenario {
     pub why: String,
     /// Seed of every random stream. 0 by default.
     pub seed: u64,
+    /// Zone of days, of hours of the week, and of dates and times without an offset. UTC by
+    /// default.
+    pub time_zone: Zone,
     /// End of the known data, exclusive, microseconds, UTC. Later rows are left out.
     pub as_of: Micros,
     /// The sources of users and traffic.
@@ -52,9 +55,9 @@ pub struct Scenario {
 /// Values that the command line sets in place of the file's. `None` keeps the file's value.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Overrides {
-    /// End of the known data, in place of `as_of` of the file, microseconds, UTC. Not before the
-    /// plan's start. `None` keeps the file's value.
-    pub as_of: Option<Micros>,
+    /// End of the known data, in place of `as_of` of the file. Without an offset it is local to the
+    /// file's `time_zone`. Not before the plan's start. `None` keeps the file's value.
+    pub as_of: Option<WrittenInstant>,
     /// Seed of every random stream, in place of `seed` of the file. `None` keeps the file's value.
     pub seed: Option<u64>,
     /// Factor on the users and turns of generated input, above 0 and at most 10,000. `None` is a

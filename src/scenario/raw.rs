@@ -35,6 +35,10 @@ pub(super) struct RawScenario {
     /// Seed of all random streams.
     #[schemars(range(max = i64::MAX), extend("default" = 0), example = 20_260_528)]
     pub(super) seed: Option<u64>,
+    /// Time zone of days, hours, and dates and times without an offset: a name of the IANA
+    /// database. Days have 23 or 25 hours when clocks change. Documents hold instants in UTC.
+    #[schemars(extend("default" = "UTC"), example = &"Asia/Shanghai")]
+    pub(super) time_zone: Option<String>,
     /// Instant that the study looks back from. Later rows of the log are not known yet.
     #[schemars(example = &"2026-05-29T00:00:00Z")]
     pub(super) as_of: Option<RawInstant>,

@@ -79,7 +79,8 @@ pub(super) struct RawWorldLayer {
         example = 0.7
     )]
     pub(super) weekly_active: Option<f64>,
-    /// Traffic by hour: 24 weights of a day or 168 of a week from Monday on, UTC, not all 0.
+    /// Traffic by hour: 24 weights of a day or 168 of a week from Monday on, in the zone of
+    /// `time_zone`, not all 0.
     #[schemars(
         length(min = 24, max = 168),
         inner(range(min = 0, max = 1_000_000_000)),

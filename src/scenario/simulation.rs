@@ -43,7 +43,7 @@ pub struct WorldLayer {
     /// Share of users who are active at least once a week, between 0 and 1. It sets how fast
     /// distinct users are seen.
     pub weekly_active: f64,
-    /// Traffic weights by hour of the week (UTC, from Monday 00:00), with a mean of 1. Empty for
+    /// Traffic weights by hour of the week (local, from Monday 00:00), with a mean of 1. Empty for
     /// constant traffic.
     pub rhythm: Vec<f64>,
 }

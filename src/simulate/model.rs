@@ -4,7 +4,7 @@
 use crate::analysis;
 use crate::analysis::{Analysis, AnalysisOptions};
 use crate::base::error::{Error, Result};
-use crate::base::time::{DAY, HOUR, Micros};
+use crate::base::time::{DAY, HOUR, Micros, Zone};
 use crate::bucket::Ratio;
 use crate::metric::{Better, RATE_METRICS};
 use crate::replay::Cube;
@@ -401,7 +401,12 @@ impl<'a> Model<'a> {
                 turns,
                 visit: turns / (layer.n_users * activity(layer, windows_a_day)),
                 activity: activity(layer, windows_a_day),
-                pace: pace(layer, plan, n_windows, activity(layer, windows_a_day)),
+                pace: pace(
+                    layer,
+                    (plan, &scenario.time_zone),
+                    n_windows,
+                    activity(layer, windows_a_day),
+                ),
                 metric_models: baseline_inputs.rates[idx]
                     .iter()
                     .enumerate()
@@ -444,7 +449,7 @@ impl<'a> Model<'a> {
 
 /// Computes the traffic of each window with a mean of 1, and the probability that a user visits in
 /// it.
-fn pace(layer: &WorldLayer, plan: &Plan, n_windows: u32, activity: f64) -> Vec<[f64; 2]> {
+fn pace(layer: &WorldLayer, (plan, zone): (&Plan, &Zone), n_windows: u32, activity: f64) -> Vec<[f64; 2]> {
     let of_window = |idx: u32| {
         let start = plan.start + i64::from(idx) * plan.window;
         // The traffic of a long window is the mean over its hours.
@@ -452,7 +457,7 @@ fn pace(layer: &WorldLayer, plan: &Plan, n_windows: u32, activity: f64) -> Vec<[
         let weight = |hour: i64| {
             layer
                 .rhythm
-                .get(hour_of_week(start + hour * HOUR))
+                .get(zone.hour_of_week(start + hour * HOUR))
                 .copied()
                 .unwrap_or(1.0)
         };
@@ -460,11 +465,6 @@ fn pace(layer: &WorldLayer, plan: &Plan, n_windows: u32, activity: f64) -> Vec<[
         [pace, -(-activity * pace).exp_m1()]
     };
     (0..n_windows).map(of_window).collect()
-}
-
-/// Returns the hour since Monday 00:00 UTC, 0..168. 1970-01-01 was a Thursday.
-fn hour_of_week(at: Micros) -> usize {
-    (at.div_euclid(HOUR) + 3 * 24).rem_euclid(HOURS_A_WEEK as i64) as usize
 }
 
 /// The baseline's values as measured on a log.
@@ -476,20 +476,20 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Measures a cube that was made under this scenario.
+    /// Measures a cube that was made under this scenario. Rhythms are by the hours of `zone`.
     ///
     /// # Errors
     /// The cube belongs to another plan.
-    pub fn from_cube(cube: &Cube, scenario: &Scenario) -> Result<Self> {
+    pub fn from_cube(cube: &Cube, scenario: &Scenario, zone: &Zone) -> Result<Self> {
         let analysis = analysis::analyze(cube, scenario, &AnalysisOptions::default())?;
         let mut rows = vec![vec![0.0; HOURS_A_WEEK]; cube.layer_ids.len()];
         for (key, values) in cube.cells.iter() {
-            let hour = hour_of_week(cube.start + i64::from(key.window) * cube.window);
+            let hour = zone.hour_of_week(cube.start + i64::from(key.window) * cube.window);
             rows[usize::from(key.layer)][hour] += values[0] as f64;
         }
         let n_windows = (cube.as_of - cube.start) / cube.window;
         let mut windows = vec![0.0; HOURS_A_WEEK];
-        (0..n_windows).for_each(|idx| windows[hour_of_week(cube.start + idx * cube.window)] += 1.0);
+        (0..n_windows).for_each(|idx| windows[zone.hour_of_week(cube.start + idx * cube.window)] += 1.0);
         // Windows longer than an hour and logs shorter than a day show no hourly pattern.
         let has_rhythm = cube.window <= HOUR && cube.as_of - cube.start >= DAY;
         let rhythms = rows
@@ -605,15 +605,37 @@ pub(crate) fn gates(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::Overrides;
 
     #[test]
-    fn hours_count_from_monday() {
-        // 2026-05-25 is a Monday.
-        let monday = crate::base::time::parse("2026-05-25T00:00:00Z").unwrap();
-        assert_eq!(
-            [monday, monday + 25 * HOUR, monday - HOUR, monday + 168 * HOUR].map(hour_of_week),
-            [0, 25, 167, 0]
-        );
+    fn a_rhythm_has_the_hours_of_the_zone() {
+        // The first windows of a plan that starts on 2026-03-08, a Sunday, at 00:00 in New York,
+        // when clocks skip 02:00.
+        let check = |zone: &str, expected: [f64; 4]| {
+            let text = format!(
+                "time_zone = \"{zone}\"\nas_of = \"2026-03-09\"\n\
+                 plan = {{ id = \"p\", start = \"2026-03-08T05:00:00Z\", baseline = \"a\", candidate = \"b\" }}\n\
+                 input = {{ users_from_traffic = true, traffic = [{{ path = \"t.csv\" }}] }}\n\
+                 layer = [{{ id = \"all\" }}]\n"
+            );
+            let scenario =
+                Scenario::parse(&text, "t", std::path::Path::new(""), &Overrides::default()).unwrap();
+            let layer = WorldLayer {
+                n_users: 1.0,
+                turns_per_user_day: 1.0,
+                weekly_active: 0.5,
+                rhythm: (0..168).map(f64::from).collect(),
+            };
+            let found = pace(&layer, (&scenario.plan, &scenario.time_zone), 4, 0.1);
+            assert_eq!(
+                found.iter().map(|[pace, _]| *pace).collect::<Vec<_>>(),
+                expected,
+                "{zone}"
+            );
+        };
+        check("America/New_York", [144.0, 145.0, 147.0, 148.0]);
+        check("UTC", [149.0, 150.0, 151.0, 152.0]);
+        check("Asia/Kolkata", [154.0, 155.0, 156.0, 157.0]);
     }
 
     #[test]

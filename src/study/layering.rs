@@ -247,7 +247,7 @@ fn layer_events(
     let observed_until = options
         .rfm_table
         .as_ref()
-        .map_or(ctx.as_of, |rfm| rfm.period.end(ctx.as_of));
+        .map_or(ctx.as_of, |rfm| rfm.period.end(ctx.as_of, &scenario.time_zone));
     let table = input::open_events(events)?;
     let warnings = layer::check_required(&table, UserSource::Events, ctx.layering, ctx.plan)?;
     let (features, read) = input::read_events(
@@ -256,6 +256,7 @@ fn layer_events(
         ctx.as_of,
         observed_until,
         scenario.input.on_bad_row,
+        &scenario.time_zone,
         progress,
     )?;
     if let Some(path) = &files.features {
@@ -265,7 +266,7 @@ fn layer_events(
         tables::write_rfm(
             path,
             &features,
-            &layer::rfm(&features, ctx.as_of, rfm.period, rfm.ties),
+            &layer::rfm(&features, ctx.as_of, &scenario.time_zone, rfm.period, rfm.ties),
         )?;
     }
     let users = Users::Memory(

@@ -71,6 +71,7 @@ mod simulate;
 mod small;
 mod support;
 mod tenants;
+mod time_zone;
 mod together;
 mod tools;
 mod vectors;
