@@ -644,6 +644,41 @@ pub(super) fn name(ramp: &RampModel, tenant: &str, layer: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::time;
+
+    #[test]
+    fn marks_are_at_local_midnights() {
+        let check = |zone: &str, start: &str, end: &str, expected: &[&str]| {
+            let zone = Zone::by_name(zone).unwrap();
+            let [start, end] = [start, end].map(|text| time::parse(text).unwrap());
+            let axis = time_axis(start, end, &zone);
+            let marks: Vec<String> = axis.marks.iter().map(|mark| time::format(*mark as i64)).collect();
+            assert_eq!(marks, expected, "{zone:?}");
+            let is_midnight = |mark: &f64| zone.format_short(*mark as i64).ends_with(" 00:00");
+            assert!(axis.marks.iter().all(is_midnight));
+        };
+        check(
+            "America/New_York",
+            "2026-03-06T12:00:00Z",
+            "2026-03-10T03:59:59Z",
+            &[
+                "2026-03-07T05:00:00Z",
+                "2026-03-08T05:00:00Z",
+                "2026-03-09T04:00:00Z",
+            ],
+        );
+        check(
+            "UTC",
+            "2026-03-06T12:00:00Z",
+            "2026-03-10T12:00:00Z",
+            &[
+                "2026-03-07T00:00:00Z",
+                "2026-03-08T00:00:00Z",
+                "2026-03-09T00:00:00Z",
+                "2026-03-10T00:00:00Z",
+            ],
+        );
+    }
 
     #[test]
     fn plots_follow_the_page() {
