@@ -196,15 +196,15 @@ impl NightStudy<'_> {
         tenants.dedup();
         let index = StageIndex::new(plan);
         let is_continued = |report: &NightReport| {
-            let of_tenant = |tenant: &&str| {
-                (0..plan.layers.len())
-                    .map(|idx| index.stages(tenant, idx, report.as_of))
-                    .collect()
-            };
-            let stages: Vec<Vec<Vec<Stage>>> = tenants.iter().map(of_tenant).collect();
-            report.as_of <= self.scenario.as_of
-                && report.candidate == plan.candidate
-                && report.stages_digest == digest_of_stages(stages.iter().flatten())
+            let span = (report.as_of, self.scenario.as_of);
+            let layers = tenants
+                .iter()
+                .flat_map(|tenant| (0..plan.layers.len()).map(move |idx| (tenant, idx)));
+            let stages: Option<Vec<Vec<Stage>>> = layers
+                .map(|(tenant, idx)| index.stages_to_continue(tenant, idx, span))
+                .collect();
+            report.candidate == plan.candidate
+                && stages.is_some_and(|stages| digest_of_stages(stages.iter()) == report.stages_digest)
         };
         let night = self
             .nights

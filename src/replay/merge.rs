@@ -88,7 +88,10 @@ impl Earlier {
         let index = StageIndex::new(plan);
         let same_history = cube.layers.iter().all(|layer| {
             let tenant = &tenants[layer.tenant as usize];
-            layer.stages == index.stages(tenant, usize::from(layer.layer), cube.as_of)
+            let span = (cube.as_of, ctx.as_of);
+            index
+                .stages_to_continue(tenant, usize::from(layer.layer), span)
+                .is_some_and(|stages| stages == layer.stages)
         });
         if !cube
             .breakdowns

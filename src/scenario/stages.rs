@@ -107,6 +107,23 @@ impl<'a> StageIndex<'a> {
     pub fn stages(&self, tenant: &str, layer_idx: usize, as_of: Micros) -> Vec<Stage> {
         stages(self.plan, self.operations(tenant, layer_idx).into_iter(), as_of)
     }
+
+    /// Returns the stages at `then`, which a cube must have to be continued until `now`. `None` if
+    /// no cube of `then` can be continued: a change that was under way then is complete now, so
+    /// rows that counted are in no arm.
+    pub fn stages_to_continue(
+        &self,
+        tenant: &str,
+        layer_idx: usize,
+        (then, now): (Micros, Micros),
+    ) -> Option<Vec<Stage>> {
+        let earlier = self.stages(tenant, layer_idx, then);
+        let later = self.stages(tenant, layer_idx, now);
+        let is_same = |(earlier, later): (&Stage, &Stage)| {
+            earlier.mixed_since.is_none() || earlier.mixed_since == later.mixed_since
+        };
+        earlier.iter().zip(&later).all(is_same).then_some(earlier)
+    }
 }
 
 /// Returns the part of each stage whose rows are evidence: from the first whole window in force to
