@@ -9,10 +9,12 @@ use crate::base::time::{DAY, Micros, WrittenInstant, Zone};
 use crate::base::{files, json, time};
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_json};
-use crate::cli::values::{add_absent, add_columns, parse_allowed, parse_column, parse_written, source_at};
+use crate::cli::values::{
+    add_absent, add_columns, parse_allowed, parse_column, parse_guard, parse_written, source_at,
+};
 use crate::input::{Format, fetch};
 use crate::layer::{Audit, Period, Ties};
-use crate::scenario::{AllowedColumn, Events, Overrides, Scenario, UsersFrom};
+use crate::scenario::{AllowedColumn, Events, GuardName, Overrides, Scenario, UsersFrom};
 use crate::study;
 use crate::study::inputs;
 use crate::study::{LayerOptions, RfmTable};
@@ -82,6 +84,9 @@ pub(super) struct LayerArgs {
     /// Write only those users to --out
     #[arg(long, requires = "previous", conflicts_with = "changes")]
     changed_only: bool,
+    /// Let a guard of the scenario be beyond its limit this night; repeatable
+    #[arg(long = "accept", value_name = "GUARD", value_parser = parse_guard, requires = "previous")]
+    accepted: Vec<GuardName>,
     /// Search for duplicate users, and record the digests of the input files; auto: up to
     /// 1,048,576 users
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
@@ -135,6 +140,8 @@ pub(super) fn run(args: &LayerArgs, terminal: &Terminal) -> Result<u8> {
             period: args.rfm_period,
             ties: args.rfm_ties,
         }),
+        guards: scenario.guards.written(),
+        accepted: args.accepted.clone(),
     };
     let found = study::layer_at(&scenario, &users, &options, &out, terminal.progress())?;
     found.warnings.iter().for_each(|warning| terminal.warn(warning));

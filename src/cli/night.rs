@@ -12,7 +12,7 @@ use crate::base::time::{Micros, WrittenInstant};
 use crate::cli::notified::NotifiedArgs;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{Terminal, print_json};
-use crate::cli::values::{parse_instant, parse_size, parse_written};
+use crate::cli::values::{parse_guard, parse_instant, parse_size, parse_written};
 use crate::night;
 use crate::night::{NightOptions, NightOutcome};
 use crate::publish;
@@ -69,14 +69,6 @@ pub(super) struct NightArgs {
     /// Print night.json
     #[arg(long)]
     json: bool,
-}
-
-fn parse_guard(text: &str) -> std::result::Result<GuardName, String> {
-    let known = || GuardName::ALL.map(|(key, _)| key).join(", ");
-    let found = GuardName::ALL.iter().find(|(key, _)| *key == text);
-    found
-        .map(|(_, name)| *name)
-        .ok_or_else(|| format!("expected one of {}", known()))
 }
 
 pub(super) fn run(args: &NightArgs, terminal: &Terminal) -> Result<u8> {

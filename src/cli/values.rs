@@ -10,7 +10,7 @@ use crate::base::time::{Micros, WrittenInstant};
 use crate::base::{files, time};
 use crate::gate::GatePolicy;
 use crate::input::Format;
-use crate::scenario::{AllowedColumn, OnBadRow, SensitiveRule, Source};
+use crate::scenario::{AllowedColumn, GuardName, OnBadRow, SensitiveRule, Source};
 
 /// An instant that a scenario's time zone completes, in one of the forms of [`WrittenInstant`].
 pub(super) fn parse_written(text: &str) -> Result<WrittenInstant, String> {
@@ -20,6 +20,15 @@ pub(super) fn parse_written(text: &str) -> Result<WrittenInstant, String> {
 /// An instant, in one of the forms of [`WrittenInstant`]; without an offset it is in UTC.
 pub(super) fn parse_instant(text: &str) -> Result<Micros, String> {
     time::parse(text).map_err(|why| why.message(text))
+}
+
+/// The key of a guard.
+pub(super) fn parse_guard(text: &str) -> std::result::Result<GuardName, String> {
+    let known = || GuardName::ALL.map(|(key, _)| key).join(", ");
+    let found = GuardName::ALL.iter().find(|(key, _)| *key == text);
+    found
+        .map(|(_, name)| *name)
+        .ok_or_else(|| format!("expected one of {}", known()))
 }
 
 /// Bytes from `300MB`, `2GB`, `512MiB` or a plain number.

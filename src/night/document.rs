@@ -10,7 +10,7 @@ use crate::gate::GateOutcome;
 use crate::notify::Delivery;
 use crate::ramp::Verdict;
 use crate::replay::RowCounts;
-use crate::scenario::GuardName;
+use crate::study::GuardFinding;
 
 /// The document `night.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,30 +51,6 @@ pub struct NightReport {
 
 impl Document for NightReport {
     const SCHEMA: &'static str = "sluice.night/1";
-}
-
-/// The result of a guard.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct GuardFinding {
-    /// Key of the guard, such as `max_moved`.
-    pub guard: GuardName,
-    /// The value that was found, in the guard's unit. `None` if there is nothing to compare.
-    pub value: Option<f64>,
-    /// The limit.
-    pub limit: f64,
-    /// Whether the value is beyond the limit.
-    pub is_beyond: bool,
-    /// Whether `--accept` let it pass for this night.
-    pub is_accepted: bool,
-    /// What was found, as text.
-    pub text: String,
-}
-
-impl GuardFinding {
-    /// Whether the guard stops the night.
-    pub fn stops(&self) -> bool {
-        self.is_beyond && !self.is_accepted
-    }
 }
 
 /// The decision on one layer of one tenant.

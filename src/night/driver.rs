@@ -9,11 +9,10 @@ use crate::base::manifest::file;
 use crate::base::memory::memory_limit;
 use crate::base::progress::Progress;
 use crate::base::time::{Micros, WrittenInstant};
-use crate::night::document::{GuardFinding, NightReport, NightTarget};
+use crate::night::document::{NightReport, NightTarget};
 use crate::night::folder::NightFolder;
 use crate::night::force;
 use crate::night::force::TakenBack;
-use crate::night::guards::GuardRules;
 use crate::night::metrics::NightMetrics;
 use crate::night::study::{NightStudy, check_order};
 use crate::notify::{Delivery, Origin, SendLimits, of_failure, of_guard, of_schedule, send};
@@ -23,7 +22,8 @@ use crate::ramp::{RampState, Schedule};
 use crate::report::Lang;
 use crate::scenario::{GuardName, Notify, Overrides, Scenario, UsersFrom};
 use crate::study;
-use crate::study::inputs;
+use crate::study::guards::GuardRules;
+use crate::study::{GuardFinding, inputs};
 
 /// The options of a night.
 #[derive(Debug, Clone)]

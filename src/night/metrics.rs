@@ -7,7 +7,8 @@ use crate::base::files;
 use crate::base::gauge::Gauge;
 use crate::base::progress::StageRecord;
 use crate::base::time::{Micros, SECOND};
-use crate::night::document::{GuardFinding, NightReport};
+use crate::night::document::NightReport;
+use crate::study::GuardFinding;
 
 /// What is known of a night, finished or not.
 #[derive(Debug, Clone, Copy)]

@@ -12,10 +12,9 @@ mod document;
 mod driver;
 mod folder;
 mod force;
-mod guards;
 mod metrics;
 mod study;
 
-pub use document::{GuardFinding, NightReport, NightTarget};
+pub use document::{NightLayer, NightReport, NightTarget};
 pub use driver::{NightOptions, NightOutcome, run};
 pub use folder::NightFolder;

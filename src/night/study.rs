@@ -14,17 +14,16 @@ use crate::base::manifest::file;
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
 use crate::layer::LayerSummary;
-use crate::night::document::{GuardFinding, NightLayer, NightReport};
+use crate::night::document::{NightLayer, NightReport};
 use crate::night::folder::NightFolder;
-use crate::night::guards;
-use crate::night::guards::{GuardRules, RowsBefore};
 use crate::ramp::RampState;
 use crate::replay;
 use crate::replay::Cube;
 use crate::report::{Lang, StudyDocument};
 use crate::scenario::{Scenario, Stage, StageIndex, UsersFrom};
 use crate::study;
-use crate::study::LayerOptions;
+use crate::study::guards::{GuardRules, RowsBefore};
+use crate::study::{GuardFinding, LayerOptions, guards};
 
 /// The inputs of a night's study.
 pub(super) struct NightStudy<'a> {

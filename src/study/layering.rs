@@ -14,7 +14,9 @@ use crate::base::{files, json};
 use crate::generate::GeneratedData;
 use crate::input::{Table, UserBatch, UserFeatures, UserReader};
 use crate::layer::{Audit, LayerSummary, Period, Ties, UserSource, Users, tables};
-use crate::scenario::{Events, Scenario, TagRule, UsersFrom};
+use crate::scenario::{Events, GuardName, Guards, Scenario, TagRule, UsersFrom};
+use crate::study::guards;
+use crate::study::guards::GuardRules;
 use crate::{input, layer, replay};
 
 /// The layer stage: writes users to `layers.parquet`, and `layers.summary.json` beside it. Layers
@@ -61,6 +63,10 @@ pub struct LayerOptions {
     pub changed_only: bool,
     /// The classic RFM summary to write, for users from events. `None` for no summary.
     pub rfm_table: Option<RfmTable>,
+    /// Guards that the table must keep before it replaces another one, with those that are accepted.
+    pub guards: Guards,
+    /// The guards that may be beyond their limits.
+    pub accepted: Vec<GuardName>,
 }
 
 /// An RFM summary to write.
@@ -84,6 +90,8 @@ impl LayerOptions {
             changes: None,
             changed_only: false,
             rfm_table: None,
+            guards: Guards::default(),
+            accepted: Vec::new(),
         }
     }
 }
@@ -144,6 +152,16 @@ pub fn layer_at(
             layer::write_changed(&whole.0, &changed, changes)?;
         }
         summary.moves = Some(moves);
+        let before = previous.with_extension("summary.json");
+        let before: Option<LayerSummary> = before.exists().then(|| json::read_json(&before)).transpose()?;
+        let rules = GuardRules {
+            guards: &options.guards,
+            accepted: &options.accepted,
+        };
+        let found = guards::of_layers(&rules, &summary, before.as_ref());
+        if let Some(error) = guards::error(&found) {
+            return Err(error);
+        }
     }
     if !changed_only {
         files::rename(&whole.0, &table_path)?;

@@ -3,6 +3,7 @@
 //! [`run`] is the pipeline. Each of its stages is also a command of its own.
 
 mod decisions;
+pub(crate) mod guards;
 pub(crate) mod inputs;
 mod layering;
 mod load;
@@ -10,6 +11,7 @@ mod pipeline;
 pub mod who;
 
 pub use decisions::{Decided, evidence_digest, rewrite_schedule, schedule};
+pub use guards::GuardFinding;
 pub use layering::{LayerOptions, RfmTable, layer, layer_at};
 pub use load::{carry, carry_state};
 pub(crate) use pipeline::write_manifest;

@@ -1,21 +1,45 @@
 //! Checks the guards of a night. A night beyond a limit replaces and publishes nothing.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-use crate::base::error::{Error, Problem};
+use crate::base::error::{Error, ErrorKind, Problem};
 use crate::base::number::{count, number, percent};
 use crate::base::time::{HOUR, Micros};
 use crate::layer::LayerSummary;
 use crate::metric::Sum;
-use crate::night::document::GuardFinding;
 use crate::replay::{Cube, RowCounts};
 use crate::scenario::{GuardName, Guards};
 
+/// The result of a guard.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GuardFinding {
+    /// Key of the guard, such as `max_moved`.
+    pub guard: GuardName,
+    /// The value that was found, in the guard's unit. `None` if there is nothing to compare.
+    pub value: Option<f64>,
+    /// The limit.
+    pub limit: f64,
+    /// Whether the value is beyond the limit.
+    pub is_beyond: bool,
+    /// Whether `--accept` let it pass for this night.
+    pub is_accepted: bool,
+    /// What was found, as text.
+    pub text: String,
+}
+
+impl GuardFinding {
+    /// Whether the guard stops the night.
+    pub fn stops(&self) -> bool {
+        self.is_beyond && !self.is_accepted
+    }
+}
+
 /// The guards of a scenario, and those that are accepted for one night.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct GuardRules<'a> {
-    pub(super) guards: &'a Guards,
-    pub(super) accepted: &'a [GuardName],
+pub(crate) struct GuardRules<'a> {
+    pub(crate) guards: &'a Guards,
+    pub(crate) accepted: &'a [GuardName],
 }
 
 impl GuardRules<'_> {
@@ -59,7 +83,7 @@ impl GuardRules<'_> {
 }
 
 /// Judges a layer table against that of the previous night.
-pub(super) fn of_layers(
+pub(crate) fn of_layers(
     rules: &GuardRules<'_>,
     tonight: &LayerSummary,
     previous: Option<&LayerSummary>,
@@ -175,13 +199,13 @@ fn same_columns(rules: &GuardRules<'_>, gone: &[&str], what: &str) -> Option<Gua
 
 /// The rows that the previous night has counted.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RowsBefore<'a> {
-    pub(super) counts: &'a RowCounts,
-    pub(super) as_of: Micros,
+pub(crate) struct RowsBefore<'a> {
+    pub(crate) counts: &'a RowCounts,
+    pub(crate) as_of: Micros,
 }
 
 /// Judges the rows of a cube. Without a previous night, all of them are new.
-pub(super) fn of_rows(
+pub(crate) fn of_rows(
     rules: &GuardRules<'_>,
     cube: &Cube,
     previous: Option<RowsBefore<'_>>,
@@ -280,7 +304,7 @@ fn columns_gone(cube: &Cube, since: Micros) -> Vec<String> {
 }
 
 /// The error of guards that stop a night, one line each. `None` if no guard stops it.
-pub(super) fn error(found: &[GuardFinding]) -> Option<Error> {
+pub(crate) fn error(found: &[GuardFinding]) -> Option<Error> {
     let problem = |finding: &GuardFinding| {
         let key = finding.guard.key();
         let expected = match finding.guard {
@@ -297,8 +321,5 @@ pub(super) fn error(found: &[GuardFinding]) -> Option<Error> {
     };
     let mut problems = found.iter().filter(|finding| finding.stops()).map(problem);
     let first = problems.next()?;
-    Some(problems.fold(
-        Error::new(crate::base::error::ErrorKind::Input, first),
-        Error::and,
-    ))
+    Some(problems.fold(Error::new(ErrorKind::Input, first), Error::and))
 }
