@@ -18,7 +18,7 @@ use crate::input::fetch;
 use crate::layer::ConsentChanges;
 use crate::publish;
 use crate::publish::{
-    Address, LayerTables, PublicationParts, PublicationSource, PublishStatus, TargetReport,
+    Address, LayerTables, PublicationParts, PublicationSource, PublishReport, PublishStatus, TargetReport,
 };
 use crate::scenario::{AllowedColumn, SensitiveRule};
 
@@ -27,7 +27,8 @@ use crate::scenario::{AllowedColumn, SensitiveRule};
 #[command(after_help = include_str!("help/publish.txt"))]
 pub(super) struct PublishArgs {
     /// Folder with schedule.json: of `run`, or of `schedule`
-    dir: PathBuf,
+    #[arg(required_unless_present = "retire", conflicts_with = "retire")]
+    dir: Option<PathBuf>,
     /// A target; repeatable
     #[arg(long, value_name = "TARGET", required = true)]
     to: Vec<String>,
@@ -57,7 +58,10 @@ pub(super) struct PublishArgs {
     /// Print what every target holds of the plan, and write nothing
     #[arg(long, conflicts_with_all = ["rollback", "dry_run", "reopen", "no_users", "all_users", "verify", "layers", "frozen_layers"])]
     status: bool,
-    /// Publish a candidate again after --rollback
+    /// Retire a plan without a folder: set its ratios to 0 for good, where targets hold it
+    #[arg(long, value_name = "PLAN", conflicts_with_all = ["rollback", "reopen", "status", "no_users", "all_users", "verify", "layers", "frozen_layers"])]
+    retire: Option<String>,
+    /// Publish again after --rollback, or a plan that is retired
     #[arg(long, conflicts_with = "rollback")]
     reopen: bool,
     /// Time that a store keeps a user's layer without a refresh: 24h, 7d; by default a week, for
@@ -79,8 +83,14 @@ pub(super) struct PublishArgs {
 }
 
 pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
+    if let Some(plan_id) = &args.retire {
+        return retire(args, plan_id, terminal);
+    }
+    let Some(dir) = &args.dir else {
+        return Err(Error::usage("expected a folder with schedule.json, found none"));
+    };
     if args.status {
-        return status(args, terminal);
+        return status(args, dir, terminal);
     }
     let local = |path: &Option<PathBuf>| path.as_deref().map(fetch::local_file).transpose();
     let (newest, frozen) = (local(&args.layers)?, local(&args.frozen_layers)?);
@@ -93,7 +103,7 @@ pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
         newest: newest.as_deref(),
         frozen: frozen.as_deref(),
     };
-    let source = PublicationSource::open(&args.dir, tables, parts, terminal.progress())?;
+    let source = PublicationSource::open(dir, tables, parts, terminal.progress())?;
     if let Some(consent) = &source.consent {
         terminal.note("consent", &consent_text(consent));
     }
@@ -107,33 +117,54 @@ pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
     let options = options(args)?;
     let targets = publish::open(&args.to, options.answer_limit())?;
     Apart::new()
-        .reads(study_files(&args.dir))
+        .reads(study_files(dir))
         .reads(&newest)
         .reads(&frozen)
         .writes(targets.iter().filter_map(|target| target.file()))
         .check()?;
     let stage = terminal.progress().stage("publish");
+    let mut on_finished = on_finished(args, terminal);
+    let report = publish::publish(&source, targets, &options, terminal.progress(), &mut on_finished);
+    drop(stage);
+    finish(args, &report, terminal)
+}
+
+/// Retires a plan where targets hold it.
+fn retire(args: &PublishArgs, plan_id: &str, terminal: &Terminal) -> Result<u8> {
+    let options = options(args)?;
+    let targets = publish::open(&args.to, options.answer_limit())?;
+    let stage = terminal.progress().stage("retire");
+    let mut on_finished = on_finished(args, terminal);
+    let report = publish::retire(plan_id, targets, &options, terminal.progress(), &mut on_finished);
+    drop(stage);
+    finish(args, &report, terminal)
+}
+
+/// Tells about each target as soon as it is finished.
+fn on_finished<'a>(args: &PublishArgs, terminal: &'a Terminal) -> impl FnMut(&TargetReport) + 'a {
     let is_alone = args.to.len() == 1 && !args.rollback;
-    let mut on_finished = |target: &TargetReport| match &target.error {
+    move |target| match &target.error {
         Some(error) => terminal.progress().above(|| terminal.print_error_text(error)),
         None if is_alone => {}
         None => terminal.note(target.outcome.name(), &target.target),
-    };
-    let report = publish::publish(&source, targets, &options, terminal.progress(), &mut on_finished);
-    drop(stage);
+    }
+}
+
+/// Prints the report. Returns the exit code.
+fn finish(args: &PublishArgs, report: &PublishReport, terminal: &Terminal) -> Result<u8> {
     if args.json {
-        print_json(&json::to_json(&report))?;
+        print_json(&json::to_json(report))?;
     } else {
-        terminal.print(&publish_text::table(&report, terminal))?;
+        terminal.print(&publish_text::table(report, terminal))?;
     }
     for target in &report.targets {
         for warning in &target.warnings {
             terminal.warn(&format!("{}: {warning}", target.target));
         }
     }
-    if !report.still_open.is_empty() && !options.dry_run {
+    if !report.still_open.is_empty() && !args.dry_run {
         terminal.print_error_text(&format!(
-            "these targets may still serve the candidate: {}\nhint: run the rollback again until none is left",
+            "these targets may still serve the candidate: {}\nhint: run it again until none is left",
             report.still_open.join(", ")
         ));
     }
@@ -161,10 +192,10 @@ fn options(args: &PublishArgs) -> Result<publish::Options> {
 }
 
 /// Prints what every target holds of the folder's plan.
-fn status(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
+fn status(args: &PublishArgs, dir: &Path, terminal: &Terminal) -> Result<u8> {
     let tables = LayerTables::default();
     let parts = PublicationParts::Rollback;
-    let source = PublicationSource::open(&args.dir, tables, parts, terminal.progress())?;
+    let source = PublicationSource::open(dir, tables, parts, terminal.progress())?;
     let options = options(args)?;
     let targets = publish::open(&args.to, options.answer_limit())?;
     let stage = terminal.progress().stage("read back");

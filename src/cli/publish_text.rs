@@ -32,7 +32,10 @@ pub(super) fn gate_warning(gate: &SourceGate) -> Option<String> {
 
 /// The changes of every target.
 pub(super) fn table(report: &PublishReport, terminal: &Terminal) -> String {
-    let mut text = format!("plan {}, version {}\n", report.plan_id, report.version);
+    let mut text = match report.version.as_str() {
+        "" => format!("plan {}\n", report.plan_id),
+        version => format!("plan {}, version {version}\n", report.plan_id),
+    };
     if let Some(gate) = report.gate {
         text.push_str(&format!("gate: {}\n", gate.name()));
     }

@@ -49,6 +49,79 @@ pub fn publish(
     }
 }
 
+/// Retires a plan in every target, without a study folder: all its ratios become 0, and its status
+/// is `retired`. A target that holds nothing of the plan is left as it is. Reports as [`publish`].
+pub fn retire(
+    plan_id: &str,
+    targets: Vec<Box<dyn Target>>,
+    options: &Options,
+    progress: &Progress,
+    on_finished: &mut dyn FnMut(&TargetReport),
+) -> PublishReport {
+    let retiring = Arc::new(Retiring {
+        plan_id: plan_id.to_owned(),
+        options: Options {
+            rollback: true,
+            retire: true,
+            ..options.clone()
+        },
+        progress: progress.clone(),
+    });
+    let targets = side_by_side(&retiring, targets, on_finished);
+    let is_open = |report: &&TargetReport| report.outcome == TargetOutcome::Failed;
+    PublishReport {
+        schema: "sluice.publish/1".into(),
+        plan_id: plan_id.to_owned(),
+        version: String::new(),
+        gate: None,
+        kept_back: Vec::new(),
+        still_open: targets
+            .iter()
+            .filter(is_open)
+            .map(|report| report.target.clone())
+            .collect(),
+        targets,
+    }
+}
+
+/// The retirement of a plan in targets.
+struct Retiring {
+    plan_id: String,
+    options: Options,
+    progress: Progress,
+}
+
+impl Task for Retiring {
+    type Report = TargetReport;
+
+    fn options(&self) -> &Options {
+        &self.options
+    }
+
+    fn run(&self, target: &mut dyn Target, timer: &Timer) -> TargetReport {
+        let address = target.address();
+        at_work::note(Path::new(&address));
+        match target.held(&self.plan_id) {
+            Ok(Some(held)) => Job::retiring(&held, &self.options, &self.progress).publish_to(target, timer),
+            Ok(None) => {
+                let mut report = TargetReport::new(address);
+                report.outcome = TargetOutcome::Unchanged;
+                report
+                    .warnings
+                    .push(format!("the target holds nothing of plan {}", self.plan_id));
+                report
+            }
+            Err(error) => self.failed(address, &error),
+        }
+    }
+
+    fn failed(&self, address: String, error: &Error) -> TargetReport {
+        let mut report = TargetReport::new(address);
+        report.fail(error);
+        report
+    }
+}
+
 impl Task for Job {
     type Report = TargetReport;
 

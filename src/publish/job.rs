@@ -12,8 +12,9 @@ use crate::publish::clock;
 use crate::publish::options::Options;
 use crate::publish::publication::{Publication, PublicationSource};
 use crate::publish::report::{TargetOutcome, TargetReport};
-use crate::publish::target::{Desired, Inspection, PlannedChange, Target};
+use crate::publish::target::{Desired, Inspection, PlannedChange, Retirement, Target};
 use crate::publish::timer::Timer;
+use crate::ramp::RampStatus;
 
 /// What every target must hold at the end.
 #[derive(Debug)]
@@ -32,9 +33,27 @@ struct PlannedTarget {
     current: Option<Publication>,
     /// The publication that the target will hold.
     publication: Publication,
+    /// The plan to retire in the same switch; `None` if there is none.
+    retirement: Option<Retirement>,
 }
 
 impl Job {
+    /// The job of retiring what a target holds of a plan.
+    pub(super) fn retiring(held: &Publication, options: &Options, progress: &Progress) -> Self {
+        let publication = match held.retired_at {
+            Some(_) => held.clone(),
+            None => held.retired(options.now, None),
+        };
+        Self {
+            publication,
+            dir: PathBuf::new(),
+            layers: None,
+            manifest: None,
+            options: options.clone(),
+            progress: progress.clone(),
+        }
+    }
+
     pub(super) fn new(source: &PublicationSource, options: &Options, progress: &Progress) -> Self {
         let (publication, layers) = if options.rollback {
             // A rollback writes no users: their layers stay, and all ratios become 0.
@@ -57,6 +76,7 @@ impl Job {
         at_work::note(Path::new(&target.address()));
         let desired = Desired {
             publication: &self.publication,
+            retires: None,
             dir: &self.dir,
             layers: self.layers.as_deref(),
             manifest: self.manifest.as_deref(),
@@ -72,6 +92,7 @@ impl Job {
         }
         let desired = Desired {
             publication: &planned.publication,
+            retires: planned.retirement.as_ref(),
             ..desired
         };
         match target.apply(&desired, planned.current.as_ref(), &self.progress) {
@@ -94,7 +115,7 @@ fn plan(
 ) -> (TargetReport, Option<PlannedTarget>) {
     let mut report = TargetReport::new(target.address());
     match look(target, desired, progress, &report.target) {
-        Ok((inspection, publication)) => {
+        Ok((inspection, publication, retirement)) => {
             if let Some(current) = inspection
                 .current
                 .as_ref()
@@ -118,6 +139,7 @@ fn plan(
             let planned = PlannedTarget {
                 current: inspection.current,
                 publication,
+                retirement,
             };
             (report, Some(planned))
         }
@@ -131,6 +153,7 @@ fn plan(
             let planned = PlannedTarget {
                 current: None,
                 publication: desired.publication.clone(),
+                retirement: None,
             };
             (report, Some(planned))
         }
@@ -141,8 +164,48 @@ fn plan(
     }
 }
 
-/// Inspects a target. Returns the inspection and the publication that the target will hold.
+/// Inspects a target. Returns the inspection, the publication that the target will hold, and the
+/// retirement of the plan that it replaces.
 fn look(
+    target: &mut dyn Target,
+    desired: &Desired<'_>,
+    progress: &Progress,
+    address: &str,
+) -> Result<(Inspection, Publication, Option<Retirement>)> {
+    let retirement = retirement(target, desired)?;
+    let (mut inspection, publication) = look_at_plan(target, desired, progress, address)?;
+    if let Some(Retirement { held, .. }) = &retirement {
+        inspection.changes.push(PlannedChange::new(
+            format!("plan {}", held.plan_id),
+            Some(held.status.name().to_owned()),
+            Some(RampStatus::Retired.name().to_owned()),
+        ));
+    }
+    Ok((inspection, publication, retirement))
+}
+
+/// The retirement of the plan that the publication replaces; `None` if the target does not hold that
+/// plan, or it is retired already.
+fn retirement(target: &mut dyn Target, desired: &Desired<'_>) -> Result<Option<Retirement>> {
+    let publication = desired.publication;
+    let Some(old) = publication
+        .supersedes
+        .as_ref()
+        .filter(|_| !desired.options.rollback)
+    else {
+        return Ok(None);
+    };
+    let held = target.held(old)?;
+    desired.timer.answered();
+    Ok(held
+        .filter(|held| held.retired_at.is_none())
+        .map(|held| Retirement {
+            retired: held.retired(desired.options.now, Some(&publication.plan_id)),
+            held,
+        }))
+}
+
+fn look_at_plan(
     target: &mut dyn Target,
     desired: &Desired<'_>,
     progress: &Progress,
@@ -170,16 +233,28 @@ fn look(
     Ok((inspection, publication))
 }
 
-/// Refuses to open a candidate that was rolled back by hand, unless the options allow it. A nightly
-/// job must not undo a rollback by hand.
+/// Refuses to open a candidate that was rolled back by hand, or a plan that was retired, unless the
+/// options allow it. A nightly job must not undo either.
 fn refuse_reopening(current: &Publication, desired: &Desired<'_>, address: &str) -> Result<()> {
     let publication = desired.publication;
-    let Some(at) = current.taken_back.get(&publication.candidate) else {
-        return Ok(());
-    };
     if !publication.is_open() || desired.options.reopen {
         return Ok(());
     }
+    if let Some(at) = current
+        .retired_at
+        .filter(|_| current.plan_id == publication.plan_id)
+    {
+        let message = format!(
+            "expected a plan other than {}, which was retired at {}",
+            publication.plan_id,
+            time::format(at)
+        );
+        return Err(Error::target(address, message)
+            .hint("publish the plan that replaced it, or this one again with --reopen"));
+    }
+    let Some(at) = current.taken_back.get(&publication.candidate) else {
+        return Ok(());
+    };
     Err(Error::target(
         address,
         format!(

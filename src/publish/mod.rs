@@ -45,9 +45,9 @@ pub use publication::{
 };
 
 pub use clock::now;
-pub use driver::{publish, read_back};
+pub use driver::{publish, read_back, retire};
 pub use options::Options;
 pub use report::{PublishReport, PublishStatus, TargetHeld, TargetOutcome, TargetReport, TargetState};
-pub use target::{Applied, Desired, Inspection, PlannedChange, Target, TargetUsers};
+pub use target::{Applied, Desired, Inspection, PlannedChange, Retirement, Target, TargetUsers};
 pub use targets::{kinds, open};
 pub use timer::Timer;

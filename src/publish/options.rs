@@ -19,7 +19,10 @@ pub struct Options {
     pub dry_run: bool,
     /// Sets every ratio to 0, regardless of the schedule.
     pub rollback: bool,
-    /// Opens a candidate again after a rollback by hand.
+    /// Whether the closing of a rollback ends the plan and says nothing about its candidate. Only
+    /// with `rollback`.
+    pub retire: bool,
+    /// Opens a candidate again after a rollback by hand or a retirement of its plan.
     pub reopen: bool,
     /// Writes every user, not only changed users.
     pub all_users: bool,
@@ -42,6 +45,7 @@ impl Options {
             now,
             dry_run: false,
             rollback: false,
+            retire: false,
             reopen: false,
             all_users: false,
             verify: false,

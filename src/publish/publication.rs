@@ -33,17 +33,24 @@ pub struct Publication {
     pub plan_id: String,
     /// The display name of the plan; its id if it has no name.
     pub plan_name: String,
+    /// Id of the plan that this one replaces; `None` if it replaces none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<String>,
     /// Id of the baseline: the release that users have today.
     pub baseline: String,
     /// Id of the candidate: the release that is ramped.
     pub candidate: String,
     /// The time of the decision, microseconds UTC.
     pub as_of: Micros,
-    /// The status of the ramp: running, completed or rolled back.
+    /// The status of the ramp: running, completed, rolled back or retired.
     pub status: RampStatus,
     /// The time when the candidate was rolled back by hand, microseconds UTC; `None` if it was not.
     /// Such a candidate is opened again only on request.
     pub rolled_back_at: Option<Micros>,
+    /// The time when the plan was retired, microseconds UTC; `None` if it was not. A retired plan is
+    /// opened again only on request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired_at: Option<Micros>,
     /// The candidates of the plan that were rolled back by hand and not opened again, with the time
     /// of each rollback, microseconds UTC.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -139,12 +146,14 @@ impl Publication {
             schema: SCHEMA.into(),
             version: String::new(),
             plan_id: schedule.plan_id.clone(),
+            supersedes: schedule.supersedes.clone(),
             plan_name: study.map_or_else(|| schedule.plan_id.clone(), |study| study.name.clone()),
             baseline: schedule.baseline.clone(),
             candidate: schedule.candidate.clone(),
             as_of: schedule.as_of,
             status: schedule.status(),
             rolled_back_at: None,
+            retired_at: None,
             taken_back: BTreeMap::new(),
             profile: schedule.profile.clone(),
             salt: schedule.salt.clone(),
@@ -161,24 +170,47 @@ impl Publication {
     /// back at `at`, microseconds UTC.
     #[must_use]
     pub fn rolled_back(&self, at: Micros) -> Self {
-        let mut back = self.clone();
+        let mut back = self.closed(at, Verdict::Rollback, "taken back by hand");
         for row in &mut back.ratios {
-            row.step = 0;
-            row.ratio = Ratio::ZERO;
-            row.hi_bucket = row.lo_bucket;
             row.rolled_back = true;
-            row.verdict = Verdict::Rollback;
-            row.reason = "taken back by hand".into();
         }
-        back.as_of = at;
         back.taken_back.insert(back.candidate.clone(), at);
         back.rolled_back_at = Some(at);
         back.status = RampStatus::RolledBack;
         back.named()
     }
 
-    /// The publication to write over `current`. Rollbacks by hand that `current` records are kept,
-    /// unless the options open this candidate again.
+    /// Returns a copy of the publication with every ratio at 0 and the plan recorded as retired at
+    /// `at`, microseconds UTC. `successor` is the plan that replaces it; `None` for a retirement by
+    /// hand.
+    #[must_use]
+    pub fn retired(&self, at: Micros, successor: Option<&str>) -> Self {
+        let reason = successor.map_or_else(
+            || "retired by hand".to_owned(),
+            |successor| format!("retired: plan {successor} replaces this one"),
+        );
+        let mut retired = self.closed(at, Verdict::Hold, &reason);
+        retired.retired_at = Some(at);
+        retired.status = RampStatus::Retired;
+        retired.named()
+    }
+
+    /// A copy with every ratio at 0 from `at` on. Its version is that of the original.
+    fn closed(&self, at: Micros, verdict: Verdict, reason: &str) -> Self {
+        let mut closed = self.clone();
+        for row in &mut closed.ratios {
+            row.step = 0;
+            row.ratio = Ratio::ZERO;
+            row.hi_bucket = row.lo_bucket;
+            row.verdict = verdict;
+            reason.clone_into(&mut row.reason);
+        }
+        closed.as_of = at;
+        closed
+    }
+
+    /// The publication to write over `current`. Rollbacks by hand and a retirement of the
+    /// plan that `current` records are kept, unless the options open this candidate again.
     #[must_use]
     pub fn over(&self, current: Option<&Self>, options: &Options) -> Self {
         let mut next = self.clone();
@@ -188,7 +220,11 @@ impl Publication {
                 next.taken_back.entry(candidate.clone()).or_insert(*at);
             }
         }
-        if options.rollback && current.is_open() {
+        if !options.reopen && current.plan_id == next.plan_id && current.retired_at.is_some() {
+            next.retired_at = current.retired_at;
+            next.status = RampStatus::Retired;
+        }
+        if options.rollback && !options.retire && current.is_open() {
             // A rollback also closes the candidate that is open at the target, even if it is
             // another one.
             next.taken_back

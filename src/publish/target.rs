@@ -14,6 +14,8 @@ use crate::publish::timer::Timer;
 pub struct Desired<'a> {
     /// The publication that the target must hold at the end.
     pub publication: &'a Publication,
+    /// The plan that the publication replaces at this target; `None` if there is none to retire.
+    pub retires: Option<&'a Retirement>,
     /// The folder that the publication comes from.
     pub dir: &'a Path,
     /// The path of the layer table; `None` if users are not published.
@@ -24,6 +26,30 @@ pub struct Desired<'a> {
     pub options: &'a Options,
     /// The clock of the target, to reset at every answer.
     pub timer: &'a Timer,
+}
+
+/// The retirement of the plan that a publication replaces.
+#[derive(Debug, Clone)]
+pub struct Retirement {
+    /// The publication of the old plan that the target held when it was inspected.
+    pub held: Publication,
+    /// The publication of the old plan to switch to: every ratio is 0, and its status is retired.
+    pub retired: Publication,
+}
+
+impl Retirement {
+    /// Returns an error if the old plan's version at the target is no longer the inspected one.
+    pub(super) fn refuse_change(&self, found: Option<&Publication>, address: &str) -> Result<()> {
+        if found.is_some_and(|found| found.version == self.held.version) {
+            return Ok(());
+        }
+        let message = format!(
+            "expected plan {} to retire at version {}, found it changed",
+            self.held.plan_id, self.held.version
+        );
+        Err(Error::target(address, message)
+            .hint("another publication changed that plan in the meantime: run it again"))
+    }
 }
 
 /// A difference between a target's content now and after publishing.

@@ -30,6 +30,9 @@ pub struct Schedule {
     pub schema: String,
     /// Id of the plan, from the key `plan.id` of the scenario.
     pub plan_id: String,
+    /// Id of the plan that this one replaces; `None` if it replaces none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<String>,
     /// Id of the baseline: the release that users have today.
     pub baseline: String,
     /// Id of the candidate: the release that is ramped.
@@ -70,6 +73,9 @@ pub enum RampStatus {
     Completed,
     /// At least one layer of this candidate is rolled back, by these decisions or earlier ones.
     RolledBack,
+    /// The plan is over: another plan replaced it, or it was retired by hand. Publications have this
+    /// status, schedules do not.
+    Retired,
 }
 
 impl RampStatus {
@@ -79,6 +85,7 @@ impl RampStatus {
             Self::Running => "running",
             Self::Completed => "completed",
             Self::RolledBack => "rolled_back",
+            Self::Retired => "retired",
         }
     }
 }
@@ -354,6 +361,7 @@ pub fn schedule_gated(
     let mut schedule = Schedule {
         schema: SCHEMA.into(),
         plan_id: plan.id.clone(),
+        supersedes: plan.supersedes.clone(),
         baseline: plan.baseline.clone(),
         candidate: plan.candidate.clone(),
         as_of: analysis.as_of,

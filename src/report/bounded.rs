@@ -134,6 +134,7 @@ fn schedule_without_layers(schedule: &Schedule) -> Schedule {
     Schedule {
         schema: schedule.schema.clone(),
         plan_id: schedule.plan_id.clone(),
+        supersedes: schedule.supersedes.clone(),
         baseline: schedule.baseline.clone(),
         candidate: schedule.candidate.clone(),
         as_of: schedule.as_of,

@@ -27,6 +27,13 @@ impl Checker {
         operations: Vec<Operation>,
     ) -> Plan {
         let id = self.slug("plan.id", raw.id);
+        let supersedes = raw.supersedes.map(|old| self.slug("plan.supersedes", Some(old)));
+        if supersedes.as_ref() == Some(&id) {
+            self.problem(
+                "plan.supersedes",
+                format!("expected the id of another plan, found this plan's own, \"{id}\""),
+            );
+        }
         let salt = raw.salt.unwrap_or_else(|| id.clone());
         let flag = raw.flag.unwrap_or_else(|| id.clone());
         let name = raw.profile.as_deref().unwrap_or("sluice");
@@ -93,6 +100,7 @@ impl Checker {
         }
         Plan {
             id,
+            supersedes,
             layers_digest,
             start,
             baseline,

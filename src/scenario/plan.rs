@@ -13,6 +13,8 @@ use crate::scenario::policy::{Guardrail, Policy};
 pub struct Plan {
     /// Id of the plan: ASCII letters, digits, `_`, `-`, `.`.
     pub id: String,
+    /// Id of the plan that this one replaces; `None` if it replaces none.
+    pub supersedes: Option<String>,
     /// First instant of the plan, microseconds, UTC. Earlier rows are outside of it.
     pub start: Micros,
     /// Id of the baseline: the release that users have today.

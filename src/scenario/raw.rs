@@ -108,6 +108,14 @@ pub(super) struct RawPlan {
     /// Key of the flag, for systems that hash it beside the salt.
     #[schemars(extend("x-default" = "the plan's `id`"), example = &"new-agent")]
     pub(super) flag: Option<String>,
+    /// Id of the plan that this one replaces. Publishing this plan retires the other one in every
+    /// target in the same switch: all its ratios become 0.
+    #[schemars(
+        regex(pattern = "^[A-Za-z0-9_.-]+$"),
+        extend("x-default" = "none"),
+        example = &"cs-agent-2026-04"
+    )]
+    pub(super) supersedes: Option<String>,
     /// Digest of the layer table that the plan started with: `blake3:` or `sha256:` and 64
     /// hexadecimal digits. Another table is refused. `state.json` has it.
     #[schemars(

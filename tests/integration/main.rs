@@ -55,6 +55,7 @@ mod publish_objects;
 mod publish_postgres;
 #[cfg(feature = "stores")]
 mod publish_redis;
+mod publish_retire;
 mod publish_rollback;
 mod publish_support;
 #[cfg(feature = "stores")]

@@ -68,6 +68,7 @@ impl Wish<'_> {
         };
         let schedule = Schedule {
             promote_on_failed_gate: false,
+            supersedes: None,
             schema: "sluice.schedule/1".into(),
             plan_id: "plan-2026-11-21".into(),
             baseline: BASELINE.into(),

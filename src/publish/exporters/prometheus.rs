@@ -41,7 +41,12 @@ const VERDICTS: [Verdict; 5] = [
     Verdict::Inconclusive,
     Verdict::Invalid,
 ];
-const STATUSES: [RampStatus; 3] = [RampStatus::Running, RampStatus::Completed, RampStatus::RolledBack];
+const STATUSES: [RampStatus; 4] = [
+    RampStatus::Running,
+    RampStatus::Completed,
+    RampStatus::RolledBack,
+    RampStatus::Retired,
+];
 
 fn write(desired: &Desired<'_>, address: &Address) -> Result<String> {
     if Path::new(&address.rest)

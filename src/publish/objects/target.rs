@@ -14,9 +14,9 @@ use crate::publish::objects::folder;
 #[cfg(feature = "stores")]
 use crate::publish::objects::s3;
 use crate::publish::objects::store::{CURRENT, Current, OBJECTS, PUBLICATION, Store};
-use crate::publish::objects::version::{Prepared, entry_of, prepare};
+use crate::publish::objects::version::{Prepared, entry_of, prepare, version_of};
 use crate::publish::publication::Publication;
-use crate::publish::target::{Applied, Desired, Inspection, PlannedChange, Target};
+use crate::publish::target::{Applied, Desired, Inspection, PlannedChange, Retirement, Target};
 
 /// The bytes a second below which an upload counts as one that does not answer.
 const SLOWEST: u64 = 100_000;
@@ -187,6 +187,27 @@ impl ObjectTarget {
         let prepared = prepare(&desired)?;
         self.send(plan, &prepared, &desired, bar)?;
         self.store.replace(&pointer, prepared.current)
+    }
+
+    /// Retires the plan that the publication replaces. Its pointer switches first, so no reader sees
+    /// both plans serve: in between, neither does.
+    fn retire(&self, retirement: &Retirement, desired: &Desired<'_>, bar: &Bar) -> Result<()> {
+        let plan = plan_folder(&self.address, &retirement.held.plan_id)?;
+        let prepared = version_of(&retirement.retired, BTreeMap::new());
+        self.send(&plan, &prepared, desired, bar)?;
+        let (current, tag) = self.current(&plan, false)?;
+        let found = current.map(|current| current.publication);
+        retirement.refuse_change(found.as_ref(), &self.address)?;
+        let pointer = format!("{plan}/{CURRENT}");
+        if self.store.swap(&pointer, prepared.current, tag.as_deref())? {
+            return Ok(());
+        }
+        // A repeated request finds what the first one wrote.
+        let (current, _) = self.current(&plan, false)?;
+        match current {
+            Some(current) if current.publication == retirement.retired => Ok(()),
+            other => retirement.refuse_change(other.map(|other| other.publication).as_ref(), &self.address),
+        }
     }
 
     /// Removes old versions until `keep` are left, the oldest first. The version in force is never
@@ -361,6 +382,9 @@ impl Target for ObjectTarget {
             return self
                 .switch_back(&plan, prepared, desired, &bar)
                 .map(|()| Applied::default());
+        }
+        if let Some(retirement) = desired.retires {
+            self.retire(retirement, desired, &bar)?;
         }
         self.switch(&plan, &prepared)?;
         self.remove_old(&plan, &prepared.folder, desired.options.now)?;

@@ -7,6 +7,7 @@ use crate::base::error::{Error, FileResult, Result};
 use crate::base::manifest::{FileEntry, Manifest, file};
 use crate::base::{digest, files, json};
 use crate::publish::objects::store::{Current, Objects, PUBLICATION};
+use crate::publish::publication::Publication;
 use crate::publish::target::Desired;
 
 /// A version that is ready to send.
@@ -102,6 +103,14 @@ pub(super) fn prepare(desired: &Desired<'_>) -> Result<Prepared> {
     } else {
         study_files(desired)?
     };
+    Ok(version_of(publication, files))
+}
+
+/// A version of a publication with files of the study, ready to send.
+pub(super) fn version_of(
+    publication: &Publication,
+    files: BTreeMap<String, (PathBuf, FileEntry)>,
+) -> Prepared {
     let document = json::to_json(publication).into_bytes();
     let mut entries: BTreeMap<String, FileEntry> = files
         .iter()
@@ -130,14 +139,14 @@ pub(super) fn prepare(desired: &Desired<'_>) -> Result<Prepared> {
         objects_digest: objects_digest.clone(),
         publication: publication.clone(),
     };
-    Ok(Prepared {
+    Prepared {
         folder,
         files,
         publication: document,
         objects,
         current: json::to_json(&current).into_bytes(),
         objects_digest,
-    })
+    }
 }
 
 pub(super) fn entry_of(bytes: &[u8]) -> FileEntry {

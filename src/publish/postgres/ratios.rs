@@ -130,7 +130,7 @@ fn shown(name: &str, kind: &str) -> String {
     }
 }
 
-/// Logs a change by hand: a rollback, or the opening of a candidate after a rollback. Logging the
+/// Logs a change by hand: a rollback, a retirement, or the opening of a candidate after one of them. Logging the
 /// same change twice gives the same rows.
 pub(super) fn log_by_hand(
     server: &Server,
@@ -142,10 +142,12 @@ pub(super) fn log_by_hand(
     let Some(current) = current.filter(|current| current.candidate == publication.candidate) else {
         return Ok(());
     };
-    let (operation, at) = match (current.rolled_back_at, publication.rolled_back_at) {
-        (_, Some(at)) => ("rollback", at),
-        (Some(_), None) => ("set", now),
-        (None, None) => return Ok(()),
+    let by_hand = |of: &Publication| (of.retired_at, of.rolled_back_at);
+    let (operation, at) = match (by_hand(current), by_hand(publication)) {
+        ((None, _), (Some(at), _)) => ("retire", at),
+        (_, (_, Some(at))) => ("rollback", at),
+        ((Some(_), _) | (_, Some(_)), (None, None)) => ("set", now),
+        _ => return Ok(()),
     };
     let failed = |error| server.failed("expected to read release_plan", &error);
     let signed = client

@@ -7,6 +7,7 @@ use crate::base::json;
 use crate::publish::postgres::connect::Server;
 use crate::publish::postgres::ratios;
 use crate::publish::publication::Publication;
+use crate::publish::target::Retirement;
 
 /// Sets every ratio of the plan to 0, and the pointer to the rolled-back publication. `current` is
 /// the publication in force; `None` if it is unreadable. Each part is tried by itself. Returns a
@@ -41,6 +42,34 @@ pub(super) fn close(
         (Ok(()), Err(error)) => Err(error.hint("readers of `ratio_schedule` get the baseline; readers of `publication` may still get the candidate: mend the table and roll back again")),
         (Err(error), Err(other)) => Err(other.problems().iter().cloned().fold(error, Error::and)),
     }
+}
+
+/// Retires a plan within the transaction that publishes another one.
+///
+/// # Errors
+/// The plan's version is no longer the inspected one, or a table refuses.
+pub(super) fn retire(
+    server: &Server,
+    step: &mut Transaction<'_>,
+    retirement: &Retirement,
+    now: i64,
+) -> Result<()> {
+    let (held, retired) = (&retirement.held, &retirement.retired);
+    let sql = "select document::text from publication where plan_id = $1 for update";
+    let row = step
+        .query_opt(sql, &[&held.plan_id])
+        .map_err(|error| server.failed("expected to read the plan to retire", &error))?;
+    let found = match &row {
+        Some(row) => {
+            let document: &str = server.value(row, 0, "the document of a publication")?;
+            Some(Publication::from_json(document, &server.address)?)
+        }
+        None => None,
+    };
+    retirement.refuse_change(found.as_ref(), &server.address)?;
+    ratios::log_by_hand(server, step, Some(held), retired, now)?;
+    ratios::write(server, step, retired)?;
+    write_pointer(server, step, retired)
 }
 
 /// Runs a part of the transaction so that its failure leaves the other parts intact.

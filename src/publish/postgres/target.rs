@@ -243,6 +243,9 @@ impl Target for Postgres {
         let mut client = server.connect()?;
         schema::migrate(server, &mut client)?;
         lock_plan(server, &mut client, plan_id)?;
+        if let Some(retirement) = desired.retires {
+            lock_plan(server, &mut client, &retirement.held.plan_id)?;
+        }
         let leftovers = assignments::leftovers(server, &mut client, plan_id)?;
         assignments::remove(server, &mut client, &leftovers)?;
         desired.timer.answered();
@@ -402,6 +405,9 @@ pub(super) fn switch(
         return Err(Error::target(&server.address, message).hint(
             "another publication changed the target in the meantime: run it again to see the changes",
         ));
+    }
+    if let Some(retirement) = desired.retires {
+        rollback::retire(server, &mut step, retirement, desired.options.now)?;
     }
     let documents = Documents::read(desired.dir, plan_id)?;
     documents.write(server, &mut step, plan_id)?;

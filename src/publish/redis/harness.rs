@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::str;
 
 use crate::base::error::{Error, Result};
+use crate::base::json;
 use crate::base::time::SECOND;
 use crate::bucket::Ratio;
 use crate::layer::LayerRows;
@@ -22,7 +23,7 @@ use crate::publish::redis::lock::Lock;
 use crate::publish::redis::share::Share;
 use crate::publish::redis::users::{Texts, UserWrites, others, pass, values};
 use crate::publish::redis::version::number;
-use crate::publish::target::{Inspection, PlannedChange, TargetUsers, refuse_change};
+use crate::publish::target::{Inspection, PlannedChange, Retirement, TargetUsers, refuse_change};
 
 /// The publication in force, as the last run recorded it.
 pub(super) struct Current {
@@ -304,6 +305,14 @@ pub(super) fn apply(
         users = Some(counts.users(0));
     }
 
+    let retiring = match ctx.desired.retires {
+        Some(retirement) => Some(Retiring::prepare(ctx, retirement)?),
+        None => None,
+    };
+    // Ratios of the plan that is retired become 0, except those that this plan sets.
+    for key in retiring.iter().flat_map(|retiring| &retiring.ratios) {
+        desired.entry(key.clone()).or_insert(Ratio::ZERO);
+    }
     let all: Vec<(&str, Ratio)> = desired
         .iter()
         .map(|(key, ratio)| (key.as_str(), *ratio))
@@ -316,13 +325,42 @@ pub(super) fn apply(
         ("ttl", refreshed.unwrap_or_default().ttl.to_string()),
         ("tenant", tenant.to_owned()),
     ];
-    let fields: Vec<(&str, &str, &str)> = note
+    let mut fields: Vec<(&str, &str, &str)> = note
         .iter()
         .map(|(name, value)| (note_key.as_str(), *name, value.as_str()))
         .collect();
+    if let Some(retiring) = &retiring {
+        fields.push((&retiring.note, "publication", &retiring.document));
+    }
     set_together(&lock, &all, &fields)?;
     ctx.record_salt();
     Ok(users)
+}
+
+/// The plan that is retired in the same step: its record, its ratio keys, and its lock.
+struct Retiring<'a> {
+    _lock: Lock<'a>,
+    note: String,
+    document: String,
+    ratios: Vec<String>,
+}
+
+impl<'a> Retiring<'a> {
+    fn prepare(ctx: &RedisContext<'a>, retirement: &Retirement) -> Result<Self> {
+        let keys = PlanKeys::new(&retirement.held.plan_id);
+        let lock = Lock::take(ctx.pool, keys.lock(), false)?;
+        let note = keys.harness();
+        let current = Current::read(ctx.pool, &note)?;
+        let found = current.as_ref().map(|current| &current.publication);
+        retirement.refuse_change(found, ctx.pool.address())?;
+        let tenant = current.as_ref().map_or("", |current| current.tenant.as_str());
+        Ok(Self {
+            _lock: lock,
+            ratios: ratios(&retirement.held, tenant, None).into_keys().collect(),
+            document: json::to_json(&retirement.retired),
+            note,
+        })
+    }
 }
 
 /// Sets keys, and fields of hashes, in one step of the server.

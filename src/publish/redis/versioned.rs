@@ -2,6 +2,7 @@
 //! switches and the old version expires.
 
 use crate::base::error::Result;
+use crate::base::json;
 use crate::base::time::SECOND;
 use crate::publish::publication::Publication;
 use crate::publish::redis::context::RedisContext;
@@ -10,7 +11,7 @@ use crate::publish::redis::keys::PlanKeys;
 use crate::publish::redis::link::Pool;
 use crate::publish::redis::lock::Lock;
 use crate::publish::redis::version::{Current, SCHEMA};
-use crate::publish::target::{Inspection, PlannedChange, TargetUsers, refuse_change};
+use crate::publish::target::{Inspection, PlannedChange, Retirement, TargetUsers, refuse_change};
 
 /// The time, in seconds, for which the previous version is kept. Readers that read the pointer
 /// before the switch still need it.
@@ -129,18 +130,8 @@ pub(super) fn apply(ctx: &RedisContext<'_>, inspected: Option<&Publication>) -> 
     Ok(users)
 }
 
-/// Writes the new version. Then, in one step of the server, the pointer switches and the old
-/// version gets an expiry time.
-fn switch(
-    ctx: &RedisContext<'_>,
-    keys: &PlanKeys,
-    lock: &Lock<'_>,
-    current: Option<&Current>,
-    next: &NextUsers,
-    has_written: bool,
-) -> Result<()> {
-    let publication = ctx.publication();
-    let name = format!("{}.{}", publication.version, next.generation);
+/// The fields of a version's hash.
+fn fields(publication: &Publication, next: &NextUsers) -> Vec<(String, String)> {
     let mut fields: Vec<(String, String)> = [
         ("schema", SCHEMA.to_owned()),
         ("plan_id", publication.plan_id.clone()),
@@ -157,7 +148,7 @@ fn switch(
         ("layers_digest", next.layers_digest.clone()),
         ("refreshed_at", next.refreshed.unwrap_or_default().at.to_string()),
         ("ttl", next.refreshed.unwrap_or_default().ttl.to_string()),
-        ("publication", ctx.document()),
+        ("publication", json::to_json(publication)),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
@@ -167,27 +158,109 @@ fn switch(
             row.ratio.bps().to_string(),
         )
     }));
+    fields
+}
+
+/// Writes the hash of a version that no pointer names yet.
+fn write_version(lock: &Lock<'_>, key: &str, fields: &[(String, String)]) -> Result<()> {
     let args: Vec<&[u8]> = fields
         .iter()
         .flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()])
         .collect();
-    let new_key = keys.version(&name);
     lock.guarded(
         "redis.call('DEL', KEYS[2])\nfor i = 2, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end",
-        &[&new_key],
+        &[key],
         &args,
-    )?;
-
-    let old_key = current.map_or_else(|| new_key.clone(), |current| keys.version(&current.name));
-    // If this run wrote no users, the record of a killed run stays. Its entries are not valid, and
-    // the next run must see it.
-    let body = "redis.call('SET', KEYS[2], ARGV[2])\nif ARGV[4] == '1' then redis.call('DEL', KEYS[5]) end\n\
-                if KEYS[3] ~= KEYS[4] then redis.call('EXPIRE', KEYS[4], ARGV[3]) end";
-    let has_written = if has_written { b"1" } else { b"0" };
-    let grace = GRACE.to_string();
-    lock.guarded(
-        body,
-        &[&keys.current(), &new_key, &old_key, &keys.writing()],
-        &[name.as_bytes(), grace.as_bytes(), has_written],
     )
 }
+
+/// The plan that is retired in the same switch: its pointer, the versions before and after, and its
+/// lock.
+struct Retiring<'a> {
+    lock: Lock<'a>,
+    pointer: String,
+    names: [String; 2],
+    versions: [String; 2],
+}
+
+impl<'a> Retiring<'a> {
+    /// Locks the plan, and writes its retired version. Its readers do not see it yet.
+    fn prepare(ctx: &RedisContext<'a>, retirement: &Retirement) -> Result<Self> {
+        let keys = PlanKeys::new(&retirement.held.plan_id);
+        let lock = Lock::take(ctx.pool, keys.lock(), false)?;
+        let current = Current::read(ctx.pool, &keys)?;
+        let found = current.as_ref().map(|current| &current.publication);
+        retirement.refuse_change(found, ctx.pool.address())?;
+        let users = NextUsers::from_current(current.as_ref());
+        let name = format!("{}.{}", retirement.retired.version, users.generation);
+        let version = keys.version(&name);
+        write_version(&lock, &version, &fields(&retirement.retired, &users))?;
+        let before = current.map(|current| current.name).unwrap_or_default();
+        Ok(Self {
+            lock,
+            pointer: keys.current(),
+            versions: [keys.version(&before), version],
+            names: [before, name],
+        })
+    }
+
+    /// Switches the pointer by itself. A cluster keeps two plans on two servers, which cannot switch
+    /// together: the old plan goes first.
+    fn switch_alone(&self) -> Result<()> {
+        let [before, after] = &self.versions;
+        let grace = GRACE.to_string();
+        self.lock.guarded(
+            "redis.call('SET', KEYS[2], ARGV[2])\nif KEYS[3] ~= KEYS[4] then redis.call('EXPIRE', KEYS[3], ARGV[3]) end",
+            &[&self.pointer, before, after],
+            &[self.names[1].as_bytes(), grace.as_bytes()],
+        )
+    }
+}
+
+/// Writes the new version. Then, in one step of the server, the pointer switches, the old version
+/// gets an expiry time, and the plan that this one replaces is retired.
+fn switch(
+    ctx: &RedisContext<'_>,
+    keys: &PlanKeys,
+    lock: &Lock<'_>,
+    current: Option<&Current>,
+    next: &NextUsers,
+    has_written: bool,
+) -> Result<()> {
+    let publication = ctx.publication();
+    let name = format!("{}.{}", publication.version, next.generation);
+    let new_key = keys.version(&name);
+    write_version(lock, &new_key, &fields(publication, next))?;
+    let retiring = match ctx.desired.retires {
+        Some(retirement) => Some(Retiring::prepare(ctx, retirement)?),
+        None => None,
+    };
+    let old_key = current.map_or_else(|| new_key.clone(), |current| keys.version(&current.name));
+    let has_written = if has_written { b"1" } else { b"0" };
+    let grace = GRACE.to_string();
+    let (pointer, writing) = (keys.current(), keys.writing());
+    let mut script_keys = vec![pointer.as_str(), &new_key, &old_key, &writing];
+    let mut args: Vec<&[u8]> = vec![name.as_bytes(), grace.as_bytes(), has_written];
+    match &retiring {
+        Some(retiring) if ctx.pool.is_cluster() => retiring.switch_alone()?,
+        Some(retiring) => {
+            script_keys.push(&retiring.pointer);
+            script_keys.extend(retiring.versions.iter().map(String::as_str));
+            args.extend(retiring.names.iter().map(String::as_bytes));
+        }
+        None => {}
+    }
+    lock.guarded(SWITCH, &script_keys, &args)
+}
+
+/// The script of a switch. If this run wrote no users, the record of a killed run stays: its entries
+/// are not valid, and the next run must see it. A plan to retire that was changed in the meantime,
+/// such as by a rollback, stops the script before it changes anything.
+const SWITCH: &str = "if #KEYS > 5 and redis.call('GET', KEYS[6]) ~= ARGV[5] then return 0 end
+redis.call('SET', KEYS[2], ARGV[2])
+if ARGV[4] == '1' then redis.call('DEL', KEYS[5]) end
+if KEYS[3] ~= KEYS[4] then redis.call('EXPIRE', KEYS[4], ARGV[3]) end
+if #KEYS > 5 then
+  redis.call('SET', KEYS[6], ARGV[6])
+  if KEYS[7] ~= KEYS[8] then redis.call('EXPIRE', KEYS[7], ARGV[3]) end
+end";
