@@ -121,6 +121,15 @@ impl RampState {
         Ok(())
     }
 
+    /// Whether the log has the change that a layer's ratio came from. A change is decided at `as_of`,
+    /// and comes into force after it.
+    fn is_logged(&self, state: &LayerState) -> bool {
+        self.operations.iter().any(|row| {
+            (&row.tenant, &row.layer) == (&state.tenant, &state.layer)
+                && [Some(row.operate_time), row.in_force()].contains(&Some(state.since))
+        })
+    }
+
     /// Prepares the state for a schedule of this plan. It adds tenants that are new in the
     /// evidence. Under a new release it returns all layers to the baseline.
     ///
@@ -143,7 +152,7 @@ impl RampState {
         let in_time = self
             .layers
             .iter()
-            .all(|state| (plan.start..=as_of).contains(&state.since));
+            .all(|state| state.since >= plan.start && (state.since <= as_of || self.is_logged(state)));
         if self.schema != SCHEMA || !unique || !in_time {
             return Err(differs(
                 plan,
