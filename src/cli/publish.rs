@@ -18,7 +18,8 @@ use crate::input::fetch;
 use crate::layer::ConsentChanges;
 use crate::publish;
 use crate::publish::{
-    Address, LayerTables, PublicationParts, PublicationSource, PublishReport, PublishStatus, TargetReport,
+    Address, LastNight, LayerTables, PublicationParts, PublicationSource, PublishReport, PublishStatus,
+    Target, TargetReport,
 };
 use crate::scenario::{AllowedColumn, SensitiveRule};
 
@@ -26,7 +27,7 @@ use crate::scenario::{AllowedColumn, SensitiveRule};
 #[derive(Debug, Args)]
 #[command(after_help = include_str!("help/publish.txt"))]
 pub(super) struct PublishArgs {
-    /// Folder with schedule.json: of `run`, or of `schedule`
+    /// Folder with schedule.json: of `run`, or of `schedule`. Or a layer table, to publish it by itself
     #[arg(required_unless_present = "retire", conflicts_with = "retire")]
     dir: Option<PathBuf>,
     /// A target; repeatable
@@ -43,6 +44,15 @@ pub(super) struct PublishArgs {
     /// Layer table of the plan's start, if it is not in the folder
     #[arg(long, value_name = "FILE", conflicts_with = "no_users")]
     frozen_layers: Option<PathBuf>,
+    /// Name of a layer table that is published by itself
+    #[arg(long, value_name = "NAME", default_value = "layers")]
+    name: String,
+    /// Last night's layer table, for a layer table by itself: write only users who changed or are gone
+    #[arg(long, value_name = "FILE", conflicts_with = "changes")]
+    previous: Option<PathBuf>,
+    /// Changes since last night, from `sluice layer --changes`: write only these users
+    #[arg(long, value_name = "FILE")]
+    changes: Option<PathBuf>,
     /// Publish ratios only, without the layers of users
     #[arg(long)]
     no_users: bool,
@@ -89,8 +99,18 @@ pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
     let Some(dir) = &args.dir else {
         return Err(Error::usage("expected a folder with schedule.json, found none"));
     };
+    if dir.is_file() {
+        return layer_table(args, dir, terminal);
+    }
+    if args.previous.is_some() || args.changes.is_some() {
+        return Err(Error::usage(
+            "expected a layer table for --previous and --changes, found a folder",
+        ));
+    }
     if args.status {
-        return status(args, dir, terminal);
+        let (tables, parts) = (LayerTables::default(), PublicationParts::Rollback);
+        let source = PublicationSource::open(dir, tables, parts, terminal.progress())?;
+        return status(args, &source.publication.plan_id, terminal);
     }
     let local = |path: &Option<PathBuf>| path.as_deref().map(fetch::local_file).transpose();
     let (newest, frozen) = (local(&args.layers)?, local(&args.frozen_layers)?);
@@ -122,9 +142,54 @@ pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
         .reads(&frozen)
         .writes(targets.iter().filter_map(|target| target.file()))
         .check()?;
+    publish_to(args, &source, targets, &options, terminal)
+}
+
+/// Publishes a layer table by itself.
+fn layer_table(args: &PublishArgs, table: &Path, terminal: &Terminal) -> Result<u8> {
+    let is_plan = args.rollback
+        || args.reopen
+        || args.no_users
+        || args.layers.is_some()
+        || args.frozen_layers.is_some();
+    if is_plan {
+        return Err(Error::usage(
+            "expected a folder with schedule.json for --rollback, --reopen, --no-users, --layers and --frozen-layers, found a file",
+        ));
+    }
+    let local = |path: &Option<PathBuf>| path.as_deref().map(fetch::local_file).transpose();
+    let (previous, changes) = (local(&args.previous)?, local(&args.changes)?);
+    let last_night = match (&previous, &changes) {
+        (Some(path), _) => Some(LastNight::Table(path)),
+        (None, Some(path)) => Some(LastNight::Changes(path)),
+        (None, None) => None,
+    };
+    let source = PublicationSource::of_layers(table, &args.name, last_night, terminal.progress())?;
+    if args.status {
+        return status(args, &source.publication.plan_id, terminal);
+    }
+    let options = options(args)?;
+    let targets = publish::open(&args.to, options.answer_limit())?;
+    Apart::new()
+        .reads([table])
+        .reads(&previous)
+        .reads(&changes)
+        .writes(targets.iter().filter_map(|target| target.file()))
+        .check()?;
+    publish_to(args, &source, targets, &options, terminal)
+}
+
+/// Publishes to the targets, and prints the report. Returns the exit code.
+fn publish_to(
+    args: &PublishArgs,
+    source: &PublicationSource,
+    targets: Vec<Box<dyn Target>>,
+    options: &publish::Options,
+    terminal: &Terminal,
+) -> Result<u8> {
     let stage = terminal.progress().stage("publish");
     let mut on_finished = on_finished(args, terminal);
-    let report = publish::publish(&source, targets, &options, terminal.progress(), &mut on_finished);
+    let report = publish::publish(source, targets, options, terminal.progress(), &mut on_finished);
     drop(stage);
     finish(args, &report, terminal)
 }
@@ -191,15 +256,11 @@ fn options(args: &PublishArgs) -> Result<publish::Options> {
     })
 }
 
-/// Prints what every target holds of the folder's plan.
-fn status(args: &PublishArgs, dir: &Path, terminal: &Terminal) -> Result<u8> {
-    let tables = LayerTables::default();
-    let parts = PublicationParts::Rollback;
-    let source = PublicationSource::open(dir, tables, parts, terminal.progress())?;
+/// Prints what every target holds of a plan, or of a layer table by itself.
+fn status(args: &PublishArgs, plan_id: &str, terminal: &Terminal) -> Result<u8> {
     let options = options(args)?;
     let targets = publish::open(&args.to, options.answer_limit())?;
     let stage = terminal.progress().stage("read back");
-    let plan_id = &source.publication.plan_id;
     let states = publish::read_back(plan_id, targets, &options);
     drop(stage);
     let report = PublishStatus::new(plan_id, states);

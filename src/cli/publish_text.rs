@@ -101,6 +101,16 @@ pub(super) fn status_text(status: &PublishStatus, terminal: &Terminal) -> String
             });
             continue;
         };
+        if held.is_layers() {
+            let digest = held.layers_digest.as_deref().unwrap_or_default();
+            let lines = format!(
+                "  version {} of {}\n  layer table {digest}\n",
+                held.version,
+                time::format(held.as_of)
+            );
+            text.push_str(&terminal.fill(&lines));
+            continue;
+        }
         let by_hand = held.rolled_back_at.map_or_else(
             || "not rolled back by hand".to_owned(),
             |at| format!("rolled back by hand at {}", time::format(at)),

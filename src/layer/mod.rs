@@ -8,6 +8,7 @@
 //!        └─► ids, tenants: copied as column chunks, or encoded again ──────┘
 //! ```
 
+mod changes;
 mod consent;
 mod context;
 mod driver;
@@ -33,10 +34,14 @@ mod unique;
 
 pub use crate::input::DEFAULT_TENANT;
 pub use crate::stats::rounding::round_score;
+pub(crate) use changes::digests_of_changes;
+#[cfg(feature = "stores")]
+pub(crate) use changes::write_gone;
+pub use changes::{Changed, write_changed};
 pub use consent::ConsentChanges;
 pub(crate) use consent::write_with_consent;
 pub use kernel::{Kernel, KernelCounts, PROTECTED, Scored};
-pub use nightly::{Changed, Join, LayerMoves, Move, TenantPsi, check_previous, compare, write_changed};
+pub use nightly::{Join, LayerMoves, Move, TenantPsi, check_previous, compare};
 pub(crate) use pin::check_pinned;
 pub use quota::quota_targets;
 pub use required::{UserSource, check_required};

@@ -5,9 +5,6 @@
 //! both tables are divided into partitions by user and joined partition by partition. Both joins
 //! have the same result.
 
-use arrow_array::{BooleanArray, RecordBatchReader};
-use arrow_select::concat::concat_batches;
-use arrow_select::filter::filter_record_batch;
 use hashbrown::HashMap;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader};
 use serde::{Deserialize, Serialize};
@@ -15,15 +12,14 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::bitmap;
-use crate::base::error::{Error, FileResult, Result};
+use crate::base::error::{Error, Result};
 use crate::base::interner::NameIndex;
 use crate::base::parquet_file::PageFile;
 use crate::base::parquet_io::{guard, open_batches, read_footer};
 use crate::base::progress::Progress;
 use crate::base::spill::{Fingerprints, Spill};
-use crate::base::{files, open, parquet_io};
 use crate::input::Unsupported;
+use crate::layer::changes::Changed;
 use crate::layer::file::leaf_of;
 use crate::layer::quota::ScoreHistogram;
 use crate::layer::rows::{LayerRows, duplicate_error};
@@ -92,30 +88,6 @@ pub struct TenantPsi {
     pub psi: Option<f64>,
 }
 
-/// The rows of the current night whose users are new, or changed their layer or consent. A store
-/// must update these users.
-#[derive(Debug, Default)]
-pub struct Changed {
-    words: Vec<u64>,
-}
-
-impl Changed {
-    /// Marks a row as changed.
-    fn mark(&mut self, row: u64) {
-        let word = (row / 64) as usize;
-        if self.words.len() <= word {
-            self.words.resize(word + 1, 0);
-        }
-        bitmap::set(&mut self.words, row as usize);
-    }
-
-    fn holds(&self, row: u64) -> bool {
-        self.words
-            .get((row / 64) as usize)
-            .is_some_and(|word| word >> (row % 64) & 1 == 1)
-    }
-}
-
 /// Compares two layer tables.
 ///
 /// Duplicate users are not searched for, but are reported when met. A user present in only one
@@ -157,41 +129,6 @@ pub fn check_previous(path: &Path) -> Result<()> {
         .hint("--previous takes a layer table: the --out file of an earlier `sluice layer`"));
     }
     side.ready().map(|_| ())
-}
-
-/// Writes the changed rows of a layer table, with all its columns.
-///
-/// # Errors
-/// When the table cannot be read or the file cannot be written. An existing file is then unchanged.
-pub fn write_changed(table: &Path, changed: &Changed, path: &Path) -> Result<()> {
-    let file = open::regular(table).or_unreadable(table)?;
-    let footer = read_footer(table, &file, ArrowReaderOptions::new())?;
-    let mut reader = open_batches(table, &footer, None, &|_| true)?;
-    let schema = reader.schema();
-    let unusable = |error: &dyn std::fmt::Display| {
-        Error::in_file(table, format!("expected readable rows, found: {error}"))
-    };
-    files::write_file(path, |file| {
-        let mut writer = parquet_io::BatchWriter::new(path, file, &schema)?;
-        let (mut first, mut gathered, mut n_gathered) = (0, Vec::new(), 0);
-        while let Some(batch) = guard(table, || reader.next().transpose())? {
-            let keep: BooleanArray = (first..first + batch.num_rows() as u64)
-                .map(|row| Some(changed.holds(row)))
-                .collect();
-            first += batch.num_rows() as u64;
-            let kept = filter_record_batch(&batch, &keep).map_err(|error| unusable(&error))?;
-            n_gathered += kept.num_rows();
-            gathered.push(kept);
-            if n_gathered >= BATCH_ROWS {
-                writer.write(&concat_batches(&schema, &gathered).map_err(|error| unusable(&error))?)?;
-                (gathered, n_gathered) = (Vec::new(), 0);
-            }
-        }
-        if n_gathered > 0 {
-            writer.write(&concat_batches(&schema, &gathered).map_err(|error| unusable(&error))?)?;
-        }
-        writer.finish()
-    })
 }
 
 /// A user of one night.
@@ -262,7 +199,7 @@ impl Differences {
             .or_default() += 1;
         self.n_consent_changed += u64::from(before.user.eligible != after.user.eligible);
         if before.user.layer != after.user.layer || before.user.eligible != after.user.eligible {
-            self.changed.mark(after.row);
+            self.changed.rows.mark(after.row);
         }
     }
 
@@ -272,7 +209,7 @@ impl Differences {
             .moves
             .entry((after.user.tenant, None, Some(after.user.layer)))
             .or_default() += 1;
-        self.changed.mark(after.row);
+        self.changed.rows.mark(after.row);
     }
 
     /// Counts a user who is only in the previous night.
@@ -281,6 +218,7 @@ impl Differences {
             .moves
             .entry((before.user.tenant, Some(before.user.layer), None))
             .or_default() += 1;
+        self.changed.gone.mark(before.row);
     }
 
     fn finish(self) -> (LayerMoves, Changed) {
@@ -647,7 +585,8 @@ fn partitioned(paths: [&Path; 2], on_rows: &mut dyn FnMut(u64)) -> Result<Differ
 mod tests {
     use super::*;
     use crate::base::parquet_io;
-    use arrow_array::{ArrayRef, Float64Array, StringArray};
+    use crate::layer::changes::write_changed;
+    use arrow_array::{ArrayRef, BooleanArray, Float64Array, StringArray};
     use arrow_schema::{DataType, Field, Schema};
     use rand::{SeedableRng, seq::SliceRandom};
     use std::sync::Arc;
@@ -712,16 +651,22 @@ mod tests {
                 },
                 far
             );
-            assert_eq!(changed.words, other.words);
+            assert_eq!(changed.rows.words, other.rows.words);
+            assert_eq!(changed.gone.words, other.gone.words);
             assert_eq!(
                 (near.n_stayed, near.n_moved, near.n_new, near.n_gone),
                 (4_850, 100, 70, 50)
             );
             assert_eq!(
-                changed.words.iter().map(|word| word.count_ones()).sum::<u32>(),
+                changed
+                    .rows
+                    .words
+                    .iter()
+                    .map(|word| word.count_ones())
+                    .sum::<u32>(),
                 170
             );
-            write_changed(&after, &changed, &dir.path().join("c.parquet")).unwrap();
+            write_changed(&before, &after, &changed, &dir.path().join("c.parquet")).unwrap();
             let mut rows = 0;
             parquet_io::read(&dir.path().join("c.parquet"), &mut |batch| {
                 rows += batch.num_rows();

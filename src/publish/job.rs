@@ -8,6 +8,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::progress::Progress;
 use crate::base::time;
 use crate::bucket::Ratio;
+use crate::publish::changes::LayerChanges;
 use crate::publish::clock;
 use crate::publish::options::Options;
 use crate::publish::publication::{Publication, PublicationSource};
@@ -20,8 +21,9 @@ use crate::ramp::RampStatus;
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) publication: Publication,
-    dir: PathBuf,
+    dir: Option<PathBuf>,
     layers: Option<PathBuf>,
+    changes: Option<LayerChanges>,
     manifest: Option<PathBuf>,
     pub(super) options: Options,
     progress: Progress,
@@ -46,8 +48,9 @@ impl Job {
         };
         Self {
             publication,
-            dir: PathBuf::new(),
+            dir: None,
             layers: None,
+            changes: None,
             manifest: None,
             options: options.clone(),
             progress: progress.clone(),
@@ -65,6 +68,7 @@ impl Job {
             publication,
             dir: source.dir.clone(),
             layers,
+            changes: source.changes.clone(),
             manifest: source.manifest.clone(),
             options: options.clone(),
             progress: progress.clone(),
@@ -77,7 +81,8 @@ impl Job {
         let desired = Desired {
             publication: &self.publication,
             retires: None,
-            dir: &self.dir,
+            dir: self.dir.as_deref(),
+            changes: self.changes.as_ref(),
             layers: self.layers.as_deref(),
             manifest: self.manifest.as_deref(),
             options: &self.options,
@@ -123,7 +128,7 @@ fn plan(
             {
                 let (theirs, ours) = (time::format(current.as_of), time::format(publication.as_of));
                 report.warnings.push(format!(
-                    "the target held a schedule of {theirs}, which is newer than this one of {ours}"
+                    "the target held content of {theirs}, which is newer than this of {ours}"
                 ));
             }
             report.warnings.extend(inspection.warnings);
@@ -172,6 +177,13 @@ fn look(
     progress: &Progress,
     address: &str,
 ) -> Result<(Inspection, Publication, Option<Retirement>)> {
+    if desired.publication.is_layers() && !target.takes_layers() {
+        return Err(Error::target(
+            address,
+            "expected a target that takes a layer table by itself, found one of plans only",
+        )
+        .hint("redis: (without a profile), postgres:, s3: and folders do"));
+    }
     let retirement = retirement(target, desired)?;
     let (mut inspection, publication) = look_at_plan(target, desired, progress, address)?;
     if let Some(Retirement { held, .. }) = &retirement {

@@ -17,11 +17,14 @@
 //!   `exporters/catalog.rs` lists it.
 
 mod address;
+mod changes;
 mod clock;
 mod document;
 mod driver;
 mod exporters;
+mod folder_gate;
 mod job;
+mod layer_table;
 mod objects;
 mod options;
 #[cfg(feature = "stores")]
@@ -40,12 +43,13 @@ mod timer;
 #[cfg(all(feature = "stores", any(fuzzing, feature = "fuzzing")))]
 pub(crate) use crate::publish::redis::fuzz::answer as read_redis_answer;
 pub use address::Address;
-pub use publication::{
-    KeptBack, LayerTables, Publication, PublicationParts, PublicationSource, RatioRow, SourceGate,
-};
+pub use folder_gate::{KeptBack, SourceGate};
+pub use publication::{LayerTables, Publication, PublicationParts, PublicationSource, RatioRow};
 
+pub use changes::LayerChanges;
 pub use clock::now;
 pub use driver::{publish, read_back, retire};
+pub use layer_table::LastNight;
 pub use options::Options;
 pub use report::{PublishReport, PublishStatus, TargetHeld, TargetOutcome, TargetReport, TargetState};
 pub use target::{Applied, Desired, Inspection, PlannedChange, Retirement, Target, TargetUsers};

@@ -13,14 +13,18 @@ use crate::base::progress::Progress;
 use crate::base::time::Micros;
 use crate::base::{digest, json, parallel};
 use crate::bucket::{Platform, Ratio};
-use crate::gate::{GateOutcome, GateReport};
 use crate::input::fetch;
 use crate::layer::{ConsentChanges, LayerFileReader, write_with_consent};
+use crate::publish::changes::LayerChanges;
+use crate::publish::folder_gate::SourceGate;
 use crate::publish::options::Options;
-use crate::ramp::{GATE, LayerRamp, LayerSchedule, RampStatus, Schedule, Verdict};
+use crate::ramp::{LayerRamp, LayerSchedule, RampStatus, Schedule, Verdict};
 use crate::report::StudyDocument;
 
 const SCHEMA: &str = "sluice.publication/1";
+
+/// The schema of a layer table by itself.
+const LAYERS_SCHEMA: &str = "sluice.layers/1";
 
 /// The document that every target holds, in the target's own form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -166,6 +170,39 @@ impl Publication {
         .named()
     }
 
+    /// The publication of a layer table by itself. Its plan id is `layers:NAME`, which no plan can
+    /// have, and it has no releases and no ratios. `as_of` is the instant of the table, microseconds
+    /// UTC.
+    pub(super) fn of_layers(name: &str, digest: String, as_of: Micros) -> Self {
+        Self {
+            schema: LAYERS_SCHEMA.into(),
+            version: String::new(),
+            plan_id: format!("layers:{name}"),
+            supersedes: None,
+            plan_name: name.to_owned(),
+            baseline: String::new(),
+            candidate: String::new(),
+            as_of,
+            status: RampStatus::Running,
+            rolled_back_at: None,
+            retired_at: None,
+            taken_back: BTreeMap::new(),
+            profile: String::new(),
+            salt: String::new(),
+            flag: None,
+            evidence_digest: String::new(),
+            layers_digest: Some(digest),
+            consent_digest: None,
+            ratios: Vec::new(),
+        }
+        .named()
+    }
+
+    /// Whether this is a layer table by itself, without a plan.
+    pub fn is_layers(&self) -> bool {
+        self.schema == LAYERS_SCHEMA
+    }
+
     /// Returns a copy of the publication with every ratio at 0 and the candidate recorded as rolled
     /// back at `at`, microseconds UTC.
     #[must_use]
@@ -215,6 +252,10 @@ impl Publication {
     pub fn over(&self, current: Option<&Self>, options: &Options) -> Self {
         let mut next = self.clone();
         let Some(current) = current else { return next };
+        if self.is_layers() && current.layers_digest == self.layers_digest {
+            // A copy of the file has the same users.
+            next.as_of = current.as_of;
+        }
         for (candidate, at) in &current.taken_back {
             if !(options.reopen && *candidate == next.candidate) {
                 next.taken_back.entry(candidate.clone()).or_insert(*at);
@@ -385,72 +426,23 @@ fn check_layers(path: &Path, publication: &Publication) -> Result<()> {
 /// The outputs of a folder, ready to publish.
 #[derive(Debug, Clone)]
 pub struct PublicationSource {
-    /// The folder that the outputs were read from.
-    pub dir: PathBuf,
+    /// The folder that the outputs were read from; `None` for a layer table by itself.
+    pub dir: Option<PathBuf>,
     /// The publication of the schedule in the folder.
     pub publication: Publication,
     /// The gate of the folder; `None` without a gate report, and in a rollback.
     pub gate: Option<SourceGate>,
     /// The path of the layer table; `None` if users are not published.
     pub layers: Option<PathBuf>,
+    /// The users who changed since the night before, for a layer table by itself; `None` if all are
+    /// compared.
+    pub changes: Option<LayerChanges>,
     /// The manifest to publish in place of the folder's own, because the layer table is another;
     /// `None` if the folder's own holds.
     pub manifest: Option<PathBuf>,
     /// Changes of consent that apply to the frozen layers; `None` if consent is that of the table
     /// itself.
     pub consent: Option<ConsentChanges>,
-}
-
-/// A layer whose promotion is kept back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct KeptBack {
-    /// Name of the tenant; `default` for data without tenants.
-    pub tenant: String,
-    /// Id of the layer in the plan, such as `early`.
-    pub layer: String,
-}
-
-/// The gate of a folder, and its effect on the publication.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceGate {
-    /// The outcome of the gate.
-    pub outcome: GateOutcome,
-    /// The text of its first failure; `None` if it did not fail.
-    pub failure: Option<String>,
-    /// Whether the gate judged other evidence than that of the schedule.
-    pub is_stale: bool,
-    /// Layers whose promotions are kept back because of the gate, by this publication or by the
-    /// schedule. Empty if there are none.
-    pub kept_back: Vec<KeptBack>,
-}
-
-impl SourceGate {
-    /// Reads the gate report of a folder, and keeps promotions of the schedule back if it failed and
-    /// the schedule does not allow them. `None` without a report.
-    fn read(dir: &Path, schedule: &mut Schedule) -> Result<Option<Self>> {
-        let path = dir.join(file::GATE_REPORT);
-        if !path.exists() {
-            return Ok(None);
-        }
-        let report: GateReport = json::read_document(&path)?;
-        let failure = report.first_failure();
-        if let Some(failure) = failure.as_ref().filter(|_| !schedule.promote_on_failed_gate) {
-            schedule.keep_back(failure);
-        }
-        let is_kept = |layer: &&LayerSchedule| layer.first_blocking.as_deref() == Some(GATE);
-        let kept = schedule.layers.iter().filter(is_kept);
-        Ok(Some(Self {
-            outcome: report.outcome,
-            failure,
-            is_stale: report.evidence_digest != schedule.evidence_digest,
-            kept_back: kept
-                .map(|layer| KeptBack {
-                    tenant: layer.tenant.clone(),
-                    layer: layer.layer.clone(),
-                })
-                .collect(),
-        }))
-    }
 }
 
 /// Layer tables outside of the folder.
@@ -503,22 +495,23 @@ impl PublicationSource {
             gate = SourceGate::read(dir, &mut schedule)?;
         }
         let mut source = Self {
-            dir: dir.to_owned(),
+            dir: Some(dir.to_owned()),
             publication: Publication::new(&schedule, study.as_ref()),
             gate,
             layers: None,
+            changes: None,
             manifest: None,
             consent: None,
         };
         if parts == PublicationParts::All {
-            source.add_layers(tables, progress)?;
+            source.add_layers(dir, tables, progress)?;
         }
         Ok(source)
     }
 
     /// Adds the layer table to the source, with the consent of the newest one.
-    fn add_layers(&mut self, tables: LayerTables<'_>, progress: &Progress) -> Result<()> {
-        let own = Some(self.dir.join(file::LAYERS)).filter(|path| path.exists());
+    fn add_layers(&mut self, dir: &Path, tables: LayerTables<'_>, progress: &Progress) -> Result<()> {
+        let own = Some(dir.join(file::LAYERS)).filter(|path| path.exists());
         let frozen = tables.frozen.map(Path::to_owned).or_else(|| own.clone());
         let Some(newest) = tables.newest.map(Path::to_owned).or_else(|| frozen.clone()) else {
             return Ok(());
@@ -546,7 +539,7 @@ impl PublicationSource {
         self.publication.consent_digest = Some(found);
         self.consent = Some(changes);
         let digest = digest::blake3_of_file(&merged)?;
-        self.amend_manifest(&merged)?;
+        self.amend_manifest(dir, &merged)?;
         self.set_layers(merged, digest)
     }
 
@@ -558,8 +551,8 @@ impl PublicationSource {
     }
 
     /// Writes the folder's manifest with the digest of another layer table.
-    fn amend_manifest(&mut self, layers: &Path) -> Result<()> {
-        let own = self.dir.join(file::MANIFEST);
+    fn amend_manifest(&mut self, dir: &Path, layers: &Path) -> Result<()> {
+        let own = dir.join(file::MANIFEST);
         if !own.exists() {
             return Ok(());
         }

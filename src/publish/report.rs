@@ -5,7 +5,8 @@ use serde::Serialize;
 use crate::base::error::Error;
 use crate::base::time::Micros;
 use crate::gate::GateOutcome;
-use crate::publish::publication::{KeptBack, Publication};
+use crate::publish::folder_gate::KeptBack;
+use crate::publish::publication::Publication;
 use crate::publish::target::{PlannedChange, TargetUsers};
 
 /// The outcome of a publication at one target.

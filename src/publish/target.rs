@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
+use crate::publish::changes::LayerChanges;
 use crate::publish::options::Options;
 use crate::publish::publication::Publication;
 use crate::publish::timer::Timer;
@@ -16,10 +17,12 @@ pub struct Desired<'a> {
     pub publication: &'a Publication,
     /// The plan that the publication replaces at this target; `None` if there is none to retire.
     pub retires: Option<&'a Retirement>,
-    /// The folder that the publication comes from.
-    pub dir: &'a Path,
+    /// The folder that the publication comes from; `None` without a folder.
+    pub dir: Option<&'a Path>,
     /// The path of the layer table; `None` if users are not published.
     pub layers: Option<&'a Path>,
+    /// The users who changed since the night before; `None` if all are compared.
+    pub changes: Option<&'a LayerChanges>,
     /// The manifest to publish in place of the folder's own; `None` if the folder's own holds.
     pub manifest: Option<&'a Path>,
     /// The options of the publication, such as a dry run.
@@ -123,6 +126,11 @@ pub trait Target: Send {
     /// overwrite each other.
     fn file(&self) -> Option<&Path> {
         None
+    }
+
+    /// Whether the target takes a layer table by itself, without a plan.
+    fn takes_layers(&self) -> bool {
+        false
     }
 
     /// Reads the publication of a plan that the target holds; `None` if it holds none of this plan.

@@ -149,7 +149,7 @@ pub fn layer_at(
         let (moves, changed) = layer::compare(previous, &whole.0, progress)?;
         let changes_path = changes_path.as_ref().or(changed_only.then_some(&table_path));
         if let Some(changes) = changes_path {
-            layer::write_changed(&whole.0, &changed, changes)?;
+            layer::write_changed(previous, &whole.0, &changed, changes)?;
         }
         summary.moves = Some(moves);
         let before = previous.with_extension("summary.json");

@@ -50,6 +50,7 @@ mod prometheus;
 mod publish_forms;
 mod publish_gateways;
 #[cfg(feature = "stores")]
+mod publish_layers;
 mod publish_objects;
 #[cfg(feature = "stores")]
 mod publish_postgres;

@@ -76,7 +76,8 @@ fn source() -> PublicationSource {
         "flag": null, "evidence_digest": "", "layers_digest": null, "ratios": []
     });
     PublicationSource {
-        dir: ".".into(),
+        dir: Some(".".into()),
+        changes: None,
         publication: Publication::from_json(&publication.to_string(), "test").unwrap(),
         gate: None,
         layers: None,

@@ -70,10 +70,13 @@ impl<'a> Conditions<'a> {
     }
 }
 
-/// Reads the analysis in the folder; `None` if there is no such file. An analysis of another plan
+/// Reads the analysis in the folder; `None` if there is no such file or no folder. An analysis of another plan
 /// or candidate is an error.
 pub(super) fn analysis(desired: &Desired<'_>) -> Result<Option<Analysis>> {
-    let path = desired.dir.join(file::ANALYSIS);
+    let Some(dir) = desired.dir else {
+        return Ok(None);
+    };
+    let path = dir.join(file::ANALYSIS);
     if !path.exists() {
         return Ok(None);
     }

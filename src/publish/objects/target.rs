@@ -285,6 +285,10 @@ impl Target for ObjectTarget {
         }
     }
 
+    fn takes_layers(&self) -> bool {
+        true
+    }
+
     fn held(&mut self, plan_id: &str) -> Result<Option<Publication>> {
         let plan = plan_folder(&self.address, plan_id)?;
         let (current, _) = self.current(&plan, false)?;
@@ -300,7 +304,8 @@ impl Target for ObjectTarget {
         if self
             .root
             .as_ref()
-            .is_some_and(|root| real(root).starts_with(real(desired.dir)))
+            .zip(desired.dir)
+            .is_some_and(|(root, dir)| real(root).starts_with(real(dir)))
         {
             return Err(Error::target(
                 &self.address,

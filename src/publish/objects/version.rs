@@ -24,8 +24,10 @@ pub(super) struct Prepared {
 /// The study's files to publish: the files of its manifest, or the known file names if there is no
 /// manifest.
 pub(super) fn study_files(desired: &Desired<'_>) -> Result<BTreeMap<String, (PathBuf, FileEntry)>> {
-    let dir = desired.dir;
     let mut files = BTreeMap::new();
+    let Some(dir) = desired.dir else {
+        return layer_file(desired);
+    };
     let manifest_path = dir.join(file::MANIFEST);
     if manifest_path.exists() {
         let manifest_path = desired.manifest.map_or(manifest_path, Path::to_owned);
@@ -93,6 +95,18 @@ pub(super) fn study_files(desired: &Desired<'_>) -> Result<BTreeMap<String, (Pat
             }
         })
         .collect()
+}
+
+/// The files of a layer table by itself.
+fn layer_file(desired: &Desired<'_>) -> Result<BTreeMap<String, (PathBuf, FileEntry)>> {
+    let Some(path) = desired.layers else {
+        return Ok(BTreeMap::new());
+    };
+    let entry = FileEntry {
+        digest: digest::sha256_of_file(path)?,
+        n_bytes: std::fs::metadata(path).or_unreadable(path)?.len(),
+    };
+    Ok([(file::LAYERS.to_owned(), (path.to_owned(), entry))].into())
 }
 
 pub(super) fn prepare(desired: &Desired<'_>) -> Result<Prepared> {

@@ -1,8 +1,9 @@
 //! The layers of users in PostgreSQL: one table per load, filled first and then switched to.
 
 use postgres::error::SqlState;
-use postgres::{Client, GenericClient};
+use postgres::{Client, GenericClient, Transaction};
 use std::io::Write;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use crate::base::error::{Error, Result};
 use crate::base::progress::{Bar, Progress};
 use crate::layer::LayerFileReader;
+use crate::publish::changes::LayerChanges;
 use crate::publish::pace::Pace;
 use crate::publish::postgres::connect::Server;
 use crate::publish::postgres::copy;
@@ -223,6 +225,60 @@ fn copy_all(
     })
 }
 
+/// Applies changes of users to the table of a load, within the transaction that switches to them.
+/// Returns whether the table then has as many users as the desired one.
+pub(super) fn change(
+    server: &Server,
+    step: &mut Transaction<'_>,
+    load_id: i32,
+    changes: &LayerChanges,
+    desired: &Desired<'_>,
+    (digest, n_users): (&str, u64),
+    progress: &Progress,
+) -> Result<bool> {
+    let name = table_of(load_id);
+    let failed = |error| server.failed("expected to change the assignments", &error);
+    let send = |step: &mut Transaction<'_>, temporary: &str, path: &Path| {
+        let sql = format!(
+            "create temporary table {temporary} (like assignment) on commit drop; alter table {temporary} alter load_id drop not null"
+        );
+        step.batch_execute(&sql).map_err(failed)?;
+        let table = LayerFileReader::open(path)?;
+        let turns = Turns {
+            next_group: &AtomicUsize::new(0),
+            pace: &Pace::new(desired.options.max_qps),
+            timer: desired.timer,
+            bar: &progress.rows("postgres", Some(table.n_rows())),
+        };
+        copy_some(server, step, temporary, &table, &turns).map(|_| ())
+    };
+    send(step, "changed_user", &changes.changed)?;
+    desired.timer.allow(LONG_STATEMENT);
+    let columns = copy::COLUMNS;
+    step.execute(
+        &format!(
+            "insert into {name} ({columns}) select {columns} from changed_user on conflict (user_id, tenant_id) do update
+             set layer_id = excluded.layer_id, eligible = excluded.eligible, score = excluded.score"
+        ),
+        &[],
+    )
+    .map_err(failed)?;
+    if let Some(gone) = &changes.gone {
+        send(step, "gone_user", gone)?;
+        let sql = format!(
+            "delete from {name} held using gone_user where held.user_id = gone_user.user_id and held.tenant_id = gone_user.tenant_id"
+        );
+        step.execute(&sql, &[]).map_err(failed)?;
+    }
+    let n_users_now = i64::try_from(n_users).unwrap_or(i64::MAX);
+    step.execute(
+        "update assignment_load set layers_digest = $2, n_users = $3 where load_id = $1",
+        &[&load_id, &digest, &n_users_now],
+    )
+    .map_err(failed)?;
+    Ok(n_rows(server, step, load_id, desired.timer)? == n_users)
+}
+
 /// What connections share that copy the same table.
 struct Turns<'a> {
     next_group: &'a AtomicUsize,
@@ -234,7 +290,7 @@ struct Turns<'a> {
 /// Copies row groups over one connection until none is left. Returns the number of rows.
 fn copy_some(
     server: &Server,
-    client: &mut Client,
+    client: &mut impl GenericClient,
     name: &str,
     table: &LayerFileReader<'_>,
     turns: &Turns<'_>,

@@ -124,14 +124,21 @@ pub(super) struct Documents {
 }
 
 impl Documents {
-    /// Reads the tables that are in the folder. A table that is missing stays unchanged in the
+    /// Reads the tables that are in the folder; none without a folder. A table that is missing stays unchanged in the
     /// database.
     ///
     /// # Errors
     /// A file that Sluice did not write, or that belongs to another plan.
-    pub(super) fn read(dir: &Path, plan_id: &str) -> Result<Self> {
+    pub(super) fn read(dir: Option<&Path>, plan_id: &str) -> Result<Self> {
         let mut parts: Vec<Vec<u8>> = Vec::new();
         let mut tables = Vec::new();
+        let Some(dir) = dir else {
+            return Ok(Self {
+                tables,
+                operations: Vec::new(),
+                digest: digest::sha256_of(&[]),
+            });
+        };
         for table in ENTITIES {
             if let Some(rows) = read_csv(dir, table, plan_id, &mut parts)? {
                 tables.push((table, rows));

@@ -1,7 +1,7 @@
 //! The target `postgres:`: it compares the content of the database, loads users, and switches the
 //! pointer in one transaction.
 
-use postgres::{Client, GenericClient, IsolationLevel};
+use postgres::{Client, GenericClient, IsolationLevel, Transaction};
 use std::thread;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use crate::base::progress::Progress;
 use crate::base::{digest, json};
 use crate::layer::LayerFileReader;
 use crate::publish::address::Address;
+use crate::publish::changes::LayerChanges;
 use crate::publish::postgres::connect::Server;
 use crate::publish::postgres::documents::Documents;
 use crate::publish::postgres::schema::lock_key;
@@ -100,6 +101,10 @@ impl Target for Postgres {
         self.server.address.clone()
     }
 
+    fn takes_layers(&self) -> bool {
+        true
+    }
+
     fn held(&mut self, plan_id: &str) -> Result<Option<Publication>> {
         let server = &self.server;
         let mut client = server.connect()?;
@@ -185,6 +190,7 @@ impl Target for Postgres {
             }
             let load = current.as_ref().and_then(|current| current.load.as_ref());
             if !is_same {
+                self.load_to_change(&mut look, desired, current.as_ref(), &digest)?;
                 let before = load.map(|load| format!("{} users of {}", load.n_users, load.layers_digest));
                 changes.push(PlannedChange::new(
                     "layer_assignment",
@@ -218,7 +224,7 @@ impl Target for Postgres {
                 ));
             }
         }
-        if version > 0 {
+        if version > 0 && !publication.is_layers() {
             warnings.extend(same_salts(server, &mut look, publication)?);
         }
         Ok(Inspection {
@@ -253,21 +259,37 @@ impl Target for Postgres {
         let before = Current::read(server, &mut client, plan_id)?;
         let mut users = None;
         let mut new_load = None;
+        let mut is_switched = false;
         if let (Some(path), Some(digest)) = (desired.layers, layers_digest(desired)?) {
             let table = LayerFileReader::open(path)?;
             let is_same =
                 self.holds_users(&mut client, desired, before.as_ref(), &table, &digest, progress)?;
+            let mut n_written = if is_same { 0 } else { table.n_rows() };
+            if !is_same {
+                let load_id = self.load_to_change(&mut client, desired, before.as_ref(), &digest)?;
+                if let Some((changes, load_id)) = desired.changes.zip(load_id) {
+                    let change = |step: &mut Transaction<'_>| {
+                        let users = (digest.as_str(), table.n_rows());
+                        assignments::change(server, step, load_id, changes, desired, users, progress)
+                    };
+                    is_switched = switch(server, &mut client, desired, current, None, change)?;
+                }
+                if is_switched {
+                    n_written = desired.changes.map_or(Ok(0), LayerChanges::n_changed)?;
+                } else {
+                    let load = assignments::load(server, &mut client, desired, &digest, &table, progress)?;
+                    new_load = Some(load);
+                }
+            }
             users = Some(TargetUsers {
                 n_users: table.n_rows(),
-                n_written: if is_same { 0 } else { table.n_rows() },
+                n_written,
                 n_gone: 0,
             });
-            if !is_same {
-                let load = assignments::load(server, &mut client, desired, &digest, &table, progress)?;
-                new_load = Some(load);
-            }
         }
-        switch(server, &mut client, desired, current, new_load)?;
+        if !is_switched {
+            switch(server, &mut client, desired, current, new_load, |_| Ok(true))?;
+        }
         if new_load.is_some() {
             let leftovers = assignments::leftovers(server, &mut client, plan_id)?;
             assignments::remove(server, &mut client, &leftovers)?;
@@ -280,6 +302,31 @@ impl Target for Postgres {
 }
 
 impl Postgres {
+    /// The load in force, if the changes of the night lead from it to the desired table; `None` if
+    /// the whole table must be loaded.
+    fn load_to_change(
+        &self,
+        client: &mut impl GenericClient,
+        desired: &Desired<'_>,
+        current: Option<&Current>,
+        digest: &str,
+    ) -> Result<Option<i32>> {
+        let Some(changes) = desired.changes else {
+            return Ok(None);
+        };
+        let load = current.and_then(|current| current.load.as_ref());
+        let held = load.map(|load| load.layers_digest.as_str());
+        if !changes.apply_to(held, Some(digest), &self.server.address)? || desired.options.all_users {
+            return Ok(None);
+        }
+        match load {
+            Some(load) if assignments::is_attached(&self.server, client, load.load_id)? => {
+                Ok(Some(load.load_id))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Whether the load in force is the layer table, and is whole: its table has every user, or with
     /// `--verify` the same rows. With `--all-users` it counts as another.
     fn holds_users(
@@ -371,14 +418,16 @@ pub(super) fn lock_plan(server: &Server, client: &mut Client, plan_id: &str) -> 
     .hint("wait for it, then run it again"))
 }
 
-/// Changes everything that readers see, in one transaction.
+/// Changes everything that readers see, in one transaction. `change` changes users in it; if it
+/// returns `false`, nothing is changed, and neither does this function return `true`.
 pub(super) fn switch(
     server: &Server,
     client: &mut Client,
     desired: &Desired<'_>,
     current: Option<&Publication>,
     new_load: Option<i32>,
-) -> Result<()> {
+    change: impl FnOnce(&mut Transaction<'_>) -> Result<bool>,
+) -> Result<bool> {
     let failed = |error| server.failed("expected to switch to the new version", &error);
     let publication = desired.publication;
     let plan_id = &publication.plan_id;
@@ -406,6 +455,9 @@ pub(super) fn switch(
             "another publication changed the target in the meantime: run it again to see the changes",
         ));
     }
+    if !change(&mut step)? {
+        return Ok(false);
+    }
     if let Some(retirement) = desired.retires {
         rollback::retire(server, &mut step, retirement, desired.options.now)?;
     }
@@ -422,5 +474,6 @@ pub(super) fn switch(
         &[plan_id, &publication.version, &json::to_json(publication), &documents.digest, &new_load],
     )
     .map_err(failed)?;
-    step.commit().map_err(failed)
+    step.commit().map_err(failed)?;
+    Ok(true)
 }

@@ -9,6 +9,7 @@ use crate::base::json;
 use crate::base::number::count;
 use crate::base::progress::Progress;
 use crate::base::time::{DAY, Micros, SECOND};
+use crate::publish::changes::LayerChanges;
 use crate::publish::publication::Publication;
 use crate::publish::redis::keys;
 use crate::publish::redis::link::{Link, Pool};
@@ -36,7 +37,11 @@ pub(super) struct RedisContext<'a> {
     pub(super) progress: &'a Progress,
 }
 
-impl RedisContext<'_> {
+impl<'a> RedisContext<'a> {
+    /// The same context for other content.
+    pub(super) fn with(&self, desired: &'a Desired<'a>) -> RedisContext<'a> {
+        RedisContext { desired, ..*self }
+    }
     pub(super) fn publication(&self) -> &Publication {
         self.desired.publication
     }
@@ -85,7 +90,11 @@ impl RedisContext<'_> {
     /// Warnings about a server that forgets keys, and about other plans on it that assign users with
     /// the same salt.
     pub(super) fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.salt_warnings();
+        let mut warnings = if self.publication().is_layers() {
+            Vec::new()
+        } else {
+            self.salt_warnings()
+        };
         warnings.extend(self.eviction_warning());
         warnings
     }
@@ -115,9 +124,25 @@ impl RedisContext<'_> {
             .collect()
     }
 
+    /// The users who changed since the table that the server holds; `None` if all are compared.
+    ///
+    /// # Errors
+    /// The changes start from another table, and must apply.
+    pub(super) fn changes(&self, held_digest: Option<&str>) -> Result<Option<&LayerChanges>> {
+        let Some(changes) = self.desired.changes else {
+            return Ok(None);
+        };
+        let desired = self.publication().layers_digest.as_deref();
+        let apply = changes.apply_to(held_digest, desired, self.pool.address())?;
+        Ok(apply.then_some(changes))
+    }
+
     /// Records this plan's salt, so that other plans can warn about it.
     pub(super) fn record_salt(&self) {
         let publication = self.publication();
+        if publication.is_layers() {
+            return;
+        }
         let mut command = redis::cmd("HSET");
         command
             .arg(keys::SALTS)

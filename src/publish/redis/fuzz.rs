@@ -36,7 +36,7 @@ pub(crate) fn answer(bytes: &[u8]) {
         user(&text);
         writing(&text);
         let _ = eviction_policy(&text);
-        let _ = other_holders(&text, &PlanKeys::new("p").lock(), "mine");
+        let _ = other_holders(&text, &PlanKeys::new("p").lock(), "mine", 0);
     }
     if let Ok(fields) = BTreeMap::from_redis_value(value) {
         hash(&fields);

@@ -4,7 +4,8 @@ use std::str;
 
 use crate::base::error::Result;
 use crate::base::time::{Micros, SECOND};
-use crate::layer::LayerRows;
+use crate::layer::{LayerFileReader, LayerRows};
+use crate::publish::changes::LayerChanges;
 use crate::publish::redis::context::{RedisContext, Refreshed, ask};
 use crate::publish::redis::keys::{Assignment, PlanKeys, write_value};
 use crate::publish::redis::link::{Batch, Link};
@@ -12,7 +13,7 @@ use crate::publish::redis::lock::Lock;
 use crate::publish::redis::share::Share;
 use crate::publish::redis::users::{Texts, UserWrites, digests, others, pass, values};
 use crate::publish::redis::version::{Current, Generation};
-use crate::publish::target::TargetUsers;
+use crate::publish::target::{Desired, TargetUsers};
 
 /// The record of a layer table that is being written. If the run is killed, the next run resumes
 /// the table or makes it void.
@@ -167,7 +168,16 @@ pub(super) fn write_users(
     let digest = ctx.publication().layers_digest.clone().unwrap_or_default();
     let (mut plan, begun) = write_plan(ctx, keys, current, next)?;
     let n_current = next.n_users;
+    let held = current.and_then(|current| current.layers_digest.as_deref());
+    let changes = ctx.changes(held)?.filter(|_| !plan.new.is_full());
     mark(ctx, keys, lock, plan.new, begun, &digest)?;
+    if let Some(changes) = changes {
+        let users = write_changes(ctx, lock, &plan, changes)?;
+        next.generation = plan.new.generation;
+        next.n_users = users.n_users;
+        next.layers_digest = digest;
+        return Ok(users);
+    }
     let mut counts = pass_over(ctx, Some(lock), &plan)?;
     // In a full table, users who are gone are void already. Otherwise they must be found.
     let mut n_gone = n_current.saturating_sub(counts.n_known);
@@ -197,6 +207,81 @@ pub(super) fn write_users(
         });
     }
     Ok(counts.users(n_gone))
+}
+
+/// Writes the users who changed since the table in force, and a tombstone for those who are gone.
+/// Entries of other users stay valid. Users whose departure is not known expire.
+fn write_changes(
+    ctx: &RedisContext<'_>,
+    lock: &Lock<'_>,
+    plan: &WritePlan<'_>,
+    changes: &LayerChanges,
+) -> Result<TargetUsers> {
+    let whole = ctx.desired.layers.map(LayerFileReader::open).transpose()?;
+    let n_users = whole.map_or(0, |whole| whole.n_rows());
+    let desired = Desired {
+        layers: Some(&changes.changed),
+        ..*ctx.desired
+    };
+    let n_written = pass_over(&ctx.with(&desired), Some(lock), plan)?.n_written;
+    let mut n_gone = 0;
+    if let Some(gone) = &changes.gone {
+        let desired = Desired {
+            layers: Some(gone),
+            ..*ctx.desired
+        };
+        let ttl = (ctx.ttl / SECOND).max(1).to_string();
+        let ctx = ctx.with(&desired);
+        let counts = pass(&ctx, Some(lock), &Share::All, &|link, rows, range, batch| {
+            let mut keys = Texts::default();
+            for row in range.clone() {
+                keys.push(&[&plan.keys.tenant_prefix(rows.tenant(row)), rows.ids.value(row)]);
+            }
+            let n_written = entomb(&ctx, plan, &ttl, link, &keys, batch)?;
+            Ok(UserWrites {
+                n_users: range.len() as u64,
+                n_written,
+                ..UserWrites::default()
+            })
+        })?;
+        n_gone = counts.n_written;
+    }
+    Ok(TargetUsers {
+        n_users,
+        n_written,
+        n_gone,
+    })
+}
+
+/// Adds a tombstone to the batch for each key whose entry is valid, and returns their number.
+fn entomb(
+    ctx: &RedisContext<'_>,
+    plan: &WritePlan<'_>,
+    ttl: &str,
+    link: &mut Link,
+    keys: &Texts,
+    batch: &mut Batch,
+) -> Result<u64> {
+    let mut n_gone = 0;
+    let mut value = Vec::new();
+    for (idx, found) in values(link, ctx.pool, keys)?.into_iter().enumerate() {
+        let before = found
+            .as_deref()
+            .and_then(|bytes| str::from_utf8(bytes).ok())
+            .unwrap_or_default();
+        if plan.new.assignment(before).is_some() {
+            let in_force = plan.current.assignment(before);
+            write_value(
+                &mut value,
+                plan.new.generation,
+                Assignment::GONE,
+                in_force.map(|assignment| (plan.current.generation, assignment)),
+            );
+            batch.push(&[b"SETEX", keys.get(idx), ttl.as_bytes(), &value]);
+            n_gone += 1;
+        }
+    }
+    Ok(n_gone)
 }
 
 /// Records the table that is being written, so that the next run can resume it.
@@ -325,7 +410,6 @@ fn write_tombstones(ctx: &RedisContext<'_>, lock: &Lock<'_>, plan: &WritePlan<'_
         key.extend_from_slice(rows.ids.value(row).as_bytes());
     })?;
     let mut n_gone = 0;
-    let mut value = Vec::new();
     others(
         ctx,
         Some(lock),
@@ -333,23 +417,7 @@ fn write_tombstones(ctx: &RedisContext<'_>, lock: &Lock<'_>, plan: &WritePlan<'_
         &present,
         |link, keys| {
             let mut batch = Batch::new(ctx.pool);
-            for (idx, found) in values(link, ctx.pool, keys)?.into_iter().enumerate() {
-                let before = found
-                    .as_deref()
-                    .and_then(|bytes| str::from_utf8(bytes).ok())
-                    .unwrap_or_default();
-                if plan.new.assignment(before).is_some() {
-                    let in_force = plan.current.assignment(before);
-                    write_value(
-                        &mut value,
-                        plan.new.generation,
-                        Assignment::GONE,
-                        in_force.map(|assignment| (plan.current.generation, assignment)),
-                    );
-                    batch.push(&[b"SETEX", keys.get(idx), ttl.as_bytes(), &value]);
-                    n_gone += 1;
-                }
-            }
+            n_gone += entomb(ctx, plan, &ttl, link, keys, &mut batch)?;
             // A publisher that was suspended must find out that its lock is lost before it writes.
             lock.renew(link)?;
             link.send(&mut batch).map(|_| ())

@@ -27,6 +27,8 @@ enum Wire {
 pub(super) struct Pool {
     source: LinkSource,
     address: String,
+    /// The number of the database on the server.
+    db: i64,
     idle: Mutex<Vec<Link>>,
     /// The longest time to wait for an answer.
     limit: Duration,
@@ -77,6 +79,7 @@ impl Pool {
         {
             settings = settings.set_username(user);
         }
+        let db = settings.db();
         // The connection is listed as `sluice` with its version, without other details.
         let info = info.set_redis_settings(settings.set_lib_name("sluice", env!("CARGO_PKG_VERSION")));
         let source = if is_cluster {
@@ -87,6 +90,7 @@ impl Pool {
         Ok(Self {
             source,
             address: shown_address,
+            db,
             idle: Mutex::default(),
             limit,
         })
@@ -94,6 +98,11 @@ impl Pool {
 
     pub(super) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The number of the database on the server.
+    pub(super) fn db(&self) -> i64 {
+        self.db
     }
 
     pub(super) fn is_cluster(&self) -> bool {

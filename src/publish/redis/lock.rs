@@ -84,7 +84,7 @@ impl<'a> Lock<'a> {
     fn cut_off_others(&self) {
         let clients: String =
             ask(self.pool, |link| link.ask(redis::cmd("CLIENT").arg("LIST"))).unwrap_or_default();
-        for id in other_holders(&clients, &self.key, &self.token) {
+        for id in other_holders(&clients, &self.key, &self.token, self.pool.db()) {
             let _ = ask(self.pool, |link| {
                 link.ask::<i64>(redis::cmd("CLIENT").arg("KILL").arg("ID").arg(id))
             });
@@ -168,8 +168,8 @@ impl<'a> Lock<'a> {
 }
 
 /// The ids of the connections in an answer to `CLIENT LIST` that are named after the lock `key` with
-/// another token.
-pub(super) fn other_holders<'a>(clients: &'a str, key: &str, token: &str) -> Vec<&'a str> {
+/// another token, in the same database: each database has a lock of its own.
+pub(super) fn other_holders<'a>(clients: &'a str, key: &str, token: &str, db: i64) -> Vec<&'a str> {
     let other = |client: &'a str| {
         let field = |name: &str| {
             client
@@ -177,6 +177,9 @@ pub(super) fn other_holders<'a>(clients: &'a str, key: &str, token: &str) -> Vec
                 .find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
         };
         let (id, name) = (field("id")?, field("name")?);
+        if field("db").is_some_and(|found| found != db.to_string()) {
+            return None;
+        }
         let holder = name.strip_prefix(key)?.strip_prefix(':')?;
         (holder != token).then_some(id)
     };
@@ -201,7 +204,7 @@ mod tests {
     fn only_other_holders_of_the_lock_are_closed() {
         let check = |clients: &str, expected: &[&str]| {
             assert_eq!(
-                other_holders(clients, "sluice:{p}:lock", "mine"),
+                other_holders(clients, "sluice:{p}:lock", "mine", 0),
                 expected,
                 "{clients}"
             );
@@ -211,6 +214,7 @@ mod tests {
             "id=3 name=sluice:{p}:lock:mine\nid=4 name=sluice:{p}:lock:x",
             &["4"],
         );
+        check("id=3 name=sluice:{p}:lock:theirs db=1", &[]);
         check("id=3 name=sluice:{q}:lock:theirs\nid=4 name=\nid=5", &[]);
         check("name=sluice:{p}:lock:theirs", &[]);
         check("", &[]);

@@ -90,6 +90,10 @@ impl Target for Redis {
         self.address.to_string()
     }
 
+    fn takes_layers(&self) -> bool {
+        matches!(self.keys, KeySet::Versioned)
+    }
+
     fn held(&mut self, plan_id: &str) -> Result<Option<Publication>> {
         match &self.keys {
             KeySet::Versioned => versioned::held(&self.pool, plan_id),

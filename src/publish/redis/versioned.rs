@@ -46,6 +46,7 @@ pub(super) fn inspect(ctx: &RedisContext<'_>, count: bool) -> Result<Inspection>
     let due = Due::new(ctx, &keys, current.as_ref())?;
     if due.is_due {
         let digest = current.as_ref().and_then(|current| current.layers_digest.clone());
+        ctx.changes(digest.as_deref())?;
         changes.push(PlannedChange::new(
             format!("{}*", keys.user_prefix()),
             digest,
