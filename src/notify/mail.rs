@@ -280,8 +280,8 @@ mod tests {
             &format!("{}=\n{}\n", "a".repeat(75), "a".repeat(5)),
         );
         check(
-            &format!("{} b", "a".repeat(73)),
-            &format!("{} =\nb\n", "a".repeat(73)),
+            &format!("{} bc", "a".repeat(73)),
+            &format!("{} b=\nc\n", "a".repeat(73)),
         );
         check(
             &format!("{} ", "a".repeat(73)),

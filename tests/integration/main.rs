@@ -16,6 +16,7 @@ mod calc;
 mod coverage;
 mod crash;
 mod cube_values;
+mod deploy;
 mod documents;
 mod evals;
 mod exact;
