@@ -213,13 +213,10 @@ pub(super) fn warnings(scenario: &Scenario, study: &Study) -> Vec<String> {
 /// Steps that cannot decide within their dwell, and QoS thresholds above the baseline's QoS: as many
 /// as a text for people lists.
 pub(super) fn step_warnings(scenario: &Scenario, analysis: &Analysis) -> Vec<String> {
-    let mut warnings = ramp::step_warnings(&scenario.plan, analysis);
-    let n_left = warnings.len().saturating_sub(MAX_LINES);
-    warnings.truncate(MAX_LINES);
-    if n_left > 0 {
+    let mut warnings = ramp::step_warnings(&scenario.plan, analysis, MAX_LINES);
+    if warnings.len() == MAX_LINES {
         warnings.push(format!(
-            "{} more warnings on steps and thresholds",
-            count(n_left as u64)
+            "the first {MAX_LINES} warnings on steps and thresholds are listed"
         ));
     }
     warnings

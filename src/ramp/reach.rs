@@ -202,7 +202,8 @@ impl<'a> GuardrailGrowth<'a> {
     /// Upper end of the harm's interval after some days at a ratio, in the metric's unit: a larger
     /// margin is cleared.
     pub(crate) fn upper(&self, days: f64, ratio: Ratio) -> Option<f64> {
-        self.judged(days, ratio).1.map(|(_, interval)| interval.ci_upper)
+        let upper = self.judged(days, ratio).1?.1.ci_upper;
+        upper.is_finite().then_some(upper)
     }
 }
 
@@ -213,7 +214,8 @@ impl Growing for GuardrailGrowth<'_> {
 
     fn half_width(&self, days: f64, ratio: Ratio) -> Option<f64> {
         let (harm, interval) = self.judged(days, ratio).1?;
-        Some(interval.ci_upper - harm)
+        let half_width = interval.ci_upper - harm;
+        half_width.is_finite().then_some(half_width)
     }
 
     fn users(&self, days: f64, ratio: Ratio) -> f64 {
@@ -265,7 +267,8 @@ impl Growing for QosGrowth<'_> {
     }
 
     fn half_width(&self, days: f64, ratio: Ratio) -> Option<f64> {
-        Some(self.arm.estimate - self.interval(days, ratio)?.ci_lower)
+        let half_width = self.arm.estimate - self.interval(days, ratio)?.ci_lower;
+        half_width.is_finite().then_some(half_width)
     }
 
     fn users(&self, days: f64, ratio: Ratio) -> f64 {

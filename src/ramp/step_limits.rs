@@ -13,16 +13,21 @@ use crate::ramp::reach::{Growing, GuardrailGrowth, days_until, next_ratio};
 use crate::scenario::{Action, DecisionPolicy, GuardrailRule, Layer, Plan};
 use crate::stats::Interval;
 
+/// Number of layers that are looked at together.
+const CHUNK: usize = 256;
+
 /// The warnings on a plan, with the traffic and the values of the baseline in an analysis: for each
 /// layer, the first step from the ratio in force on that cannot decide a guardrail within its dwell
 /// if the candidate has no effect, and a QoS threshold above the baseline's own interval. None
-/// under the policy `point`, which has no intervals.
+/// under the policy `point`, which has no intervals. At most the first `most` warnings: the
+/// other layers are not looked at then.
 ///
 /// # References
 /// `docs/METHODS.md#time-to-a-decision`.
-pub fn step_warnings(plan: &Plan, analysis: &Analysis) -> Vec<String> {
+pub fn step_warnings(plan: &Plan, analysis: &Analysis, most: usize) -> Vec<String> {
+    let mut warnings = Vec::new();
     if plan.policy.decision == DecisionPolicy::Point {
-        return Vec::new();
+        return warnings;
     }
     let several = analysis
         .layers
@@ -42,7 +47,14 @@ pub fn step_warnings(plan: &Plan, analysis: &Analysis) -> Vec<String> {
             .map(|warning| format!("{tenant}{warning}"))
             .collect::<Vec<_>>()
     };
-    analysis.layers.par_iter().flat_map_iter(of_layer).collect()
+    for layers in analysis.layers.chunks(CHUNK) {
+        if warnings.len() >= most {
+            break;
+        }
+        warnings.extend(layers.par_iter().flat_map_iter(of_layer).collect::<Vec<_>>());
+    }
+    warnings.truncate(most);
+    warnings
 }
 
 fn of_layer(plan: &Plan, layer: &Layer, analyzed: &LayerAnalysis, analysis: &Analysis) -> Vec<String> {
@@ -162,4 +174,105 @@ pub(crate) fn threshold_warning(
             layer.id
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::Better;
+    use crate::scenario::{Overrides, Scenario};
+    use crate::stats::effect::MetricForm;
+    use crate::stats::growth::{ArmGrowth, ClusterGrowth, Visits};
+    use std::path::Path;
+
+    fn plan() -> Plan {
+        let text = r#"
+            as_of = "2026-01-10"
+            plan = { id = "p", start = "2026-01-01", baseline = "a", candidate = "b" }
+            input = { users_from_traffic = true, traffic = [{ path = "t.csv" }] }
+            policy = { sequential = "fixed" }
+            guardrail = [
+                { metric = "task_completion_rate", margin = 0.02 },
+                { metric = "complaint_rate", margin = 0.02, action = "hold" },
+                { metric = "incident_rate", max_count = 0 },
+            ]
+            [[layer]]
+            id = "early"
+            min_score = 0.8
+            ladder = [0.01, 0.5, 1.0]
+            dwell_hours = 72
+            qos_threshold = 0.85
+            [[layer]]
+            id = "vip"
+            initial_ratio = 1.0
+            qos_threshold = 0.99
+        "#;
+        let scenario = Scenario::parse(text, "test", Path::new(""), &Overrides::default());
+        scenario.unwrap().plan
+    }
+
+    /// 20,000 users with a row a day: 1.99 sqrt(0.16 (1 / R + 1 / (99 R))) is 0.033 after 3 days at
+    /// 1 % (R = 600), and 0.02 after 8 days.
+    #[test]
+    fn the_first_step_that_cannot_decide_in_its_dwell_is_named() {
+        let plan = plan();
+        assert_eq!(watched(&plan).collect::<Vec<_>>(), [0]);
+        let arm = ArmGrowth {
+            estimate: 0.8,
+            row_variance: 0.16,
+            user_variance: 0.0,
+            rows_per_day: 20_000.0,
+            df_share: 1.0,
+            visits: Visits {
+                n_users: 20_000.0,
+                activity: 1.0,
+                users_per_day: 0.0,
+            },
+            clusters: ClusterGrowth::Groups,
+        };
+        let of = (&plan.policy, plan.guardrails.as_slice(), 0);
+        let growths = [GuardrailGrowth::new(
+            of,
+            MetricForm::Proportion,
+            Better::Higher,
+            [arm; 2],
+        )];
+        let check = |from: f64, expected: Option<&str>| {
+            let from = Ratio::try_from_share(from).unwrap();
+            assert_eq!(step_warning(&plan.layers[0], from, &growths).as_deref(), expected);
+        };
+        let text = "early at 1%: `task_completion_rate` cannot clear a margin of 0.02 within the dwell of 72 h, even \
+                    without an effect: it takes 8 days; 5% can, a margin of 0.033 can";
+        check(0.0, Some(text));
+        check(0.01, Some(text));
+        check(0.5, None);
+        check(1.0, None);
+        // A ratio in force that is no step of the ladder has to be left, too.
+        let text = text
+            .replace("early at 1%", "early at 0.9%")
+            .replace("8 days", "9 days")
+            .replace("0.033", "0.035");
+        let from = Ratio::try_from_share(0.009).unwrap();
+        assert_eq!(step_warning(&plan.layers[0], from, &growths), Some(text));
+    }
+
+    #[test]
+    fn a_threshold_that_today_does_not_reach_is_named() {
+        let plan = plan();
+        let check = |idx: usize, from: Ratio, interval: Option<[f64; 2]>, expected: Option<&str>| {
+            let interval = interval.map(|[ci_lower, ci_upper]| Interval { ci_lower, ci_upper });
+            let found = threshold_warning((&plan.layers[idx], from), 0.79, interval);
+            assert_eq!(found.as_deref(), expected);
+        };
+        let text = "threshold 0.85 of layer early lies above the baseline's QoS 0.790 [0.780, 0.800]: the candidate \
+                    must be better than today to be promoted";
+        check(0, Ratio::ZERO, Some([0.78, 0.8]), Some(text));
+        check(0, Ratio::ZERO, Some([0.7, 0.85]), None);
+        let text = "threshold 0.85 of layer early lies above the baseline's QoS 0.790: the candidate must be better \
+                    than today to be promoted";
+        check(0, Ratio::ZERO, None, Some(text));
+        // No promotion asks for the threshold any more, or ever.
+        check(0, Ratio::FULL, None, None);
+        check(1, Ratio::ZERO, None, None);
+    }
 }
