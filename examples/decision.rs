@@ -62,7 +62,9 @@ fn main() {
             p_value: Some(0.8),
             p_value_adj: Some(0.8),
             reason: None,
+            gate: None,
         }],
+        own_past: Vec::new(),
     };
     let situation = Situation {
         plan,

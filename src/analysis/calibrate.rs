@@ -9,7 +9,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::analysis::interval_specs::DEFAULT_RELATIVE_MDE;
-use crate::analysis::sums::{CubeSums, LayerSpan, SumLayout};
+use crate::analysis::span::LayerSpan;
+use crate::analysis::sums::{CubeSums, SumLayout};
 use crate::bucket::{N_BUCKETS, N_GROUPS, Ratio, group_start};
 use crate::metric::Metric;
 use crate::replay::{ActivityRow, Cube, CubeLayer, LayerKey};

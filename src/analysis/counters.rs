@@ -134,11 +134,16 @@ fn analyze_stage(
             baseline: baseline.into(),
             candidate: candidate.into(),
         },
-        guardrails: judge_guardrails(&plan.guardrails, &inputs, &plan.policy),
+        guardrails: judge_guardrails(
+            &plan.guardrails,
+            &inputs,
+            plan.violation_alpha(&plan.layers[layer]),
+        ),
         metrics,
         latency_p50_ms: latency(),
         latency_p95_ms: latency(),
         latency_p99_ms: latency(),
+        own_past: vec![],
         breakdowns: vec![],
     }
 }

@@ -12,6 +12,7 @@ use crate::qos::{GuardrailFinding, QosArm};
 use crate::replay::{RowCounts, UnknownIds};
 use crate::scenario::{Arm, Policy};
 use crate::stats::effect::Effect;
+use crate::stats::non_inferiority::HarmVerdict;
 use crate::stats::ope::{MAX_WEIGHT_Z, MIN_ESS};
 use crate::stats::quantile::QuantileEstimate;
 use crate::stats::ratio::RatioEstimate;
@@ -141,10 +142,44 @@ pub struct StageAnalysis {
     pub qos: QosStage,
     /// The results of the guardrails, in the order of the plan.
     pub guardrails: Vec<GuardrailFinding>,
+    /// The comparison with the layer's own past, by guardrail in the order of the plan. Empty unless
+    /// the stage is the current one, has ratio 1, and the policy watches it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub own_past: Vec<OwnPastFinding>,
     /// The rows, QoS and metrics of this stage for each value of each declared column. Empty
     /// without such columns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub breakdowns: Vec<BreakdownAnalysis>,
+}
+
+/// The comparison of one guardrail's metric with the layer's own past. The numbers are `None` if
+/// there is no comparison.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OwnPastFinding {
+    /// Id of the metric, such as `task_completion_rate`.
+    pub metric: String,
+    /// Whether the layer fell below its past by more than the margin.
+    pub verdict: HarmVerdict,
+    /// Start of the compared days, in microseconds UTC: the last week of the stage, or its last day if
+    /// that alone shows a fall.
+    pub since: Option<Micros>,
+    /// The metric's value in these days.
+    pub observed: Option<f64>,
+    /// The value that the past leads to expect, in the metric's unit.
+    pub expected: Option<f64>,
+    /// How much worse than expected the value is, in the metric's unit. Above 0 is worse.
+    pub harm: Option<f64>,
+    /// Interval of the harm, valid at the ends of the days of four weeks together.
+    pub interval: Option<Interval>,
+    /// The guardrail's margin, in the metric's unit.
+    pub margin: Option<f64>,
+    /// Number of days of the past that are compared.
+    pub n_past_days: Option<u64>,
+    /// Whether hours of the week are compared. Otherwise hours of the day are, because the past is
+    /// shorter than two weeks.
+    pub by_hour_of_week: Option<bool>,
+    /// The reason why there is no comparison; `None` if there is one.
+    pub reason: Option<Reason>,
 }
 
 /// The rows of a stage that have one value in a column.

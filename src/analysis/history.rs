@@ -6,12 +6,15 @@ use std::collections::BTreeMap;
 use crate::analysis::document::{LatencyAnalysis, UserCounts};
 use crate::analysis::infer::Inference;
 use crate::analysis::interval_specs::concurrent;
-use crate::analysis::sums::{CubeSums, GroupSums, LayerSpan, SumLayout};
+use crate::analysis::span::LayerSpan;
+use crate::analysis::sums::{CubeSums, GroupSums, SumLayout};
 use crate::base::time::{DAY, Micros};
 use crate::bucket::{Ratio, group_start};
+use crate::metric::Better;
 use crate::qos::{GuardrailInput, Judged, QosArm, judge_all};
 use crate::replay::{CellKey, Cube, CubeLayer, LayerKey};
-use crate::scenario::{Arm, LATENCY_P95, PerArm, Plan, Scenario};
+use crate::scenario::{Arm, Guardrail, LATENCY_P95, PerArm, Plan, Scenario};
+use crate::stats::gates::StageHarm;
 use crate::stats::{Known, Reason};
 
 /// The evidence for results under another ratio, from strongest to weakest.
@@ -233,7 +236,8 @@ impl<'a> History<'a> {
     ) -> StageThen {
         // Most short windows have no cells, so most results are those of the window before.
         let known = accumulated.results.take().filter(|known| known.ratio == ratio);
-        let results = known.unwrap_or_else(|| self.results(plan, &accumulated.sums, ratio));
+        let certain_at = plan.violation_alpha(&plan.layers[usize::from(layer.layer)]);
+        let results = known.unwrap_or_else(|| self.results(plan, certain_at, &accumulated.sums, ratio));
         accumulated.results = Some(results.clone());
         let come = layer.n_eligible as f64
             * -(-activity(layer, &self.inference) * (now - start) as f64 / DAY as f64).exp_m1();
@@ -252,7 +256,31 @@ impl<'a> History<'a> {
         }
     }
 
-    fn results(&self, plan: &Plan, sums: &PerArm<GroupSums>, ratio: Ratio) -> Results {
+    /// The harm of a guardrail in the accumulated sums. `None` without an effect.
+    pub(crate) fn harm(
+        &self,
+        guardrail: &Guardrail,
+        accumulated: &AccumulationWindow,
+        ratio: Ratio,
+    ) -> Option<StageHarm> {
+        let (inference, sums) = (&self.inference, &accumulated.sums);
+        let metric = inference.scenario.metric(&guardrail.metric)?;
+        let found = inference.metric(metric, &sums.baseline, &sums.candidate, None, ratio);
+        let effect = found.effect.value()?;
+        let is_lower = metric.better == Better::Lower;
+        Some(StageHarm {
+            harm: if is_lower {
+                effect.effect_size
+            } else {
+                -effect.effect_size
+            },
+            variance: effect.std_error.powi(2),
+            df: effect.df,
+            control: effect.control,
+        })
+    }
+
+    fn results(&self, plan: &Plan, certain_at: f64, sums: &PerArm<GroupSums>, ratio: Ratio) -> Results {
         let (inference, scenario) = (&self.inference, self.inference.scenario);
         let known = scenario
             .metrics
@@ -283,7 +311,7 @@ impl<'a> History<'a> {
             })
             .collect();
         let mut guardrails = Vec::new();
-        judge_all(&plan.guardrails, &inputs, &plan.policy, &mut guardrails);
+        judge_all(&plan.guardrails, &inputs, certain_at, &mut guardrails);
         Results {
             ratio,
             qos: inference.qos_arm(&sums.candidate),

@@ -9,14 +9,17 @@ use crate::analysis::document::{
     UserCounts,
 };
 use crate::analysis::interval_specs::{IntervalSpecs, concurrent};
-use crate::analysis::sums::{BreakdownValue, CubeSums, GroupSums, LayerSpan, SumLayout};
+use crate::analysis::span::LayerSpan;
+use crate::analysis::sums::{BreakdownValue, CubeSums, GroupSums, SumLayout};
 use crate::base::error::{Error, Result};
 use crate::base::json::Document;
 use crate::bucket::Ratio;
 use crate::metric::{Limits, Metric, RATE_METRICS};
 use crate::qos::{GuardrailInput, QosArm, estimate_arm, judge_guardrails};
 use crate::replay::{Cube, CubeLayer, LayerKey, StageKey};
-use crate::scenario::{Arm, BreakdownBy, LATENCY_P95, PerArm, Scenario, Stage, StageIndex};
+use crate::scenario::{
+    Arm, BreakdownBy, GateDesign, LATENCY_P95, Layer, PerArm, Plan, Scenario, Sequential, Stage, StageIndex,
+};
 use crate::stats::effect::{Effect, IntervalSpec};
 use crate::stats::multiplicity::benjamini_hochberg;
 use crate::stats::quantile::Quantile;
@@ -59,6 +62,7 @@ pub fn analyze(cube: &Cube, scenario: &Scenario, asked: &AnalysisOptions) -> Res
     let windows_a_bin = n_windows.div_ceil(MAX_POINTS);
     // Layer by layer, so that only the sums of a few layers are in memory.
     let layout = SumLayout::new(cube, &scenario.metrics, windows_a_bin);
+    let designs = gate_designs(&scenario.plan);
     let infer = |layer: &CubeLayer| {
         let inference = Inference {
             cube,
@@ -66,7 +70,8 @@ pub fn analyze(cube: &Cube, scenario: &Scenario, asked: &AnalysisOptions) -> Res
             sums: CubeSums::new(cube, &layout, LayerSpan::one(layer.key())),
             windows_a_bin,
         };
-        (inference.layer(layer), inference.values(layer, asked))
+        let design = designs.get(usize::from(layer.layer)).and_then(Option::as_ref);
+        (inference.layer(layer, design), inference.values(layer, asked))
     };
     let (layers, values): (Vec<LayerAnalysis>, Vec<_>) = cube.layers.par_iter().map(infer).unzip();
     // Values are in the order in which they were asked for, then in the order of layers.
@@ -92,6 +97,16 @@ pub fn analyze(cube: &Cube, scenario: &Scenario, asked: &AnalysisOptions) -> Res
             layers_digest: cube.layers_digest.clone(),
         },
     })
+}
+
+/// The designs of the gates of each layer. Empty unless the policy is group-sequential. `None` for a
+/// layer whose gates cannot be designed.
+pub(crate) fn gate_designs(plan: &Plan) -> Vec<Option<GateDesign>> {
+    if plan.policy.sequential != Sequential::GroupSequential {
+        return Vec::new();
+    }
+    let design = |layer: &Layer| GateDesign::new(plan, layer).ok();
+    plan.layers.iter().map(design).collect()
 }
 
 /// Refuses a cube of another plan, which would have other releases, stages or layers.
@@ -166,13 +181,29 @@ impl Inference<'_> {
         self.levelled().alpha()
     }
 
-    fn layer(&self, cube_layer: &CubeLayer) -> LayerAnalysis {
-        let stages: Vec<StageAnalysis> = cube_layer
+    /// The level at which a guardrail's harm is certain in a layer.
+    pub(super) fn violation_alpha(&self, layer_idx: u8) -> f64 {
+        let plan = &self.scenario.plan;
+        plan.violation_alpha(&plan.layers[usize::from(layer_idx)])
+    }
+
+    fn layer(&self, cube_layer: &CubeLayer, design: Option<&GateDesign>) -> LayerAnalysis {
+        let mut stages: Vec<StageAnalysis> = cube_layer
             .stages
             .iter()
             .enumerate()
             .map(|(idx, stage)| self.stage(cube_layer.stage_key(idx), stage))
             .collect();
+        if let (Some(design), Some(current)) = (design, stages.last_mut()) {
+            let gates = self.gates(cube_layer, design);
+            for (finding, gate) in current.guardrails.iter_mut().zip(gates) {
+                finding.judged.gate = gate;
+            }
+        }
+        let own_past = self.own_past(cube_layer, &stages);
+        if let Some(current) = stages.last_mut() {
+            current.own_past = own_past;
+        }
         LayerAnalysis {
             tenant: self.cube.tenants[cube_layer.tenant as usize].clone(),
             layer: self.cube.layer_ids[usize::from(cube_layer.layer)].clone(),
@@ -260,12 +291,13 @@ impl Inference<'_> {
             guardrails: judge_guardrails(
                 &self.scenario.plan.guardrails,
                 &inputs,
-                &self.scenario.plan.policy,
+                self.violation_alpha(key.layer),
             ),
             metrics,
             latency_p50_ms,
             latency_p95_ms,
             latency_p99_ms,
+            own_past: Vec::new(),
             breakdowns,
         }
     }
@@ -501,9 +533,17 @@ impl Inference<'_> {
     /// The influence of each cluster on a metric's effect in a stage: that on the candidate less
     /// that on the baseline.
     fn influences(&self, stage: StageKey, metric: &Metric) -> Result<Vec<(u32, f64)>, Reason> {
+        self.influences_of(Arm::ALL.map(|arm| self.sums.stage(stage, arm)), metric)
+    }
+
+    /// As [`Self::influences`], from the sums of the baseline and the candidate.
+    pub(super) fn influences_of(
+        &self,
+        arms: [&GroupSums; 2],
+        metric: &Metric,
+    ) -> Result<Vec<(u32, f64)>, Reason> {
         let mut summed: BTreeMap<u32, f64> = BTreeMap::new();
-        for (arm, sign) in Arm::ALL.into_iter().zip([-1.0, 1.0]) {
-            let sums = self.sums.stage(stage, arm);
+        for (sums, sign) in arms.into_iter().zip([-1.0, 1.0]) {
             let numbers = sums.numbers();
             for (row, influence) in sums.metric(self.cube, metric)?.influences() {
                 *summed.entry(numbers[row]).or_default() += sign * influence;

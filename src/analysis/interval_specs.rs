@@ -6,7 +6,7 @@ use crate::base::error::Result;
 use crate::bucket::Ratio;
 use crate::metric::{Better, Metric};
 use crate::qos::{GuardrailInput, QosArm};
-use crate::scenario::{Guardrail, LATENCY_P95, Scenario, Sequential};
+use crate::scenario::{Guardrail, LATENCY_P95, Scenario};
 use crate::stats::difference::Estimate;
 use crate::stats::effect::{Effect, EffectMethod, IntervalSpec, Look};
 use crate::stats::ratio::RatioEstimate;
@@ -78,7 +78,7 @@ impl IntervalSpecs<'_> {
         metrics: &[MetricAnalysis],
         latency: &LatencyAnalysis,
     ) -> GuardrailInput {
-        let every = self.0.plan.policy.sequential == Sequential::Anytime;
+        let every = self.0.plan.policy.sequential.is_anytime();
         let look = |effect: Effect| Look::at(&effect, every);
         if guardrail.metric == LATENCY_P95 {
             let candidate = latency.candidate.result().map(|q| {

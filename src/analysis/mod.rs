@@ -6,7 +6,10 @@ pub(crate) mod document;
 mod history;
 pub(crate) mod infer;
 pub(crate) mod interval_specs;
+mod looks;
 mod off_policy;
+mod own_past;
+mod span;
 mod sums;
 mod what_if;
 
@@ -15,12 +18,13 @@ pub use calibrate::{Calibration, MetricCalibration, Rate, SplitCalibration, cali
 pub use counters::analyze_counters;
 pub use document::{
     Analysis, ArmRows, BreakdownAnalysis, CombinedMetric, DataQuality, LatencyAnalysis, LayerAnalysis,
-    MetricAnalysis, MetricArm, MetricLimits, QosStage, ScoreProcess, SeriesPoint, StageAnalysis, UserCounts,
+    MetricAnalysis, MetricArm, MetricLimits, OwnPastFinding, QosStage, ScoreProcess, SeriesPoint,
+    StageAnalysis, UserCounts,
 };
 pub use document::{MetricValue, RatioValue, UserOverlap};
 pub use history::Basis;
 pub(crate) use history::{AccumulationWindow, History, StageThen, is_known_in_time};
-pub(crate) use infer::check_plan;
 pub use infer::{AnalysisOptions, analyze};
+pub(crate) use infer::{check_plan, gate_designs};
 pub(crate) use interval_specs::tuned_for;
 pub use what_if::{PairedEffect, WhatIf, WhatIfCube, WhatIfLayer, WhatIfMetric, WhatIfQos};

@@ -3,14 +3,14 @@
 
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::analysis::document::UserCounts;
+use crate::analysis::span::{LayerSpan, cells_of};
 use crate::base::time::Micros;
 use crate::bucket::N_GROUPS;
 use crate::metric::{Metric, Sum};
-use crate::replay::{CellKey, Cells, Cube, CubeLayer, ExposureRow, LatencyRow, LayerKey, StageKey};
+use crate::replay::{CellKey, Cube, ExposureRow, LatencyRow, LayerKey, StageKey};
 use crate::scenario::{Arm, BreakdownBy, PerArm};
 use crate::stats::quantile::Histogram;
 use crate::stats::ratio::WholeSums;
@@ -107,6 +107,20 @@ impl GroupSums {
 
     /// Adds a cell. Views whose outcomes may still arrive are skipped.
     pub(super) fn add(&mut self, cluster: u32, cell: &[i64], is_mature: &[bool]) {
+        let start = self.row(cluster);
+        for ((sum, view), is_mature) in self.values[start..]
+            .iter_mut()
+            .zip(self.views.iter())
+            .zip(is_mature)
+        {
+            if *is_mature {
+                *sum += i128::from(cell[view.column]);
+            }
+        }
+    }
+
+    /// The position of a cluster's first sum. A new cluster has sums of 0.
+    fn row(&mut self, cluster: u32) -> usize {
         let n = self.views.len();
         let next = self.values.len().checked_div(n).unwrap_or(0);
         let row = match &mut self.rows {
@@ -126,14 +140,20 @@ impl GroupSums {
         if start == self.values.len() {
             self.values.resize(start + n, 0);
         }
-        for ((sum, view), is_mature) in self.values[start..]
-            .iter_mut()
-            .zip(self.views.iter())
-            .zip(is_mature)
-        {
-            if *is_mature {
-                *sum += i128::from(cell[view.column]);
-            }
+        start
+    }
+
+    /// Adds the sums of other cells by bucket group.
+    pub(super) fn merge(&mut self, other: &Self) {
+        let n = self.views.len();
+        let Rows::Groups(rows) = &other.rows else { return };
+        for (group, row) in rows.iter().enumerate().filter(|(_, row)| **row > 0) {
+            let (own, theirs) = (self.row(group as u32), (usize::from(*row) - 1) * n);
+            let sums = other.values[theirs..theirs + n].iter();
+            self.values[own..]
+                .iter_mut()
+                .zip(sums)
+                .for_each(|(sum, more)| *sum += more);
         }
     }
 
@@ -323,54 +343,13 @@ impl SumLayout {
     }
 }
 
-/// Adjacent layers in the order of [`Cube::layers`]. Tables of a cube are sorted by layer, so the
-/// rows of these layers are found by binary search.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct LayerSpan {
-    first: LayerKey,
-    last: LayerKey,
-}
-
-impl LayerSpan {
-    pub(super) fn one(layer: LayerKey) -> Self {
-        Self {
-            first: layer,
-            last: layer,
-        }
-    }
-
-    /// The span of some adjacent layers. It has no rows if there is no layer.
-    pub(super) fn of(layers: &[CubeLayer]) -> Self {
-        let none = [1, 0].map(|tenant| LayerKey { tenant, layer: 0 });
-        let ends = layers.first().zip(layers.last());
-        let [first, last] = ends.map_or(none, |(first, last)| [first.key(), last.key()]);
-        Self { first, last }
-    }
-
-    /// The rows of the span in a table that is sorted by layer.
-    pub(super) fn rows<T>(&self, table: &[T], key: impl Fn(&T) -> LayerKey) -> Range<usize> {
-        let start = table.partition_point(|row| key(row) < self.first);
-        start..start + table[start..].partition_point(|row| key(row) <= self.last)
-    }
-}
-
-/// Some rows of a table of cells, with their sums.
-pub(super) fn cells_of(cells: &Cells, rows: Range<usize>) -> impl Iterator<Item = (&CellKey, &[i64])> {
-    let width = cells
-        .values
-        .len()
-        .checked_div(cells.keys.len())
-        .unwrap_or(0)
-        .max(1);
-    let values = &cells.values[rows.start * width..rows.end * width];
-    cells.keys[rows].iter().zip(values.chunks_exact(width))
-}
-
 /// The sums of some layers of a cube that inference needs.
 pub(super) struct CubeSums {
     views: Arc<[View]>,
     /// The sums of a stage without cells.
     empty: GroupSums,
+    /// Whether users are the clusters.
+    by_user: bool,
     stages: BTreeMap<StageArmKey, GroupSums>,
     bins: BTreeMap<BinKey, GroupSums>,
     latencies: BTreeMap<StageArmKey, BTreeMap<u16, Histogram>>,
@@ -395,6 +374,10 @@ impl CubeSums {
         let mut sums = Self {
             views: Arc::clone(views),
             empty: GroupSums::new(views),
+            by_user: cube
+                .breakdowns
+                .iter()
+                .any(|breakdown| breakdown.by == BreakdownBy::User),
             stages: BTreeMap::new(),
             bins: BTreeMap::new(),
             latencies: BTreeMap::new(),
@@ -405,10 +388,7 @@ impl CubeSums {
             mature_rows: BTreeMap::new(),
             breakdowns: BTreeMap::new(),
         };
-        let has_users = cube
-            .breakdowns
-            .iter()
-            .any(|breakdown| breakdown.by == BreakdownBy::User);
+        let has_users = sums.by_user;
         let mut is_mature = (u32::MAX, Vec::new());
         let rows = span.rows(&cube.cells.keys, CellKey::layer_key);
         for (key, cell) in cells_of(&cube.cells, rows) {
@@ -552,6 +532,15 @@ impl CubeSums {
     /// Empty sums by bucket group.
     pub(super) fn empty_groups(&self) -> GroupSums {
         self.empty.clone()
+    }
+
+    /// Empty sums by the clusters of the analysis: users, or bucket groups.
+    pub(super) fn empty_clusters(&self) -> GroupSums {
+        if self.by_user {
+            GroupSums::by_user(&self.views)
+        } else {
+            self.empty.clone()
+        }
     }
 
     /// The delays of the outcomes of all views, in microseconds.

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use std::path::Path;
 
-use crate::analysis::sums::{LayerSpan, cells_of};
+use crate::analysis::span::{LayerSpan, cells_of};
 use crate::base::error::{Error, Result};
 use crate::bucket::{N_GROUPS, group_start};
 use crate::metric::{Better, Metric, RATE_METRICS, Sum};

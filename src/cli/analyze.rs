@@ -118,6 +118,13 @@ fn from_prometheus(
     out: &Path,
     terminal: &Terminal,
 ) -> Result<Analysis> {
+    if scenario.plan.policy.sequential == crate::scenario::Sequential::GroupSequential {
+        return Err(Error::usage(
+            "expected policy.sequential \"anytime\" or \"fixed\" with --prometheus, found \"group_sequential\": counters \
+             have no looks of users",
+        )
+        .hint("analyze the cube of a log, or choose another policy"));
+    }
     let windows = crate::input::Prometheus::new(address)?.windows(scenario, args.window)?;
     windows.warnings.iter().for_each(|warning| terminal.warn(warning));
     let analysis = crate::analysis::analyze_counters(&windows, scenario);

@@ -3,7 +3,7 @@
 use clap::Args;
 use std::path::PathBuf;
 
-use crate::base::error::Result;
+use crate::base::error::{FileResult, Result};
 use crate::base::files::StagedFolder;
 use crate::base::manifest::file::REPORT_HTML;
 use crate::base::number::{amount, number, percent};
@@ -106,7 +106,8 @@ pub(super) fn run(args: &SimulateArgs, terminal: &Terminal) -> Result<u8> {
         .transpose()?;
     let mut forecast = simulate::simulate(&scenario, measured.as_ref(), terminal.progress())?;
     if args.optimize {
-        forecast.optimum = Some(simulate::optimize(&scenario, measured.as_ref())?);
+        let source = crate::base::open::read_to_string(&args.scenario).or_unreadable(&args.scenario)?;
+        forecast.optimum = Some(simulate::optimize(&scenario, &source, measured.as_ref())?);
     }
     if let Some(staged) = staged {
         let page = report::forecast_html(&forecast, &scenario.name, &scenario.why, args.lang)?;
@@ -341,7 +342,8 @@ fn optimum_text(optimum: &Optimum, terminal: &Terminal) -> String {
         column("days if good").right(),
         column("harm").right().rank(1),
     ]);
-    for layer in &optimum.layers {
+    let under_policy = optimum.under_policy.as_ref();
+    for (idx, layer) in optimum.layers.iter().enumerate() {
         for candidate in layer
             .chosen
             .iter()
@@ -351,7 +353,7 @@ fn optimum_text(optimum: &Optimum, terminal: &Terminal) -> String {
                 layer.layer.clone(),
                 steps(&candidate.ladder),
                 format!("{} h", number(candidate.dwell_hours)),
-                format!("{}, exactly", candidate.boundary.name()),
+                format!("{}, exactly", candidate.boundary),
                 percent(candidate.p_false_rollback),
                 percent(candidate.p_missed),
                 String::new(),
@@ -359,7 +361,9 @@ fn optimum_text(optimum: &Optimum, terminal: &Terminal) -> String {
                 amount(candidate.expected_harm),
             ]);
         }
-        for run in &layer.finalists {
+        let of_policy = under_policy.and_then(|of| of.layers.get(idx));
+        let best = of_policy.and_then(|of| of.chosen.as_ref().or(of.nearest.as_ref()));
+        for run in layer.finalists.iter().chain(best) {
             let (p_false, p_missed) = (chance(&run.p_false_rollback), chance(&run.p_missed));
             table.add_row([
                 layer.layer.clone(),
@@ -384,8 +388,17 @@ fn optimum_text(optimum: &Optimum, terminal: &Terminal) -> String {
             )
         })
         .collect();
+    let own: String = under_policy.map_or_else(String::new, |of| {
+        of.layers
+            .iter()
+            .map(|layer| {
+                let line = format!("{} under {}: {}", layer.layer, of.policy, layer.why);
+                format!("{}\n", fill(&line, terminal.width))
+            })
+            .collect()
+    });
     format!(
-        "\nfastest schedules for {} with a harm of {} that must not be missed\n\n{}\n{whys}\n{}",
+        "\nfastest schedules for {} with a harm of {} that must not be missed\n\n{}\n{whys}{own}\n# the scenario with these schedules; save it beside the scenario\n{}",
         optimum.metric,
         number(optimum.mde),
         table.render(terminal),

@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::metric::Better;
-use crate::scenario::{Guardrail, GuardrailRule, Policy};
+use crate::scenario::{Guardrail, GuardrailRule};
 use crate::stats::effect::Look;
+use crate::stats::gates::Gate;
 use crate::stats::multiplicity::holm_in_place;
 use crate::stats::non_inferiority::{HarmVerdict, judge};
 use crate::stats::{Interval, Reason};
@@ -70,6 +71,10 @@ pub struct Judged {
     pub p_value_adj: Option<f64>,
     /// The reason for the absence of an effect, or of events; `None` if there was evidence.
     pub reason: Option<Reason>,
+    /// The gate of a group-sequential ramp. `None` under other policies, for guardrails without a
+    /// gate, and before the first look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
 }
 
 /// Judges all guardrails of a layer together, for a document. `guardrails` and `inputs` have the
@@ -77,10 +82,10 @@ pub struct Judged {
 pub fn judge_guardrails(
     guardrails: &[Guardrail],
     inputs: &[GuardrailInput],
-    policy: &Policy,
+    certain_at: f64,
 ) -> Vec<GuardrailFinding> {
     let mut judged = Vec::new();
-    judge_all(guardrails, inputs, policy, &mut judged);
+    judge_all(guardrails, inputs, certain_at, &mut judged);
     let finding = |(guardrail, judged): (&Guardrail, Judged)| GuardrailFinding {
         metric: guardrail.metric.clone(),
         rule: guardrail.rule,
@@ -90,7 +95,8 @@ pub fn judge_guardrails(
     guardrails.iter().zip(judged).map(finding).collect()
 }
 
-/// Judges all guardrails of a layer together. `out` is cleared and then holds one result per
+/// Judges all guardrails of a layer together. A harm is certain if its adjusted p-value is at most
+/// `certain_at`, above 0 and at most 0.5. `out` is cleared and then holds one result per
 /// guardrail, in the order of `guardrails` and `inputs`.
 ///
 /// Violations are corrected for the number of guardrails by Holm's method. `Safe` needs no
@@ -102,7 +108,7 @@ pub fn judge_guardrails(
 pub fn judge_all(
     guardrails: &[Guardrail],
     inputs: &[GuardrailInput],
-    policy: &Policy,
+    certain_at: f64,
     out: &mut Vec<Judged>,
 ) {
     out.clear();
@@ -138,7 +144,7 @@ pub fn judge_all(
         } else {
             1.0
         };
-        out.push(find(guardrail, input, p_value(input), p_value_adj, policy));
+        out.push(find(guardrail, input, p_value(input), p_value_adj, certain_at));
     }
 }
 
@@ -147,7 +153,7 @@ fn find(
     input: &GuardrailInput,
     p_value: f64,
     p_value_adj: f64,
-    policy: &Policy,
+    certain_at: f64,
 ) -> Judged {
     let mut finding = Judged {
         verdict: HarmVerdict::Unclear,
@@ -158,6 +164,7 @@ fn find(
         p_value: None,
         p_value_adj: None,
         reason: None,
+        gate: None,
     };
     match (guardrail.rule, &input.effect) {
         (GuardrailRule::MaxCount(max), _) => match input.candidate_events {
@@ -178,7 +185,7 @@ fn find(
             };
             let margin = guardrail.margin(effect.control).unwrap_or(0.0);
             finding.takes_min_margin = guardrail.takes_min_margin(effect.control);
-            finding.verdict = judge(harm, interval, margin, p_value_adj <= policy.alpha);
+            finding.verdict = judge(harm, interval, margin, p_value_adj <= certain_at);
             finding.harm = Some(harm);
             finding.interval = Some(interval);
             finding.margin = Some(margin);

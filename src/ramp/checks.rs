@@ -9,28 +9,16 @@ use crate::bucket::Ratio;
 use crate::qos::Judged;
 use crate::ramp::approval;
 use crate::ramp::coverage::Coverage;
+use crate::ramp::data_checks::{assignment, crossover, leak, sample_ratio};
 use crate::ramp::evidence::StageEvidence;
+use crate::ramp::gate_checks::{gate_check, gated_clearance, has_gates, is_last_promotion};
+use crate::ramp::own_past_check::own_past;
 use crate::ramp::situation::Situation;
-use crate::ramp::trace::{CheckName, CheckValues, Trace};
+use crate::ramp::trace::{CheckFlow, CheckName, CheckValues, Trace, block_if, plain};
 use crate::ramp::verdict::{CheckOutcome, Verdict};
-use crate::scenario::{Action, Policy};
+use crate::scenario::{Action, Guardrail};
 use crate::stats::non_inferiority::HarmVerdict;
 use crate::stats::{Interval, Reason};
-
-type CheckFlow = ControlFlow<()>;
-
-fn plain<'a>(kind: &'static str) -> CheckName<'a> {
-    CheckName { kind, metric: None }
-}
-
-/// Blocks with the verdict if `is_so`, else passes.
-fn block_if(is_so: bool, verdict: Verdict) -> CheckOutcome {
-    if is_so {
-        CheckOutcome::Block(verdict)
-    } else {
-        CheckOutcome::Pass
-    }
-}
 
 /// Runs all checks of a situation in their order.
 pub(super) fn checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
@@ -232,7 +220,7 @@ fn point_checks<'a, T: Trace<'a>>(
 
 fn interval_checks<'a, T: Trace<'a>>(
     situation: &Situation<'a>,
-    evidence: &StageEvidence,
+    evidence: &'a StageEvidence,
     trace: &mut T,
 ) -> CheckFlow {
     let (plan, policy) = (situation.plan, &situation.plan.policy);
@@ -246,6 +234,12 @@ fn interval_checks<'a, T: Trace<'a>>(
             trace,
         )?;
     }
+    if has_gates(situation) {
+        for (guardrail, judged) in judged() {
+            gate_check(guardrail, judged, trace)?;
+        }
+    }
+    own_past(situation, evidence, trace)?;
     sample_ratio(policy, evidence, trace)?;
     leak(policy, evidence, trace)?;
     crossover(policy, evidence, trace)?;
@@ -265,13 +259,7 @@ fn interval_checks<'a, T: Trace<'a>>(
     min_users(situation, evidence, trace)?;
     dwell(situation, trace)?;
     for (guardrail, judged) in judged().filter(|(guardrail, _)| guardrail.action == Action::Rollback) {
-        guardrail_check(
-            "clear",
-            &guardrail.metric,
-            (situation, judged),
-            clearance(judged, evidence.ratio),
-            trace,
-        )?;
+        clear(situation, guardrail, judged, evidence.ratio, trace)?;
     }
     qos_threshold(situation, evidence, trace)?;
     freeze(situation, trace)?;
@@ -284,6 +272,28 @@ fn violation(judged: &Judged, verdict: Verdict) -> CheckOutcome {
         (_, Some(_)) => CheckOutcome::NotApplicable,
         _ => CheckOutcome::Pass,
     }
+}
+
+/// Checks a guardrail before a promotion, by its interval or by its gate.
+fn clear<'a, T: Trace<'a>>(
+    situation: &Situation<'a>,
+    guardrail: &'a Guardrail,
+    judged: &Judged,
+    ratio: Ratio,
+    trace: &mut T,
+) -> CheckFlow {
+    let is_counted = judged.margin.is_none() && judged.reason.is_none();
+    if has_gates(situation) && ratio < Ratio::FULL && !is_counted {
+        let missing = || judgment_text(&guardrail.metric, situation, judged);
+        return gated_clearance(situation, guardrail, judged, missing, trace);
+    }
+    guardrail_check(
+        "clear",
+        &guardrail.metric,
+        (situation, judged),
+        clearance(judged, ratio),
+        trace,
+    )
 }
 
 /// The outcome of a guardrail's check before a promotion: the guardrail must be safe. At ratio 1
@@ -319,33 +329,36 @@ fn guardrail_check<'a, T: Trace<'a>>(
             metric: Some(metric),
         },
         found,
-        || {
-            let word = match judged.verdict {
-                HarmVerdict::Safe => "safe",
-                HarmVerdict::Unclear => "unclear",
-                HarmVerdict::Violated => "violated",
-            };
-            match (judged.harm, judged.interval, judged.margin, judged.reason) {
-                (Some(harm), Some(interval), Some(margin), _) => format!(
-                    "{metric} {word}: harm {} in [{}, {}], margin {}{}",
-                    number(harm),
-                    number(interval.ci_lower),
-                    number(interval.ci_upper),
-                    number(margin),
-                    margin_note(judged, margin)
-                ),
-                (_, _, _, Some(reason)) => {
-                    let missing = situation.coverage.filter(|_| reason == Reason::NoColumn);
-                    let missing = missing.and_then(|coverage| coverage.missing_columns(metric));
-                    format!(
-                        "{metric} {word}: {}",
-                        missing.unwrap_or_else(|| reason.to_string())
-                    )
-                }
-                _ => format!("{metric} {word}"),
-            }
-        },
+        || judgment_text(metric, situation, judged),
     )
+}
+
+/// The judgment of a guardrail as text: its harm with interval and margin, or why there is none.
+fn judgment_text(metric: &str, situation: &Situation<'_>, judged: &Judged) -> String {
+    let word = match judged.verdict {
+        HarmVerdict::Safe => "safe",
+        HarmVerdict::Unclear => "unclear",
+        HarmVerdict::Violated => "violated",
+    };
+    match (judged.harm, judged.interval, judged.margin, judged.reason) {
+        (Some(harm), Some(interval), Some(margin), _) => format!(
+            "{metric} {word}: harm {} in [{}, {}], margin {}{}",
+            number(harm),
+            number(interval.ci_lower),
+            number(interval.ci_upper),
+            number(margin),
+            margin_note(judged, margin)
+        ),
+        (_, _, _, Some(reason)) => {
+            let missing = situation.coverage.filter(|_| reason == Reason::NoColumn);
+            let missing = missing.and_then(|coverage| coverage.missing_columns(metric));
+            format!(
+                "{metric} {word}: {}",
+                missing.unwrap_or_else(|| reason.to_string())
+            )
+        }
+        _ => format!("{metric} {word}"),
+    }
 }
 
 /// The reason for a margin that is not the rule's own.
@@ -357,91 +370,6 @@ fn margin_note(judged: &Judged, margin: f64) -> &'static str {
     } else {
         ""
     }
-}
-
-fn sample_ratio<'a, T: Trace<'a>>(policy: &Policy, evidence: &StageEvidence, trace: &mut T) -> CheckFlow {
-    let Some(srm) = &evidence.srm else {
-        return trace.push(
-            plain("srm"),
-            CheckValues::new(CheckOutcome::NotApplicable),
-            || "only one arm was planned: no sample ratio to test".into(),
-        );
-    };
-    let is_significant = srm.p_value < policy.srm_alpha;
-    let outcome = block_if(
-        srm.is_alarm(policy),
-        Verdict::on_trouble(policy.srm_action, Verdict::Invalid),
-    );
-    trace.push(
-        plain("srm"),
-        CheckValues::with(outcome, srm.p_value, policy.srm_alpha),
-        || {
-            let note = if is_significant && srm.low_impact {
-                ", low impact"
-            } else {
-                ""
-            };
-            format!(
-                "sample ratio: p = {}, deviation {:.2} points{note}",
-                number(srm.p_value),
-                srm.max_abs_deviation * 100.0
-            )
-        },
-    )
-}
-
-fn leak<'a, T: Trace<'a>>(policy: &Policy, evidence: &StageEvidence, trace: &mut T) -> CheckFlow {
-    let users = &evidence.users;
-    let total = (users.baseline + users.candidate + users.crossover).max(1);
-    let share = users.leaked as f64 / total as f64;
-    let outcome = block_if(
-        share >= policy.srm_min_deviation && users.leaked > 0,
-        Verdict::Invalid,
-    );
-    trace.push(
-        plain("leak"),
-        CheckValues::with(outcome, share, policy.srm_min_deviation),
-        || format!("{} users in an arm planned at 0", users.leaked),
-    )
-}
-
-/// Checks the share of users seen in both arms of a stage. A large share shows that users do not
-/// keep their arm, so the arms are not independent.
-fn crossover<'a, T: Trace<'a>>(policy: &Policy, evidence: &StageEvidence, trace: &mut T) -> CheckFlow {
-    let users = &evidence.users;
-    let share = users.crossover as f64 / (users.baseline + users.candidate + users.crossover).max(1) as f64;
-    let outcome = block_if(share > policy.max_crossover, Verdict::Invalid);
-    trace.push(
-        plain("crossover"),
-        CheckValues::with(outcome, share, policy.max_crossover),
-        || format!("{} users seen in both releases", users.crossover),
-    )
-}
-
-/// Largest share of rows in the wrong arm, 0..=1. A larger share shows that production does not
-/// assign users by bucket and ratio.
-pub(crate) const MAX_MISASSIGNED: f64 = 0.001;
-
-fn assignment<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
-    if !situation.plan.profile.is_recomputable() {
-        return trace.push(
-            plain("assignment"),
-            CheckValues::new(CheckOutcome::NotApplicable),
-            || "the assignment of users cannot be recomputed".into(),
-        );
-    }
-    let share = situation.misassigned;
-    let outcome = block_if(share > MAX_MISASSIGNED, Verdict::Invalid);
-    trace.push(
-        plain("assignment"),
-        CheckValues::with(outcome, share, MAX_MISASSIGNED),
-        || {
-            format!(
-                "{:.3}% of all rows in another arm than bucket and ratio imply",
-                share * 100.0
-            )
-        },
-    )
 }
 
 /// Checks that the candidate answered some user of the stage. Without, no check of the stage says
@@ -598,6 +526,8 @@ fn qos_threshold<'a, T: Trace<'a>>(
                 (CheckOutcome::Pass, "reaches")
             } else if interval.ci_upper < threshold {
                 (CheckOutcome::Block(Verdict::Hold), "is below")
+            } else if has_gates(situation) && !is_last_promotion(situation) {
+                (CheckOutcome::Pass, "is not shown to be below")
             } else {
                 (CheckOutcome::Block(Verdict::Inconclusive), "may be below")
             };

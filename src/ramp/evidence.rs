@@ -1,11 +1,11 @@
 //! The evidence of a decision: the numbers of a layer's current stage, from an analysis or from the
 //! simulator.
 
-use crate::analysis::{LayerAnalysis, StageAnalysis, StageThen, UserCounts};
+use crate::analysis::{LayerAnalysis, OwnPastFinding, StageAnalysis, StageThen, UserCounts};
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
 use crate::qos::{Judged, QosArm};
-use crate::scenario::{Policy, Sequential};
+use crate::scenario::Policy;
 use crate::stats::{Interval, Reason, srm};
 
 /// The evidence on a layer's current stage.
@@ -23,12 +23,14 @@ pub struct StageEvidence {
     pub qos: Result<QosEvidence, Reason>,
     /// Results of the plan's guardrails, in the plan's order.
     pub guardrails: Vec<Judged>,
+    /// Comparisons with the layer's own past. Empty below ratio 1.
+    pub own_past: Vec<OwnPastFinding>,
 }
 
 /// The sample-ratio test under a policy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SrmEvidence {
-    /// The p-value, 0..=1: valid at every look under `anytime`, at one planned look under `fixed`.
+    /// The p-value, 0..=1: valid at one planned look under `fixed`, else at every look.
     pub p_value: f64,
     /// Largest absolute difference between an observed and a planned share, 0..=1.
     pub max_abs_deviation: f64,
@@ -46,9 +48,10 @@ impl SrmEvidence {
         }
         let max_abs_deviation = srm::max_abs_deviation(&users, &planned);
         Some(Self {
-            p_value: match policy.sequential {
-                Sequential::Fixed => srm::chi_square(&users, &planned)?.p_value,
-                Sequential::Anytime => srm::anytime_p_value(&users, &planned),
+            p_value: if policy.sequential.is_anytime() {
+                srm::anytime_p_value(&users, &planned)
+            } else {
+                srm::chi_square(&users, &planned)?.p_value
             },
             max_abs_deviation,
             low_impact: srm::is_low_impact(max_abs_deviation, &planned, policy.srm_min_deviation),
@@ -61,7 +64,7 @@ impl SrmEvidence {
     pub(crate) fn if_alarming(users: [f64; 2], share: f64, policy: &Policy) -> Option<Self> {
         let n = users[0] + users[1];
         let excess = users[1] - n * share;
-        let is_harmless = policy.sequential == Sequential::Anytime
+        let is_harmless = policy.sequential.is_anytime()
             && excess * excess < -policy.srm_alpha.ln() * n * share * (1.0 - share);
         if is_harmless {
             None
@@ -100,9 +103,10 @@ pub struct QosEvidence {
 impl QosEvidence {
     /// Returns the interval that the policy uses.
     pub fn interval(&self, policy: &Policy) -> Interval {
-        match policy.sequential {
-            Sequential::Anytime => self.anytime,
-            Sequential::Fixed => self.ci,
+        if policy.sequential.is_anytime() {
+            self.anytime
+        } else {
+            self.ci
         }
     }
 }
@@ -127,6 +131,7 @@ impl From<StageThen> for StageEvidence {
             srm: None,
             qos: stage.qos.map(|arm| QosEvidence::from(&arm)),
             guardrails: stage.guardrails,
+            own_past: Vec::new(),
         }
     }
 }
@@ -147,6 +152,7 @@ impl StageEvidence {
             srm: SrmEvidence::from_stage(stage, policy),
             qos: stage.qos.candidate.result().map(|arm| QosEvidence::from(&arm)),
             guardrails: stage.guardrails.iter().map(|finding| finding.judged).collect(),
+            own_past: stage.own_past.clone(),
         }
     }
 }

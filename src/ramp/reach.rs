@@ -188,7 +188,7 @@ impl<'a> GuardrailGrowth<'a> {
         let mut inputs = self.inputs.clone();
         inputs[self.idx] = self.input(days, ratio);
         let mut judged = Vec::new();
-        judge_all(self.guardrails, &inputs, self.policy, &mut judged);
+        judge_all(self.guardrails, &inputs, self.policy.alpha, &mut judged);
         let own = judged[self.idx];
         (own.verdict, own.harm.zip(own.interval))
     }

@@ -7,6 +7,23 @@ use std::ops::ControlFlow;
 use crate::ramp::verdict::{Check, CheckOutcome, Verdict};
 use crate::stats::Interval;
 
+/// Whether further checks are needed.
+pub(super) type CheckFlow = ControlFlow<()>;
+
+/// The name of a check without a metric.
+pub(super) fn plain<'a>(kind: &'static str) -> CheckName<'a> {
+    CheckName { kind, metric: None }
+}
+
+/// Blocks with the verdict if `is_so`, else passes.
+pub(super) fn block_if(is_so: bool, verdict: Verdict) -> CheckOutcome {
+    if is_so {
+        CheckOutcome::Block(verdict)
+    } else {
+        CheckOutcome::Pass
+    }
+}
+
 /// The name of a check, for example `dwell` or `guardrail:complaint_rate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckName<'a> {

@@ -373,6 +373,7 @@ pub(super) fn harm_forest(ramp: &RampModel, words: &Words) -> Option<Chart> {
     let kind = match ramp.analysis.policy.sequential {
         Sequential::Anytime => words.harm_anytime,
         Sequential::Fixed => words.harm_fixed,
+        Sequential::GroupSequential => words.harm_gates,
     };
     let harms: Vec<Harm<'_>> = scaled
         .iter()

@@ -449,14 +449,18 @@ fn optimum_part(page: &mut Page, optimum: &Optimum) -> Result<()> {
                 TableCell::Text(layer.layer.clone()),
                 TableCell::Text(ladder(&candidate.ladder)),
                 TableCell::Number(number(candidate.dwell_hours)),
-                TableCell::Text(fill(words.exactly, &[candidate.boundary.name()])),
+                TableCell::Text(fill(words.exactly, &[candidate.boundary])),
                 TableCell::Number(number(candidate.p_false_rollback * 100.0)),
                 TableCell::Number(number(candidate.p_missed * 100.0)),
                 TableCell::Text(String::new()),
                 TableCell::Number(number(candidate.hours_if_good / 24.0)),
             ]
         });
-        let run = layer.finalists.iter().map(|run| {
+        let of_policy = optimum.under_policy.iter().flat_map(|of| &of.layers);
+        let best = of_policy
+            .filter(|of| of.layer == layer.layer)
+            .filter_map(|of| of.chosen.as_ref().or(of.nearest.as_ref()));
+        let run = layer.finalists.iter().chain(best).map(|run| {
             vec![
                 TableCell::Text(layer.layer.clone()),
                 TableCell::Text(ladder(&run.ladder)),

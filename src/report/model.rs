@@ -11,7 +11,7 @@ use crate::gate::GateReport;
 use crate::layer::LayerSummary;
 use crate::ramp::{LayerSchedule, Outlook, Schedule, SrmEvidence, Undecided, Verdict};
 use crate::report::words::{Words, fill};
-use crate::scenario::{AllowedColumn, Scenario, Sequential};
+use crate::scenario::{AllowedColumn, Scenario};
 use crate::stats::{Interval, Known};
 
 /// `study.json`: the description of a study for its report.
@@ -231,10 +231,8 @@ pub(super) fn matched_share(schedule: &Schedule) -> Option<String> {
 
 fn line(analysis: &Analysis, layer: Option<&LayerAnalysis>, decided: &LayerSchedule) -> LayerLine {
     let stage: Option<&StageAnalysis> = layer.and_then(|layer| layer.current());
-    let interval_of = |anytime: Interval, fixed: Interval| match analysis.policy.sequential {
-        Sequential::Anytime => anytime,
-        Sequential::Fixed => fixed,
-    };
+    let is_anytime = analysis.policy.sequential.is_anytime();
+    let interval_of = |anytime: Interval, fixed: Interval| if is_anytime { anytime } else { fixed };
     let unknown = |known: Option<String>| known.unwrap_or_else(|| "-".into());
     let qos_baseline = stage.and_then(|s| match &s.qos.baseline {
         Known::Value(qos) => Some(format!("{:.3}", qos.value.qos)),

@@ -112,6 +112,7 @@ words! {
     harm_title: "Harm in units of the margin ({0})", "损害（以容忍界限为单位，{0}）";
     harm_anytime: "intervals hold at every look", "区间在任意时刻查看均有效";
     harm_fixed: "intervals hold at one look", "区间仅对单次查看有效";
+    harm_gates: "intervals hold at every look; gates decide promotions", "区间在任意时刻查看均有效；放量由成组序贯门控决定";
     harm_row: "{0} {1} margins", "{0}：{1} 倍界限";
     harm_violated: "{0} (violated)", "{0}（已越界）";
     harm_none: "No guardrail has an interval yet.", "尚无护栏指标得到区间。";

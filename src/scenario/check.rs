@@ -48,7 +48,7 @@ pub(super) fn check(
     let differs = looks_back_from.filter(|given| *given != as_of || raw.as_of.is_none());
     let qos = c.qos(raw.qos);
     let layering = c.layering(&raw.layering);
-    let layers = c.layers(raw.layer, layering.mode);
+    let layers = c.layers(raw.layer, layering.mode, &raw.policy);
     let metrics = c.metrics(raw.metric, qos.bad_rate_of);
     let guardrails = c.guardrails(raw.guardrail, &metrics);
     let policy = c.policy(raw.policy, &raw.guard);

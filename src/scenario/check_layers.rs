@@ -5,7 +5,10 @@ use crate::bucket::Ratio;
 use crate::scenario::checker::Checker;
 use crate::scenario::layering::{Consent, LayerMode, Layering, PRESETS, TagRule, TagTest, UnknownUsers};
 use crate::scenario::plan::Layer;
-use crate::scenario::raw::{RawLayer, RawLayering, RawTag};
+use crate::scenario::raw::RawLayer;
+use crate::scenario::raw_layering::{RawLayering, RawTag};
+use crate::scenario::raw_policy::RawPolicy;
+use crate::stats::group_sequential::Spending;
 
 /// The largest number of layers: a user's layer is stored in one byte.
 pub(super) const MAX_LAYERS: usize = 100;
@@ -31,7 +34,21 @@ impl Checker {
         }
     }
 
-    pub(super) fn layers(&mut self, raw: Vec<RawLayer>, mode: LayerMode) -> Vec<Layer> {
+    /// The layer's own boundary, with the parameters of the policy where it has none.
+    fn layer_boundary(
+        &mut self,
+        at: &dyn Fn(&str) -> String,
+        word: &Option<String>,
+        own: [Option<f64>; 2],
+        policy: &RawPolicy,
+    ) -> Option<Spending> {
+        let of_policy = [policy.boundary_rho, policy.boundary_gamma];
+        // Parameters are checked even without a boundary that they belong to.
+        let boundary = self.boundary(at, word.as_deref(), own, of_policy);
+        word.as_ref().map(|_| boundary)
+    }
+
+    pub(super) fn layers(&mut self, raw: Vec<RawLayer>, mode: LayerMode, policy: &RawPolicy) -> Vec<Layer> {
         if raw.is_empty() {
             self.problem("layer", "expected at least one [[layer]], found none");
         }
@@ -109,6 +126,12 @@ impl Checker {
                 qos_threshold: self.number(&at("qos_threshold"), raw.qos_threshold, 0.8, 0.0, 1.0),
                 dwell: self.duration(&at("dwell_hours"), raw.dwell_hours, 72.0, HOUR),
                 min_users: raw.min_users.unwrap_or(100),
+                boundary: self.layer_boundary(
+                    &at,
+                    &raw.boundary,
+                    [raw.boundary_rho, raw.boundary_gamma],
+                    policy,
+                ),
                 after,
                 safety_critical: raw.safety_critical,
             });

@@ -217,6 +217,9 @@ impl Checker {
             guardrails.push(Guardrail {
                 metric,
                 rule,
+                mde: raw
+                    .mde
+                    .map(|harm| self.number(&at("mde"), Some(harm), 0.0, 1e-12, 1e12)),
                 min_margin: raw
                     .min_margin
                     .map(|least| self.number(&at("min_margin"), Some(least), 0.0, 1e-12, 1e12)),
@@ -236,6 +239,7 @@ fn default_guardrails() -> Vec<Guardrail> {
         metric: metric.into(),
         rule,
         min_margin: None,
+        mde: None,
         limit: None,
         action: Action::Rollback,
     };

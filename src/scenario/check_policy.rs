@@ -9,11 +9,12 @@ use crate::scenario::guard::{
 };
 use crate::scenario::plan::Layer;
 use crate::scenario::policy::{
-    DecisionPolicy, Expectation, MIN_COVERAGE, OnTrouble, Policy, QOS_PRESETS, QosConfig, RollbackScope,
-    Sequential, VERDICTS,
+    BOUNDARIES, DecisionPolicy, Expectation, MAX_MISSED, MIN_COVERAGE, OnTrouble, OwnPast, Policy,
+    QOS_PRESETS, QosConfig, RollbackScope, Sequential, VERDICTS,
 };
 use crate::scenario::raw::RawExpect;
 use crate::scenario::raw_policy::{RawGuard, RawPolicy, RawQos};
+use crate::stats::group_sequential::Spending;
 
 impl Checker {
     pub(super) fn qos(&mut self, raw: RawQos) -> QosConfig {
@@ -29,6 +30,14 @@ impl Checker {
         Policy {
             decision: self.choice("policy.decision", raw.decision.as_deref(), &DecisionPolicy::ALL),
             sequential: self.choice("policy.sequential", raw.sequential.as_deref(), &Sequential::ALL),
+            boundary: self.boundary(
+                &|key| format!("policy.{key}"),
+                raw.boundary.as_deref(),
+                [raw.boundary_rho, raw.boundary_gamma],
+                [None; 2],
+            ),
+            max_missed: self.number("policy.max_missed", raw.max_missed, MAX_MISSED, 1e-6, 0.5),
+            own_past: self.choice("policy.own_past", raw.own_past.as_deref(), &OwnPast::ALL),
             alpha: self.number("policy.alpha", raw.alpha, 0.05, 1e-9, 0.5),
             srm_alpha: self.number("policy.srm_alpha", raw.srm_alpha, 0.001, 1e-12, 0.5),
             srm_min_deviation: self.number(
@@ -92,6 +101,24 @@ impl Checker {
         let same_columns = f64::from(u8::from(raw.same_columns.unwrap_or(true)));
         guards.set(GuardName::SameColumns, same_columns, raw.same_columns.is_some());
         guards
+    }
+
+    /// Returns a boundary with its parameter: rho for Kim and DeMets's, gamma for Hwang, Shih and
+    /// DeCani's. `at` gives the location of a key. `others` replace missing parameters.
+    pub(super) fn boundary(
+        &mut self,
+        at: &dyn Fn(&str) -> String,
+        word: Option<&str>,
+        own: [Option<f64>; 2],
+        others: [Option<f64>; 2],
+    ) -> Spending {
+        let rho = self.number(&at("boundary_rho"), own[0].or(others[0]), 2.0, 0.1, 20.0);
+        let gamma = self.number(&at("boundary_gamma"), own[1].or(others[1]), -4.0, -40.0, 40.0);
+        match self.choice(&at("boundary"), word, &BOUNDARIES) {
+            Spending::KimDeMets(_) => Spending::KimDeMets(rho),
+            Spending::HwangShihDeCani(_) => Spending::HwangShihDeCani(gamma),
+            other => other,
+        }
     }
 
     pub(super) fn expectations(&mut self, raw: Vec<RawExpect>, layers: &[Layer]) -> Vec<Expectation> {

@@ -17,14 +17,17 @@ mod document;
 mod guard;
 mod input;
 mod layering;
+mod looks;
 pub(crate) mod plan;
 mod policy;
 pub(crate) mod raw;
 mod raw_column;
+mod raw_layering;
 mod raw_notify;
 mod raw_policy;
 mod raw_simulate;
 pub(crate) mod read;
+pub(crate) mod rewrite;
 mod schema;
 mod sensitive;
 mod sensitive_words;
@@ -40,10 +43,11 @@ pub use input::{
     UsersFrom,
 };
 pub use layering::{Consent, LayerMode, Layering, TagRule, TagTest, UnknownUsers};
-pub use plan::{Approval, Arm, BreakdownBy, Claim, Layer, Operation, PerArm, Plan};
+pub use looks::{look_times, since_opening};
+pub use plan::{Approval, Arm, BreakdownBy, Claim, GateDesign, Layer, Operation, PerArm, Plan};
 pub use policy::{
-    Action, DecisionPolicy, Expectation, Guardrail, GuardrailRule, LATENCY_P95, OnTrouble, Policy, QosConfig,
-    RollbackScope, Sequential,
+    Action, DecisionPolicy, Expectation, Guardrail, GuardrailRule, LATENCY_P95, OnTrouble, OwnPast, Policy,
+    QosConfig, RollbackScope, Sequential,
 };
 pub use sensitive::{AllowedColumn, SensitiveRule, sensitive_word};
 pub(crate) use simulation::HOURS_A_WEEK;

@@ -6,7 +6,10 @@ use std::ops::Range;
 use crate::base::time::Micros;
 use crate::bucket::{Profile, Ratio};
 use crate::scenario::layering::TagRule;
-use crate::scenario::policy::{Guardrail, Policy};
+use crate::scenario::policy::{Guardrail, Policy, Sequential};
+use crate::stats::Reason;
+use crate::stats::gates::{GateRule, planned_drift};
+use crate::stats::group_sequential::Spending;
 
 /// A plan: the releases, the layers with their ladders, and the policy of decisions.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,11 +65,77 @@ pub struct Claim {
     pub source: String,
 }
 
+/// The share of the error level that watches every window for gross harm under
+/// `group_sequential`. The gates have the rest.
+const WATCH_SHARE: f64 = 0.1;
+
+/// The rule of a layer's group-sequential gates, the same for all its guardrails.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GateDesign {
+    /// One-sided error level of the gates of one guardrail.
+    pub alpha: f64,
+    /// The spending of the error level over the information.
+    pub spending: Spending,
+    /// The planned information times the square of the harm that must not be missed is `drift^2`;
+    /// see [`planned_drift`].
+    pub drift: f64,
+}
+
+impl GateDesign {
+    /// Designs the gates of a layer.
+    ///
+    /// # Errors
+    /// [`Reason::NoSolution`] if no information has the planned power.
+    ///
+    /// # References
+    /// `docs/METHODS.md#gates-of-a-ramp`.
+    pub fn new(plan: &Plan, layer: &Layer) -> Result<Self, Reason> {
+        let alpha = plan.gate_alpha();
+        let spending = layer.boundary.unwrap_or(plan.policy.boundary);
+        Ok(Self {
+            alpha,
+            spending,
+            drift: planned_drift(alpha, plan.policy.max_missed, spending)?,
+        })
+    }
+
+    /// The rule of a guardrail whose harm `mde`, in the metric's unit, must not be missed.
+    pub fn rule(&self, mde: f64) -> GateRule {
+        GateRule {
+            alpha: self.alpha,
+            spending: self.spending,
+            planned: (self.drift / mde).powi(2),
+        }
+    }
+}
+
 impl Plan {
     /// Returns the first instant of the window in which an instant lies, microseconds, UTC. Windows
     /// are counted from the plan's start.
     pub fn window_start(&self, at: Micros) -> Micros {
         self.start + (at - self.start).div_euclid(self.window) * self.window
+    }
+
+    /// The one-sided error level of the gates of one guardrail: nine tenths of the policy's level,
+    /// divided among the guardrails with gates.
+    pub fn gate_alpha(&self) -> f64 {
+        let n_gated = self
+            .guardrails
+            .iter()
+            .filter(|guardrail| guardrail.has_gate())
+            .count();
+        self.policy.alpha * (1.0 - WATCH_SHARE) / n_gated.max(1) as f64
+    }
+
+    /// The two-sided level at which a guardrail's harm is certain. Under `group_sequential` it is
+    /// that of the watch between the gates: a tenth of the policy's level on the side of harm,
+    /// divided among the layer's steps below 1.
+    pub fn violation_alpha(&self, layer: &Layer) -> f64 {
+        if self.policy.sequential != Sequential::GroupSequential {
+            return self.policy.alpha;
+        }
+        let n_steps = layer.steps().filter(|step| *step < Ratio::FULL).count();
+        2.0 * WATCH_SHARE * self.policy.alpha / n_steps.max(1) as f64
     }
 
     /// Returns the index of the layer with this id. `None` if there is none.
@@ -120,6 +189,9 @@ pub struct Layer {
     pub dwell: Micros,
     /// Smallest number of users exposed to the candidate before a promotion.
     pub min_users: u64,
+    /// The layer's own spending of the error over group-sequential gates. `None` for that of the
+    /// policy.
+    pub boundary: Option<Spending>,
     /// Indices of the layers that must reach the end of their ladders before this layer opens.
     pub after: Vec<usize>,
     /// Whether every promotion needs an [`Approval`].

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
 use crate::metric::BadRateOf;
+use crate::stats::group_sequential::Spending;
 
 /// A metric that can block or roll back a layer by itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,6 +18,10 @@ pub struct Guardrail {
     /// no smallest margin: the relative margin of a baseline of 0 is then 0.
     #[serde(default)]
     pub min_margin: Option<f64>,
+    /// The harm that the gates of a group-sequential ramp must not miss, in the metric's unit, above
+    /// 0. `None` for the margin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mde: Option<f64>,
     /// Absolute bound on the candidate's own value, in the metric's unit, regardless of the
     /// baseline's value. `None` for no absolute bound.
     pub limit: Option<f64>,
@@ -36,6 +41,20 @@ impl Guardrail {
     pub fn takes_min_margin(&self, control: f64) -> bool {
         self.min_margin
             .is_some_and(|least| self.rule.margin(control).is_some_and(|margin| margin < least))
+    }
+
+    /// Returns the harm that gates must not miss, in the metric's unit, given the baseline's value.
+    /// `None` for counts.
+    pub fn detectable(&self, control: f64) -> Option<f64> {
+        let margin = self.margin(control)?;
+        Some(self.mde.unwrap_or(margin))
+    }
+
+    /// Whether the gates of a group-sequential ramp test the guardrail: it rolls back when a harm
+    /// exceeds a margin, and its metric is known at every look. Latency quantiles are known for
+    /// whole stages only.
+    pub fn has_gate(&self) -> bool {
+        self.bounds_harm() && self.metric != LATENCY_P95
     }
 
     /// Whether the guardrail rolls a layer back when a harm exceeds a margin. Schedules can be
@@ -95,8 +114,19 @@ pub struct Policy {
     /// The form of the decision rule: on intervals, or on point estimates as in the reference
     /// policy (docs/REFERENCE_POLICY.md).
     pub decision: DecisionPolicy,
-    /// The kind of intervals: valid at every look, or at one planned look.
+    /// The kind of intervals: valid at every look, or at one planned look; or gates by a
+    /// group-sequential test.
     pub sequential: Sequential,
+    /// The spending of the error level over the looks of group-sequential gates.
+    #[serde(default = "default_boundary")]
+    pub boundary: Spending,
+    /// The probability with which group-sequential gates may miss a harm as large as the margin,
+    /// above 0 and at most 0.5. It sets the planned information.
+    #[serde(default = "default_max_missed")]
+    pub max_missed: f64,
+    /// The result of a fall of a layer at ratio 1 below its own past.
+    #[serde(default)]
+    pub own_past: OwnPast,
     /// Error level of intervals and guardrails, at most 0.5.
     pub alpha: f64,
     /// Significance level of the sample-ratio test, above 0 and at most 0.5. A p-value below it
@@ -137,6 +167,48 @@ pub struct Policy {
 /// The default of `guard.min_coverage`. In a shared log some rows belong to new users or to other
 /// releases; without more than a twentieth of its rows, evidence is about another population.
 pub(super) const MIN_COVERAGE: f64 = 0.95;
+
+/// The default of `policy.max_missed`, that of `simulate.budget.max_missed`.
+pub(super) const MAX_MISSED: f64 = 0.1;
+
+fn default_boundary() -> Spending {
+    BOUNDARIES[0].1
+}
+
+fn default_max_missed() -> f64 {
+    MAX_MISSED
+}
+
+/// The boundaries of group-sequential gates with their words in a scenario, the default first, with
+/// the default parameter of the families that have one.
+pub(super) const BOUNDARIES: [(&str, Spending); 4] = [
+    ("pocock", Spending::Pocock),
+    ("obrien_fleming", Spending::ObrienFleming),
+    ("kim_demets", Spending::KimDeMets(2.0)),
+    ("hwang_shih_decani", Spending::HwangShihDeCani(-4.0)),
+];
+
+/// The result of a fall of a layer at ratio 1 below its own past.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnPast {
+    /// The layer keeps its ratio, and the decision and the gate name the fall.
+    #[default]
+    Alarm,
+    /// The layer returns to ratio 0.
+    Rollback,
+    /// The layer is not compared with its own past.
+    Off,
+}
+
+impl OwnPast {
+    /// Every option with its word in a scenario, the default first.
+    pub(super) const ALL: [(&'static str, Self); 3] = [
+        ("alarm", Self::Alarm),
+        ("rollback", Self::Rollback),
+        ("off", Self::Off),
+    ];
+}
 
 fn default_min_coverage() -> f64 {
     MIN_COVERAGE
@@ -181,11 +253,32 @@ pub enum Sequential {
     Anytime,
     /// Fixed-sample intervals, which are valid at one planned look only.
     Fixed,
+    /// Gates at the ends of dwells by a group-sequential test for harm. Between them, intervals that
+    /// are valid at every look watch for gross harm.
+    GroupSequential,
 }
 
 impl Sequential {
     /// Every kind of interval with its word in a scenario, the default first.
-    pub(super) const ALL: [(&'static str, Self); 2] = [("anytime", Self::Anytime), ("fixed", Self::Fixed)];
+    pub(super) const ALL: [(&'static str, Self); 3] = [
+        ("anytime", Self::Anytime),
+        ("fixed", Self::Fixed),
+        ("group_sequential", Self::GroupSequential),
+    ];
+
+    /// The name in documents and scenarios.
+    pub fn name(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(_, kind)| *kind == self)
+            .map_or("anytime", |(name, _)| name)
+    }
+
+    /// Whether single verdicts rest on intervals that are valid at every look. Only `fixed` plans
+    /// one look.
+    pub fn is_anytime(self) -> bool {
+        self != Self::Fixed
+    }
 }
 
 /// The layers that a rollback sets to ratio 0.

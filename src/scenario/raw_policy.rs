@@ -9,7 +9,8 @@ use crate::metric::{BadRateOf, Better, built_in};
 use crate::scenario::guard::{MAX_BAD_ROWS, MAX_GONE, MAX_MOVED, MAX_NEW, MAX_PSI, MIN_COUNT};
 use crate::scenario::plan::CLUSTERS;
 use crate::scenario::policy::{
-    Action, DecisionPolicy, LATENCY_P95, MIN_COVERAGE, OnTrouble, QOS_PRESETS, RollbackScope, Sequential,
+    Action, BOUNDARIES, DecisionPolicy, LATENCY_P95, MAX_MISSED, MIN_COVERAGE, OnTrouble, OwnPast,
+    QOS_PRESETS, RollbackScope, Sequential,
 };
 
 /// The quality of service (QoS): a score of 0 to 1 of user experience U, technical service T and
@@ -122,6 +123,14 @@ pub(super) struct RawGuardrail {
         example = 0.001
     )]
     pub(super) min_margin: Option<f64>,
+    /// Harm that the gates of `policy.sequential = "group_sequential"` must not miss, in the unit of
+    /// the metric.
+    #[schemars(
+        range(min = 1e-12, max = 1e12),
+        extend("x-unit" = "unit of the metric", "x-default" = "the margin"),
+        example = 0.01
+    )]
+    pub(super) mde: Option<f64>,
     /// Largest allowed number of events of the candidate, for metrics of which less is better.
     #[schemars(
         range(max = i64::MAX),
@@ -151,12 +160,42 @@ pub(super) struct RawPolicy {
         example = &"point"
     )]
     pub(super) decision: Option<String>,
-    /// Validity of intervals: at every look, or at one planned look.
+    /// Validity of intervals: at every look, at one planned look, or gates at the ends of dwells by a
+    /// group-sequential test for harm.
     #[schemars(
         extend("enum" = words(&Sequential::ALL), "default" = Sequential::ALL[0].0),
         example = &"fixed"
     )]
     pub(super) sequential: Option<String>,
+    /// Error spending of `group_sequential` over the information. A layer can have its own.
+    #[schemars(
+        extend("enum" = words(&BOUNDARIES), "default" = BOUNDARIES[0].0),
+        example = &"obrien_fleming"
+    )]
+    pub(super) boundary: Option<String>,
+    /// Exponent rho of the boundary `kim_demets`: the error alpha t^rho at the share t of the
+    /// information. Other boundaries ignore it.
+    #[schemars(range(min = 0.1, max = 20), extend("default" = 2, "x-unit" = "exponent"), example = 3)]
+    pub(super) boundary_rho: Option<f64>,
+    /// Parameter gamma of the boundary `hwang_shih_decani`: -4 is near O'Brien and Fleming's, 1 near
+    /// Pocock's. Other boundaries ignore it.
+    #[schemars(range(min = -40, max = 40), extend("default" = -4, "x-unit" = "parameter"), example = -2)]
+    pub(super) boundary_gamma: Option<f64>,
+    /// Probability with which the gates of `group_sequential` may miss a harm as large as a margin.
+    /// It sets the information that the last promotion waits for.
+    #[schemars(
+        range(min = 1e-6, max = 0.5),
+        extend("default" = MAX_MISSED, "x-unit" = "probability"),
+        example = 0.05
+    )]
+    pub(super) max_missed: Option<f64>,
+    /// Effect of a fall of a layer at ratio 1 below its own past: a named hold, a rollback to 0, or
+    /// none.
+    #[schemars(
+        extend("enum" = words(&OwnPast::ALL), "default" = OwnPast::ALL[0].0),
+        example = &"rollback"
+    )]
+    pub(super) own_past: Option<String>,
     /// Error level of intervals and guardrails.
     #[schemars(
         range(min = 1e-9, max = 0.5),

@@ -5,14 +5,15 @@ use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-use crate::analysis::{AccumulationWindow, Basis, History, is_known_in_time};
+use crate::analysis::{AccumulationWindow, Basis, History, gate_designs, is_known_in_time};
 use crate::base::error::Result;
 use crate::base::time;
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
 use crate::ramp::{LayerState, Situation, StageEvidence, Verdict, decide};
 use crate::replay::{Cube, CubeLayer};
-use crate::scenario::{Plan, RollbackScope, Scenario, Stage, stages_of};
+use crate::scenario::{GateDesign, Plan, RollbackScope, Scenario, Stage, stages_of};
+use crate::simulate::gates::LayerGates;
 
 /// The decisions of a plan over a past log.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -81,6 +82,7 @@ struct Walk<'a> {
     stages: Vec<Stage>,
     state: LayerState,
     accumulated: AccumulationWindow,
+    gates: LayerGates,
     found: BacktestLayer,
     last: Option<(Verdict, Option<String>, Ratio)>,
     requests: u64,
@@ -111,6 +113,7 @@ pub fn backtest(
         .partition(|guardrail| is_known_in_time(&guardrail.metric));
     plan.guardrails = kept;
     let tenants: Vec<&[CubeLayer]> = cube.layers.chunk_by(|a, b| a.tenant == b.tenant).collect();
+    let designs = gate_designs(&plan);
     let of_tenant = |layers: &&[CubeLayer]| {
         let tenant = &cube.tenants[layers[0].tenant as usize];
         let history = History::new(cube, scenario, layers);
@@ -123,7 +126,13 @@ pub fn backtest(
                 walk.advance(&history, &scenario.plan, now);
             }
             if now % every.max(1) == 0 {
-                step(&mut walks, &history, (scenario, &plan), now, follows_log);
+                step(
+                    &mut walks,
+                    &history,
+                    (scenario, &plan, &designs),
+                    now,
+                    follows_log,
+                );
             }
         }
         walks.into_iter().map(Walk::finish).collect::<Vec<_>>()
@@ -153,7 +162,7 @@ fn logged_ratio(stages: &[Stage], at: Micros) -> Ratio {
 fn step(
     walks: &mut [Walk<'_>],
     history: &History<'_>,
-    (scenario, plan): (&Scenario, &Plan),
+    (scenario, plan, designs): (&Scenario, &Plan, &[Option<GateDesign>]),
     now: u32,
     follows_log: bool,
 ) {
@@ -165,7 +174,7 @@ fn step(
             walk.state
                 .follow(&scenario.plan, stages_until(&walk.stages, as_of));
             if (walk.state.ratio, walk.state.since) != (ratio, since) {
-                walk.restart(history, now);
+                walk.restart(history, plan, now, ratio);
             }
         }
     }
@@ -183,7 +192,14 @@ fn step(
                 state.ratio,
                 as_of,
             );
-            StageEvidence::from(then)
+            let mut evidence = StageEvidence::from(then);
+            if let Some(design) = designs.get(walk.plan_idx).and_then(Option::as_ref) {
+                walk.look(history, plan, design, as_of);
+                for (guardrail, judged) in evidence.guardrails.iter_mut().enumerate() {
+                    judged.gate = walk.gates.gate(guardrail);
+                }
+            }
+            evidence
         });
         if walk.accumulated.is_refused && is_on && walk.found.refused_at.is_none() {
             walk.found.refused_at = Some(time::format(as_of));
@@ -242,8 +258,9 @@ fn step(
             if decision.next_ratio == Ratio::ZERO {
                 walk.state.rolled_back = Some((as_of, plan.candidate.clone()));
             }
+            let from = walk.state.ratio;
             (walk.state.ratio, walk.state.since) = (decision.next_ratio, as_of);
-            walk.restart(history, now);
+            walk.restart(history, plan, now, from);
         }
     }
 }
@@ -270,6 +287,7 @@ impl<'a> Walk<'a> {
                 pending: None,
             },
             accumulated: history.empty_window(0),
+            gates: LayerGates::default(),
             found: BacktestLayer {
                 tenant: tenant.to_owned(),
                 layer: id,
@@ -295,7 +313,28 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn restart(&mut self, history: &History<'_>, now: u32) {
+    /// Looks at the gates if a look is due.
+    fn look(&mut self, history: &History<'_>, plan: &Plan, design: &GateDesign, as_of: Micros) {
+        let layer = &plan.layers[self.plan_idx];
+        let (ratio, held) = (self.state.ratio, as_of - self.state.since);
+        if ratio == Ratio::FULL || !self.gates.is_due(layer, plan.window, held) {
+            return;
+        }
+        let accumulated = &self.accumulated;
+        self.gates.look(as_of, &plan.guardrails, design, |guardrail| {
+            history.harm(&plan.guardrails[guardrail], accumulated, ratio)
+        });
+    }
+
+    /// Begins a stage after one at the ratio `from`.
+    fn restart(&mut self, history: &History<'_>, plan: &Plan, now: u32, from: Ratio) {
+        if from == Ratio::ZERO || self.state.ratio == Ratio::ZERO {
+            self.gates = LayerGates::default();
+        } else if from < Ratio::FULL {
+            let accumulated = &self.accumulated;
+            self.gates
+                .finish(|guardrail| history.harm(&plan.guardrails[guardrail], accumulated, from));
+        }
         self.keep();
         self.accumulated = history.empty_window(now);
     }

@@ -4,8 +4,8 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 use crate::bucket::Ratio;
-use crate::scenario::Boundary;
 use crate::stats::dist::norm_isf;
+use crate::stats::group_sequential::Spending;
 use crate::stats::{Interval, proportion};
 
 /// The document `forecast.json`: the results of every plan in every world.
@@ -256,8 +256,36 @@ pub struct Optimum {
     pub max_overspend: Option<f64>,
     /// Results by layer, in plan order.
     pub layers: Vec<LayerOptimum>,
-    /// The chosen ladders as TOML: a `[[simulate.plan]]` for the scenario file.
+    /// The scenario with the chosen schedules under the group-sequential policy, as TOML. Layers
+    /// without a choice keep their ladders.
     pub toml: String,
+    /// The fastest schedules under the policy that the scenario names. `None` if that is the
+    /// group-sequential one.
+    pub under_policy: Option<PolicyOptimum>,
+}
+
+/// The result of an optimization under the scenario's own policy.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PolicyOptimum {
+    /// The policy: `anytime` or `fixed`.
+    pub policy: &'static str,
+    /// Results by layer, in plan order.
+    pub layers: Vec<LayerPolicyOptimum>,
+    /// The scenario with the chosen schedules under its own policy, as TOML.
+    pub toml: String,
+}
+
+/// The result of an optimization under the scenario's own policy for a layer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LayerPolicyOptimum {
+    /// Id of the layer in the plan, such as `early`.
+    pub layer: String,
+    /// The fastest simulated schedule that keeps every bound and finishes. `None` if none does.
+    pub chosen: Option<Finalist>,
+    /// Without a choice: the simulated schedule that finishes most often.
+    pub nearest: Option<Finalist>,
+    /// Reason for the choice, or for the lack of one.
+    pub why: String,
 }
 
 /// The result of an optimization for a layer.
@@ -278,6 +306,12 @@ pub struct LayerOptimum {
     pub front: Vec<Candidate>,
     /// Simulation results of the fastest schedules.
     pub finalists: Vec<Finalist>,
+    /// Without a choice: the simulated schedule that finishes most often. `None` if no schedule was
+    /// simulated.
+    pub nearest: Option<Finalist>,
+    /// Without a choice: the check that holds most unfinished runs of the nearest schedule. `None`
+    /// if no run is unfinished.
+    pub blocked_by: Option<String>,
 }
 
 /// A schedule with its exact properties.
@@ -287,8 +321,14 @@ pub struct Candidate {
     pub ladder: Vec<f64>,
     /// Dwell at each ratio, hours.
     pub dwell_hours: f64,
-    /// Spending of the error over the gates.
-    pub boundary: Boundary,
+    /// Spending of the error over the gates: `pocock`, `obrien_fleming`, `kim_demets` or
+    /// `hwang_shih_decani`.
+    pub boundary: &'static str,
+    /// Parameter of the boundary: rho or gamma. `None` for boundaries without one.
+    pub boundary_parameter: Option<f64>,
+    /// The boundary with its parameter.
+    #[serde(skip)]
+    pub spending: Spending,
     /// One-sided z boundary of each gate. A standardized harm above it causes a rollback. `None`
     /// for a gate that spends no error.
     pub bounds: Vec<Option<f64>>,
@@ -319,7 +359,7 @@ pub struct Finalist {
     pub ladder: Vec<f64>,
     /// Dwell at each ratio, hours.
     pub dwell_hours: f64,
-    /// Name of the controller that was simulated: `group_sequential` or `policy`.
+    /// The policy under which the schedule was simulated: `group_sequential`, `anytime` or `fixed`.
     pub controller: String,
     /// Probability of a rollback when there is no effect, 0..=1.
     pub p_false_rollback: Chance,
@@ -330,6 +370,11 @@ pub struct Finalist {
     pub p_never_finishes: Chance,
     /// Hours until ratio 1 when there is no effect.
     pub hours_to_full: Quantity,
+    /// Mean harm under a harm of `mde`, until ratio 1 or a rollback and beyond, in events or units
+    /// of the metric.
+    pub mean_harm: Option<f64>,
+    /// The check that holds most unfinished runs without an effect. `None` if every run finishes.
+    pub blocked_by: Option<String>,
 }
 
 impl LayerOptimum {

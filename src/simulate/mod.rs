@@ -10,9 +10,12 @@ mod backtest;
 mod controller;
 mod document;
 mod forecast;
+mod gates;
 mod model;
 mod optimize;
-
+mod optimize_grid;
+mod optimize_policy;
+mod optimize_runs;
 mod run;
 mod unfinished;
 
@@ -20,7 +23,7 @@ pub use advice::{BudgetVerdict, PlanLine, advice};
 pub use backtest::{Backtest, BacktestDecision, BacktestLayer, backtest};
 pub use document::{
     Candidate, Chance, Exceedance, Fan, Finalist, Finding, Forecast, FullBy, LayerForecast, LayerOptimum,
-    Optimum, PlanForecast, Quantity, Unfinished,
+    LayerPolicyOptimum, Optimum, PlanForecast, PolicyOptimum, Quantity, Unfinished,
 };
 pub use forecast::{TracedDecision, simulate, trace};
 pub use model::Measured;

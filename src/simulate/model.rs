@@ -9,8 +9,8 @@ use crate::bucket::Ratio;
 use crate::metric::{Better, RATE_METRICS};
 use crate::replay::Cube;
 use crate::scenario::{
-    Boundary, HOURS_A_WEEK, LATENCY_P95, Layer, Plan, PlanVariant, QosConfig, Rate, Scenario, Simulation,
-    World, WorldLayer,
+    Boundary, GateDesign, HOURS_A_WEEK, LATENCY_P95, Layer, Plan, PlanVariant, QosConfig, Rate, Scenario,
+    Simulation, World, WorldLayer,
 };
 use crate::stats::effect::MetricForm;
 use crate::stats::growth::{ArmGrowth, ClusterGrowth, Visits, pairs_of_a_user};
@@ -131,6 +131,10 @@ pub(super) struct Model<'a> {
     pub(super) qos_tau2: f64,
     /// Group-sequential boundaries of each layer's gates.
     pub(super) gates: Vec<Vec<Option<f64>>>,
+    /// The designs of the policy's gates by layer. Empty unless the policy is group-sequential.
+    pub(super) gate_designs: Vec<Option<GateDesign>>,
+    /// The level at which a harm is certain, by layer.
+    pub(super) certain_at: Vec<f64>,
 }
 
 impl Model<'_> {
@@ -430,6 +434,12 @@ impl<'a> Model<'a> {
         Self {
             variant,
             gates,
+            gate_designs: analysis::gate_designs(plan),
+            certain_at: plan
+                .layers
+                .iter()
+                .map(|layer| plan.violation_alpha(layer))
+                .collect(),
             qos: &scenario.qos,
             world,
             n_windows,

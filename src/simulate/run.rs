@@ -13,12 +13,14 @@ use crate::qos::{GuardrailInput, Rates, judge_all};
 use crate::ramp::{
     Conclusion, LayerState, QosEvidence, Situation, SrmEvidence, StageEvidence, Verdict, conclude,
 };
-use crate::scenario::{Controller, Plan, RollbackScope, Sequential};
+use crate::scenario::{Controller, Plan, RollbackScope};
 use crate::simulate::controller;
 use crate::simulate::controller::RampProgress;
+use crate::simulate::gates::LayerGates;
 use crate::simulate::model::{LayerModel, MetricModel, Model, N_RATES};
 use crate::stats::dist::t_isf;
 use crate::stats::effect::{IntervalSpec, Look, MetricForm};
+use crate::stats::gates::StageHarm;
 use crate::stats::growth::groups_with_users;
 use crate::stats::ratio::{MIN_CLUSTERS, RatioEstimate, UNSTABLE_DF};
 use crate::stats::{Reason, effect};
@@ -139,6 +141,7 @@ struct LayerRun {
     evidence: StageEvidence,
     inputs: Vec<GuardrailInput>,
     progress: RampProgress,
+    gates: LayerGates,
     /// A number of clusters, and the cached quantile of the t distribution for it.
     t: (f64, f64),
 }
@@ -189,9 +192,11 @@ impl<'m> Run<'m> {
                 srm: None,
                 qos: Err(Reason::NoData),
                 guardrails: Vec::new(),
+                own_past: Vec::new(),
             },
             inputs: Vec::new(),
             progress: RampProgress::default(),
+            gates: LayerGates::default(),
             t: (0.0, 0.0),
         };
         let n_metric_models = model.layers.first().map_or(0, |layer| layer.metric_models.len());
@@ -367,7 +372,7 @@ impl<'m> Run<'m> {
                 [1.0 - share, share][arm],
             )
         };
-        let every = policy.sequential == Sequential::Anytime;
+        let every = policy.sequential.is_anytime();
 
         layer.inputs.clear();
         for (guardrail, number) in plan.guardrails.iter().zip(&model.metric_model_of_guardrail) {
@@ -412,15 +417,19 @@ impl<'m> Run<'m> {
         judge_all(
             &plan.guardrails,
             &layer.inputs,
-            policy,
+            model.certain_at[idx],
             &mut layer.evidence.guardrails,
         );
+        self.look(idx);
+        let (layer, state) = (&mut self.layers[idx], &self.states[idx]);
+        let share = state.ratio.share();
+        let estimate = |number: usize| arm_estimate(&layer.arms[1], number, of_model, clusters[1], share);
 
         let mut rates = [0.0; N_RATES];
         let mut variances = [0.0; N_RATES];
         let mut failed = None;
         for number in 0..N_RATES {
-            match estimate(1, number) {
+            match estimate(number) {
                 Ok(r) => {
                     let estimate = match of_model.metric_models[number].form() {
                         MetricForm::Proportion => effect::proportion_estimate(&r),
@@ -458,6 +467,57 @@ impl<'m> Run<'m> {
                 })
             }
         };
+    }
+
+    /// Looks at the gates of a layer if a look is due, and adds them to its evidence.
+    fn look(&mut self, idx: usize) {
+        let (model, plan) = (self.model, self.model.plan());
+        let Some(design) = model.gate_designs.get(idx).and_then(Option::as_ref) else {
+            return;
+        };
+        let (state, held) = (&self.states[idx], self.held(idx));
+        if state.ratio < Ratio::FULL
+            && self.layers[idx]
+                .gates
+                .is_due(&plan.layers[idx], plan.window, held)
+        {
+            let mut gates = std::mem::take(&mut self.layers[idx].gates);
+            gates.look(state.since + held, &plan.guardrails, design, |guardrail| {
+                self.stage_harm(idx, guardrail)
+            });
+            self.layers[idx].gates = gates;
+        }
+        let layer = &mut self.layers[idx];
+        for (guardrail, judged) in layer.evidence.guardrails.iter_mut().enumerate() {
+            judged.gate = layer.gates.gate(guardrail);
+        }
+    }
+
+    /// Time since the stage of a layer began, microseconds.
+    fn held(&self, idx: usize) -> Micros {
+        i64::from(self.layers[idx].age) * self.model.plan().window
+    }
+
+    /// The harm of a guardrail in the current stage of a layer. `None` without both arms.
+    fn stage_harm(&self, idx: usize, guardrail: usize) -> Option<StageHarm> {
+        let (model, layer, ratio) = (self.model, &self.layers[idx], self.states[idx].ratio);
+        let (of_model, number) = (&model.layers[idx], model.metric_model_of_guardrail[guardrail]);
+        let metric_model = &of_model.metric_models[number];
+        let below = groups_below(ratio.bps());
+        let n_groups = [N_GROUPS - below, below].map(f64::from);
+        let arm = |arm: usize| {
+            let share = [1.0 - ratio.share(), ratio.share()][arm];
+            let clusters = with_users(n_groups[arm], layer.arms[arm].users);
+            arm_estimate(&layer.arms[arm], number, of_model, clusters, share).ok()
+        };
+        let (control, treatment) = (arm(0)?, arm(1)?);
+        let (effect, variance, df) = effect::difference_of(&control, &treatment, metric_model.form());
+        Some(StageHarm {
+            harm: metric_model.harm_of(metric_model.baseline + effect),
+            variance,
+            df,
+            control: control.estimate,
+        })
     }
 
     fn decide(&mut self, window: u32, on_decision: &mut impl FnMut(&Situation<'_>, &Conclusion<'_>)) {
@@ -578,6 +638,13 @@ impl<'m> Run<'m> {
             to,
             cause,
         });
+        if !self.model.gate_designs.is_empty() {
+            let mut gates = std::mem::take(&mut self.layers[idx].gates);
+            if to > Ratio::ZERO && from > Ratio::ZERO {
+                gates.finish(|guardrail| self.stage_harm(idx, guardrail));
+                self.layers[idx].gates = gates;
+            }
+        }
         let (layer, state) = (&mut self.layers[idx], &mut self.states[idx]);
         if to == Ratio::ZERO {
             state.rolled_back = Some((as_of, self.model.plan().candidate.clone()));
@@ -601,6 +668,16 @@ impl<'m> Run<'m> {
             arm.metric_models.fill(Sums::default());
             arm.waiting.iter_mut().for_each(|ring| ring.fill(Sums::default()));
         }
+    }
+}
+
+/// Expected number of bucket groups with users, of some groups with these users.
+fn with_users(groups: f64, users: f64) -> f64 {
+    // With 40 users per group, an empty group is practically impossible.
+    if users > 40.0 * groups {
+        groups
+    } else {
+        groups * -(-users / groups.max(1.0)).exp_m1()
     }
 }
 

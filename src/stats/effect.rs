@@ -296,6 +296,21 @@ pub fn between(r0: &RatioEstimate, r1: &RatioEstimate, form: MetricForm, levels:
     }
 }
 
+/// The difference `r1 - r0` with its variance and degrees of freedom, as [`between`] has them.
+/// Simulations need no more of it at a look.
+pub fn difference_of(r0: &RatioEstimate, r1: &RatioEstimate, form: MetricForm) -> (f64, f64, f64) {
+    let (e0, e1) = if form == MetricForm::Proportion && is_share(r0) && is_share(r1) {
+        (proportion_estimate(r0), proportion_estimate(r1))
+    } else {
+        (r0.into(), r1.into())
+    };
+    (
+        r1.estimate - r0.estimate,
+        independent_variance(e0, e1),
+        welch_df_by_squares(e0, e1),
+    )
+}
+
 fn between_shares(r0: &RatioEstimate, r1: &RatioEstimate, levels: IntervalSpec) -> Effect {
     let (e0, e1) = (proportion_estimate(r0), proportion_estimate(r1));
     let plain = difference(e0, e1, levels, EffectMethod::ClusterRobust);

@@ -1,25 +1,48 @@
 //! Group-sequential tests by recursive numerical integration: boundaries of planned looks and the
 //! probabilities to cross them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::stats::dist::{ln_norm_sf, norm_isf, norm_pdf, norm_sf};
 use crate::stats::known::Reason;
 use crate::stats::special::root;
 
 /// Alpha-spending functions: the error level spent up to an information fraction `t`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Spending {
     /// Lan and DeMets's approximation of O'Brien and Fleming: `2 (1 - Phi(z_(1 - a/2) / sqrt t))`.
     ObrienFleming,
     /// Lan and DeMets's approximation of Pocock: `a ln(1 + (e - 1) t)`.
     Pocock,
     /// Kim and DeMets's power family: `a t^rho`, with rho above 0.
+    #[serde(rename = "kim_demets")]
     KimDeMets(f64),
     /// Hwang, Shih and DeCani's family: `a (1 - exp(-gamma t)) / (1 - exp(-gamma))`, and `a t` for
     /// gamma 0.
+    #[serde(rename = "hwang_shih_decani")]
     HwangShihDeCani(f64),
 }
 
 impl Spending {
+    /// The name in documents and scenarios.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ObrienFleming => "obrien_fleming",
+            Self::Pocock => "pocock",
+            Self::KimDeMets(_) => "kim_demets",
+            Self::HwangShihDeCani(_) => "hwang_shih_decani",
+        }
+    }
+
+    /// The parameter of a family that has one: rho or gamma.
+    pub fn parameter(self) -> Option<f64> {
+        match self {
+            Self::ObrienFleming | Self::Pocock => None,
+            Self::KimDeMets(parameter) | Self::HwangShihDeCani(parameter) => Some(parameter),
+        }
+    }
+
     /// The error level spent up to the information fraction `t`, out of `alpha`. Fractions above 1
     /// count as 1.
     ///
@@ -222,7 +245,7 @@ pub fn design(information: &[f64], alpha: f64, sides: Sides, spending: Spending)
 
 /// The z value that the process exceeds with a given probability at the next look. `None` if the
 /// probability is practically 0.
-fn boundary(process: &Process, information: f64, target: f64) -> Option<f64> {
+pub(super) fn boundary(process: &Process, information: f64, target: f64) -> Option<f64> {
     if target < 1e-300 {
         return None;
     }

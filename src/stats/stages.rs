@@ -154,6 +154,35 @@ pub fn combine(stages: &[StageEffect], alpha: f64) -> Option<Combinations> {
     })
 }
 
+/// The precision-weighted mean of stage effects: the score process over its information.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Score {
+    /// The mean weighted by 1 / variance, in the metric's unit.
+    pub effect_size: f64,
+    /// The variance of the mean by the joint jackknife; the information is 1 over it.
+    pub variance: f64,
+    /// Satterthwaite degrees of freedom; infinite without influences of clusters.
+    pub df: f64,
+}
+
+/// The score process of some stages. `None` if no stage has a variance above 0.
+///
+/// # References
+/// `docs/METHODS.md#gates-of-a-ramp`.
+pub fn score(stages: &[StageEffect]) -> Option<Score> {
+    let information: f64 = stages.iter().map(StageEffect::by_precision).sum();
+    if information <= 0.0 {
+        return None;
+    }
+    let share = |stage: &StageEffect| stage.by_precision() / information;
+    let (variance, df) = joint_variance(stages, &share);
+    Some(Score {
+        effect_size: stages.iter().map(|s| share(s) * s.effect_size).sum(),
+        variance,
+        df,
+    })
+}
+
 /// The variance of a weighted sum of stage effects, with its degrees of freedom, from the summed
 /// influence of each cluster.
 fn joint_variance(stages: &[StageEffect], share: &dyn Fn(&StageEffect) -> f64) -> (f64, f64) {

@@ -24,6 +24,8 @@ mod finops;
 mod fuzz;
 mod gate;
 mod gate_outcome;
+mod gates;
+mod generated_nights;
 mod help;
 #[cfg(feature = "stores")]
 mod hostile_servers;

@@ -230,16 +230,50 @@ fn an_optimal_schedule_keeps_its_promises_when_it_is_run() {
             "{promise}: {run}"
         );
     }
-    // The recommended plan is simulated again and keeps the limits, too.
-    let again = format!("{scenario}\n{}", found["optimum"]["toml"].as_str().unwrap());
+    // The printed scenario is simulated as it is and keeps the limits, too.
+    let again = found["optimum"]["toml"].as_str().unwrap();
     assert!(again.contains(&format!("boundary = {}", chosen["boundary"])));
-    let again = forecast(&again, &["--runs", "2000"]);
-    let bad = plan(&again, "optimized", "bad");
-    assert_eq!(bad["controller"], "group_sequential");
+    let again = forecast(again, &["--runs", "2000"]);
+    let bad = plan(&again, "one", "bad");
+    assert_eq!(bad["controller"], "policy");
     assert!(
         number(&bad["p_full"]["p"]) <= 0.2 + 4.0 * number(&bad["p_full"]["mc_error"]),
         "{bad}"
     );
+}
+
+/// Where nothing can be decided, the answer names the nearest schedule and what holds it.
+#[test]
+fn what_no_schedule_can_decide_is_said() {
+    let budget = "[simulate.budget]\nmax_false_rollback = 0.1\nmax_missed = 0.2\n";
+    // A QoS threshold above the baseline's own value.
+    let scenario = format!("{ONE}\n{budget}").replace("qos_threshold = 0.5", "qos_threshold = 0.99");
+    let found = forecast(&scenario, &["--optimize", "--runs", "200"]);
+    let layer = &found["optimum"]["layers"][0];
+    assert!(layer["chosen"].is_null(), "{layer}");
+    assert_eq!(layer["blocked_by"], "qos", "{layer}");
+    let why = layer["why"].as_str().unwrap();
+    assert!(why.contains("nearest") && why.contains("qos"), "{why}");
+    let own = &found["optimum"]["under_policy"];
+    assert_eq!(own["policy"], "anytime");
+    assert!(
+        own["layers"][0]["chosen"].is_null() && own["layers"][0]["nearest"]["blocked_by"] == "qos",
+        "{own}"
+    );
+    // With a threshold that the candidate reaches, both policies have a schedule that finishes.
+    let found = forecast(&format!("{ONE}\n{budget}"), &["--optimize", "--runs", "200"]);
+    let optimum = &found["optimum"];
+    assert!(!optimum["layers"][0]["chosen"].is_null(), "{optimum}");
+    let chosen = &optimum["under_policy"]["layers"][0]["chosen"];
+    assert!(number(&chosen["p_never_finishes"]["p"]) <= 0.1, "{optimum}");
+    // Too few users for any step.
+    let few = format!("{ONE}\n{budget}").replace("users = 400000", "users = 2000");
+    let found = forecast(&few, &["--optimize", "--runs", "200"]);
+    let why = found["optimum"]["under_policy"]["layers"][0]["why"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(why.contains("task_completion_rate"), "{why}");
 }
 
 #[test]

@@ -1,11 +1,14 @@
 use super::*;
-use crate::analysis::{ArmRows, LatencyAnalysis, LayerAnalysis, QosStage, StageAnalysis, UserCounts};
+use crate::analysis::{
+    ArmRows, LatencyAnalysis, LayerAnalysis, OwnPastFinding, QosStage, StageAnalysis, UserCounts,
+};
 use crate::base::skeleton;
 use crate::base::time::HOUR;
 use crate::qos::{GuardrailFinding, Judged, QosArm, QosMethod, Rates};
 use crate::ramp::evidence::{SrmEvidence, StageEvidence};
 use crate::ramp::state::LayerState;
 use crate::scenario::{Action, Approval, GuardrailRule, OnTrouble, Overrides, Plan, Scenario};
+use crate::stats::gates::Gate;
 use crate::stats::non_inferiority::HarmVerdict;
 use crate::stats::srm::SrmTest;
 use crate::stats::{Interval, Known, Reason};
@@ -77,6 +80,7 @@ fn healthy() -> (LayerState, LayerAnalysis) {
             effect: Known::Unknown { reason: unknown },
         },
         guardrails: vec![guardrail(HarmVerdict::Safe, None)],
+        own_past: Vec::new(),
         breakdowns: Vec::new(),
     };
     let analysis = LayerAnalysis {
@@ -147,6 +151,7 @@ fn guardrail(verdict: HarmVerdict, reason: Option<Reason>) -> GuardrailFinding {
             p_value: None,
             p_value_adj: None,
             reason,
+            gate: None,
         },
     }
 }
@@ -322,6 +327,137 @@ fn each_check_gives_its_verdict() {
         Verdict::Promote,
         None,
     );
+}
+
+/// A guardrail that its interval cannot decide, with a gate at a share of the planned information.
+fn gated(share: f64, z: f64) -> GuardrailFinding {
+    let mut finding = guardrail(HarmVerdict::Unclear, None);
+    finding.judged.harm = Some(0.0);
+    finding.judged.interval = Some(Interval::around(0.0, 0.01));
+    finding.judged.margin = Some(0.001);
+    finding.judged.gate = Some(Gate {
+        at: NOW,
+        n_looks: 1,
+        information: share * 100.0,
+        planned_information: 100.0,
+        alpha_spent: 0.01,
+        z,
+        bound: Some(2.0),
+        is_crossed: z > 2.0,
+    });
+    finding
+}
+
+#[test]
+fn gates_decide_promotions_and_intervals_watch() {
+    let check =
+        |ratio: f64, change: &dyn Fn(&mut StageAnalysis), verdict: Verdict, blocking: Option<&str>| {
+            let (mut state, mut analysis) = healthy();
+            state.ratio = Ratio::try_from_share(ratio).unwrap();
+            analysis.stages[0].ratio = state.ratio;
+            analysis.stages[0].users = UserCounts {
+                baseline: ((1.0 - ratio) * 10_000.0) as u64,
+                candidate: (ratio * 10_000.0) as u64,
+                crossover: 0,
+                leaked: 0,
+            };
+            change(&mut analysis.stages[0]);
+            let decision = decided(
+                &plan("sequential = \"group_sequential\""),
+                &state,
+                Some(&analysis),
+            );
+            assert_eq!(
+                (decision.verdict, decision.first_blocking.as_deref()),
+                (verdict, blocking),
+                "{decision:#?}"
+            );
+        };
+    let with =
+        |finding: GuardrailFinding| move |stage: &mut StageAnalysis| stage.guardrails = vec![finding.clone()];
+    let clear = Some("clear:complaint_rate");
+    // Before the last promotion an unclear interval does not block, and the boundary decides.
+    check(0.1, &with(gated(0.2, 1.5)), Verdict::Promote, None);
+    check(
+        0.1,
+        &with(gated(0.2, 2.5)),
+        Verdict::Rollback,
+        Some("gate:complaint_rate"),
+    );
+    // The last promotion waits for the planned information.
+    let information = Some("information:complaint_rate");
+    check(0.5, &with(gated(0.9, 1.5)), Verdict::Inconclusive, information);
+    check(0.5, &with(gated(1.0, 1.5)), Verdict::Promote, None);
+    check(
+        0.5,
+        &with(gated(1.0, 2.5)),
+        Verdict::Rollback,
+        Some("gate:complaint_rate"),
+    );
+    // A gross harm between the looks rolls back.
+    let mut gross = gated(0.2, 0.0);
+    gross.judged.verdict = HarmVerdict::Violated;
+    check(
+        0.1,
+        &with(gross),
+        Verdict::Rollback,
+        Some("guardrail:complaint_rate"),
+    );
+    // Neither missing evidence nor a missing look promotes.
+    let unknown = guardrail(HarmVerdict::Unclear, Some(Reason::NoColumn));
+    check(0.1, &with(unknown), Verdict::Inconclusive, clear);
+    let mut unseen = gated(0.2, 0.0);
+    unseen.judged.gate = None;
+    check(0.1, &with(unseen), Verdict::Inconclusive, information);
+    // The QoS threshold blocks below it, and before the last promotion also where it is unclear.
+    let with_qos = |share: f64, value: f64| {
+        move |stage: &mut StageAnalysis| {
+            stage.guardrails = vec![gated(share, 0.0)];
+            stage.qos.candidate = qos(value);
+        }
+    };
+    check(0.1, &with_qos(0.2, 0.79), Verdict::Promote, None);
+    check(0.1, &with_qos(0.2, 0.7), Verdict::Hold, Some("qos"));
+    check(0.5, &with_qos(1.0, 0.79), Verdict::Inconclusive, Some("qos"));
+}
+
+#[test]
+fn a_full_layer_that_falls_below_its_own_past_is_named() {
+    let check = |policy: &str, verdict: HarmVerdict, expected: (Verdict, Option<&str>)| {
+        let (mut state, mut analysis) = healthy();
+        let stage = &mut analysis.stages[0];
+        (state.ratio, stage.ratio) = (Ratio::FULL, Ratio::FULL);
+        (stage.users.baseline, stage.srm) = (0, None);
+        stage.guardrails = vec![guardrail(HarmVerdict::Unclear, Some(Reason::NoConcurrentControl))];
+        stage.own_past = vec![OwnPastFinding {
+            metric: "complaint_rate".into(),
+            verdict,
+            since: Some(NOW - 24 * HOUR),
+            observed: Some(0.12),
+            expected: Some(0.01),
+            harm: Some(0.11),
+            interval: Some(Interval::around(0.11, 0.02)),
+            margin: Some(0.001),
+            n_past_days: Some(7),
+            by_hour_of_week: Some(false),
+            reason: None,
+        }];
+        let decision = decided(&plan(policy), &state, Some(&analysis));
+        assert_eq!(
+            (decision.verdict, decision.first_blocking.as_deref()),
+            expected,
+            "{decision:#?}"
+        );
+    };
+    let named = Some("own_past:complaint_rate");
+    check("", HarmVerdict::Violated, (Verdict::Hold, named));
+    check(
+        "own_past = \"rollback\"",
+        HarmVerdict::Violated,
+        (Verdict::Rollback, named),
+    );
+    check("", HarmVerdict::Safe, (Verdict::Hold, Some("ladder")));
+    check("", HarmVerdict::Unclear, (Verdict::Hold, Some("ladder")));
 }
 
 #[test]

@@ -73,6 +73,7 @@ fn layer(candidate: f64, b: f64) -> LayerAnalysis {
         effect: unknown.clone(),
     };
     let stage = StageAnalysis {
+        own_past: Vec::new(),
         start: START,
         end: AS_OF,
         ratio: ratio(0.01),
@@ -112,6 +113,7 @@ fn layer(candidate: f64, b: f64) -> LayerAnalysis {
             rule: GuardrailRule::Margin(0.02),
             limit: None,
             judged: Judged {
+                gate: None,
                 verdict: HarmVerdict::Unclear,
                 harm: Some(0.8 - candidate),
                 interval: None,

@@ -1,0 +1,102 @@
+//! Checks of the data of a stage: sample ratio, leaked users, users in both arms, and rows in the
+//! wrong arm.
+
+use crate::base::number::number;
+use crate::ramp::evidence::StageEvidence;
+use crate::ramp::situation::Situation;
+use crate::ramp::trace::{CheckFlow, CheckValues, Trace, block_if, plain};
+use crate::ramp::verdict::{CheckOutcome, Verdict};
+use crate::scenario::Policy;
+
+pub(super) fn sample_ratio<'a, T: Trace<'a>>(
+    policy: &Policy,
+    evidence: &StageEvidence,
+    trace: &mut T,
+) -> CheckFlow {
+    let Some(srm) = &evidence.srm else {
+        return trace.push(
+            plain("srm"),
+            CheckValues::new(CheckOutcome::NotApplicable),
+            || "only one arm was planned: no sample ratio to test".into(),
+        );
+    };
+    let is_significant = srm.p_value < policy.srm_alpha;
+    let outcome = block_if(
+        srm.is_alarm(policy),
+        Verdict::on_trouble(policy.srm_action, Verdict::Invalid),
+    );
+    trace.push(
+        plain("srm"),
+        CheckValues::with(outcome, srm.p_value, policy.srm_alpha),
+        || {
+            let note = if is_significant && srm.low_impact {
+                ", low impact"
+            } else {
+                ""
+            };
+            format!(
+                "sample ratio: p = {}, deviation {:.2} points{note}",
+                number(srm.p_value),
+                srm.max_abs_deviation * 100.0
+            )
+        },
+    )
+}
+
+pub(super) fn leak<'a, T: Trace<'a>>(policy: &Policy, evidence: &StageEvidence, trace: &mut T) -> CheckFlow {
+    let users = &evidence.users;
+    let total = (users.baseline + users.candidate + users.crossover).max(1);
+    let share = users.leaked as f64 / total as f64;
+    let outcome = block_if(
+        share >= policy.srm_min_deviation && users.leaked > 0,
+        Verdict::Invalid,
+    );
+    trace.push(
+        plain("leak"),
+        CheckValues::with(outcome, share, policy.srm_min_deviation),
+        || format!("{} users in an arm planned at 0", users.leaked),
+    )
+}
+
+/// Checks the share of users seen in both arms of a stage. A large share shows that users do not
+/// keep their arm, so the arms are not independent.
+pub(super) fn crossover<'a, T: Trace<'a>>(
+    policy: &Policy,
+    evidence: &StageEvidence,
+    trace: &mut T,
+) -> CheckFlow {
+    let users = &evidence.users;
+    let share = users.crossover as f64 / (users.baseline + users.candidate + users.crossover).max(1) as f64;
+    let outcome = block_if(share > policy.max_crossover, Verdict::Invalid);
+    trace.push(
+        plain("crossover"),
+        CheckValues::with(outcome, share, policy.max_crossover),
+        || format!("{} users seen in both releases", users.crossover),
+    )
+}
+
+/// Largest share of rows in the wrong arm, 0..=1. A larger share shows that production does not
+/// assign users by bucket and ratio.
+pub(crate) const MAX_MISASSIGNED: f64 = 0.001;
+
+pub(super) fn assignment<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
+    if !situation.plan.profile.is_recomputable() {
+        return trace.push(
+            plain("assignment"),
+            CheckValues::new(CheckOutcome::NotApplicable),
+            || "the assignment of users cannot be recomputed".into(),
+        );
+    }
+    let share = situation.misassigned;
+    let outcome = block_if(share > MAX_MISASSIGNED, Verdict::Invalid);
+    trace.push(
+        plain("assignment"),
+        CheckValues::with(outcome, share, MAX_MISASSIGNED),
+        || {
+            format!(
+                "{:.3}% of all rows in another arm than bucket and ratio imply",
+                share * 100.0
+            )
+        },
+    )
+}
