@@ -142,7 +142,7 @@ fn page() -> Page {
 
 /// Asserts that every key of every JSON document below a folder is described; returns the number of
 /// documents.
-fn assert_described(folder: &Path) -> usize {
+pub(crate) fn assert_described(folder: &Path) -> usize {
     let page = page();
     let mut n_documents = 0;
     for (name, bytes) in tree(folder) {

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::documents::assert_described;
 use crate::small::Small;
 use crate::support::{ecommerce, json, ok, root, sluice};
 
@@ -140,5 +141,60 @@ fn a_missing_column_is_asked_for() {
         checks
             .iter()
             .all(|check| !check["remedy"].to_string().contains("more evidence"))
+    );
+}
+
+/// A layer whose users differ too much for the margin at its first step.
+const SIMULATED: &str = r#"
+seed = 1
+as_of = "2026-01-10"
+plan = { id = "p", start = "2026-01-01", baseline = "a", candidate = "b" }
+input = { users_from_traffic = true, traffic = [{ path = "t.csv" }] }
+guardrail = [{ metric = "task_completion_rate", margin = 0.02 }]
+layer = [{ id = "all", ladder = [0.02, 1.0], min_users = 10, dwell_hours = 24, qos_threshold = 0.99 }]
+[simulate]
+runs = 4
+days = 6
+layer = [{ id = "all", users = 20000, turns_per_user_day = 1, weekly_active = 0.99 }]
+rate = [
+  { metric = "availability", value = 0.99 },
+  { metric = "latency_mean_ms", value = 800, sd = 600 },
+  { metric = "tool_success_rate", value = 0.97 },
+  { metric = "task_completion_rate", value = 0.8, user_sd = 0.25 },
+  { metric = "bad_rate", value = 0.08 },
+  { metric = "complaint_rate", value = 0.002 },
+]
+world = [{ id = "same" }]
+"#;
+
+#[test]
+fn a_simulation_says_where_its_runs_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, out) = (dir.path().join("ramp.toml"), dir.path().join("out"));
+    fs::write(&path, SIMULATED).unwrap();
+    let args = ["simulate", path.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    let said = ok(&args);
+    let joined = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = "where unfinished runs end: p in same: 100% of the runs at all 2%, clear:task_completion_rate: at this \
+                step 400 users cannot let `task_completion_rate` clear a margin of 0.02: change the ratio of the step \
+                to";
+    assert!(joined.contains(text), "{joined}");
+    assert!(
+        joined.contains("warnings on the plans: p: all at 2%: `task_completion_rate`"),
+        "{joined}"
+    );
+    let threshold = "threshold 0.99 of layer all lies above the baseline's QoS";
+    assert!(joined.contains(threshold), "{joined}");
+    assert_described(&out);
+    let document = json(&out.join("forecast.json"));
+    assert_eq!(document["plans"][0]["unfinished"][0]["p"]["p"], 1.0, "{document}");
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("Where unfinished runs end") && page.contains("Warnings on the plans"));
+    let chinese = [&args[..], &["--lang", "zh"]].concat();
+    ok(&chinese);
+    assert!(
+        fs::read_to_string(out.join("report.html"))
+            .unwrap()
+            .contains("未完成的运行停在何处")
     );
 }
