@@ -27,7 +27,8 @@ use crate::scenario::{AllowedColumn, SensitiveRule};
 #[derive(Debug, Args)]
 #[command(after_help = include_str!("help/publish.txt"))]
 pub(super) struct PublishArgs {
-    /// Folder with schedule.json: of `run`, or of `schedule`. Or a layer table, to publish it by itself
+    /// Folder with schedule.json: of `run`, or of `schedule`. Or a layer table, to publish it by
+    /// itself
     #[arg(required_unless_present = "retire", conflicts_with = "retire")]
     dir: Option<PathBuf>,
     /// A target; repeatable
@@ -47,7 +48,8 @@ pub(super) struct PublishArgs {
     /// Name of a layer table that is published by itself
     #[arg(long, value_name = "NAME", default_value = "layers")]
     name: String,
-    /// Last night's layer table, for a layer table by itself: write only users who changed or are gone
+    /// Last night's layer table, for a layer table by itself: write only users who changed or are
+    /// gone
     #[arg(long, value_name = "FILE", conflicts_with = "changes")]
     previous: Option<PathBuf>,
     /// Changes since last night, from `sluice layer --changes`: write only these users

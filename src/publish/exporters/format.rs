@@ -70,8 +70,8 @@ impl<'a> Conditions<'a> {
     }
 }
 
-/// Reads the analysis in the folder; `None` if there is no such file or no folder. An analysis of another plan
-/// or candidate is an error.
+/// Reads the analysis in the folder; `None` if there is no such file or no folder. An analysis of
+/// another plan or candidate is an error.
 pub(super) fn analysis(desired: &Desired<'_>) -> Result<Option<Analysis>> {
     let Some(dir) = desired.dir else {
         return Ok(None);

@@ -124,8 +124,8 @@ pub(super) struct Documents {
 }
 
 impl Documents {
-    /// Reads the tables that are in the folder; none without a folder. A table that is missing stays unchanged in the
-    /// database.
+    /// Reads the tables that are in the folder; none without a folder. A table that is missing
+    /// stays unchanged in the database.
     ///
     /// # Errors
     /// A file that Sluice did not write, or that belongs to another plan.

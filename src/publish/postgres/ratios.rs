@@ -130,8 +130,8 @@ fn shown(name: &str, kind: &str) -> String {
     }
 }
 
-/// Logs a change by hand: a rollback, a retirement, or the opening of a candidate after one of them. Logging the
-/// same change twice gives the same rows.
+/// Logs a change by hand: a rollback, a retirement, or the opening of a candidate after one of
+/// them. Logging the same change twice gives the same rows.
 pub(super) fn log_by_hand(
     server: &Server,
     client: &mut impl GenericClient,
