@@ -19,7 +19,7 @@ use crate::base::parquet_io::{guard, open_batches, read_footer};
 use crate::base::progress::Progress;
 use crate::base::spill::{Fingerprints, Spill};
 use crate::input::Unsupported;
-use crate::layer::changes::Changed;
+use crate::layer::changes::{Changed, digests_of_changes};
 use crate::layer::file::leaf_of;
 use crate::layer::quota::ScoreHistogram;
 use crate::layer::rows::{LayerRows, duplicate_error};
@@ -111,6 +111,13 @@ pub fn compare(previous: &Path, current: &Path, progress: &Progress) -> Result<(
 /// When the file cannot be read, or lacks a column of a layer table.
 pub fn check_previous(path: &Path) -> Result<()> {
     let mut side = Side::open(path)?;
+    if digests_of_changes(path).is_ok() {
+        return Err(Error::in_file(
+            path,
+            "expected a whole layer table, found one that holds only changes",
+        )
+        .hint("give --previous the whole table of the night before"));
+    }
     let named: Vec<&str> = side
         .footer
         .schema()

@@ -14,8 +14,8 @@ fn outputs(command: &clap::Command, path: &str, found: &mut BTreeSet<String>) {
         outputs(inner, path.trim(), found);
     }
     let is_output = |id: &str| {
-        ["out", "changes", "rfm_table", "registry", "to"].contains(&id)
-            || (["man", "report"].contains(&path) && id == "dir")
+        ["out", "changes", "rfm_table", "registry", "to", "metrics"].contains(&id)
+            || (["man", "report", "night"].contains(&path) && id == "dir")
     };
     let ids = command.get_arguments().map(|arg| arg.get_id().as_str());
     found.extend(ids.filter(|id| is_output(id)).map(|id| format!("{path} {id}")));
@@ -37,6 +37,8 @@ fn study() -> Small {
         small.write(name, "{}");
     }
     small.write("records/a.json", "{}");
+    fs::create_dir_all(small.path("ramp/nights")).unwrap();
+    fs::copy(small.path("study.toml"), small.path("ramp/nights/study.toml")).unwrap();
     symlink("study.toml", small.path("link.toml")).unwrap();
     fs::hard_link(small.path("study.toml"), small.path("hard.toml")).unwrap();
     symlink("out/cube", small.path("cube")).unwrap();
@@ -167,6 +169,8 @@ fn nothing_that_is_read_is_written() {
     check("publish to", "out --no-users --to prometheus:out/layers.parquet");
     check("publish to", "out --no-users --to flagd:out/cube/new.json");
     check("publish to", "out --no-users --to flagd:out/../out/report.md");
+    check("night metrics", "study.toml --dir ramp --metrics study.toml");
+    check("night dir", "ramp/nights/study.toml --dir ramp");
     check("report dir", "out --scenario out/study.json");
     let mut all = BTreeSet::new();
     outputs(&sluice::cli::command(), "", &mut all);
