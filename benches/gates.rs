@@ -1,7 +1,12 @@
 //! The errors of an optimal schedule over generated nights: 200 seeds without harm and with a harm
 //! as large as the margin, or as many as the first argument says.
 
-#[allow(dead_code, reason = "shared with the tests")]
+#![expect(clippy::print_stdout, reason = "the result of the benchmark")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot read its own files has failed"
+)]
+
 #[path = "../tests/integration/generated_nights.rs"]
 mod generated_nights;
 
