@@ -7,6 +7,7 @@ use crate::base::apart::Apart;
 use crate::base::error::Result;
 use crate::base::{json, manifest};
 use crate::cli::terminal::{DONE, Terminal};
+use crate::ramp::RampState;
 use crate::report::{Lang, StudyDocument};
 use crate::scenario::{Overrides, Scenario};
 use crate::study;
@@ -20,6 +21,9 @@ pub(super) struct ReportArgs {
     /// The scenario of a study from the stage commands: writes study.json first
     #[arg(long, alias = "plan", value_name = "SCENARIO")]
     scenario: Option<PathBuf>,
+    /// State of the ramp: the report shows its log of changes, when they were decided and in force
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
     /// Language of the report: en or zh
     #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
     lang: Lang,
@@ -34,16 +38,19 @@ pub(super) fn run(args: &ReportArgs, terminal: &Terminal) -> Result<u8> {
     ];
     Apart::new()
         .reads(&args.scenario)
+        .reads(&args.state)
         .writes(written.map(|name| args.dir.join(name)))
         .check()?;
     if let Some(path) = &args.scenario {
-        let scenario = Scenario::load(path, &Overrides::default())?;
+        let mut scenario = Scenario::load(path, &Overrides::default())?;
+        study::carry_state(&mut scenario, args.state.as_deref())?;
         json::write_json(
             &args.dir.join(manifest::file::STUDY),
             &StudyDocument::new(&scenario),
         )?;
     }
-    study::report(&args.dir, args.lang)?;
+    let state: Option<RampState> = args.state.as_deref().map(json::read_document).transpose()?;
+    study::report(&args.dir, args.lang, state.as_ref())?;
     let path = |name: &str| args.dir.join(name).display().to_string();
     terminal.print(&format!(
         "written:\n  {}\n  {}\n",

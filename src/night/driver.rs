@@ -196,6 +196,9 @@ fn load(options: &NightOptions) -> Result<(Scenario, Micros)> {
     Ok((scenario, as_of))
 }
 
+/// The most messages about nights that did not end that are remembered.
+const MAX_MESSAGES: usize = 100;
+
 /// One night at work.
 struct Night<'a> {
     options: &'a NightOptions,
@@ -220,7 +223,21 @@ impl Night<'_> {
             (Some(guard), Some(problem)) => of_guard(&origin, guard, &problem.message),
             _ => of_failure(&origin, "night", &error.to_string()),
         };
-        send(&[message], sinks, &|_, _| false, &SendLimits::default());
+        // A job that runs every few minutes says the same only once.
+        let path = NightFolder::messages_of(&self.options.dir);
+        let before: Vec<Delivery> = json::read_json(&path).unwrap_or_default();
+        let is_sent = |sink: &str, id: &str| {
+            before
+                .iter()
+                .any(|known| known.is_sent && known.sink == sink && known.id == id)
+        };
+        let sent = send(&[message], sinks, &is_sent, &SendLimits::default());
+        if !sent.is_empty() && self.options.dir.is_dir() {
+            let first = before.len().saturating_sub(MAX_MESSAGES);
+            let all: Vec<&Delivery> = before[first..].iter().chain(&sent).collect();
+            // The error of the night is what counts. A list that cannot be written is sent again.
+            json::write_json(&path, &all).ok();
+        }
     }
 
     fn write_metrics(

@@ -22,6 +22,8 @@ const CURRENT: &str = "current";
 const LOCK: &str = ".night.lock";
 /// Name of the report of a night, in the night's folder.
 const NIGHT: &str = "night.json";
+/// Name of the list of messages about nights that did not end.
+const MESSAGES: &str = "messages.json";
 /// Name of the state before the night's decisions, in the night's folder.
 const STATE_BEFORE: &str = "state_before.json";
 /// Name of the layer table of the night itself, in the night's folder.
@@ -124,6 +126,11 @@ impl NightFolder {
     /// The layer table that the night's users give, in the night's folder.
     pub fn tonight(night: &Path) -> PathBuf {
         night.join(TONIGHT)
+    }
+
+    /// The messages about nights that did not end, in the folder of a ramp.
+    pub(super) fn messages_of(dir: &Path) -> PathBuf {
+        dir.join(MESSAGES)
     }
 
     /// Reads the state of the ramp. `None` before the first night has ended.

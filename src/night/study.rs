@@ -80,7 +80,7 @@ impl NightStudy<'_> {
         drop((cube, stage));
         let decided = study::schedule(scenario, &analysis, self.state, Some(&frozen), dir, progress)?;
         let stage = progress.stage("report");
-        study::report(dir, self.lang)?;
+        study::report(dir, self.lang, self.state_before)?;
         if let Some(state) = self.state_before {
             json::write_json(&NightFolder::state_before(dir), state)?;
         }

@@ -232,3 +232,129 @@ fn conflict(operation: &Operation, row: &OperationRow, at: Micros) -> Error {
     )
     .hint("remove the [[operation]]: the state has the log of all decided changes")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::HOUR;
+    use crate::scenario::{Overrides, Scenario};
+    use std::path::Path;
+
+    const START: Micros = 1_767_225_600_000_000;
+
+    fn plan(candidate: &str, operations: &str) -> Plan {
+        let text = format!(
+            r#"
+            as_of = "2026-01-10"
+            plan = {{ id = "p", start = "2026-01-01", baseline = "a", candidate = "{candidate}" }}
+            input = {{ users_from_traffic = true, traffic = [{{ path = "t.csv" }}] }}
+            layer = [{{ id = "all" }}]
+            {operations}
+            "#
+        );
+        let scenario = Scenario::parse(&text, "test", Path::new(""), &Overrides::default());
+        scenario.unwrap().plan
+    }
+
+    fn operation(hour: i64, ratio: f64, more: &str) -> String {
+        let at = time::format(START + hour * HOUR);
+        format!("[[operation]]\nat = \"{at}\"\nlayer = \"all\"\nratio = {ratio}\n{more}\n")
+    }
+
+    /// A row of the log: decided at an hour, in force after some hours more. `None` is not in force.
+    fn row(hour: i64, ratios: [f64; 2], force: Option<i64>) -> OperationRow {
+        let [old, new] = ratios.map(|share| Ratio::try_from_share(share).unwrap());
+        let at = START + hour * HOUR;
+        OperationRow {
+            candidate: "b".into(),
+            force: Some(Force {
+                begun: at,
+                complete: force.map(|hours| at + hours * HOUR),
+                missing: Vec::new(),
+            }),
+            ..OperationRow::by_hand("promote", "p", ("default", "all"), (old, new), (at, "sluice"))
+        }
+    }
+
+    fn state(rows: &[OperationRow]) -> RampState {
+        let mut state = RampState::from_plan(&plan("b", ""), &["default".into()], START);
+        state.operations = rows.to_vec();
+        state
+    }
+
+    /// The stages until an hour: start in hours after the plan's start, and ratio.
+    fn stages(state: &RampState, plan: &Plan, until: i64) -> Vec<(i64, f64)> {
+        let carried = state.carried_into(plan).unwrap();
+        let stages = StageIndex::new(&carried).stages("default", 0, START + until * HOUR);
+        let stage = |stage: &crate::scenario::Stage| ((stage.start - START) / HOUR, stage.ratio.share());
+        stages.iter().map(stage).collect()
+    }
+
+    #[test]
+    fn the_log_counts_beside_the_operations() {
+        let state = state(&[row(24, [0.0, 0.1], Some(2)), row(48, [0.1, 0.5], None)]);
+        let none = plan("b", "");
+        assert_eq!(stages(&state, &none, 24), [(0, 0.0)]);
+        assert_eq!(stages(&state, &none, 72), [(0, 0.0), (26, 0.1)]);
+        // The same change in the scenario is no second one.
+        let same = plan("b", &operation(26, 0.1, ""));
+        assert_eq!(stages(&state, &same, 72), [(0, 0.0), (26, 0.1)]);
+        let later = plan("b", &operation(60, 0.0, ""));
+        assert_eq!(stages(&state, &later, 72), [(0, 0.0), (26, 0.1), (60, 0.0)]);
+    }
+
+    #[test]
+    fn a_change_that_is_not_in_force_is_pending() {
+        let mut state = state(&[row(24, [0.0, 0.1], None)]);
+        state.layers[0].ratio = Ratio::try_from_share(0.1).unwrap();
+        state.layers[0].since = START + 24 * HOUR;
+        let carried = state.carried_into(&plan("b", "")).unwrap();
+        let at = state.at(&carried, START + 48 * HOUR);
+        assert!(at.layers[0].pending.is_some());
+        assert_eq!(at.layers[0].ratio.share(), 0.1);
+        let stages = StageIndex::new(&carried).stages("default", 0, START + 48 * HOUR);
+        assert_eq!(stages[0].mixed_since, Some(START + 24 * HOUR));
+    }
+
+    #[test]
+    fn what_contradicts_the_log_is_refused_with_both_named() {
+        let state = state(&[row(24, [0.0, 0.1], Some(0)), row(48, [0.1, 0.5], Some(0))]);
+        let check = |hour: i64, ratio: f64| {
+            let error = state
+                .carried_into(&plan("b", &operation(hour, ratio, "")))
+                .unwrap_err()
+                .to_string();
+            let at = time::format(START + hour * HOUR);
+            assert!(error.contains(&format!("at {at} in the scenario")), "{error}");
+            assert!(error.contains("promote from 10% to 50%"), "{error}");
+        };
+        check(30, 0.2);
+        check(48, 0.2);
+        assert!(state.carried_into(&plan("b", &operation(60, 0.2, ""))).is_ok());
+    }
+
+    #[test]
+    fn what_a_release_did_says_nothing_of_another() {
+        let state = state(&[row(24, [0.0, 0.1], Some(0))]);
+        assert_eq!(stages(&state, &plan("c", ""), 72), [(0, 0.0)]);
+        let named = plan("c", &operation(24, 0.1, "candidate = \"b\""));
+        assert_eq!(stages(&state, &named, 72), [(0, 0.0)]);
+        let unnamed = state
+            .carried_into(&plan("c", &operation(24, 0.1, "")))
+            .unwrap_err();
+        assert!(unnamed.to_string().contains("expected the release"), "{unnamed}");
+        // An operation after the last change of the earlier release is the new one's.
+        assert_eq!(
+            stages(&state, &plan("c", &operation(30, 0.2, "")), 72),
+            [(0, 0.0), (30, 0.2)]
+        );
+    }
+
+    #[test]
+    fn a_state_without_a_log_carries_its_ratios() {
+        let mut state = state(&[]);
+        state.layers[0].ratio = Ratio::try_from_share(0.3).unwrap();
+        state.layers[0].since = START + 24 * HOUR;
+        assert_eq!(stages(&state, &plan("b", ""), 72), [(0, 0.0), (24, 0.3)]);
+    }
+}

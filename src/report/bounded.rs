@@ -66,6 +66,7 @@ impl<'a> Bounded<'a> {
                 }),
                 ..gate_without_checks(&ramp.gate)
             },
+            changes: ramp.changes.clone(),
         });
         let layers = kept(layering, |l: &LayerCount| is_kept(&l.tenant, &l.layer));
         Self {

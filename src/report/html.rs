@@ -67,6 +67,7 @@ pub fn html(model: &Model, lang: Lang) -> Result<String> {
         page.charts(&charts);
         effects(&mut page, ramp);
         limits(&mut page, ramp);
+        changes(&mut page, ramp);
         sample_ratios(&mut page, ramp, &study.time_zone);
         traces(&mut page, ramp);
     }
@@ -191,6 +192,21 @@ fn gate(page: &mut Page, ramp: &RampModel, [n_passed, n_all]: &[String; 2]) {
                 word(c.remedy.clone().unwrap_or_default()),
             ]
         }),
+    );
+}
+
+fn changes(page: &mut Page, ramp: &RampModel) {
+    let words = page.words;
+    if ramp.changes.is_empty() {
+        return;
+    }
+    page.heading(words.changes);
+    page.text(words.changes_note);
+    let rows = ramp.change_rows(words).into_iter();
+    page.table(
+        words.changes,
+        &words.change_columns(),
+        rows.map(|row| row.into_iter().map(word).collect()),
     );
 }
 

@@ -40,6 +40,7 @@ pub fn markdown(model: &Model, lang: Lang) -> String {
         gate(&mut out, ramp, &counts, words);
         effects(&mut out, ramp, words);
         limits(&mut out, ramp, words);
+        changes(&mut out, ramp, words);
     }
     layers(&mut out, model, words);
     quality(&mut out, model, words);
@@ -181,6 +182,17 @@ fn gate(out: &mut String, ramp: &RampModel, [n_passed, n_all]: &[String; 2], wor
             ]
         }),
     );
+}
+
+fn changes(out: &mut String, ramp: &RampModel, words: &Words) {
+    if ramp.changes.is_empty() {
+        return;
+    }
+    heading(out, words.changes);
+    line(out, words.changes_note);
+    line(out, "");
+    let rows = ramp.change_rows(words).into_iter().map(Vec::from);
+    table(out, &words.change_columns(), rows);
 }
 
 fn effects(out: &mut String, ramp: &RampModel, words: &Words) {

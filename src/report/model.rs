@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use crate::analysis::{Analysis, LayerAnalysis, MetricLimits, StageAnalysis};
 use crate::base::json::Document;
 use crate::base::number::{count, number, p_value, percent};
+use crate::base::time;
 use crate::base::time::{Micros, Zone};
 use crate::gate::GateReport;
 use crate::layer::LayerSummary;
-use crate::ramp::{LayerSchedule, Outlook, Schedule, SrmEvidence, Undecided, Verdict};
+use crate::ramp::{LayerSchedule, OperationRow, Outlook, Schedule, SrmEvidence, Undecided, Verdict};
 use crate::report::words::{Words, fill};
 use crate::scenario::{AllowedColumn, Scenario};
 use crate::stats::{Interval, Known};
@@ -97,6 +98,42 @@ pub struct RampModel {
     pub schedule: Schedule,
     /// The gate report, from `gate_report.json`.
     pub gate: GateReport,
+    /// The newest changes of ratios, from the log of a state, in time order. Empty without a state.
+    pub changes: Vec<OperationRow>,
+}
+
+/// The most changes of ratios that a report shows.
+const MAX_CHANGES: usize = 100;
+
+impl RampModel {
+    /// Adds the newest changes of a state's log.
+    #[must_use]
+    pub fn with_changes(self, log: &[OperationRow]) -> Self {
+        let first = log.len().saturating_sub(MAX_CHANGES);
+        Self {
+            changes: log[first..].to_vec(),
+            ..self
+        }
+    }
+
+    /// The rows of the table of changes, in the order of [`Words::change_columns`].
+    pub(super) fn change_rows(&self, words: &Words) -> Vec<[String; 7]> {
+        let row = |row: &OperationRow| {
+            let in_force = row
+                .in_force()
+                .map_or_else(|| words.not_in_force.to_owned(), time::format);
+            [
+                row.tenant.clone(),
+                row.layer.clone(),
+                time::format(row.operate_time),
+                in_force,
+                format!("{} → {}", row.old_value, row.new_value),
+                row.operation_type.clone(),
+                row.operator.clone(),
+            ]
+        };
+        self.changes.iter().map(row).collect()
+    }
 }
 
 /// A row of the report's first table: the decision on one layer.

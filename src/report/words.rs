@@ -56,6 +56,14 @@ words! {
     ratio: "ratio", "放量比例";
     why: "why", "原因";
     check: "check", "检查项";
+    changes: "Changes of ratios", "灰度比例变更";
+    changes_note: "When each change was decided, and when the last target had it.", "每次变更的决定时间，以及最后一个目标生效的时间。";
+    decided_at: "decided", "决定时间";
+    in_force_at: "in force", "生效时间";
+    not_in_force: "not in every target", "尚未在所有目标生效";
+    change: "change", "变更";
+    kind: "kind", "类型";
+    by: "by", "操作者";
     outcome: "outcome", "结果";
     found: "found", "观测值";
     remedy: "what would make it pass", "如何才能通过";
@@ -287,6 +295,21 @@ words! {
     rests_on: "What the report rests on", "报告依据";
     input: "input", "输入";
     chart_keys: "Arrow keys show values, plus and minus zoom, zero resets", "方向键查看数值，加减号缩放，数字 0 重置";
+}
+
+impl Words {
+    /// The columns of the table of changes.
+    pub(super) fn change_columns(&self) -> [&'static str; 7] {
+        [
+            self.tenant,
+            self.layer,
+            self.decided_at,
+            self.in_force_at,
+            self.change,
+            self.kind,
+            self.by,
+        ]
+    }
 }
 
 impl Words {

@@ -16,7 +16,7 @@ use crate::base::{digest, files, json};
 use crate::gate::GateReport;
 use crate::generate::GeneratedData;
 use crate::layer::LayerSummary;
-use crate::ramp::Schedule;
+use crate::ramp::{RampState, Schedule};
 use crate::replay::Cube;
 use crate::report::Lang;
 use crate::scenario::{Input as ScenarioInput, OnUnknownRelease, Scenario, Source, UsersFrom};
@@ -85,6 +85,7 @@ pub fn run(scenario: &Scenario, out: &Path, lang: Lang, progress: &Progress) -> 
             analysis,
             schedule,
             gate,
+            changes: Vec::new(),
         })
     };
     let stage = progress.stage("report");
@@ -224,11 +225,12 @@ pub fn analyze(scenario: &Scenario, cube: &Cube, asked: &AnalysisOptions, path: 
     Ok(analysis)
 }
 
-/// The report stage: writes a study's documents to `report.md` and `report.html`.
+/// The report stage: writes a study's documents to `report.md` and `report.html`, with the changes
+/// of ratios in a state's log.
 ///
 /// # Errors
 /// A document is missing, or a file cannot be written.
-pub fn report(dir: &Path, lang: Lang) -> Result<()> {
+pub fn report(dir: &Path, lang: Lang, state: Option<&RampState>) -> Result<()> {
     let document = |name: &str| dir.join(name);
     let model = report::Model {
         study: json::read_document(&document(file::STUDY))?,
@@ -241,10 +243,16 @@ pub fn report(dir: &Path, lang: Lang) -> Result<()> {
                 analysis: json::read_document(&document(file::ANALYSIS))?,
                 schedule: json::read_document(&document(file::SCHEDULE))?,
                 gate: json::read_document(&document(file::GATE_REPORT))?,
+                changes: Vec::new(),
             })
         } else {
             None
         },
+    };
+    let log = state.map_or(&[][..], |state| &state.operations);
+    let model = report::Model {
+        ramp: model.ramp.map(|ramp| ramp.with_changes(log)),
+        ..model
     };
     write_report(dir, &model, lang)
 }
