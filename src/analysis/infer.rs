@@ -147,7 +147,7 @@ pub(crate) fn check_plan(cube: &Cube, scenario: &Scenario) -> Result<()> {
         return Err(Error::input(
             "cube",
             format!(
-                "expected a cube of the operations of plan {}, found one of others",
+                "expected a cube of plan {} with its operations, found another",
                 plan.id
             ),
         )

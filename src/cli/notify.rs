@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use std::path::PathBuf;
 
+use crate::base::apart::Apart;
 use crate::base::error::{Error, Result, exit_code};
 use crate::base::json::to_json;
 use crate::cli::notified;
@@ -51,6 +52,10 @@ pub(super) fn run(args: &NotifyArgs, terminal: &Terminal) -> Result<u8> {
         origin.as_of = Some(scenario.as_of);
         sinks.extend(scenario.notify);
     }
+    Apart::new()
+        .reads(&args.scenario)
+        .writes(sinks.iter().filter_map(|sink| sink.to.file()))
+        .check()?;
     sinks.retain(|sink| sink.on.contains(&args.event));
     if sinks.is_empty() {
         return Err(Error::usage(format!(

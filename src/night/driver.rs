@@ -85,9 +85,12 @@ pub fn run(options: &NightOptions, progress: &Progress) -> Result<NightOutcome> 
     let progress = progress.recorded();
     let (scenario, as_of) = load(options)?;
     let dir = &options.dir;
+    let targets = publish::open(&options.targets, options.publication.answer_limit())?;
     inputs::of_scenario(&options.scenario, &scenario)
         .writes([file::STATE, file::LAYERS, file::LAYER_SUMMARY].map(|name| dir.join(name)))
         .writes(&options.metrics)
+        .writes(targets.iter().filter_map(|target| target.file()))
+        .writes(options.sinks.iter().filter_map(|sink| sink.to.file()))
         .replaces([NightFolder::nights_of(dir)])
         .check()?;
     let night = Night {

@@ -145,8 +145,8 @@ impl RampState {
             Some(operation) => Err(Error::input(
                 "operation",
                 format!(
-                    "expected the release of the change of \"{}\" at {}, because the state has changes of {} up \
-                     to {}, found none",
+                    "expected the release of the change of \"{}\" at {}, because the state has changes of {} \
+                     up to {}, found none",
                     plan.layers[operation.layer_idx].id,
                     time::format(operation.at),
                     self.release_of(last),
@@ -202,8 +202,8 @@ impl RampState {
                 return Err(Error::input(
                     "state",
                     format!(
-                        "expected at most {MAX_STAGES} ratios of a layer, one after another, found {n_stages} for \
-                         \"{}\"",
+                        "expected at most {MAX_STAGES} ratios of a layer, one after another, found \
+                         {n_stages} for \"{}\"",
                         layer.layer
                     ),
                 )
@@ -219,8 +219,8 @@ fn conflict(operation: &Operation, row: &OperationRow, at: Micros) -> Error {
     Error::input(
         "operation",
         format!(
-            "expected operations that agree with the state's log, found \"{}\" set to {} at {} in the scenario, \
-             and {} from {} to {} at {} in the log",
+            "expected operations that agree with the state's log, found \"{}\" set to {} at {} in the \
+             scenario, and {} from {} to {} at {} in the log",
             row.layer,
             operation.ratio,
             time::format(operation.at),

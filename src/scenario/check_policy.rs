@@ -82,7 +82,8 @@ impl Checker {
         share(GuardName::MaxNew, raw.max_new, MAX_NEW, 1.0);
         share(GuardName::MaxGone, raw.max_gone, MAX_GONE, 1.0);
         share(GuardName::MaxBadRows, raw.max_bad_rows, MAX_BAD_ROWS, 1.0);
-        guards.set(GuardName::MinCoverage, min_coverage, raw.min_coverage.is_some());
+        // The whole log has its own check, so the guard of a layer table does not need it.
+        guards.set(GuardName::MinCoverage, min_coverage, false);
         let mut count = |name: GuardName, written: Option<u64>| {
             guards.set(name, written.unwrap_or(MIN_COUNT) as f64, written.is_some());
         };

@@ -279,6 +279,11 @@ pub(super) struct RawPolicy {
     pub(super) no_data_action: Option<String>,
 }
 
+/// The default of a guard, which `sluice layer` does not apply.
+fn by_command(default: impl std::fmt::Display) -> String {
+    format!("{default}; none for `sluice layer`")
+}
+
 /// Limits on the users and rows of a night. `sluice night` ends with code 3 beyond one of them,
 /// before anything is replaced or published; `--accept NAME` lets one pass for one night.
 /// `sluice layer --previous` applies those that are written here.
@@ -294,31 +299,47 @@ pub(super) struct RawGuard {
     )]
     pub(super) min_coverage: Option<f64>,
     /// Largest share of the users of both nights whose layer changed.
-    #[schemars(range(min = 0, max = 1), extend("default" = MAX_MOVED, "x-unit" = "share"), example = 0.05)]
+    #[schemars(
+        range(min = 0, max = 1),
+        extend("x-default" = by_command(MAX_MOVED), "x-unit" = "share"),
+        example = 0.05
+    )]
     pub(super) max_moved: Option<f64>,
     /// Largest population stability index of the score since the previous night, of any tenant.
-    #[schemars(range(min = 0, max = 1_000), extend("default" = MAX_PSI), example = 0.1)]
+    #[schemars(range(min = 0, max = 1_000), extend("x-default" = by_command(MAX_PSI)), example = 0.1)]
     pub(super) max_psi: Option<f64>,
     /// Largest share of the users who are absent from the previous night.
-    #[schemars(range(min = 0, max = 1), extend("default" = MAX_NEW, "x-unit" = "share"), example = 0.1)]
+    #[schemars(
+        range(min = 0, max = 1),
+        extend("x-default" = by_command(MAX_NEW), "x-unit" = "share"),
+        example = 0.1
+    )]
     pub(super) max_new: Option<f64>,
     /// Largest share of the previous night's users who are absent.
-    #[schemars(range(min = 0, max = 1), extend("default" = MAX_GONE, "x-unit" = "share"), example = 0.05)]
+    #[schemars(
+        range(min = 0, max = 1),
+        extend("x-default" = by_command(MAX_GONE), "x-unit" = "share"),
+        example = 0.05
+    )]
     pub(super) max_gone: Option<f64>,
     /// Largest share of the night's rows, and of the rows of the users table, that cannot be used.
-    #[schemars(range(min = 0, max = 1), extend("default" = MAX_BAD_ROWS, "x-unit" = "share"), example = 0.001)]
+    #[schemars(
+        range(min = 0, max = 1),
+        extend("x-default" = by_command(MAX_BAD_ROWS), "x-unit" = "share"),
+        example = 0.001
+    )]
     pub(super) max_bad_rows: Option<f64>,
     /// Smallest number of users.
-    #[schemars(extend("default" = MIN_COUNT, "x-unit" = "users"), example = 100_000)]
+    #[schemars(extend("x-default" = by_command(MIN_COUNT), "x-unit" = "users"), example = 100_000)]
     pub(super) min_users: Option<u64>,
     /// Smallest number of the night's rows between the plan's start and `as_of`.
-    #[schemars(extend("default" = MIN_COUNT, "x-unit" = "rows"), example = 10_000)]
+    #[schemars(extend("x-default" = by_command(MIN_COUNT), "x-unit" = "rows"), example = 10_000)]
     pub(super) min_rows: Option<u64>,
     /// Longest time between the newest row and `as_of`, such as `26h`, by whole windows.
-    #[schemars(extend("default" = "48h"), example = &"26h")]
+    #[schemars(extend("x-default" = by_command("48h")), example = &"26h")]
     pub(super) max_age: Option<String>,
     /// Whether every column that had values in the previous night must have values.
-    #[schemars(extend("default" = true), example = false)]
+    #[schemars(extend("x-default" = by_command("true")), example = false)]
     pub(super) same_columns: Option<bool>,
 }
 

@@ -115,6 +115,17 @@ pub struct SinkAddress {
     pub location: SinkLocation,
 }
 
+impl SinkAddress {
+    /// The file that the sink appends to. `None` for other sinks, and for a file that an environment
+    /// variable names.
+    pub fn file(&self) -> Option<&Path> {
+        match (&self.kind, &self.location) {
+            (SinkKind::File, SinkLocation::Literal(path)) => Some(Path::new(path)),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for SinkAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = self.kind.name();

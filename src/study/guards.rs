@@ -315,8 +315,9 @@ pub(crate) fn error(found: &[GuardFinding]) -> Option<Error> {
             GuardName::MaxAge => format!("at most {} hours", number(finding.limit)),
             _ => format!("at most {}", number(finding.limit)),
         };
-        Problem::new(format!("guard.{key}"), format!("expected {expected}, found: {}", finding.text)).hint(format!(
-            "nothing was replaced or published: correct the input, or let it pass for this night with --accept {key}"
+        let found = format!("expected {expected}, found: {}", finding.text);
+        Problem::new(format!("guard.{key}"), found).hint(format!(
+            "nothing was replaced or published: correct the input, or accept it for a night: --accept {key}"
         ))
     };
     let mut problems = found.iter().filter(|finding| finding.stops()).map(problem);

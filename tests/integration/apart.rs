@@ -170,12 +170,16 @@ fn nothing_that_is_read_is_written() {
     check("publish to", "out --no-users --to flagd:out/cube/new.json");
     check("publish to", "out --no-users --to flagd:out/../out/report.md");
     check("night metrics", "study.toml --dir ramp --metrics study.toml");
+    check("night to", "study.toml --dir ramp --to flagd:study.toml");
+    check("notify to", "--scenario study.toml --to file:study.toml");
     check("night dir", "ramp/nights/study.toml --dir ramp");
     check("report dir", "out --scenario out/study.json");
     let mut all = BTreeSet::new();
     outputs(&sluice::cli::command(), "", &mut all);
     // Manual pages are made from no input.
     all.remove("man dir");
+    // This option of `publish` names an input.
+    all.remove("publish changes");
     assert_eq!(tried, all);
 }
 

@@ -31,6 +31,23 @@ struct Expected {
     counts: BTreeMap<&'static str, u64>,
 }
 
+/// Whether a row lies between a change of its layer's ratio and the next whole window. Such rows are
+/// in no arm.
+fn is_settling(log: &Log, turn: &Turn) -> bool {
+    let Ok(user) = &turn.user else { return false };
+    let user = &log.users[*user];
+    let served = turn
+        .color
+        .and_then(|color| LAYERS.iter().position(|layer| *layer == color));
+    let layer = served.unwrap_or(user.layer);
+    OPERATIONS.iter().any(|(at, tenant, of_layer, _)| {
+        let whole = START + (at - START + HOUR - 1) / HOUR * HOUR;
+        *of_layer == layer
+            && tenant.is_none_or(|tenant| tenant == user.tenant)
+            && (*at..whole).contains(&turn.at)
+    })
+}
+
 impl Expected {
     fn of(log: &Log) -> Self {
         let mut expected = Self::default();
@@ -75,15 +92,7 @@ impl Expected {
                 ratios.push(bps);
             }
         }
-        // Rows between a change and the next whole window are in no arm.
-        let concerns = |tenant: Option<&str>, of_layer| {
-            of_layer == layer && tenant.is_none_or(|tenant| tenant == user.tenant)
-        };
-        let is_settling = |at: i64| at <= turn.at && turn.at < START + (at - START + HOUR - 1) / HOUR * HOUR;
-        if OPERATIONS
-            .iter()
-            .any(|(at, tenant, of_layer, _)| concerns(*tenant, *of_layer) && is_settling(*at))
-        {
+        if is_settling(log, turn) {
             return "n_settling";
         }
         let stage = ratios.len() - 1;
@@ -273,7 +282,7 @@ fn a_cube_holds_what_the_rows_say() {
     study.replay("log", "cube", &["--sessions"]);
     let expected = Expected::of(&log);
     assert!(
-        expected.counts.values().all(|n| *n > 0) && expected.counts.len() == 12,
+        expected.counts.values().all(|n| *n > 0) && expected.counts.len() == 13,
         "{:?}",
         expected.counts
     );
@@ -702,10 +711,8 @@ fn shadow_answers_are_paired_and_answer_what_if() {
     study.replay("log", "cube", &["--shadow", "shadow.csv"]);
 
     let eligible = |idx: &usize| {
-        log.turns[*idx]
-            .user
-            .as_ref()
-            .is_ok_and(|user| log.users[*user].eligible)
+        let turn = &log.turns[*idx];
+        turn.user.as_ref().is_ok_and(|user| log.users[*user].eligible) && !is_settling(&log, turn)
     };
     let paired: Vec<usize> = answers.keys().copied().filter(eligible).collect();
     assert_eq!(
