@@ -4,11 +4,15 @@
 //! to all sinks side by side. A failed notification is a [`Delivery`] with a reason, never an error.
 
 mod attempt;
+#[cfg(feature = "stores")]
 mod formats;
 mod mail;
 mod message;
 mod send;
+#[cfg(feature = "stores")]
 mod sign;
+// Without an HTTP client no answer of a sink has to be shown.
+#[cfg_attr(not(feature = "stores"), allow(dead_code))]
 mod sink;
 #[cfg(feature = "stores")]
 mod web;

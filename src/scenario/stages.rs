@@ -81,8 +81,11 @@ fn stages<'a>(plan: &Plan, operations: impl Iterator<Item = &'a Operation>, as_o
 pub struct StageIndex<'a> {
     plan: &'a Plan,
     /// Operations in the plan's order, with their positions. The tenant `None` stands for all.
-    by_layer: HashMap<(Option<&'a str>, usize), Vec<(usize, &'a Operation)>>,
+    by_layer: HashMap<(Option<&'a str>, usize), Vec<Placed<'a>>>,
 }
+
+/// An operation with its position in the plan.
+type Placed<'a> = (usize, &'a Operation);
 
 impl<'a> StageIndex<'a> {
     /// Creates the index of a plan's operations.
@@ -166,16 +169,24 @@ mod tests {
 
     #[test]
     fn evidence_starts_with_a_whole_window_and_ends_with_the_next_change() {
-        let check = |stages: &[Stage], expected: &[Range<Micros>]| {
-            assert_eq!(evidence_of(stages, 0, HOUR), expected);
+        let check = |stages: &[Stage], expected: &[[Micros; 2]]| {
+            let ranges = evidence_of(stages, 0, HOUR).into_iter();
+            let found: Vec<[Micros; 2]> = ranges.map(|range| [range.start, range.end]).collect();
+            assert_eq!(found, expected);
         };
-        check(&[stage(0, 600, None)], &[0..600]);
-        check(&[stage(0, 120, None), stage(120, 600, None)], &[0..120, 120..600]);
-        check(&[stage(0, 121, None), stage(121, 600, None)], &[0..121, 180..600]);
+        check(&[stage(0, 600, None)], &[[0, 600]]);
+        check(
+            &[stage(0, 120, None), stage(120, 600, None)],
+            &[[0, 120], [120, 600]],
+        );
+        check(
+            &[stage(0, 121, None), stage(121, 600, None)],
+            &[[0, 121], [180, 600]],
+        );
         // Some targets had the ratio from 90 on, all of them from 179 on.
         check(
             &[stage(0, 179, None), stage(179, 600, Some(90))],
-            &[0..90, 180..600],
+            &[[0, 90], [180, 600]],
         );
         // A change that began before the stage before it leaves that stage without evidence.
         check(
@@ -184,9 +195,12 @@ mod tests {
                 stage(100, 300, None),
                 stage(300, 600, Some(80)),
             ],
-            &[0..80, 120..120, 300..600],
+            &[[0, 80], [120, 120], [300, 600]],
         );
         // The first whole window is after the end of the data.
-        check(&[stage(0, 590, None), stage(590, 595, None)], &[0..590, 600..600]);
+        check(
+            &[stage(0, 590, None), stage(590, 595, None)],
+            &[[0, 590], [600, 600]],
+        );
     }
 }

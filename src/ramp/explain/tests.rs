@@ -70,7 +70,7 @@ fn layer(candidate: f64, b: f64) -> LayerAnalysis {
         candidate: Known::Unknown {
             reason: Reason::NoData,
         },
-        effect: unknown.clone(),
+        effect: unknown,
     };
     let stage = StageAnalysis {
         own_past: Vec::new(),
@@ -91,7 +91,7 @@ fn layer(candidate: f64, b: f64) -> LayerAnalysis {
             metric: METRIC.into(),
             baseline: arm(0.8, 19_800.0, b, 270),
             candidate: arm(candidate, 200.0, b, 82),
-            effect: unknown.clone(),
+            effect: unknown,
             p_value_adj: None,
             mature_share: None,
             limits: None,
