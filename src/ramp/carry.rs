@@ -45,9 +45,11 @@ impl RampState {
             };
             let stages = index.stages(&layer.tenant, idx, as_of);
             let latest = stages.last().map_or(carried.start, |stage| stage.start);
+            // An operation of the scenario may have set the ratio before the log's change of it.
+            let is_in_force = stages.last().is_some_and(|stage| stage.ratio == layer.ratio);
             layer.pending = self.pending(&layer.tenant, &layer.layer).cloned();
             // A change that was decided at `as_of` or is under way has no stage yet.
-            if layer.pending.is_none() && latest >= layer.since {
+            if layer.pending.is_none() && (is_in_force || latest >= layer.since) {
                 layer.follow(carried, &stages);
             }
         }
@@ -314,6 +316,22 @@ mod tests {
         assert_eq!(at.layers[0].ratio.share(), 0.1);
         let stages = StageIndex::new(&carried).stages("default", 0, START + 48 * HOUR);
         assert_eq!(stages[0].mixed_since, Some(START + 24 * HOUR));
+    }
+
+    #[test]
+    fn a_ratio_counts_from_the_operation_that_set_it_first() {
+        let mut state = state(&[row(24, [0.0, 0.1], Some(1))]);
+        state.layers[0].ratio = Ratio::try_from_share(0.1).unwrap();
+        state.layers[0].since = START + 25 * HOUR;
+        let check = |operation: &str, hour: i64| {
+            let carried = state.carried_into(&plan("b", operation)).unwrap();
+            let at = state.at(&carried, START + 72 * HOUR);
+            assert_eq!((at.layers[0].since - START) / HOUR, hour, "{operation}");
+        };
+        check("", 25);
+        check(&operation(24, 0.1, ""), 24);
+        check(&operation(30, 0.1, ""), 25);
+        check(&operation(30, 0.2, ""), 30);
     }
 
     #[test]
