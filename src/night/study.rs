@@ -180,7 +180,8 @@ impl NightStudy<'_> {
             memory_limit: self.memory_limit,
             ..study::replay_inputs(self.scenario, None, layers)?
         };
-        let cube = study::replay(self.scenario, &inputs, &dir.join(file::CUBE), progress)?;
+        let cube = study::replay(self.scenario, &inputs, &dir.join(file::CUBE), progress)
+            .map_err(|error| with_way_out(error, folder.as_deref()))?;
         warnings.extend(inputs.warnings());
         warnings.extend(replay::implausible_means(&cube));
         Ok((since.map(str::to_owned), cube))
@@ -221,6 +222,24 @@ impl NightStudy<'_> {
             as_of: report.as_of,
         });
         guards::of_rows(&self.rules, cube, before)
+    }
+}
+
+/// Adds what to do to an error about the cube that a night continues.
+fn with_way_out(error: Error, cube: Option<&Path>) -> Error {
+    let Some(cube) = cube.map(|cube| cube.display().to_string()) else {
+        return error;
+    };
+    let is_of_cube = error
+        .problems()
+        .first()
+        .is_some_and(|problem| problem.location.starts_with(&cube));
+    if is_of_cube {
+        error.hint(format!(
+            "remove the night of {cube}: this night then continues an older one, or scans the whole log"
+        ))
+    } else {
+        error
     }
 }
 

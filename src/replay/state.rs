@@ -27,6 +27,8 @@ use crate::stats::quantile::bin_of;
 /// The number of histogram bins in one octave (a factor of two in latency). An octave is one row of
 /// the latency table.
 const OCTAVE: u16 = 64;
+/// The number of rows of an earlier cube that are added together, so that look-ups overlap.
+const LOADED: usize = 1_024;
 /// The largest accepted difference between a logged propensity and the plan's ratio, in millionths:
 /// half a basis point.
 const PROPENSITY_TOLERANCE: i64 = 50;
@@ -553,28 +555,33 @@ impl ReplayState {
     /// # Errors
     /// When a sum overflows.
     pub(super) fn load(&mut self, cube: &Cube, strata: &Strata, sums: &Sums) -> Result<()> {
-        let mut row = Vec::new();
+        let (mut keys, mut rows, mut slots) = (Vec::new(), Vec::new(), vec![0; sums.n_slots]);
         for (mine, theirs) in [(&mut self.cells, &cube.cells), (&mut self.pairs, &cube.pairs)] {
-            let mut slots = vec![0; sums.n_slots];
-            for (key, values) in theirs.iter() {
-                sums.expand(values[0], values, &mut slots);
-                mine.rows(&[strata.key_of(key)], &mut row);
-                for (sum, more) in mine.sums_mut(row[0]).iter_mut().zip(&slots) {
-                    *sum = sum.checked_add(*more).ok_or_else(|| overflow("a cell"))?;
+            let width = cube.measures.len().max(1);
+            let values = theirs.values.chunks(LOADED * width);
+            for (cells, values) in theirs.keys.chunks(LOADED).zip(values) {
+                keys.clear();
+                keys.extend(cells.iter().map(|key| strata.key_of(key)));
+                mine.rows(&keys, &mut rows);
+                for (row, values) in rows.iter().zip(values.chunks_exact(width)) {
+                    sums.expand(values[0], values, &mut slots);
+                    for (sum, more) in mine.sums_mut(*row).iter_mut().zip(&slots) {
+                        *sum = sum.checked_add(*more).ok_or_else(|| overflow("a cell"))?;
+                    }
                 }
             }
         }
-        for (key, n) in &cube.latencies {
-            let series = strata.series(
-                strata.stratum(key.tenant, key.layer),
-                usize::from(key.stage),
-                key.arm,
-            );
-            self.latencies.rows(
-                &[Strata::key(series, u32::from(key.bin / OCTAVE), key.group)],
-                &mut row,
-            );
-            self.latencies.sums_mut(row[0])[usize::from(key.bin % OCTAVE)] += *n as i64;
+        for bins in cube.latencies.chunks(LOADED) {
+            keys.clear();
+            keys.extend(bins.iter().map(|(key, _)| {
+                let stratum = strata.stratum(key.tenant, key.layer);
+                let series = strata.series(stratum, usize::from(key.stage), key.arm);
+                Strata::key(series, u32::from(key.bin / OCTAVE), key.group)
+            }));
+            self.latencies.rows(&keys, &mut rows);
+            for (row, (key, n)) in rows.iter().zip(bins) {
+                self.latencies.sums_mut(*row)[usize::from(key.bin % OCTAVE)] += *n as i64;
+            }
         }
         for (mine, theirs) in self.breakdowns.iter_mut().zip(&cube.breakdowns) {
             mine.load(theirs, strata, sums)?;

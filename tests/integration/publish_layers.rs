@@ -16,7 +16,7 @@ use crate::support::{fails, json as read_json, ok, ok_json, text};
 /// The layer and the consent of every user of a night; users who are absent have none.
 type Night = BTreeMap<String, Option<(String, bool)>>;
 
-/// The users of two plans and of three nights: 500 users, of whom some move, come, leave and withdraw
+/// The users of two plans and of three nights: 500 users. Some move, come, leave and withdraw
 /// consent.
 struct Nights {
     small: Small,
