@@ -49,6 +49,9 @@ pub mod bucket;
 pub mod metric;
 // A study as one TOML file: plan, policy, inputs, simulated worlds.
 pub mod scenario;
+// Expressions and SQL on the columns of users' files.
+#[cfg(feature = "frames")]
+pub mod frames;
 // Reads files into typed columns.
 pub mod input;
 // `sluice layer`: assigns users to layers.

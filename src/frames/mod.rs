@@ -1,0 +1,3 @@
+//! Expressions and SQL on columns, by Polars.
+
+pub(crate) mod bridge;
