@@ -120,7 +120,7 @@ impl ColumnKind {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
-    /// The name of the traffic column.
+    /// The name of the traffic column, or an expression of one row in square brackets.
     pub column: String,
     /// The test: 1 for a value that passes, 0 for one that does not, null for null. `None`: the
     /// values themselves.
@@ -218,11 +218,36 @@ const COMPARISONS: [(&str, Comparison); 6] = [
     ("=", Comparison::Equal),
 ];
 
+/// The brackets of an expression in the text of a reading.
+const BRACKETS: [char; 2] = ['[', ']'];
+
+/// The expression of a column. `None` for a column of the log.
+fn expression_of(column: &str) -> Option<&str> {
+    column.strip_prefix(BRACKETS[0])?.strip_suffix(BRACKETS[1])
+}
+
 impl Reading {
+    /// The SQL expression whose values are read. `None` for a column of the log.
+    pub fn expression(&self) -> Option<&str> {
+        expression_of(&self.column)
+    }
+
     /// Parses `column`, `column > 5` (also `<`, `>=`, `<=`, `=`, `!=`), `column = 'text'` (also
     /// `!=`), `column cap -5..5` (each limit may be left out) or `column winsorize 0.99`. `None` if
-    /// the text has another form.
+    /// the text has another form. An expression in square brackets stands for a column.
     pub fn parse(text: &str) -> Option<Self> {
+        if text.starts_with(BRACKETS[0]) {
+            let end = text.rfind(BRACKETS[1])? + 1;
+            let limits = match &text[end..] {
+                "" => None,
+                rest => Some(Limits::split(rest).filter(|(column, _)| column.is_empty())?.1),
+            };
+            return Some(Self {
+                column: text[..end].to_owned(),
+                test: None,
+                limits,
+            });
+        }
         if let Some((column, limits)) = Limits::split(text) {
             let plain = Self::parse(column).filter(|reading| reading.test.is_none())?;
             return Some(Self {
@@ -367,9 +392,9 @@ impl Sum {
     /// The name of the sum's column in the cube: `rows`, `sum_latency_ms`, `count_csat`. With a
     /// test or limits it is the sum's own text: `sum(latency_ms > 2000)`.
     pub fn column_name(&self) -> String {
-        let is_plain = self
-            .reading()
-            .is_some_and(|reading| reading.test.is_none() && reading.limits.is_none());
+        let is_plain = self.reading().is_some_and(|reading| {
+            reading.test.is_none() && reading.limits.is_none() && reading.expression().is_none()
+        });
         match self {
             Self::Of(text) if is_plain => format!("sum_{text}"),
             Self::Known(text) if is_plain => format!("count_{text}"),
@@ -378,14 +403,23 @@ impl Sum {
     }
 
     /// Parses `rows`, `sum(column)` or `count(column)`, where the column may have a test; see
-    /// [`Reading::parse`]. `None` if the text has another form.
+    /// [`Reading::parse`]. Another text in the parentheses is an expression of one row, which is
+    /// checked when the log is opened. `None` if the text has another form.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if text == "rows" {
             return Some(Self::Rows);
         }
         let (function, rest) = text.split_once('(')?;
-        let reading = Reading::parse(rest.strip_suffix(')')?)?.to_string();
+        let inner = rest.strip_suffix(')')?.trim();
+        let reading = match Reading::parse(inner) {
+            Some(reading) => reading.to_string(),
+            // Anything that is no name and no test is an expression of one row.
+            None if !inner.is_empty() && !inner.starts_with(BRACKETS[0]) => {
+                format!("{}{inner}{}", BRACKETS[0], BRACKETS[1])
+            }
+            None => return None,
+        };
         match function.trim() {
             "sum" => Some(Self::Of(reading)),
             "count" => Some(Self::Known(reading)),
@@ -396,11 +430,12 @@ impl Sum {
 
 impl fmt::Display for Sum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |text: &str| expression_of(text).unwrap_or(text).to_owned();
         match self {
             Self::Rows => f.write_str("rows"),
-            Self::Of(column) => write!(f, "sum({column})"),
-            Self::Known(column) => write!(f, "count({column})"),
-            Self::Limited(column) => write!(f, "limited({column})"),
+            Self::Of(column) => write!(f, "sum({})", shown(column)),
+            Self::Known(column) => write!(f, "count({})", shown(column)),
+            Self::Limited(column) => write!(f, "limited({})", shown(column)),
         }
     }
 }

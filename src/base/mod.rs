@@ -10,6 +10,7 @@ pub mod error;
 pub(crate) mod escape;
 pub mod file_set;
 pub mod files;
+pub(crate) mod flag;
 pub(crate) mod gauge;
 pub(crate) mod hash;
 pub(crate) mod instant;

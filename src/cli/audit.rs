@@ -12,12 +12,11 @@ use crate::base::escape;
 use crate::base::number::count;
 use crate::base::time::Micros;
 use crate::base::{files, json, time};
+use crate::cli::source_args::SourceArgs;
 use crate::cli::summary::{percent_of_count, shown};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
-use crate::cli::values::{
-    BadRowArg, check_out, check_period, parse_allowed, parse_column, parse_instant, source_with_columns,
-};
+use crate::cli::values::{BadRowArg, check_out, check_period, parse_allowed, parse_instant};
 use crate::release::tools::ToolBundle;
 use crate::release::{RecordIndex, read_records};
 use crate::scenario::AllowedColumn;
@@ -33,9 +32,8 @@ pub(super) struct AuditArgs {
     /// Traffic: a file, a folder or a glob
     #[arg(long, value_name = "PATH")]
     traffic: PathBuf,
-    /// A column with another name, such as trace_id=request; repeatable
-    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
-    columns: Vec<(String, String)>,
+    #[command(flatten)]
+    source: SourceArgs,
     /// A column whose name contains a sensitive attribute and that may be used all the same, with
     /// the reason; repeatable
     #[arg(long = "allow-column", value_name = "COLUMN=REASON", value_parser = parse_allowed)]
@@ -84,7 +82,7 @@ pub(super) fn run(args: &AuditArgs, terminal: &Terminal) -> Result<u8> {
     };
     let records = RecordIndex::new(read_records(records)?);
     let reader = audit::open(
-        &source_with_columns(&args.traffic, &args.columns, &args.allowed)?,
+        &args.source.source(&args.traffic, &args.allowed)?,
         args.on_bad_row.into(),
     )?;
     reader
@@ -149,7 +147,7 @@ fn rolled_back(args: &AuditArgs, release: &str, terminal: &Terminal) -> Result<u
         _ => None,
     };
     let reader = audit::open(
-        &source_with_columns(&args.traffic, &args.columns, &args.allowed)?,
+        &args.source.source(&args.traffic, &args.allowed)?,
         args.on_bad_row.into(),
     )?;
     reader

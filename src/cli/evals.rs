@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use crate::base::error::Result;
 use crate::base::json;
 use crate::base::number::{count, number, p_value};
+use crate::cli::source_args::SourceArgs;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
-use crate::cli::values::{parse_allowed, parse_column, source_with_columns};
+use crate::cli::values::parse_allowed;
 use crate::metric::Better;
 use crate::release::evals;
 use crate::release::evals::{Comparison, Design, EvalTable, Suite};
@@ -31,9 +32,8 @@ pub(super) struct EvalsArgs {
     /// Metrics with lower values as better ones; repeatable
     #[arg(long, value_name = "METRIC")]
     lower_is_better: Vec<String>,
-    /// A column of a table with another name; repeatable
-    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
-    columns: Vec<(String, String)>,
+    #[command(flatten)]
+    source: SourceArgs,
     /// A column whose name contains a sensitive attribute and that may be used all the same, with
     /// the reason; repeatable
     #[arg(long = "allow-column", value_name = "COLUMN=REASON", value_parser = parse_allowed)]
@@ -60,8 +60,7 @@ pub(super) fn run(args: &EvalsArgs, terminal: &Terminal) -> Result<u8> {
             args.margin
         )));
     }
-    let read =
-        |path: &PathBuf| evals::read_evals(&source_with_columns(path, &args.columns, &args.allowed)?, false);
+    let read = |path: &PathBuf| evals::read_evals(&args.source.source(path, &args.allowed)?, false);
     let table = read(&args.results)?;
     let before = args.baseline.as_ref().map(read).transpose()?;
     let rows = |table: &EvalTable, arm: usize| {

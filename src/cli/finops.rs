@@ -8,12 +8,11 @@ use crate::base::error::{Error, Result, exit_code};
 use crate::base::number::{count, number};
 use crate::base::time::{Micros, WrittenInstant, Zone};
 use crate::base::{files, json};
+use crate::cli::source_args::SourceArgs;
 use crate::cli::summary::{percent_of_count, shown};
 use crate::cli::table::{Column, Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
-use crate::cli::values::{
-    BadRowArg, check_out, check_period, parse_allowed, parse_column, parse_written, source_with_columns,
-};
+use crate::cli::values::{BadRowArg, check_out, check_period, parse_allowed, parse_written};
 use crate::finops;
 use crate::finops::{BillLine, Budget, By, Chargeback, ChargebackQuestion, Per, Prices, Success, UnitCost};
 use crate::release::{RecordIndex, read_records};
@@ -31,9 +30,8 @@ pub(super) struct FinopsArgs {
     /// Traffic: a file, a folder or a glob
     #[arg(long, value_name = "PATH")]
     traffic: PathBuf,
-    /// A column with another name, such as cost_usd=price; repeatable
-    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
-    columns: Vec<(String, String)>,
+    #[command(flatten)]
+    source: SourceArgs,
     /// A column whose name contains a sensitive attribute and that may be used all the same, with
     /// the reason; repeatable
     #[arg(long = "allow-column", value_name = "COLUMN=REASON", value_parser = parse_allowed)]
@@ -132,7 +130,7 @@ pub(super) fn run(args: &FinopsArgs, terminal: &Terminal) -> Result<u8> {
         .map_or(Zone::UTC, |budget| budget.time_zone.clone());
     let (from, until) = period(args, &zone)?;
     let reader = finops::open(
-        &source_with_columns(&args.traffic, &args.columns, &args.allowed)?,
+        &args.source.source(&args.traffic, &args.allowed)?,
         success,
         args.on_bad_row.into(),
     )?;

@@ -10,10 +10,11 @@ use crate::base::file_set::{EarlierCommit, FileSet};
 use crate::base::time::Micros;
 use crate::base::{digest, files, json};
 use crate::cli::registry::register;
+use crate::cli::source_args::SourceArgs;
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_data, print_json};
 use crate::cli::text::fill;
-use crate::cli::values::{parse_allowed, parse_column, parse_instant, read_policy, source_with_columns};
+use crate::cli::values::{parse_allowed, parse_column, parse_instant, read_policy};
 use crate::gate::{Evals, GateEvidence};
 use crate::input::SourceFile;
 use crate::release::tools::ToolBundle;
@@ -54,9 +55,8 @@ pub(super) struct GateArgs {
     /// Evaluation results of the baseline
     #[arg(long, value_name = "PATH")]
     baseline_evals: Option<PathBuf>,
-    /// A column of a table of results with another name; repeatable
-    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
-    columns: Vec<(String, String)>,
+    #[command(flatten)]
+    source: SourceArgs,
     /// The same for the baseline's results; by default as --column
     #[arg(long = "baseline-column", value_name = "NAME=COLUMN", value_parser = parse_column, requires = "baseline_evals")]
     baseline_columns: Vec<(String, String)>,
@@ -146,19 +146,22 @@ pub(super) fn run(args: &GateArgs, terminal: &Terminal) -> Result<u8> {
         _ => None,
     };
     let baseline_columns = if args.baseline_columns.is_empty() {
-        &args.columns
+        args.source.columns()
     } else {
         &args.baseline_columns
     };
     let with_outputs = !policy.forbidden_substrings.is_empty();
     let table = |path: &Option<PathBuf>, columns: &[(String, String)]| {
         let read = |path: &PathBuf| {
-            evals::read_evals(&source_with_columns(path, columns, &args.allowed)?, with_outputs)
+            evals::read_evals(
+                &args.source.with_columns(path, columns, &args.allowed)?,
+                with_outputs,
+            )
         };
         path.as_ref().map(read).transpose()
     };
     let (own_evals, baseline_evals) = (
-        table(&args.evals, &args.columns)?,
+        table(&args.evals, args.source.columns())?,
         table(&args.baseline_evals, baseline_columns)?,
     );
     let others = [

@@ -7,11 +7,10 @@ use crate::base::apart::Apart;
 use crate::base::error::{Error, Result};
 use crate::base::time::{DAY, Micros, WrittenInstant, Zone};
 use crate::base::{files, json, time};
+use crate::cli::source_args::SourceArgs;
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_json};
-use crate::cli::values::{
-    add_absent, add_columns, parse_allowed, parse_column, parse_guard, parse_written, source_at,
-};
+use crate::cli::values::{add_absent, parse_allowed, parse_guard, parse_written, source_at};
 use crate::input::{Format, fetch};
 use crate::layer::{Audit, Period, Ties};
 use crate::scenario::{AllowedColumn, Events, GuardName, Overrides, Scenario, UsersFrom};
@@ -42,9 +41,8 @@ pub(super) struct LayerArgs {
     /// Score as of this instant; by default the start of the scenario's plan
     #[arg(long, value_name = "INSTANT", value_parser = parse_written)]
     as_of: Option<WrittenInstant>,
-    /// A column with another name, such as user_id=customer_id; repeatable
-    #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]
-    columns: Vec<(String, String)>,
+    #[command(flatten)]
+    source: SourceArgs,
     /// A column whose name contains a sensitive attribute and that may be used all the same, with
     /// the reason; repeatable
     #[arg(long = "allow-column", value_name = "COLUMN=REASON", value_parser = parse_allowed)]
@@ -102,7 +100,7 @@ pub(super) fn run(args: &LayerArgs, terminal: &Terminal) -> Result<u8> {
     let mut rule = scenario.sensitive.clone();
     rule.allowed.extend(args.allowed.iter().cloned());
     if let UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) = &mut users {
-        add_columns(source, &args.columns, &rule)?;
+        args.source.add_to(source, &rule)?;
         add_absent(source, &args.absent)?;
     }
     if args.rfm_table.is_some() && !matches!(users, UsersFrom::Events(_)) {

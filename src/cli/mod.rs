@@ -33,6 +33,7 @@ mod run;
 mod schedule;
 mod schema;
 mod simulate;
+mod source_args;
 mod summary;
 mod table;
 mod terminal;

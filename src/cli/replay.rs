@@ -11,6 +11,7 @@ use crate::base::json;
 use crate::base::memory::memory_limit;
 use crate::base::number::count;
 use crate::base::time::WrittenInstant;
+use crate::cli::source_args::SourceArgs;
 use crate::cli::summary::{limit_warning, resolution_warnings, row_counts_text};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
@@ -30,6 +31,8 @@ pub(super) struct ReplayArgs {
     /// Traffic: a file, a folder or a glob; the scenario's own sources by default
     #[arg(long, value_name = "PATH")]
     traffic: Option<PathBuf>,
+    #[command(flatten)]
+    source: SourceArgs,
     /// Layer table, from `sluice layer`
     #[arg(long, value_name = "FILE", required_unless_present = "what_if")]
     layers: Option<PathBuf>,
@@ -101,6 +104,9 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
     if let Some(path) = &args.traffic {
         let like = scenario.input.traffic.first().cloned();
         scenario.input.traffic = vec![source_at(path, like.as_ref())];
+    }
+    for source in &mut scenario.input.traffic {
+        args.source.add_to(source, &scenario.sensitive)?;
     }
     if scenario.input.traffic.is_empty() {
         return Err(

@@ -10,7 +10,7 @@ use crate::base::time::{Micros, WrittenInstant};
 use crate::base::{files, time};
 use crate::gate::GatePolicy;
 use crate::input::Format;
-use crate::scenario::{AllowedColumn, GuardName, OnBadRow, SensitiveRule, Source};
+use crate::scenario::{AllowedColumn, GuardName, OnBadRow, Source};
 
 /// An instant that a scenario's time zone completes, in one of the forms of [`WrittenInstant`].
 pub(super) fn parse_written(text: &str) -> Result<WrittenInstant, String> {
@@ -112,63 +112,6 @@ pub(super) fn source_at(path: &Path, like: Option<&Source>) -> Source {
 /// A file that cannot be read, and every key or value that is wrong.
 pub(super) fn read_policy(path: &Path) -> Result<GatePolicy> {
     GatePolicy::parse(&files::read_text(path)?, &path.display().to_string())
-}
-
-/// A source on the command line, with the columns that `--column` names, and those that
-/// `--allow-column` allows.
-///
-/// # Errors
-/// The same as for [`add_columns`].
-pub(super) fn source_with_columns(
-    path: &Path,
-    columns: &[(String, String)],
-    allowed: &[AllowedColumn],
-) -> Result<Source> {
-    let mut source = Source::at(path);
-    let rule = SensitiveRule {
-        words: Vec::new(),
-        allowed: allowed.to_vec(),
-    };
-    add_columns(&mut source, columns, &rule)?;
-    Ok(source)
-}
-
-/// Adds the columns that `--column` names to a source. They replace those of the scenario, with
-/// their units.
-///
-/// # Errors
-/// A name is given twice, or is a constant of the scenario. A column is a sensitive attribute.
-pub(super) fn add_columns(
-    source: &mut Source,
-    columns: &[(String, String)],
-    rule: &SensitiveRule,
-) -> Result<()> {
-    for (name, column) in columns {
-        if let Err(problem) = rule.check_named(name, column) {
-            let error = Error::usage(format!("--column {name}={column}: {}", problem.message));
-            return Err(error.hint(problem.hint.unwrap_or_default()));
-        }
-        if !source.from_command_line.insert(name.clone()) {
-            return Err(Error::usage(format!(
-                "expected --column {name}=... once, found it twice"
-            )));
-        }
-        if source.constants.contains_key(name) {
-            return Err(Error::usage(format!(
-                "expected a column or a constant for `{name}`, found --column {name}={column} and a constant \
-                 of the scenario"
-            )));
-        }
-        if source.absent.contains(name) {
-            return Err(Error::usage(format!(
-                "expected a column that is read or absent, found --column {name}={column} and `{name}` in \
-                 the scenario's `absent`"
-            )));
-        }
-        source.columns.insert(name.clone(), column.clone());
-        source.units.remove(name);
-    }
-    Ok(())
 }
 
 /// Adds the columns that `--absent` names to a source of users.

@@ -9,7 +9,7 @@ use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi, to_ffi};
 use arrow_array::{Array, make_array};
 use arrow_cast::cast;
 use arrow_schema::{ArrowError, DataType, Field, Fields, TimeUnit};
-use polars::prelude::{CompatLevel, PolarsError, Series};
+use polars::prelude::{CompatLevel, PlSmallStr, PolarsError, Series};
 use polars_arrow::ffi::{self, ArrowArray, ArrowSchema};
 use std::sync::Arc;
 
@@ -82,7 +82,7 @@ pub(crate) fn to_series(name: &str, array: &ArrayRef) -> Result<Series, String> 
     let array = widened(array)?;
     let (array, schema) = to_ffi(&array.to_data()).map_err(|error| unexpected(&error))?;
     let array = import(array, &schema).map_err(|error| unexpected(&error))?;
-    Series::try_from((name.into(), array)).map_err(|error| unexpected(&error))
+    Series::try_from((PlSmallStr::from(name), array)).map_err(|error| unexpected(&error))
 }
 
 /// Converts a column from Polars, as one array.

@@ -1,3 +1,17 @@
 //! Expressions and SQL on columns, by Polars.
 
 pub(crate) mod bridge;
+mod call;
+mod compile;
+mod convert;
+mod derivation;
+mod field;
+mod functions;
+mod kind;
+mod names;
+mod node;
+mod parse;
+mod wrong;
+
+pub(crate) use derivation::Derivation;
+pub(crate) use field::{Access, Field};

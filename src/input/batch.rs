@@ -9,10 +9,8 @@ use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 use crate::base::escape;
+use crate::base::flag;
 use crate::scenario::{OnBadRow, Unit};
-
-/// What is expected of a flag.
-pub(super) const FLAG: &str = "true or false";
 
 /// Raw columns of consecutive rows of one file.
 #[derive(Debug)]
@@ -23,9 +21,24 @@ pub struct Batch<'a> {
     pub first_row: u64,
     /// Number of rows in the batch.
     pub n_rows: usize,
+    /// The rows that the filter of the source keeps, from `first_row`. `None` without a filter.
+    kept: Option<Vec<u32>>,
+    /// Rows in which an expression has no legal value.
+    illegal: Vec<Illegal>,
     columns: Vec<Option<(String, ArrayRef)>>,
     /// Declared units of the columns. `None` for the unit that Sluice reads.
     units: Vec<Option<&'a Unit>>,
+}
+
+/// A row in which an expression has no legal value.
+#[derive(Debug, Clone)]
+pub(super) struct Illegal {
+    /// Row in the batch.
+    pub(super) row: usize,
+    /// The canonical column.
+    pub(super) column: String,
+    pub(super) expected: String,
+    pub(super) found: String,
 }
 
 impl<'a> Batch<'a> {
@@ -34,9 +47,45 @@ impl<'a> Batch<'a> {
             path,
             first_row,
             n_rows,
+            kept: None,
+            illegal: Vec::new(),
             columns: vec![None; n_columns],
             units: vec![None; n_columns],
         }
+    }
+
+    /// States the rows of the file that the batch has, from its first row.
+    pub(super) fn set_kept(&mut self, kept: Vec<u32>) {
+        self.kept = Some(kept);
+    }
+
+    pub(super) fn set_illegal(&mut self, illegal: Vec<Illegal>) {
+        self.illegal = illegal;
+    }
+
+    /// The number of a row in its file, from 0.
+    fn row_in_file(&self, row: usize) -> u64 {
+        let offset = self.kept.as_ref().map_or(row as u64, |kept| u64::from(kept[row]));
+        self.first_row + offset
+    }
+
+    /// Makes the list of the rows that cannot be used. It begins with those in which an expression
+    /// has no legal value.
+    ///
+    /// # Errors
+    /// Under the policy `error`, there is such a row.
+    pub(crate) fn faults(&self, policy: OnBadRow) -> Result<RowFaults> {
+        let mut faults = RowFaults::new(policy, self.n_rows);
+        for illegal in &self.illegal {
+            faults.record(
+                self,
+                &illegal.column,
+                illegal.row,
+                &illegal.expected,
+                &illegal.found,
+            )?;
+        }
+        Ok(faults)
     }
 
     pub(super) fn set_unit(&mut self, idx: usize, unit: &'a Unit) {
@@ -66,9 +115,9 @@ impl<'a> Batch<'a> {
     }
 
     pub(super) fn set_constant(&mut self, idx: usize, canonical: &str, template: &str) {
-        let rows = 0..self.n_rows as u64;
+        let rows = 0..self.n_rows;
         let array: StringArray = if template.contains("{row}") {
-            rows.map(|row| Some(template.replace("{row}", &(self.first_row + row).to_string())))
+            rows.map(|row| Some(template.replace("{row}", &self.row_in_file(row).to_string())))
                 .collect()
         } else {
             rows.map(|_| Some(template)).collect()
@@ -89,7 +138,7 @@ impl<'a> Batch<'a> {
         format!(
             "{}: column `{column}`, row {}",
             self.path.display(),
-            self.first_row + row as u64 + 1
+            self.row_in_file(row) + 1
         )
     }
 
@@ -149,7 +198,7 @@ impl RowFaults {
     ) -> Result<()> {
         if self.policy == OnBadRow::Error {
             let found = escape::value(&found.to_string());
-            let hint = if expected == FLAG {
+            let hint = if expected == flag::EXPECTED {
                 "write flags as true and false, yes and no, or 1 and 0: words of other languages are not read"
             } else {
                 "rows like this can be left out and counted with `input.on_bad_row = \"drop\"`"

@@ -9,9 +9,10 @@ use arrow_schema::{DataType, TimeUnit};
 
 use crate::base::error::{Error, Result};
 use crate::base::escape;
+use crate::base::flag;
 use crate::base::time;
 use crate::base::time::SECOND;
-use crate::input::batch::{Batch, FLAG, RowFaults};
+use crate::input::batch::{Batch, RowFaults};
 use crate::input::texts;
 use crate::metric::{ColumnKind, Reading, column_kind, column_min};
 
@@ -124,18 +125,12 @@ pub(crate) fn flag(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Res
     let Some((name, array)) = batch.column(idx) else {
         return Ok(None);
     };
-    const EXPECTED: &str = FLAG;
+    const EXPECTED: &str = flag::EXPECTED;
     if let Some(flags) = array.as_boolean_opt() {
         return Ok(Some(flags.clone()));
     }
     let flags: Vec<Option<bool>> = if let Some(texts) = array.as_string_opt::<i32>() {
-        parse_each(batch, name, texts, EXPECTED, faults, |text| {
-            match text.trim().to_ascii_lowercase().as_str() {
-                "true" | "1" | "yes" | "t" | "1.0" => Some(true),
-                "false" | "0" | "no" | "f" | "0.0" => Some(false),
-                _ => None,
-            }
-        })?
+        parse_each(batch, name, texts, EXPECTED, faults, |text| flag::parse(text))?
     } else if array.data_type().is_numeric() || array.data_type() == &DataType::Null {
         let numbers = cast_to(batch, name, array, &DataType::Float64)?;
         let numbers = numbers.as_primitive::<Float64Type>();

@@ -10,7 +10,6 @@ use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
 use crate::base::time;
 use crate::base::time::{DayClock, Micros, SECOND, Zone};
-use crate::input::batch::RowFaults;
 use crate::input::convert;
 use crate::input::table::Table;
 use crate::input::users::{UserBatch, tenant_at};
@@ -109,7 +108,7 @@ pub fn read_events(
     };
     for part in &table.parts {
         table.read(*part, &COLUMNS, &mut |batch| {
-            let mut faults = RowFaults::new(on_bad_row, batch.n_rows);
+            let mut faults = batch.faults(on_bad_row)?;
             let (Some(ids), Some(times)) = (
                 convert::required_text(&batch, 0, &mut faults)?,
                 convert::instant(&batch, 1, &mut faults)?,

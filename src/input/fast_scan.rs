@@ -197,6 +197,9 @@ impl<'a> FastPart<'a> {
         else {
             return Err(Unsupported);
         };
+        if table.source.filter.is_some() {
+            return Err(Unsupported);
+        }
         let n_rows = usize::try_from(n_rows).map_err(|_| Unsupported)?;
         let file = Arc::new(PageFile::open(&input.path).map_err(|_| Unsupported)?);
         Ok(Self {
@@ -235,7 +238,7 @@ impl<'a> FastPart<'a> {
         let name = self.table.name_in_file(canonical);
         let mut columns = (0..self.input.columns.len()).filter(|idx| self.input.columns[*idx] == name);
         match (columns.next(), columns.next()) {
-            _ if self.table.source.constants.contains_key(canonical) => Err(Unsupported),
+            _ if self.table.source.is_made(canonical) => Err(Unsupported),
             (Some(_), Some(_)) => Err(Unsupported),
             (found, _) => Ok(found),
         }

@@ -1,8 +1,9 @@
 //! The files of a source: search, names and digests.
 
+use arrow_schema::DataType;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,25 @@ pub struct InputFile {
     pub(crate) footer: Option<ArrowReaderMetadata>,
     /// Whole numbers of 128 bits in columns without annotation of a Parquet file.
     pub(super) wide: Option<Wide>,
+}
+
+impl InputFile {
+    /// The types of the file's columns, as its reader gives them.
+    pub(super) fn types(&self) -> BTreeMap<String, DataType> {
+        match &self.footer {
+            Some(footer) => {
+                let fields = footer.schema().fields().iter();
+                fields
+                    .map(|field| (field.name().clone(), field.data_type().clone()))
+                    .collect()
+            }
+            None => self
+                .columns
+                .iter()
+                .map(|name| (name.clone(), DataType::Utf8))
+                .collect(),
+        }
+    }
 }
 
 /// An input file with its digest.

@@ -7,6 +7,11 @@ mod batch;
 pub(crate) mod convert;
 pub(crate) mod counters;
 mod csv;
+#[cfg(feature = "frames")]
+mod derived;
+#[cfg(not(feature = "frames"))]
+#[path = "underived.rs"]
+mod derived;
 mod events;
 mod fast_scan;
 pub(crate) mod fetch;

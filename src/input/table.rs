@@ -9,7 +9,7 @@ use crate::base::{at_work, digest};
 use crate::input::batch::Batch;
 use crate::input::file::{InputFile, SourceFile, find_files};
 use crate::input::format::Format;
-use crate::input::{fetch, reader};
+use crate::input::{derived, fetch, reader};
 use crate::scenario::Source;
 
 /// A part of a source that is read on its own: a Parquet row group, or a whole file of another
@@ -104,11 +104,19 @@ impl Table {
                 wide: header.wide,
             });
         }
-        Ok(Self {
+        if source.filter.is_some() {
+            // The number of rows that the filter keeps is not known in advance.
+            parts.iter_mut().for_each(|part| part.n_rows = None);
+        }
+        let table = Self {
             source: source.clone(),
             files,
             parts,
-        })
+        };
+        if source.has_expressions() {
+            derived::check(&table)?;
+        }
+        Ok(table)
     }
 
     /// Computes the BLAKE3 digests of all files.
@@ -148,7 +156,7 @@ impl Table {
     /// Whether any file has a canonical column, or the source defines it as a constant.
     pub fn has(&self, canonical: &str) -> bool {
         let name = self.name_in_file(canonical);
-        self.source.constants.contains_key(canonical)
+        self.source.is_made(canonical)
             || self
                 .files
                 .iter()
@@ -166,7 +174,7 @@ impl Table {
             for canonical in required
                 .iter()
                 .copied()
-                .filter(|c| !self.source.constants.contains_key(*c))
+                .filter(|c| !self.source.is_made(c))
                 .chain(renamed)
             {
                 if !file
@@ -214,7 +222,12 @@ impl Table {
     /// A name is not known. The error is one of the command line or of the scenario.
     pub(crate) fn check_names<'a>(&self, known: impl Iterator<Item = &'a str> + Clone) -> Result<()> {
         let source = &self.source;
-        let mut names = source.columns.keys().chain(source.constants.keys());
+        let derived = source
+            .derive
+            .iter()
+            .filter(|(_, expression)| !expression.is_canonical);
+        let made = source.constants.keys().chain(derived.map(|(name, _)| name));
+        let mut names = source.columns.keys().chain(made);
         let Some(name) = names.find(|name| !known.clone().any(|other| other == *name)) else {
             return Ok(());
         };
@@ -225,10 +238,16 @@ impl Table {
         };
         let path = source.path.display();
         Err(if source.from_command_line.contains(name) {
-            Error::usage(format!("--column {name}={}: {message}", self.name_in_file(name))).hint(hint)
+            let option = match source.derive.get(name) {
+                Some(expression) => expression.key.clone(),
+                None => format!("--column {name}={}", self.name_in_file(name)),
+            };
+            Error::usage(format!("{option}: {message}")).hint(hint)
         } else {
             let key = if source.columns.contains_key(name) {
                 "columns"
+            } else if source.derive.contains_key(name) {
+                "derive"
             } else {
                 "constants"
             };
@@ -243,18 +262,20 @@ impl Table {
     pub(crate) fn warnings(&self) -> Vec<String> {
         let source = &self.source;
         let is_read = |name: &String| {
-            self.name_in_file(name) == name && !source.constants.contains_key(name)
+            self.name_in_file(name) == name && !source.is_made(name)
                 || source.columns.values().any(|column| column == name)
         };
         let hidden = source
             .columns
             .keys()
             .chain(source.constants.keys())
+            .chain(source.derive.keys())
             .filter(|name| !is_read(name) && self.files.iter().any(|file| file.columns.contains(name)))
             .map(|name| {
-                let other = match source.constants.get(name) {
-                    Some(text) => format!("the constant \"{text}\""),
-                    None => format!("the column `{}`", self.name_in_file(name)),
+                let other = match (source.constants.get(name), source.derive.get(name)) {
+                    (Some(text), _) => format!("the constant \"{text}\""),
+                    (_, Some(expression)) => format!("the expression \"{}\"", expression.text),
+                    _ => format!("the column `{}`", self.name_in_file(name)),
                 };
                 format!(
                     "{}: the column `{name}` is not read, because {other} is `{name}`",
@@ -280,24 +301,48 @@ impl Table {
         let mut columns: Vec<(usize, String)> = Vec::new();
         for (idx, canonical) in wanted.iter().enumerate() {
             let name = self.name_in_file(canonical);
-            if !self.source.constants.contains_key(*canonical)
-                && file.columns.iter().any(|column| column == name)
-            {
-                if file.columns.iter().filter(|column| *column == name).count() > 1 {
-                    return Err(Error::in_file(
-                        &file.path,
-                        format!("expected one column `{name}`, found several"),
-                    ));
-                }
+            if !self.source.is_made(canonical) && file.columns.iter().any(|column| column == name) {
                 columns.push((idx, name.to_owned()));
             }
         }
-        let names: Vec<&str> = columns.iter().map(|(_, name)| name.as_str()).collect();
+        let derived = if self.source.has_expressions() {
+            Some(derived::Reading::new(self, file, wanted)?)
+        } else {
+            None
+        };
+        let mut names: Vec<&str> = columns.iter().map(|(_, name)| name.as_str()).collect();
+        let inputs: Vec<usize> = derived
+            .iter()
+            .flat_map(derived::Reading::inputs)
+            .map(|name| position_or_push(&mut names, name))
+            .collect();
+        if let Some(name) = names
+            .iter()
+            .find(|name| file.columns.iter().filter(|column| column == *name).count() > 1)
+        {
+            return Err(Error::in_file(
+                &file.path,
+                format!("expected one column `{name}`, found several"),
+            ));
+        }
         let mut first_row = part.first_row;
         reader::read(file, part.row_group, &names, &mut |arrays, n_rows| {
             let mut batch = Batch::new(&file.path, first_row, n_rows, wanted.len());
-            for ((idx, name), array) in columns.iter().zip(arrays) {
-                batch.set(*idx, name, array);
+            first_row += n_rows as u64;
+            match &derived {
+                None => {
+                    for ((idx, name), array) in columns.iter().zip(arrays) {
+                        batch.set(*idx, name, array);
+                    }
+                }
+                Some(derived) => {
+                    let inputs = inputs.iter().map(|idx| &arrays[*idx]);
+                    let plain = columns
+                        .iter()
+                        .zip(&arrays)
+                        .map(|((idx, name), array)| (*idx, name.as_str(), array));
+                    derived.fill(&mut batch, inputs, plain)?;
+                }
             }
             for (idx, canonical) in wanted.iter().enumerate() {
                 if let Some(unit) = self.source.units.get(*canonical) {
@@ -309,10 +354,17 @@ impl Table {
                     batch.set_constant(idx, canonical, template);
                 }
             }
-            first_row += n_rows as u64;
             on_batch(batch)
         })
     }
+}
+
+/// The position of a name in a list, to which it is added if it is new.
+fn position_or_push<'a>(names: &mut Vec<&'a str>, name: &'a str) -> usize {
+    names.iter().position(|other| *other == name).unwrap_or_else(|| {
+        names.push(name);
+        names.len() - 1
+    })
 }
 
 /// The largest number of names in a message.

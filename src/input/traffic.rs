@@ -10,7 +10,7 @@ use crate::input::batch::{Batch, RowFaults};
 use crate::input::convert;
 use crate::input::table::{Part, Table};
 use crate::metric::Reading;
-use crate::scenario::{OnBadRow, Source};
+use crate::scenario::{Expression, OnBadRow, Source};
 
 /// The canonical columns that identify a row.
 pub(super) const COLUMNS: [&str; 10] = [
@@ -75,6 +75,21 @@ pub struct TrafficReader {
     on_bad_row: OnBadRow,
 }
 
+/// A source with the expressions of metrics, which read the columns of the source.
+fn with_metrics(source: &Source, measured: &[Reading]) -> Source {
+    let mut source = source.clone();
+    for reading in measured {
+        if let Some(text) = reading.expression() {
+            let expression = Expression {
+                is_canonical: true,
+                ..Expression::new(text, format!("metric `{reading}`"))
+            };
+            source.derive.insert(reading.column.clone(), expression);
+        }
+    }
+    source
+}
+
 impl TrafficReader {
     /// Opens a log. `measured` are the columns that metrics read, `breakdowns` those of breakdowns.
     /// Columns that the log does not have are `None` in its batches.
@@ -89,7 +104,7 @@ impl TrafficReader {
         on_bad_row: OnBadRow,
     ) -> Result<Self> {
         Self::open_columns(
-            source,
+            &with_metrics(source, measured),
             &["event_time", "user_id", "release_id"],
             measured,
             breakdowns,
@@ -107,7 +122,14 @@ impl TrafficReader {
         measured: &[Reading],
         on_bad_row: OnBadRow,
     ) -> Result<Self> {
-        Self::open_columns(source, required, measured, &[], on_bad_row)
+        // Late outcomes have columns of their own. Expressions of metrics read those of answers.
+        let has_answers = required.contains(&"release_id");
+        let source = if has_answers {
+            with_metrics(source, measured)
+        } else {
+            source.clone()
+        };
+        Self::open_columns(&source, required, measured, &[], on_bad_row)
     }
 
     fn open_columns(
@@ -179,7 +201,7 @@ impl TrafficReader {
         };
         let mut counts = BTreeMap::new();
         self.table.read(part, &wanted, &mut |batch| {
-            let mut faults = RowFaults::new(self.on_bad_row, batch.n_rows);
+            let mut faults = batch.faults(self.on_bad_row)?;
             let (Some(event_time), Some(user_id), Some(release_id)) = (
                 convert::instant(&batch, 0, &mut faults)?,
                 convert::required_text(&batch, 1, &mut faults)?,
@@ -246,7 +268,7 @@ impl TrafficReader {
             .collect();
         let mut n_bad = 0;
         self.table.read(part, &wanted, &mut |batch| {
-            let mut faults = RowFaults::new(self.on_bad_row, batch.n_rows);
+            let mut faults = batch.faults(self.on_bad_row)?;
             let Some(trace_id) = convert::required_text(&batch, 7, &mut faults)? else {
                 return Ok(());
             };
@@ -373,7 +395,7 @@ impl TrafficReader {
         ];
         let mut n_bad = 0;
         self.table.read(part, &WANTED, &mut |batch| {
-            let mut faults = RowFaults::new(self.on_bad_row, batch.n_rows);
+            let mut faults = batch.faults(self.on_bad_row)?;
             let event_time = convert::instant(&batch, 0, &mut faults)?;
             let flags = [
                 convert::flag(&batch, 7, &mut faults)?,

@@ -246,7 +246,7 @@ impl<'a> UserReader<'a> {
             .chain(self.rules.iter().map(|rule| rule.column.as_str()));
         let wanted: Vec<&str> = all.take(n_columns).collect();
         self.table.read(part, &wanted, &mut |batch| {
-            let mut faults = RowFaults::new(self.on_bad_row, batch.n_rows);
+            let mut faults = batch.faults(self.on_bad_row)?;
             let Some(user_id) = convert::required_text(&batch, 0, &mut faults)? else {
                 return Ok(());
             };

@@ -7,7 +7,8 @@ use crate::base::time::{DAY, Micros};
 use crate::base::url;
 use crate::scenario::checker::Checker;
 use crate::scenario::input::{
-    Events, Fault, GENERATORS, Generate, Input, OnBadRow, OnDuplicate, OnUnknownRelease, Source, UsersFrom,
+    Events, Expression, Fault, GENERATORS, Generate, Input, OnBadRow, OnDuplicate, OnUnknownRelease, Source,
+    UsersFrom,
 };
 use crate::scenario::plan::Layer;
 use crate::scenario::raw::{RawEvents, RawGenerate, RawInput, RawSource, RawUsers};
@@ -115,13 +116,44 @@ impl Checker {
         for canonical in raw.constants.keys() {
             self.refuse_sensitive(&format!("{location}.constants.{canonical}"), canonical);
         }
-        Source {
+        let source = Source {
             path,
             columns,
             units,
             constants: raw.constants,
             ..Source::default()
+        };
+        self.with_expressions(location, source, raw.derive, raw.r#where)
+    }
+
+    /// Adds the derived columns and the filter of a source.
+    fn with_expressions(
+        &mut self,
+        location: &str,
+        mut source: Source,
+        derive: BTreeMap<String, String>,
+        filter: Option<String>,
+    ) -> Source {
+        for (canonical, text) in derive {
+            let key = format!("{location}.derive.{canonical}");
+            if source.columns.contains_key(&canonical) || source.constants.contains_key(&canonical) {
+                self.problem(
+                    &key,
+                    "expected a column, a constant or an expression, found two of them",
+                );
+            }
+            if let Err(problem) = self.sensitive.check_expression(&canonical, &text) {
+                self.place(&key, problem);
+            }
+            source.derive.insert(canonical, Expression::new(text, key));
         }
+        if let Some(text) = &filter
+            && let Err(problem) = self.sensitive.check_expression("where", text)
+        {
+            self.place(&format!("{location}.where"), problem);
+        }
+        source.filter = filter.map(|text| Expression::new(text, format!("{location}.where")));
+        source
     }
 
     fn users(&mut self, raw: RawUsers, folder: &Path) -> Source {
@@ -130,6 +162,8 @@ impl Checker {
             path: raw.path,
             columns: raw.columns,
             constants: raw.constants,
+            derive: raw.derive,
+            r#where: raw.r#where,
         };
         let source = self.source(location, source, folder);
         self.with_absent(location, source, raw.absent)
@@ -160,6 +194,8 @@ impl Checker {
             path: raw.path,
             columns: raw.columns,
             constants: BTreeMap::default(),
+            derive: raw.derive,
+            r#where: raw.r#where,
         };
         if let Some(key) = raw.constants.keys().next() {
             self.problem(

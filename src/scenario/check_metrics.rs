@@ -47,8 +47,8 @@ impl Checker {
     }
 
     fn sum(&mut self, location: &str, text: Option<String>) -> Sum {
-        const EXPECTED: &str =
-            "`rows`, `sum(column)`, `count(column)` or a test like `sum(latency_ms > 2000)`";
+        const EXPECTED: &str = "`rows`, `sum(column)`, `count(column)`, a test like `sum(latency_ms > 2000)` or an expression \
+             like `sum(case when status >= 500 then 1 end)`";
         let Some(text) = self.require(location, text, EXPECTED) else {
             return Sum::Rows;
         };
@@ -59,7 +59,14 @@ impl Checker {
             return Sum::Rows;
         };
         if let Some(reading) = sum.reading() {
-            self.refuse_sensitive(location, &reading.column);
+            match reading.expression() {
+                None => self.refuse_sensitive(location, &reading.column),
+                Some(expression) => {
+                    if let Err(problem) = self.sensitive.check_expression("metric", expression) {
+                        self.place(location, problem);
+                    }
+                }
+            }
         }
         sum
     }

@@ -20,11 +20,37 @@ pub struct Source {
     /// Constant texts, by canonical column name. Every row gets the text. `{row}` in it is replaced
     /// by the row's number in its file, from 0.
     pub constants: BTreeMap<String, String>,
+    /// Expressions of columns, by canonical column name.
+    pub derive: BTreeMap<String, Expression>,
+    /// The condition of the rows that are read. `None` for all rows.
+    pub filter: Option<Expression>,
     /// Canonical names of the columns that the files are known to lack.
     pub absent: BTreeSet<String>,
     /// Canonical names of the columns that the command line names. Their errors are errors of the
     /// command line.
     pub from_command_line: BTreeSet<String>,
+}
+
+/// A SQL expression of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expression {
+    /// The text of the expression.
+    pub text: String,
+    /// The key of the scenario, or the option of the command line, that has it: for messages.
+    pub key: String,
+    /// Whether names are those that the source gives, before those of the files: in metrics.
+    pub is_canonical: bool,
+}
+
+impl Expression {
+    /// Makes an expression of a source, whose names are those of the files first.
+    pub fn new(text: impl Into<String>, key: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            key: key.into(),
+            is_canonical: false,
+        }
+    }
 }
 
 /// Canonical names of the columns that a source of users may lack if it says so.
@@ -39,6 +65,16 @@ impl Source {
             path: path.into(),
             ..Self::default()
         }
+    }
+
+    /// Whether the source makes a canonical column itself: as a constant or by an expression.
+    pub(crate) fn is_made(&self, canonical: &str) -> bool {
+        self.constants.contains_key(canonical) || self.derive.contains_key(canonical)
+    }
+
+    /// Whether the source has expressions.
+    pub(crate) fn has_expressions(&self) -> bool {
+        !self.derive.is_empty() || self.filter.is_some()
     }
 
     /// The last part of the path, for messages that do not depend on the place of the files.
@@ -61,7 +97,7 @@ impl Source {
                 FEATURES.join(", ")
             ));
         }
-        if self.columns.contains_key(name) || self.constants.contains_key(name) {
+        if self.columns.contains_key(name) || self.is_made(name) {
             return Err(format!(
                 "expected a column that is read or absent, found `{name}` as both"
             ));

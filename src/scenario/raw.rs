@@ -202,6 +202,13 @@ pub(super) struct RawSource {
     /// row, from 0.
     #[schemars(example = BTreeMap::from([("tenant_id", "shop")]))]
     pub(super) constants: BTreeMap<String, String>,
+    /// Columns that are computed from those of the files: a SQL expression of one row, by the name
+    /// that Sluice gives to the column.
+    #[schemars(example = BTreeMap::from([("latency_ms", "duration_s * 1000")]))]
+    pub(super) derive: BTreeMap<String, String>,
+    /// Condition of the rows that are read: a SQL expression of one row.
+    #[schemars(length(min = 1), example = &"env = 'prod'")]
+    pub(super) r#where: Option<String>,
 }
 
 /// The table of users: files, the names of their columns, and the columns that they lack.
@@ -220,6 +227,13 @@ pub(super) struct RawUsers {
     /// row, from 0.
     #[schemars(example = BTreeMap::from([("tenant_id", "shop")]))]
     pub(super) constants: BTreeMap<String, String>,
+    /// Columns that are computed from those of the files: a SQL expression of one row, by the name
+    /// that Sluice gives to the column.
+    #[schemars(example = BTreeMap::from([("latency_ms", "duration_s * 1000")]))]
+    pub(super) derive: BTreeMap<String, String>,
+    /// Condition of the rows that are read: a SQL expression of one row.
+    #[schemars(length(min = 1), example = &"env = 'prod'")]
+    pub(super) r#where: Option<String>,
     /// Features and consent that the files lack, and that count as unknown. Another missing feature
     /// is an error if layers depend on the score.
     #[schemars(
@@ -243,6 +257,13 @@ pub(super) struct RawEvents {
     pub(super) columns: BTreeMap<String, RawColumn>,
     #[schemars(skip)]
     pub(super) constants: BTreeMap<String, String>,
+    /// Columns that are computed from those of the files: a SQL expression of one row, by the name
+    /// that Sluice gives to the column.
+    #[schemars(example = BTreeMap::from([("value", "quantity * price")]))]
+    pub(super) derive: BTreeMap<String, String>,
+    /// Condition of the rows that are read: a SQL expression of one row.
+    #[schemars(length(min = 1), example = &"env = 'prod'")]
+    pub(super) r#where: Option<String>,
     /// Features and consent that the log does not give, and that count as unknown.
     #[schemars(
         extend("items" = absentable(), "default" = []),

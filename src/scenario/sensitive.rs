@@ -64,6 +64,44 @@ impl SensitiveRule {
     }
 }
 
+impl SensitiveRule {
+    /// Checks the names in a SQL expression, and the name that a source gives to its values. The
+    /// columns that say who and when are not checked. A filter has the name `where`.
+    ///
+    /// # Errors
+    /// As [`SensitiveRule::check`], for any of the names.
+    pub fn check_expression(&self, canonical: &str, text: &str) -> Result<(), Problem> {
+        if KEYS.contains(&canonical) {
+            return Ok(());
+        }
+        self.check(canonical)?;
+        names_in(text).iter().try_for_each(|name| self.check(name))
+    }
+}
+
+/// The names in a SQL expression: of columns, of fields and of functions. Texts in single quotes are
+/// values, except behind an arrow.
+fn names_in(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c.is_alphanumeric() || c == '_' || c == '\'' || c == '"') {
+        let (before, from) = rest.split_at(start);
+        let is_name = |c: char| c.is_alphanumeric() || c == '_';
+        let quote = from.chars().next().filter(|c| *c == '\'' || *c == '"');
+        let end = match quote {
+            Some(quote) => from[1..].find(quote).map_or(from.len(), |end| end + 2),
+            None => from.find(|c: char| !is_name(c)).unwrap_or(from.len()),
+        };
+        let word = from[..end].trim_matches(['\'', '"']);
+        let before = before.trim_end();
+        if quote != Some('\'') || before.ends_with('>') || before.ends_with('[') {
+            names.push(word.to_owned());
+        }
+        rest = &from[end..];
+    }
+    names
+}
+
 /// The largest number of words of a name that together make one word of the list, such as
 /// `sexual_orientation` and `xing_qu_xiang`.
 const MAX_JOINED: usize = 5;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 use crate::base::interner::Interner;
-use crate::input::{RowFaults, Table, convert};
+use crate::input::{Table, convert};
 use crate::release::evals::row::{CaseOutcome, EvalRow};
 use crate::scenario::{OnBadRow, Source};
 
@@ -94,7 +94,7 @@ pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Res
     let mut last: [Option<Arc<str>>; TextColumn::NAMES.len()] = Default::default();
     for part in &table.parts {
         table.read(*part, &wanted, &mut |batch| {
-            let mut faults = RowFaults::new(OnBadRow::Error, batch.n_rows);
+            let mut faults = batch.faults(OnBadRow::Error)?;
             convert::required_text(&batch, TextColumn::CaseId as usize, &mut faults)?;
             let mut texts: Vec<Option<StringArray>> = Vec::new();
             for idx in 0..TextColumn::NAMES.len() {

@@ -1,0 +1,150 @@
+//! Derived columns and filters of a source, in front of the typed columns.
+
+use arrow_array::ArrayRef;
+use arrow_schema::DataType;
+use arrow_select::filter::filter;
+use std::collections::BTreeMap;
+
+use crate::base::error::{Error, Problem, Result};
+use crate::frames::{Access, Derivation, Field};
+use crate::input::batch::{Batch, Illegal};
+use crate::input::file::InputFile;
+use crate::input::table::Table;
+
+/// The expressions of a source, compiled for one file and the columns that are wanted.
+pub(super) struct Reading {
+    derivation: Derivation,
+    /// Index in the batch, and canonical name, of each derived column.
+    outputs: Vec<(usize, String)>,
+}
+
+/// Checks the expressions of a source against the columns of its files.
+///
+/// # Errors
+/// What is wrong in an expression, at its key.
+pub(super) fn check(table: &Table) -> Result<()> {
+    let all: Vec<&str> = table.source.derive.keys().map(String::as_str).collect();
+    let mut checked: Option<BTreeMap<String, DataType>> = None;
+    for file in &table.files {
+        let columns = file.types();
+        if checked.as_ref() != Some(&columns) {
+            compile(table, file, &columns, &all)?;
+            checked = Some(columns);
+        }
+    }
+    Ok(())
+}
+
+fn compile(
+    table: &Table,
+    file: &InputFile,
+    columns: &BTreeMap<String, DataType>,
+    wanted: &[&str],
+) -> Result<Derivation> {
+    Derivation::new(&table.source, columns, wanted).map_err(|problem| {
+        let is_option = problem.location.starts_with("--");
+        let placed = Problem {
+            location: format!("{}: {}", problem.location, file.path.display()),
+            ..problem
+        };
+        if is_option {
+            let error = Error::usage(format!("{}: {}", placed.location, placed.message));
+            return placed.hint.into_iter().fold(error, Error::hint);
+        }
+        Error::scenario(vec![placed])
+    })
+}
+
+impl Reading {
+    pub(super) fn new(table: &Table, file: &InputFile, wanted: &[&str]) -> Result<Self> {
+        let outputs: Vec<(usize, String)> = wanted
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| table.source.derive.contains_key(**name))
+            .map(|(idx, name)| (idx, (*name).to_owned()))
+            .collect();
+        let names: Vec<&str> = outputs.iter().map(|(_, name)| name.as_str()).collect();
+        Ok(Self {
+            derivation: compile(table, file, &file.types(), &names)?,
+            outputs,
+        })
+    }
+
+    /// The columns of the file that the expressions read, one for each field.
+    pub(super) fn inputs(&self) -> impl Iterator<Item = &str> {
+        self.derivation.fields().map(|field| field.column.as_str())
+    }
+
+    /// Fills a batch: the derived columns, and the rows of the other columns that the filter keeps.
+    ///
+    /// # Errors
+    /// A column cannot be converted.
+    pub(super) fn fill<'n>(
+        &self,
+        batch: &mut Batch<'_>,
+        inputs: impl Iterator<Item = &'n ArrayRef>,
+        plain: impl Iterator<Item = (usize, &'n str, &'n ArrayRef)>,
+    ) -> Result<()> {
+        let location = |name: &str| format!("{}: column `{name}`", batch.path.display());
+        let mut fields = Vec::new();
+        for (field, array) in self.derivation.fields().zip(inputs) {
+            let value =
+                value_of(field, array).map_err(|message| Error::input(location(&field.column), message))?;
+            fields.push(value);
+        }
+        let derived = self
+            .derivation
+            .apply(&fields, batch.n_rows)
+            .map_err(|message| Error::in_file(batch.path, message))?;
+        let kept: Option<Vec<u32>> = derived.keep.as_ref().map(|keep| {
+            (0_u32..)
+                .zip(keep.values().iter())
+                .filter(|(_, keep)| *keep)
+                .map(|(row, _)| row)
+                .collect()
+        });
+        let pick = |array: &ArrayRef| match &derived.keep {
+            None => Ok(ArrayRef::clone(array)),
+            Some(keep) => filter(array, keep).map_err(|error| {
+                Error::in_file(batch.path, format!("expected rows to leave out, found: {error}"))
+            }),
+        };
+        let mut columns = Vec::new();
+        for (idx, name, array) in plain {
+            columns.push((idx, name.to_owned(), pick(array)?));
+        }
+        for ((idx, name), array) in self.outputs.iter().zip(&derived.columns) {
+            columns.push((*idx, name.clone(), pick(array)?));
+        }
+        let row_in_batch = |row: usize| match &kept {
+            None => row,
+            Some(kept) => kept.partition_point(|kept| (*kept as usize) < row),
+        };
+        let illegal = derived.faults.into_iter().map(|fault| Illegal {
+            row: row_in_batch(fault.row),
+            column: fault.name,
+            expected: fault.expected,
+            found: fault.found,
+        });
+        batch.set_illegal(illegal.collect());
+        if let Some(kept) = kept {
+            batch.n_rows = kept.len();
+            batch.set_kept(kept);
+        }
+        for (idx, name, array) in columns {
+            batch.set(idx, &name, array);
+        }
+        Ok(())
+    }
+}
+
+/// The values of a field.
+fn value_of(field: &Field, array: &ArrayRef) -> Result<ArrayRef, String> {
+    match &field.access {
+        Access::Whole => Ok(ArrayRef::clone(array)),
+        _ => Err(format!(
+            "expected one value in a row, found {}",
+            array.data_type()
+        )),
+    }
+}
