@@ -2,7 +2,7 @@
 //! Data Interface, without a copy of their values.
 //!
 //! Every column is widened first: whole numbers to 64 bits, real numbers to double precision, texts
-//! to views, instants to microseconds in UTC. So no arithmetic wraps within a small type.
+//! to views, instants to microseconds in UTC, without a zone. So no arithmetic wraps within a small type.
 
 use arrow_array::ArrayRef;
 use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi, to_ffi};
@@ -12,9 +12,6 @@ use arrow_schema::{ArrowError, DataType, Field, Fields, TimeUnit};
 use polars::prelude::{CompatLevel, PlSmallStr, PolarsError, Series};
 use polars_arrow::ffi::{self, ArrowArray, ArrowSchema};
 use std::sync::Arc;
-
-/// The time zone of instants.
-const UTC: &str = "UTC";
 
 /// The type that a column is widened to.
 ///
@@ -35,7 +32,7 @@ pub(crate) fn widened_type(data_type: &DataType) -> Result<DataType, String> {
         D::Utf8 | D::LargeUtf8 | D::Utf8View => D::Utf8View,
         D::Binary | D::LargeBinary | D::BinaryView | D::FixedSizeBinary(_) => D::BinaryView,
         D::Date32 | D::Date64 => D::Date32,
-        D::Timestamp(..) => D::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
+        D::Timestamp(..) => D::Timestamp(TimeUnit::Microsecond, None),
         D::Time32(_) | D::Time64(_) => D::Time64(TimeUnit::Nanosecond),
         D::Duration(_) => D::Duration(TimeUnit::Microsecond),
         D::Dictionary(_, value) => widened_type(value)?,
@@ -64,10 +61,6 @@ pub(crate) fn widened(array: &ArrayRef) -> Result<ArrayRef, String> {
         DataType::Map(field, _) => {
             let list = DataType::List(Arc::clone(field));
             cast(array, &list).map_err(|error| unexpected(&error))?
-        }
-        // Instants without a zone are in UTC, as everywhere in Sluice.
-        DataType::Timestamp(unit, _) => {
-            cast(array, &DataType::Timestamp(*unit, Some(UTC.into()))).map_err(|error| unexpected(&error))?
         }
         _ => Arc::clone(array),
     };

@@ -8,10 +8,10 @@ use sqlparser::ast::{
 
 use crate::base::similar::nearest;
 use crate::frames::compile::{Compiler, all_faults, unsupported};
-use crate::frames::convert::quoted;
 use crate::frames::field::Access;
 use crate::frames::functions::{self, Gives, Param, REPEATED};
 use crate::frames::kind::Kind;
+use crate::frames::node::quoted;
 use crate::frames::node::{Literal, Node, either};
 use crate::frames::wrong::Wrong;
 
@@ -405,7 +405,7 @@ fn whole_of(ast: &Ast) -> Result<i64, Wrong> {
 }
 
 /// Checks a regular expression before it meets a row.
-fn check_pattern(pattern: &str) -> Result<(), Wrong> {
+pub(super) fn check_pattern(pattern: &str) -> Result<(), Wrong> {
     let parsed = regex_syntax::parse(pattern);
     parsed.map(|_| ()).map_err(|error| {
         let found = error.to_string();

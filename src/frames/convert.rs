@@ -7,9 +7,10 @@ use sqlparser::ast::{BinaryOperator as Op, DataType as SqlType, Expr as Ast, Typ
 use crate::base::flag;
 use crate::base::time;
 use crate::base::time::SECOND;
+use crate::frames::call::check_pattern;
 use crate::frames::compile::{Compiler, and, or, unsupported};
 use crate::frames::kind::Kind;
-use crate::frames::node::{Literal, MAX_WHOLE, Node, either};
+use crate::frames::node::{Literal, MAX_WHOLE, Node, either, quoted};
 use crate::frames::wrong::Wrong;
 
 impl Compiler<'_> {
@@ -93,13 +94,7 @@ impl Compiler<'_> {
         match node.kind {
             Kind::Instant => Ok(node),
             Kind::Null => Ok(Node::new(node.expr.cast(to), Kind::Instant)),
-            Kind::Date => Ok(Node::new(
-                node.expr
-                    .cast(DataType::Datetime(pl::TimeUnit::Microseconds, None))
-                    .cast(to),
-                Kind::Instant,
-            )
-            .with_fault(node.fault)),
+            Kind::Date => Ok(Node::new(node.expr.cast(to), Kind::Instant).with_fault(node.fault)),
             Kind::Text => {
                 if let Some(text) = node.text() {
                     let at = time::parse(text).map_err(|why| Wrong::new(why.message(text)))?;
@@ -206,6 +201,7 @@ impl Compiler<'_> {
             Op::PGRegexMatch | Op::PGRegexNotMatch | Op::PGRegexIMatch | Op::PGRegexNotIMatch => {
                 let a = self.to_kind(a, Kind::Text, left)?;
                 let pattern = b.text().ok_or_else(|| unsupported(ast))?.to_owned();
+                check_pattern(&pattern)?;
                 self.template(&format!("$0 {op} {}", quoted(&pattern)), vec![a], Kind::Flag, ast)
             }
             other => Err(Wrong::new(format!(
@@ -389,11 +385,6 @@ impl Compiler<'_> {
     }
 }
 
-/// A text as SQL quotes it.
-pub(super) fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
 fn literal_text(typed: &TypedString) -> Result<String, Wrong> {
     match crate::frames::compile::literal(&typed.value.value)? {
         Literal::Text(text) => Ok(text),
@@ -487,6 +478,6 @@ fn instants(texts: &pl::StringChunked) -> pl::Series {
         .collect();
     let values = pl::Int64Chunked::from_slice_options("".into(), &values);
     values
-        .into_datetime(pl::TimeUnit::Microseconds, Some(pl::TimeZone::UTC))
+        .into_datetime(pl::TimeUnit::Microseconds, None)
         .into_series()
 }

@@ -118,7 +118,13 @@ impl Derivation {
         let mut exprs = Vec::new();
         let all = self.outputs.iter().chain(&self.filter);
         for (idx, output) in all.clone().enumerate() {
-            exprs.push(output.node.expr.clone().alias(format!("o{idx}")));
+            let values = output.node.expr.clone();
+            let values = match output.node.kind {
+                // Arrow has no column of nulls without a type that both libraries agree on.
+                Kind::Null => values.cast(Kind::Text.data_type()),
+                _ => values,
+            };
+            exprs.push(values.alias(format!("o{idx}")));
             if let Some(fault) = &output.node.fault {
                 exprs.push(fault.clone().alias(format!("x{idx}")));
             }

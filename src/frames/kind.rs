@@ -51,7 +51,7 @@ impl Kind {
             Self::Real => pl::DataType::Float64,
             Self::Text => pl::DataType::String,
             Self::Date => pl::DataType::Date,
-            Self::Instant => pl::DataType::Datetime(pl::TimeUnit::Microseconds, Some(pl::TimeZone::UTC)),
+            Self::Instant => pl::DataType::Datetime(pl::TimeUnit::Microseconds, None),
         }
     }
 

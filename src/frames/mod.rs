@@ -11,6 +11,8 @@ mod kind;
 mod names;
 mod node;
 mod parse;
+#[cfg(test)]
+mod tests;
 mod wrong;
 
 pub(crate) use derivation::Derivation;

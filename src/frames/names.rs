@@ -43,7 +43,12 @@ impl Names for FileNames<'_> {
     }
 
     fn is_known(&self, name: &str) -> bool {
-        self.columns.contains_key(name)
+        let is_start = |column: &String| {
+            column
+                .strip_prefix(name)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.columns.keys().any(is_start)
             || self.source.derive.contains_key(name)
             || self.source.columns.contains_key(name)
             || self.source.constants.contains_key(name)

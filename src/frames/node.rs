@@ -101,3 +101,8 @@ pub(crate) fn faults<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Option<Ex
 pub(crate) fn guarded(condition: Expr, fault: Option<Expr>) -> Option<Expr> {
     fault.map(|fault| condition.and(fault))
 }
+
+/// A text as SQL quotes it.
+pub(super) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
