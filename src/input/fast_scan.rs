@@ -197,7 +197,8 @@ impl<'a> FastPart<'a> {
         else {
             return Err(Unsupported);
         };
-        if table.source.filter.is_some() {
+        // Rows with a derived id, or of a filter, are not those of the pages.
+        if table.source.filter.is_some() || table.source.derive.contains_key("user_id") {
             return Err(Unsupported);
         }
         let n_rows = usize::try_from(n_rows).map_err(|_| Unsupported)?;

@@ -2,8 +2,10 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, StringArray};
+use arrow_select::concat::concat;
 use arrow_select::filter::filter;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 use crate::input::batch::{Batch, RowFaults};
@@ -83,6 +85,90 @@ impl UserBatch {
             is_allow_gray: None,
             tags: Vec::new(),
         }
+    }
+
+    /// Joins batches. A column that some of them lack is null in their rows.
+    ///
+    /// # Errors
+    /// The texts of a column do not fit in one array.
+    pub fn concat(batches: &[Self]) -> Result<Self> {
+        let joined = |arrays: Vec<ArrayRef>| -> Result<ArrayRef> {
+            let arrays: Vec<&dyn Array> = arrays.iter().map(|array| array.as_ref()).collect();
+            concat(&arrays).map_err(|error| {
+                Error::input(
+                    "users",
+                    format!("expected columns that fit in memory, found: {error}"),
+                )
+            })
+        };
+        let ids = batches
+            .iter()
+            .map(|batch| Arc::new(batch.user_id.clone()) as ArrayRef);
+        let user_id = if batches.is_empty() {
+            StringArray::new_null(0)
+        } else {
+            joined(ids.collect())?.as_string().clone()
+        };
+        let texts = |of: &dyn Fn(&Self) -> Option<StringArray>| -> Result<Option<StringArray>> {
+            if batches.iter().all(|batch| of(batch).is_none()) {
+                return Ok(None);
+            }
+            let array = |batch: &Self| {
+                Arc::new(of(batch).unwrap_or_else(|| StringArray::new_null(batch.n_users()))) as ArrayRef
+            };
+            Ok(Some(
+                joined(batches.iter().map(array).collect())?.as_string().clone(),
+            ))
+        };
+        let reals = |of: &dyn Fn(&Self) -> Option<Float64Array>| -> Result<Option<Float64Array>> {
+            if batches.iter().all(|batch| of(batch).is_none()) {
+                return Ok(None);
+            }
+            let array = |batch: &Self| {
+                Arc::new(of(batch).unwrap_or_else(|| Float64Array::new_null(batch.n_users()))) as ArrayRef
+            };
+            Ok(Some(
+                joined(batches.iter().map(array).collect())?
+                    .as_primitive()
+                    .clone(),
+            ))
+        };
+        let flags = if batches.iter().all(|batch| batch.is_allow_gray.is_none()) {
+            None
+        } else {
+            let array = |batch: &Self| {
+                let flags = batch.is_allow_gray.clone();
+                Arc::new(flags.unwrap_or_else(|| BooleanArray::new_null(batch.n_users()))) as ArrayRef
+            };
+            Some(joined(batches.iter().map(array).collect())?.as_boolean().clone())
+        };
+        let n_tags = batches.iter().map(|batch| batch.tags.len()).max().unwrap_or(0);
+        let mut tags = Vec::with_capacity(n_tags);
+        for idx in 0..n_tags {
+            let text = |batch: &Self| match batch.tags.get(idx) {
+                Some(TagColumn::Text(texts)) => Some(texts.clone()),
+                _ => None,
+            };
+            let real = |batch: &Self| match batch.tags.get(idx) {
+                Some(TagColumn::Real(numbers)) => Some(numbers.clone()),
+                _ => None,
+            };
+            tags.extend(
+                texts(&text)?
+                    .map(TagColumn::Text)
+                    .or(reals(&real)?.map(TagColumn::Real)),
+            );
+        }
+        Ok(Self {
+            user_id,
+            tenant_id: texts(&|batch| batch.tenant_id.clone())?,
+            last_use_secs: reals(&|batch| batch.last_use_secs.clone())?,
+            use_count: reals(&|batch| batch.use_count.clone())?,
+            user_value: reals(&|batch| batch.user_value.clone())?,
+            accept_score: reals(&|batch| batch.accept_score.clone())?,
+            is_allow_gray: flags,
+            tags,
+        })
     }
 
     /// Returns the number of users.

@@ -70,7 +70,7 @@ impl PassThrough {
             }
         }
         match found {
-            Some(column) if !table.source.constants.contains_key(canonical) => Ok(Self {
+            Some(column) if !table.source.is_made(canonical) => Ok(Self {
                 column: Arc::new(column),
                 can_copy: true,
             }),

@@ -15,8 +15,8 @@ pub enum UserSource {
     Events,
 }
 
-/// Checks that a source has the features that layers depend on, or declares them absent. Returns
-/// warnings about columns whose absence places no user into another layer.
+/// Checks that a source has the features that layers depend on, or declares them absent. `is_joined`
+/// names those that a joined table has. Returns warnings about columns whose absence places no user into another layer.
 ///
 /// # Errors
 /// Layers depend on the score, and a feature with a weight above 0 is missing. Or the source is an
@@ -26,9 +26,11 @@ pub fn check_required(
     kind: UserSource,
     layering: &Layering,
     plan: &Plan,
+    is_joined: &dyn Fn(&str) -> bool,
 ) -> Result<Vec<String>> {
     let source = &table.source;
     let has = |name: &str| match (kind, name) {
+        _ if is_joined(name) => true,
         (UserSource::Table, _) => table.has(name),
         (UserSource::Events, "last_use_time" | "use_count") => true,
         (UserSource::Events, "user_value") => table.has("value"),

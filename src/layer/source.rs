@@ -252,6 +252,8 @@ fn score_row_group(
     let part = reader.table().parts[part_idx];
     let file = &reader.table().files[part.file_idx];
     let dropped_of_part = dropped.any_of(part_idx);
+    // The digest of a row group covers the columns of Sluice, not those that expressions read.
+    let reuse = reuse.filter(|_| !reader.table().source.has_expressions());
     let digest = match reuse.filter(|_| !dropped_of_part) {
         Some(reuse) => reuse.digest(reader, file, part)?,
         None => None,

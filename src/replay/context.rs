@@ -87,6 +87,27 @@ impl<'a> Inputs<'a> {
         }
     }
 
+    /// The expressions of the log: the filter under `where`, and derived columns by their canonical
+    /// names. Expressions of metrics are part of the metrics.
+    pub(super) fn expressions(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut expressions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for reader in self.traffic.iter().chain(&self.shadows).chain(&self.outcomes) {
+            let source = &reader.table().source;
+            let filter = source.filter.iter().map(|filter| ("where", filter));
+            let derived = source
+                .derive
+                .iter()
+                .map(|(name, expression)| (name.as_str(), expression));
+            for (name, expression) in derived.filter(|(_, e)| !e.is_canonical).chain(filter) {
+                expressions
+                    .entry(name.to_owned())
+                    .or_default()
+                    .insert(expression.text.clone());
+            }
+        }
+        expressions
+    }
+
     /// The declared units of measured columns of the log, by canonical column name.
     pub(super) fn declared_units(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut units: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

@@ -478,6 +478,8 @@ pub struct Cube {
     pub counts_sessions: bool,
     /// Declared units of measured columns in the log, by canonical column name.
     pub units: BTreeMap<String, BTreeSet<String>>,
+    /// Expressions of the log, by canonical column name; those of filters under `where`.
+    pub expressions: BTreeMap<String, BTreeSet<String>>,
     /// Sums by tenant, layer, stage, release, window and bucket group.
     pub cells: Cells,
     /// Sums of requests that both releases answered. The logged answer is under the baseline, the

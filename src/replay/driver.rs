@@ -228,6 +228,7 @@ fn finish_cube(
         layers_digest: roster.digest,
         counts_sessions: scan.count_sessions,
         units,
+        expressions: inputs.expressions(),
         cells: finished.cells,
         pairs: finished.pairs,
         breakdowns: finished.breakdowns,

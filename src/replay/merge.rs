@@ -82,6 +82,9 @@ impl Earlier {
         {
             return differs("metrics");
         }
+        if cube.expressions != inputs.expressions() {
+            return differs("derived columns and filters");
+        }
         if cube.layers.len() != strata.len() {
             return differs("layers");
         }
@@ -448,6 +451,10 @@ fn check_alike(first: &Cube, first_folder: &Path, cube: &Cube, folder: &Path) ->
         ),
         ("operations", stages(first) == stages(cube)),
         ("metrics", sums(first) == sums(cube)),
+        (
+            "derived columns and filters",
+            first.expressions == cube.expressions,
+        ),
         (WINSORIZE, first.limits == cube.limits),
         ("breakdowns and clusters", breakdowns(first) == breakdowns(cube)),
         (

@@ -60,6 +60,8 @@ struct CubeDocument {
     counts_sessions: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     units: BTreeMap<String, BTreeSet<String>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    expressions: BTreeMap<String, BTreeSet<String>>,
     /// Written for readers of the document. A cube that is read computes them again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
@@ -273,6 +275,7 @@ impl Cube {
             layers_digest: self.layers_digest.clone(),
             counts_sessions: self.counts_sessions,
             units: self.units.clone(),
+            expressions: self.expressions.clone(),
             warnings: implausible_means(self),
             breakdowns: self
                 .breakdowns
@@ -370,6 +373,7 @@ impl Cube {
             layers_digest: document.layers_digest,
             counts_sessions: document.counts_sessions,
             units: document.units,
+            expressions: document.expressions,
             cells: Cells::default(),
             pairs: Cells::default(),
             breakdowns: document.breakdowns.into_iter().map(Breakdown::empty).collect(),

@@ -17,8 +17,10 @@ use crate::scenario::units::Unit;
 impl Checker {
     pub(super) fn input(&mut self, raw: RawInput, folder: &Path, layers: &[Layer], as_of: Micros) -> Input {
         let generate = raw.generate.map(|raw| self.generate(raw, layers, as_of));
+        let mut tables = raw.users.0;
+        let join = self.user_join(&mut tables, raw.events.is_some(), folder);
         let given = [
-            raw.users.is_some(),
+            !tables.is_empty(),
             raw.events.is_some(),
             raw.users_from_traffic == Some(true),
             generate.is_some(),
@@ -35,8 +37,23 @@ impl Checker {
                 "expected no traffic beside `input.generate`, which makes its own, found some",
             );
         }
-        let users = match (raw.users, raw.events) {
-            (Some(source), _) => UsersFrom::Table(self.users(source, folder)),
+        let one = tables.len() == 1;
+        let mut sources = Vec::new();
+        for (idx, table) in tables.into_iter().enumerate() {
+            let location = if one {
+                "input.users".to_owned()
+            } else {
+                format!("input.users[{}]", idx + 1)
+            };
+            sources.push(self.users(&location, table, folder));
+        }
+        let more_users = if sources.is_empty() {
+            Vec::new()
+        } else {
+            sources.split_off(1)
+        };
+        let users = match (sources.pop(), raw.events) {
+            (Some(source), _) => UsersFrom::Table(source),
             (_, Some(events)) => UsersFrom::Events(self.events(events, folder)),
             _ if generate.is_some() => UsersFrom::Generator,
             _ => UsersFrom::Traffic,
@@ -52,6 +69,8 @@ impl Checker {
         }
         Input {
             users,
+            more_users,
+            user_join: join,
             traffic,
             shadow,
             outcomes,
@@ -156,8 +175,27 @@ impl Checker {
         source
     }
 
-    fn users(&mut self, raw: RawUsers, folder: &Path) -> Source {
-        let location = "input.users";
+    /// Takes the joined table from the tables of users. A table that has nothing else goes with it:
+    /// it is joined to the users of events.
+    fn user_join(&mut self, tables: &mut Vec<RawUsers>, has_events: bool, folder: &Path) -> Option<Source> {
+        let mut joins = Vec::new();
+        for table in tables.iter_mut() {
+            joins.extend(table.join.take());
+        }
+        if joins.len() > 1 {
+            self.problem(
+                "input.users.join",
+                format!("expected one joined table, found {}", joins.len()),
+            );
+        }
+        let join = joins.pop()?;
+        if has_events && tables.len() == 1 && tables[0].path.is_none() {
+            tables.clear();
+        }
+        Some(self.source("input.users.join", join, folder))
+    }
+
+    fn users(&mut self, location: &str, raw: RawUsers, folder: &Path) -> Source {
         let source = RawSource {
             path: raw.path,
             columns: raw.columns,

@@ -111,6 +111,10 @@ impl Source {
 pub struct Input {
     /// The source of users: a table, events, the traffic, or the generator.
     pub users: UsersFrom,
+    /// Tables of users after the first. Empty unless `users` is a table.
+    pub more_users: Vec<Source>,
+    /// A table with further columns of users, joined by id. `None` for none.
+    pub user_join: Option<Source>,
     /// Traffic logs. Empty in a study that only assigns layers.
     pub traffic: Vec<Source>,
     /// Logs of the candidate's answers to requests that the baseline served, joined by trace id.
@@ -127,6 +131,21 @@ pub struct Input {
     pub on_duplicate_user: OnDuplicate,
     /// Handling of a row whose release is neither baseline nor candidate.
     pub on_unknown_release: OnUnknownRelease,
+}
+
+impl Input {
+    /// The sources of users, whose files are read for `users`.
+    pub fn user_sources<'a>(&'a self, users: &'a UsersFrom) -> Vec<&'a Source> {
+        let first = match users {
+            UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) => source,
+            UsersFrom::Traffic | UsersFrom::Generator => return Vec::new(),
+        };
+        let more = self
+            .more_users
+            .iter()
+            .filter(|_| matches!(users, UsersFrom::Table(_)));
+        [first].into_iter().chain(more).chain(&self.user_join).collect()
+    }
 }
 
 /// The source of users: a table, events, the traffic, or the generator.

@@ -150,8 +150,8 @@ pub(super) struct RawPlan {
 pub(super) struct RawInput {
     /// Users and traffic that are generated, with a known truth.
     pub(super) generate: Option<RawGenerate>,
-    /// The table of users.
-    pub(super) users: Option<RawUsers>,
+    /// The table of users, or several tables as `[[input.users]]`, for example one a tenant.
+    pub(super) users: OneOrMany<RawUsers>,
     /// An event or transaction log, from which users and their features are made.
     pub(super) events: Option<RawEvents>,
     /// Whether users are those that the traffic names, without features.
@@ -214,7 +214,6 @@ pub(super) struct RawSource {
 /// The table of users: files, the names of their columns, and the columns that they lack.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(extend("required" = ["path"]))]
 pub(super) struct RawUsers {
     /// File, folder, glob or URL (`s3://BUCKET/KEY`).
     #[schemars(length(min = 1), example = &"users.parquet")]
@@ -241,6 +240,63 @@ pub(super) struct RawUsers {
         example = ["accept_score"]
     )]
     pub(super) absent: Vec<String>,
+    /// A further table with columns of the same users, such as consent, joined by `user_id`, and by
+    /// `tenant_id` if both have it. With `[input.events]`, it is the only key of `[input.users]`.
+    pub(super) join: Option<RawSource>,
+}
+
+/// One table, or a list of tables.
+#[derive(Debug)]
+pub(super) struct OneOrMany<T>(pub(super) Vec<T>);
+
+impl<T> Default for OneOrMany<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrManyVisitor<T>(std::marker::PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for OneOrManyVisitor<T> {
+            type Value = OneOrMany<T>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a table, or a list of tables")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let one = T::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+                Ok(OneOrMany(vec![one]))
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut many = Vec::new();
+                while let Some(one) = seq.next_element()? {
+                    many.push(one);
+                }
+                Ok(OneOrMany(many))
+            }
+        }
+
+        deserializer.deserialize_any(OneOrManyVisitor(std::marker::PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("OneOrMany{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let one = generator.subschema_for::<T>();
+        schemars::json_schema!({"anyOf": [one, {"type": "array", "items": one}]})
+    }
 }
 
 /// An event log: its files, and how far back features look.

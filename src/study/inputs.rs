@@ -4,16 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::apart::Apart;
-use crate::scenario::{Events, Scenario, Source, UsersFrom};
+use crate::scenario::{Scenario, Source};
 
 /// The file of a scenario and its inputs: users or events, traffic, shadow answers and outcomes.
 pub(crate) fn of_scenario(path: &Path, scenario: &Scenario) -> Apart {
     let input = &scenario.input;
-    let users = match &input.users {
-        UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) => Some(source),
-        UsersFrom::Traffic | UsersFrom::Generator => None,
-    };
-    let sources = users
+    let sources = input
+        .user_sources(&input.users)
         .into_iter()
         .chain(&input.traffic)
         .chain(&input.shadow)

@@ -2,6 +2,7 @@
 //! summary.
 
 use arrow_array::StringArray;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::base::apart::Apart;
@@ -17,6 +18,7 @@ use crate::layer::{Audit, LayerSummary, Period, Ties, UserSource, Users, tables}
 use crate::scenario::{Events, GuardName, Guards, Scenario, TagRule, UsersFrom};
 use crate::study::guards;
 use crate::study::guards::GuardRules;
+use crate::study::user_tables::{Joined, UserTable, add_counts};
 use crate::{input, layer, replay};
 
 /// The layer stage: writes users to `layers.parquet`, and `layers.summary.json` beside it. Layers
@@ -115,7 +117,7 @@ pub fn layer_at(
     let notes_path = layer::notes_path(path);
     let mut written = vec![path, &summary_path, &notes_path];
     written.extend(options.changes.as_deref());
-    if let UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) = users {
+    for source in scenario.input.user_sources(users) {
         read.push(source.path.clone());
         read.extend(input::find_files(&source.path)?);
     }
@@ -218,26 +220,29 @@ fn layer_table(
         previous: options.previous.as_deref(),
         ..ctx
     };
+    let join = scenario.input.user_join.as_ref();
     let mut summary = match users {
-        UsersFrom::Table(source) => {
+        UsersFrom::Table(source) if scenario.input.more_users.is_empty() && join.is_none() => {
             let reader = UserReader::open(source, rules, scenario.input.on_bad_row)?;
             let warnings = layer::check_required(
                 reader.table(),
                 UserSource::Table,
                 &scenario.layering,
                 &scenario.plan,
+                &|_| false,
             )?;
             LayerSummary {
                 warnings,
                 ..layer::layer_users(&ctx, &Users::Table(reader), &files.table, progress)?
             }
         }
-        _ if !rules.is_empty() => {
+        UsersFrom::Table(_) => layer_tables(&ctx, scenario, users, &rules, files, progress)?,
+        _ if !rules.is_empty() && join.is_none() => {
             return Err(Error::usage(
                 "expected a users table for layers with tags, found users without other columns",
             ));
         }
-        UsersFrom::Events(events) => layer_events(&ctx, events, scenario, options, files, progress)?,
+        UsersFrom::Events(events) => layer_events(&ctx, events, &rules, scenario, options, files, progress)?,
         UsersFrom::Traffic | UsersFrom::Generator => layer::layer_users(
             &ctx,
             &Users::Memory(Box::new(users_of_traffic(scenario)?), "traffic".into()),
@@ -245,18 +250,66 @@ fn layer_table(
             progress,
         )?,
     };
-    if let UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) = users
-        && options.audit.applies(Some(summary.n_users))
-    {
-        summary.sources = Table::open(source)?.digests()?;
+    if options.audit.applies(Some(summary.n_users)) {
+        for source in scenario.input.user_sources(users) {
+            summary.sources.extend(Table::open(source)?.digests()?);
+        }
         summary.sources.sort_by(|a, b| a.name.cmp(&b.name));
     }
     Ok(summary)
 }
 
+/// Layers the users of several tables, or of a table with a joined one. They are read into memory.
+fn layer_tables(
+    ctx: &layer::LayerContext<'_>,
+    scenario: &Scenario,
+    users: &UsersFrom,
+    rules: &[&TagRule],
+    files: &LayerFiles,
+    progress: &Progress,
+) -> Result<LayerSummary> {
+    let input = &scenario.input;
+    let joined = input
+        .user_join
+        .as_ref()
+        .map(|source| Joined::read(source, rules, input))
+        .transpose()?;
+    let (mut all, mut warnings, mut bad_rows) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let sources = input.user_sources(users);
+    let n_tables = sources.len() - usize::from(joined.is_some());
+    for source in &sources[..n_tables] {
+        let table = UserTable::read(source, rules, joined.as_ref(), input)?;
+        warnings.extend(layer::check_required(
+            &table.table,
+            UserSource::Table,
+            ctx.layering,
+            ctx.plan,
+            &|name| joined.as_ref().is_some_and(|joined| joined.has(name)),
+        )?);
+        add_counts(&mut bad_rows, table.bad_rows);
+        all.push(table.users);
+    }
+    let mut batch = UserBatch::concat(&all)?;
+    if let Some(joined) = &joined {
+        batch = joined.join(batch)?;
+        add_counts(&mut bad_rows, joined.bad_rows());
+    }
+    let paths: Vec<String> = sources[..n_tables]
+        .iter()
+        .map(|source| source.path.display().to_string())
+        .collect();
+    let users = Users::Memory(Box::new(batch), paths.join(", "));
+    Ok(LayerSummary {
+        warnings,
+        bad_rows,
+        ..layer::layer_users(ctx, &users, &files.table, progress)?
+    })
+}
+
 fn layer_events(
     ctx: &layer::LayerContext<'_>,
     events: &Events,
+    rules: &[&TagRule],
     scenario: &Scenario,
     options: &LayerOptions,
     files: &LayerFiles,
@@ -267,7 +320,15 @@ fn layer_events(
         .as_ref()
         .map_or(ctx.as_of, |rfm| rfm.period.end(ctx.as_of, &scenario.time_zone));
     let table = input::open_events(events)?;
-    let warnings = layer::check_required(&table, UserSource::Events, ctx.layering, ctx.plan)?;
+    let joined = scenario
+        .input
+        .user_join
+        .as_ref()
+        .map(|source| Joined::read(source, rules, &scenario.input))
+        .transpose()?;
+    let warnings = layer::check_required(&table, UserSource::Events, ctx.layering, ctx.plan, &|name| {
+        joined.as_ref().is_some_and(|joined| joined.has(name))
+    })?;
     let (features, read) = input::read_events(
         &table,
         events,
@@ -287,12 +348,16 @@ fn layer_events(
             &layer::rfm(&features, ctx.as_of, &scenario.time_zone, rfm.period, rfm.ties),
         )?;
     }
-    let users = Users::Memory(
-        Box::new(UserFeatures::to_users(&features)),
-        events.source.path.display().to_string(),
-    );
+    let mut batch = UserFeatures::to_users(&features);
+    if let Some(joined) = &joined {
+        batch = joined.join(batch)?;
+    }
+    let users = Users::Memory(Box::new(batch), events.source.path.display().to_string());
     let mut summary = layer::layer_users(ctx, &users, &files.table, progress)?;
     summary.bad_rows = read.bad_rows.clone();
+    if let Some(joined) = &joined {
+        add_counts(&mut summary.bad_rows, joined.bad_rows());
+    }
     summary.events = Some(read);
     summary.warnings = warnings;
     Ok(summary)

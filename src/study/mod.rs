@@ -8,6 +8,7 @@ pub(crate) mod inputs;
 mod layering;
 mod load;
 mod pipeline;
+mod user_tables;
 pub mod who;
 
 pub use decisions::{Decided, evidence_digest, rewrite_schedule, schedule};

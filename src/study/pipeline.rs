@@ -19,7 +19,7 @@ use crate::layer::LayerSummary;
 use crate::ramp::{RampState, Schedule};
 use crate::replay::Cube;
 use crate::report::Lang;
-use crate::scenario::{Input as ScenarioInput, OnUnknownRelease, Scenario, Source, UsersFrom};
+use crate::scenario::{Input as ScenarioInput, OnUnknownRelease, Scenario, Source};
 use crate::study::decisions::{Decided, schedule};
 use crate::study::layering::layer;
 use crate::{analysis, generate, replay, report};
@@ -117,11 +117,7 @@ fn keep_inputs(scenario: &Scenario, out: &Path) -> Result<()> {
     let Ok(out) = std::fs::canonicalize(out) else {
         return Ok(());
     };
-    let users = match &scenario.input.users {
-        UsersFrom::Table(source) => Some(source),
-        UsersFrom::Events(events) => Some(&events.source),
-        UsersFrom::Traffic | UsersFrom::Generator => None,
-    };
+    let users = scenario.input.user_sources(&scenario.input.users);
     let ScenarioInput {
         traffic,
         shadow,
