@@ -42,6 +42,8 @@ pub enum Limit {
     ListKeys,
     /// Bytes of an answer of a server.
     Answer,
+    /// Bytes of tables that a query holds in memory.
+    Tables,
     /// Number of problems in an error, and of warnings of one kind.
     Findings,
 }
@@ -69,7 +71,7 @@ struct Row {
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
-const N: usize = 15;
+const N: usize = 16;
 
 /// The table of limits, in the order of [`Limit`].
 const TABLE: [Row; N] = [
@@ -187,6 +189,15 @@ const TABLE: [Row; N] = [
         unit: LimitUnit::Bytes,
         what: "in an answer of a server",
         protects: "An answer of Prometheus or of an object store is held at once.",
+    },
+    Row {
+        limit: Limit::Tables,
+        name: "tables",
+        default: 1024 * MIB,
+        unit: LimitUnit::Bytes,
+        what: "of tables in memory",
+        protects: "A query holds the columns that it names, of all its tables. Polars needs about as much again \
+                   for a join, a sort or groups.",
     },
     Row {
         limit: Limit::Findings,

@@ -4,9 +4,38 @@ use std::any::Any;
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 thread_local! {
     static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The number of calls of [`catch_everywhere`] that run.
+static N_CAUGHT_EVERYWHERE: AtomicUsize = AtomicUsize::new(0);
+
+/// The start of the names of Polars' threads.
+const POLARS_THREADS: &str = "polars";
+
+/// Whether [`catch`] or [`catch_everywhere`] converts the panic of this thread to an error.
+fn is_caught() -> bool {
+    let is_of_polars = || {
+        let thread = std::thread::current();
+        thread.name().is_some_and(|name| name.starts_with(POLARS_THREADS))
+    };
+    IS_CAUGHT.get() || (N_CAUGHT_EVERYWHERE.load(Ordering::Relaxed) > 0 && is_of_polars())
+}
+
+/// Calls code of Polars that may panic, on this thread or on those of Polars, which pass their
+/// panics on to this one. The panic is not printed.
+///
+/// # Errors
+/// The text of the panic.
+#[cfg_attr(not(feature = "frames"), allow(dead_code))]
+pub(crate) fn catch_everywhere<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+    N_CAUGHT_EVERYWHERE.fetch_add(1, Ordering::Relaxed);
+    let caught = catch(call);
+    N_CAUGHT_EVERYWHERE.fetch_sub(1, Ordering::Relaxed);
+    caught
 }
 
 /// Calls code that may panic on input of unknown origin. The panic is not printed.
@@ -18,7 +47,7 @@ pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     QUIET.call_once(|| {
         let loud = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            if !IS_CAUGHT.get() {
+            if !is_caught() {
                 loud(info);
             }
         }));
@@ -33,7 +62,7 @@ pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, String> {
 /// text of the panic comes first, then its location in the source as `file:line`.
 pub(crate) fn report_by(report: impl Fn(&str, &str) + Send + Sync + 'static) {
     panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
-        if IS_CAUGHT.get() {
+        if is_caught() {
             return;
         }
         let location = info.location().map_or_else(String::new, |at| {

@@ -17,3 +17,7 @@ mod wrong;
 
 pub(crate) use derivation::Derivation;
 pub(crate) use field::{Access, Field};
+pub(crate) mod query;
+mod reason;
+mod row_order;
+pub(crate) mod statement;
