@@ -104,6 +104,11 @@ impl Derivation {
         self.program.fields.iter().map(|(field, _)| field)
     }
 
+    /// The kind of a derived column.
+    pub(crate) fn kind(&self, idx: usize) -> Kind {
+        self.outputs[idx].node.kind
+    }
+
     /// Computes the values of a batch. `fields` are the arrays of [`Self::fields`].
     ///
     /// # Errors

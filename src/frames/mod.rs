@@ -15,9 +15,11 @@ mod parse;
 mod tests;
 mod wrong;
 
-pub(crate) use derivation::Derivation;
-pub(crate) use field::{Access, Field};
 pub(crate) mod query;
 mod reason;
 mod row_order;
 pub(crate) mod statement;
+
+pub(crate) use derivation::{Derivation, Derived};
+pub(crate) use field::{Access, Field};
+pub(crate) use kind::Kind;

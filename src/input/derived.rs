@@ -6,7 +6,7 @@ use arrow_select::filter::filter;
 use std::collections::BTreeMap;
 
 use crate::base::error::{Error, Problem, Result};
-use crate::frames::{Access, Derivation, Field};
+use crate::frames::{Access, Derivation, Derived, Field, Kind};
 use crate::input::batch::{Batch, Illegal};
 use crate::input::file::InputFile;
 use crate::input::table::Table;
@@ -73,6 +73,31 @@ impl Reading {
     /// The columns of the file that the expressions read, one for each field.
     pub(super) fn inputs(&self) -> impl Iterator<Item = &str> {
         self.derivation.fields().map(|field| field.column.as_str())
+    }
+
+    /// The canonical names of the derived columns.
+    pub(super) fn outputs(&self) -> impl Iterator<Item = &str> {
+        self.outputs.iter().map(|(_, name)| name.as_str())
+    }
+
+    /// Whether a derived column has flags.
+    pub(super) fn is_flag(&self, idx: usize) -> bool {
+        self.derivation.kind(idx) == Kind::Flag
+    }
+
+    /// Whether the expressions read whole columns only.
+    pub(super) fn has_plain_inputs(&self) -> bool {
+        self.derivation
+            .fields()
+            .all(|field| field.access == Access::Whole)
+    }
+
+    /// Computes the values of a batch from whole columns.
+    ///
+    /// # Errors
+    /// A column cannot be converted: the reason.
+    pub(super) fn values(&self, fields: &[ArrayRef], n_rows: usize) -> Result<Derived, String> {
+        self.derivation.apply(fields, n_rows)
     }
 
     /// Fills a batch: the derived columns, and the rows of the other columns that the filter keeps.

@@ -190,17 +190,23 @@ pub(crate) struct FastPart<'a> {
 }
 
 impl<'a> FastPart<'a> {
-    /// Opens a part that is a row group of a Parquet file.
+    /// Opens a part that is a row group of a Parquet file, for readers of all its rows.
     pub(crate) fn open(table: &'a Table, part: Part) -> Flat<Self> {
-        let input = &table.files[part.file_idx];
-        let (Some(footer), Some(row_group), Some(n_rows)) = (&input.footer, part.row_group, part.n_rows)
-        else {
-            return Err(Unsupported);
-        };
         // Rows with a derived id, or of a filter, are not those of the pages.
         if table.source.filter.is_some() || table.source.derive.contains_key("user_id") {
             return Err(Unsupported);
         }
+        Self::open_pages(table, part)
+    }
+
+    /// Opens a part that is a row group of a Parquet file. Derived columns and the filter are the
+    /// matter of the caller.
+    pub(super) fn open_pages(table: &'a Table, part: Part) -> Flat<Self> {
+        let input = &table.files[part.file_idx];
+        let (Some(footer), Some(row_group)) = (&input.footer, part.row_group) else {
+            return Err(Unsupported);
+        };
+        let n_rows = footer.metadata().row_group(row_group).num_rows();
         let n_rows = usize::try_from(n_rows).map_err(|_| Unsupported)?;
         let file = Arc::new(PageFile::open(&input.path).map_err(|_| Unsupported)?);
         Ok(Self {

@@ -12,6 +12,11 @@ mod derived;
 #[cfg(not(feature = "frames"))]
 #[path = "underived.rs"]
 mod derived;
+#[cfg(feature = "frames")]
+mod derived_steps;
+#[cfg(not(feature = "frames"))]
+#[path = "underived_steps.rs"]
+mod derived_steps;
 mod events;
 mod fast_scan;
 pub(crate) mod fetch;

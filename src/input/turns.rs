@@ -14,8 +14,10 @@ use crate::base::bitmap;
 use crate::base::error::{Error, Result};
 use crate::base::hash;
 use crate::base::time::Micros;
+use crate::input::derived_steps::DerivedSteps;
 use crate::input::fast_scan::{ColumnScan, FastPart, Mapping, STEP, STEP_WORDS, Unsupported, low_bits};
 use crate::input::table::Part;
+use crate::input::traffic;
 use crate::input::traffic::{TrafficBatch, TrafficReader};
 use crate::input::users::{DEFAULT_TENANT, tenant_at};
 use crate::metric::{ColumnKind, Reading, column_kind, column_min};
@@ -271,7 +273,24 @@ impl TrafficReader {
         n_done: &mut usize,
         on_turns: &mut OnTurns<'_>,
     ) -> Result<(), Stopped> {
-        let fast_part = FastPart::open(self.table(), part)?;
+        let fast_part = FastPart::open_pages(self.table(), part)?;
+        let measured = self.measured().iter().map(|reading| reading.column.as_str());
+        let breakdown_names = self.breakdowns().iter().map(String::as_str);
+        let wanted: Vec<&str> = traffic::COLUMNS
+            .into_iter()
+            .chain(measured)
+            .chain(breakdown_names)
+            .collect();
+        let mut derived = DerivedSteps::open(self.table(), part, &wanted)?;
+        let has_filter = self.table().source.filter.is_some();
+        if has_filter && !self.breakdowns().is_empty() {
+            // Texts of rows that are left out must not be reported.
+            return Err(Stopped::Unsupported);
+        }
+        let feeds = Feeds {
+            part: &fast_part,
+            derived: derived.as_ref(),
+        };
         let micros = |values: &[i64], out: &mut [i64]| {
             out.copy_from_slice(values);
             // A conversion that overflowed gives a huge value, which is not an instant.
@@ -305,74 +324,87 @@ impl TrafficReader {
             .collect();
         let mut breakdowns = Vec::with_capacity(spell.len());
         for (column, spell) in self.breakdowns().iter().zip(&spell) {
-            breakdowns.push(fast_part.column(column, 0, Mapping::Id(spell))?);
+            breakdowns.push(feeds.open(column, 0, Mapping::Id(spell))?);
         }
-        let mut at = fast_part
-            .column("event_time", 0, Mapping::Micros(&micros))?
+        let mut at = feeds
+            .open("event_time", 0, Mapping::Micros(&micros))?
             .ok_or(Unsupported)?;
-        let mut user = fast_part
-            .column("user_id", 0, Mapping::Id(&of_user))?
+        let mut user = feeds
+            .open("user_id", 0, Mapping::Id(&of_user))?
             .ok_or(Unsupported)?;
-        let mut release = fast_part
-            .column("release_id", turns.release.missing, Mapping::Id(&of_release))?
+        let mut release = feeds
+            .open("release_id", turns.release.missing, Mapping::Id(&of_release))?
             .ok_or(Unsupported)?;
         let flag = |name: &str| {
-            let mapping = if fast_part.is_flag(name)? {
+            let mapping = if feeds.is_flag(name)? {
                 Mapping::Flag([0, 1])
             } else {
                 Mapping::Number(&flags)
             };
-            fast_part.column(name, 0, mapping)
+            feeds.open(name, 0, mapping)
         };
-        let mut tenant = fast_part.column("tenant_id", turns.tenant.missing, Mapping::Id(&of_tenant))?;
-        let mut layer = fast_part.column("layer", turns.layer.missing, Mapping::Id(&of_layer))?;
+        let mut tenant = feeds.open("tenant_id", turns.tenant.missing, Mapping::Id(&of_tenant))?;
+        let mut layer = feeds.open("layer", turns.layer.missing, Mapping::Id(&of_layer))?;
         let (mut is_shadow, mut is_eval) = (flag("is_shadow")?, flag("is_eval")?);
         let mut trace = if names.wants_traces {
-            fast_part.column("trace_id", 0, Mapping::Id(&of_id))?
+            feeds.open("trace_id", 0, Mapping::Id(&of_id))?
         } else {
             None
         };
         let mut session = if names.wants_sessions {
-            fast_part.column("session_id", 0, Mapping::Id(&of_id))?
+            feeds.open("session_id", 0, Mapping::Id(&of_id))?
         } else {
             None
         };
-        let mut propensity = fast_part.column("propensity", 0, Mapping::Number(&propensities))?;
+        let mut propensity = feeds.open("propensity", 0, Mapping::Number(&propensities))?;
         let mut measured = Vec::with_capacity(readings.len());
         for map in &readings {
-            measured.push(fast_part.column(
+            measured.push(feeds.open(
                 &map.reading.column,
                 0,
-                map.mapping(fast_part.is_flag(&map.reading.column)?),
+                map.mapping(feeds.is_flag(&map.reading.column)?),
             )?);
         }
-        while *n_done < fast_part.n_rows {
-            let n = (fast_part.n_rows - *n_done).min(STEP);
+        let mut n_read = 0;
+        while n_read < fast_part.n_rows {
+            let n = (fast_part.n_rows - n_read).min(STEP);
+            if let Some(derived) = &mut derived {
+                derived.next(n)?;
+            }
+            let derived = derived.as_ref();
             turns.n = n;
             turns.bad = [0; STEP_WORDS];
             // The fast scan leaves values below the resolution to the general reader.
             turns.below_resolution.clear();
-            fill(Some(&mut at), &mut turns.at, n)?;
-            fill(Some(&mut user), &mut turns.user, n)?;
-            fill(Some(&mut release), &mut turns.release, n)?;
-            fill(tenant.as_mut(), &mut turns.tenant, n)?;
-            fill(layer.as_mut(), &mut turns.layer, n)?;
-            fill(is_shadow.as_mut(), &mut turns.is_shadow, n)?;
-            fill(is_eval.as_mut(), &mut turns.is_eval, n)?;
-            fill(trace.as_mut(), &mut turns.trace, n)?;
-            fill(session.as_mut(), &mut turns.session, n)?;
-            fill(propensity.as_mut(), &mut turns.propensity, n)?;
+            fill(Some(&mut at), derived, &mut turns.at, n)?;
+            fill(Some(&mut user), derived, &mut turns.user, n)?;
+            fill(Some(&mut release), derived, &mut turns.release, n)?;
+            fill(tenant.as_mut(), derived, &mut turns.tenant, n)?;
+            fill(layer.as_mut(), derived, &mut turns.layer, n)?;
+            fill(is_shadow.as_mut(), derived, &mut turns.is_shadow, n)?;
+            fill(is_eval.as_mut(), derived, &mut turns.is_eval, n)?;
+            fill(trace.as_mut(), derived, &mut turns.trace, n)?;
+            fill(session.as_mut(), derived, &mut turns.session, n)?;
+            fill(propensity.as_mut(), derived, &mut turns.propensity, n)?;
             for (scan, column) in measured.iter_mut().zip(&mut turns.measured) {
-                fill(scan.as_mut(), column, n)?;
+                fill(scan.as_mut(), derived, column, n)?;
             }
             for (scan, column) in breakdowns.iter_mut().zip(&mut turns.breakdowns) {
-                fill(scan.as_mut(), column, n)?;
+                fill(scan.as_mut(), derived, column, n)?;
             }
             turns
                 .names
                 .iter_mut()
                 .zip(&spellings)
                 .for_each(|(names, spellings)| spellings.take(names));
+            if let Some(kept) = derived.and_then(DerivedSteps::kept) {
+                turns.retain(kept);
+            }
+            n_read += n;
+            if turns.n == 0 {
+                continue;
+            }
+            let n = turns.n;
             let is_unsupported = turns.at.n_absent > 0
                 || turns.user.values[..n].contains(&(hash::EMPTY as i64))
                 || names.find_refused(turns).is_some();
@@ -421,9 +453,61 @@ impl From<Unsupported> for Stopped {
     }
 }
 
-fn fill(scan: Option<&mut ColumnScan<'_, i64>>, column: &mut Column, n: usize) -> Result<(), Unsupported> {
-    match scan {
-        Some(scan) => column.n_absent = scan.fill(&mut column.values[..n], &mut column.absent)?,
+/// Where the values of a column come from: its pages, or an expression.
+enum Feed<'m> {
+    Pages(Box<ColumnScan<'m, i64>>),
+    /// Index of the derived column, the value for a missing value, and the map of its values.
+    Derived(usize, i64, Mapping<'m, i64>),
+}
+
+/// The columns of a row group.
+struct Feeds<'a> {
+    part: &'a FastPart<'a>,
+    derived: Option<&'a DerivedSteps<'a>>,
+}
+
+impl Feeds<'_> {
+    /// Opens a canonical column. `None` if the source does not have it.
+    fn open<'m>(
+        &self,
+        canonical: &str,
+        missing: i64,
+        mapping: Mapping<'m, i64>,
+    ) -> Result<Option<Feed<'m>>, Unsupported> {
+        match self.derived.and_then(|derived| derived.find(canonical)) {
+            Some(idx) => Ok(Some(Feed::Derived(idx, missing, mapping))),
+            None => {
+                let scan = self.part.column(canonical, missing, mapping)?;
+                Ok(scan.map(|scan| Feed::Pages(Box::new(scan))))
+            }
+        }
+    }
+
+    /// Whether a canonical column has flags.
+    fn is_flag(&self, canonical: &str) -> Result<bool, Unsupported> {
+        match self.derived {
+            Some(derived) => match derived.find(canonical) {
+                Some(idx) => Ok(derived.is_flag(idx)),
+                None => self.part.is_flag(canonical),
+            },
+            None => self.part.is_flag(canonical),
+        }
+    }
+}
+
+fn fill(
+    feed: Option<&mut Feed<'_>>,
+    derived: Option<&DerivedSteps<'_>>,
+    column: &mut Column,
+    n: usize,
+) -> Result<(), Unsupported> {
+    let (values, absent) = (&mut column.values[..n], &mut column.absent);
+    match feed {
+        Some(Feed::Pages(scan)) => column.n_absent = scan.fill(values, absent)?,
+        Some(Feed::Derived(idx, missing, mapping)) => {
+            let derived = derived.ok_or(Unsupported)?;
+            column.n_absent = derived.fill(*idx, *mapping, *missing, values, absent)?;
+        }
         None => column.fill_absent(n),
     }
     Ok(())
@@ -660,6 +744,23 @@ impl Turns {
             at, user, tenant, release, layer, is_shadow, is_eval, trace, session, propensity,
         ];
         first.into_iter().chain(measured).chain(breakdowns)
+    }
+
+    /// Keeps the rows for which a flag is true. No flag is null.
+    fn retain(&mut self, kept: &BooleanArray) {
+        let rows: Vec<usize> = (0..self.n).filter(|row| kept.value(*row)).collect();
+        for column in self.columns() {
+            let absent = std::mem::replace(&mut column.absent, [0; STEP_WORDS]);
+            column.n_absent = 0;
+            for (to, from) in rows.iter().enumerate() {
+                column.values[to] = column.values[*from];
+                if bitmap::is_set(&absent, *from) {
+                    bitmap::set(&mut column.absent, to);
+                    column.n_absent += 1;
+                }
+            }
+        }
+        self.n = rows.len();
     }
 
     /// Removes all turns.
