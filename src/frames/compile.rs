@@ -33,6 +33,8 @@ pub(crate) enum Named {
 pub(crate) struct Derived {
     pub(crate) name: String,
     pub(crate) text: String,
+    /// Its key, for messages.
+    pub(crate) key: String,
 }
 
 /// Which names come first.
@@ -68,8 +70,10 @@ pub(crate) struct Reason {
     /// Whether a row has this fault.
     pub(crate) is_fault: Expr,
     pub(crate) expected: String,
-    /// The value that was found.
+    /// The value that was found, as a text.
     pub(crate) found: Expr,
+    /// Whether the value is a text, which stands in quotes.
+    pub(crate) is_text: bool,
 }
 
 /// Compiled expressions of one file.
@@ -144,6 +148,7 @@ impl<'a> Compiler<'a> {
             is_fault: is_fault.clone(),
             expected,
             found: found.cast(polars::prelude::DataType::String),
+            is_text: false,
         });
         is_fault
     }
@@ -165,7 +170,7 @@ impl<'a> Compiler<'a> {
         match self.names.resolve(path, self.scope)? {
             Named::Field(field, kind, bound) => Ok(self.field(field, kind, bound)),
             Named::Constant(text) => Ok(Node::literal(Literal::Text(text))),
-            Named::Derived(Derived { name, text }) => {
+            Named::Derived(Derived { name, text, key }) => {
                 if self.pending.contains(&name) {
                     return Err(Wrong::new(format!(
                         "expected expressions without a circle, found `{name}` in its own expression"
@@ -174,7 +179,10 @@ impl<'a> Compiler<'a> {
                 self.pending.push(name);
                 let node = self.compile(&text, Scope::File);
                 self.pending.pop();
-                node
+                node.map_err(|mut wrong| {
+                    wrong.within.get_or_insert((key, text));
+                    wrong
+                })
             }
         }
     }

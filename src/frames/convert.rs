@@ -148,6 +148,9 @@ impl Compiler<'_> {
         let values = self.step(parsed);
         let wrong = texts.clone().is_not_null().and(values.clone().is_null());
         let fault = self.fault(wrong, expected.to_owned(), texts);
+        if let Some(reason) = self.program.reasons.last_mut() {
+            reason.is_text = true;
+        }
         Ok(Node::new(values, kind).with_fault(either(node.fault, Some(fault))))
     }
 

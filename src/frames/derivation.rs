@@ -58,6 +58,9 @@ pub(crate) struct RowFault {
 /// Name of the filter in messages, as in a scenario.
 const FILTER: &str = "where";
 
+/// The most characters of a text in a message.
+const MAX_SHOWN: usize = 60;
+
 impl Derivation {
     /// Compiles the derived columns `wanted`, and the filter, for the columns of a file.
     ///
@@ -252,10 +255,7 @@ impl Derivation {
                 .iter()
                 .find(|(is_fault, ..)| is_fault.get(*row) == Some(true));
             let (expected, found) = match first {
-                Some((_, found, reason)) => (
-                    reason.expected.clone(),
-                    found.get(*row).unwrap_or("none").to_owned(),
-                ),
+                Some((_, found, reason)) => (reason.expected.clone(), shown(found.get(*row), reason.is_text)),
                 None => ("a value".to_owned(), "none".to_owned()),
             };
             faults.push(RowFault {
@@ -266,6 +266,15 @@ impl Derivation {
             });
         }
         Ok(())
+    }
+}
+
+/// A value in a message.
+fn shown(value: Option<&str>, is_text: bool) -> String {
+    match value {
+        None => "none".to_owned(),
+        Some(text) if is_text => format!("\"{}\"", text.chars().take(MAX_SHOWN).collect::<String>()),
+        Some(number) => number.to_owned(),
     }
 }
 
@@ -301,10 +310,10 @@ fn scope_of(expression: &Expression) -> Scope {
 }
 
 fn placed(expression: &Expression, wrong: Wrong) -> Problem {
-    let problem = Problem::new(
-        expression.key.clone(),
-        format!("{}, in \"{}\"", wrong.message, expression.text),
-    );
+    let (key, text) = wrong
+        .within
+        .unwrap_or_else(|| (expression.key.clone(), expression.text.clone()));
+    let problem = Problem::new(key, format!("{}, in \"{text}\"", wrong.message));
     match wrong.hint {
         Some(hint) => problem.hint(hint),
         None => problem,

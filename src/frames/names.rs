@@ -25,7 +25,12 @@ impl Names for FileNames<'_> {
             Scope::Canonical => self.in_source(path).or_else(|| self.in_file(path)),
         };
         found.unwrap_or_else(|| {
-            let derived = self.source.derive.keys().map(String::as_str);
+            let derived = self
+                .source
+                .derive
+                .iter()
+                .filter(|(_, expression)| !expression.is_canonical);
+            let derived = derived.map(|(name, _)| name.as_str());
             let known = self.columns.keys().map(String::as_str).chain(derived);
             Err(unknown_name(&path.join("."), known))
         })
@@ -73,6 +78,7 @@ impl FileNames<'_> {
             return Some(Ok(Named::Derived(Derived {
                 name,
                 text: expression.text.clone(),
+                key: expression.key.clone(),
             })));
         }
         if let Some(column) = self.source.columns.get(&name) {

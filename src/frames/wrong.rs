@@ -5,6 +5,8 @@
 pub(crate) struct Wrong {
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
+    /// The expression that is wrong, if another one reads it: its key and its text.
+    pub(crate) within: Option<(String, String)>,
 }
 
 impl Wrong {
@@ -12,6 +14,7 @@ impl Wrong {
         Self {
             message: message.into(),
             hint: None,
+            within: None,
         }
     }
 

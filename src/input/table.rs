@@ -222,10 +222,11 @@ impl Table {
     /// A name is not known. The error is one of the command line or of the scenario.
     pub(crate) fn check_names<'a>(&self, known: impl Iterator<Item = &'a str> + Clone) -> Result<()> {
         let source = &self.source;
+        // A derived column that only other expressions read may have any name.
         let derived = source
             .derive
             .iter()
-            .filter(|(_, expression)| !expression.is_canonical);
+            .filter(|(name, expression)| !expression.is_canonical && !source.uses(name));
         let made = source.constants.keys().chain(derived.map(|(name, _)| name));
         let mut names = source.columns.keys().chain(made);
         let Some(name) = names.find(|name| !known.clone().any(|other| other == *name)) else {

@@ -82,7 +82,7 @@ fn with_metrics(source: &Source, measured: &[Reading]) -> Source {
         if let Some(text) = reading.expression() {
             let expression = Expression {
                 is_canonical: true,
-                ..Expression::new(text, format!("metric `{reading}`"))
+                ..Expression::new(text, format!("metric \"{text}\""))
             };
             source.derive.insert(reading.column.clone(), expression);
         }

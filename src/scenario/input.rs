@@ -77,6 +77,21 @@ impl Source {
         !self.derive.is_empty() || self.filter.is_some()
     }
 
+    /// Whether another expression of the source mentions a derived column.
+    pub(crate) fn uses(&self, name: &str) -> bool {
+        let is_name = |c: char| c.is_alphanumeric() || c == '_';
+        let others = self.derive.iter().filter(|(other, _)| *other != name);
+        others
+            .map(|(_, expression)| expression)
+            .chain(&self.filter)
+            .any(|expression| {
+                expression.text.match_indices(name).any(|(start, _)| {
+                    let (before, after) = (&expression.text[..start], &expression.text[start + name.len()..]);
+                    !before.ends_with(is_name) && !after.starts_with(is_name)
+                })
+            })
+    }
+
     /// The last part of the path, for messages that do not depend on the place of the files.
     pub(crate) fn name(&self) -> String {
         let name = self

@@ -17,6 +17,7 @@ mod coverage;
 mod crash;
 mod cube_values;
 mod deploy;
+mod derive;
 mod documents;
 mod evals;
 mod exact;
