@@ -88,9 +88,9 @@ def main():
         sums = ", ".join(f"sum(round({value(text)} * {UNITS[name]})::hugeint)" for name, text in DERIVE.items())
         rows = f"read_parquet('{log}/**/*.parquet', hive_partitioning=false)"
         users = f"(select user_id from '{layers}' where eligible)"
-        of_log = duckdb.sql(f"select count(*), {sums} from {rows} join {users} using (user_id)").fetchone()
+        of_log = duckdb.sql(f"select count(*), {sums} from {rows} join {users} using (user_id)").fetchall()[0]
         names = ", ".join(f"sum(sum_{name})" for name in DERIVE)
-        of_cube = duckdb.sql(f"select sum(rows), {names} from '{derived}/cells.parquet'").fetchone()
+        of_cube = duckdb.sql(f"select sum(rows), {names} from '{derived}/cells.parquet'").fetchall()[0]
         print("DuckDB:", *of_log)
         print("cube:  ", *of_cube)
         assert of_log == of_cube
