@@ -132,6 +132,13 @@ impl<'a> Batch<'a> {
             .map(|(name, array)| (name.as_str(), array))
     }
 
+    /// Returns the values of all columns. `None` for a column that the source does not have.
+    #[cfg_attr(not(feature = "frames"), allow(dead_code))]
+    pub(crate) fn into_columns(self) -> Vec<Option<ArrayRef>> {
+        let columns = self.columns.into_iter();
+        columns.map(|column| column.map(|(_, array)| array)).collect()
+    }
+
     /// Returns the location of a value for messages: ``file: column `c`, row 12``. Rows count from
     /// 1 without the header.
     pub fn location(&self, column: &str, row: usize) -> String {

@@ -112,6 +112,36 @@ pub(crate) fn private_file(name: &str) -> Result<PathBuf> {
     Ok(begun(&mut state)?.folder.path().join(name))
 }
 
+/// Returns a private file that `make` writes in the first call, such as the result of a query. `shown`
+/// stands for its path in messages.
+///
+/// # Errors
+/// The file cannot be made.
+#[cfg_attr(not(feature = "frames"), allow(dead_code))]
+pub(crate) fn made(name: &str, shown: &str, make: &dyn Fn(&Path) -> Result<()>) -> Result<PathBuf> {
+    let path = private_file(name)?;
+    // The lock is not held while the file is made, because that may fetch other inputs.
+    if fetched()
+        .as_ref()
+        .is_some_and(|state| state.sources.contains_key(name))
+    {
+        return Ok(path);
+    }
+    make(&path)?;
+    let copied = Copied {
+        path: path.clone(),
+        url: shown.to_owned(),
+        name: PathBuf::from("sql"),
+    };
+    let fetch = Fetch {
+        is_folder: true,
+        files: vec![copied],
+        warnings: Vec::new(),
+    };
+    begun(&mut fetched())?.sources.insert(name.to_owned(), fetch);
+    Ok(path)
+}
+
 /// Returns the name of a copy below the folder that its URL names. `None` for other files.
 pub(crate) fn name_below(copy: &Path) -> Option<PathBuf> {
     let state = fetched();

@@ -23,12 +23,21 @@ pub(crate) mod fetch;
 pub(super) mod file;
 mod format;
 mod ids;
+#[cfg(feature = "frames")]
+pub(crate) mod memory;
 mod ndjson;
 #[cfg(feature = "stores")]
 mod prometheus;
 mod reader;
+#[cfg(feature = "frames")]
+mod sql_source;
+#[cfg(not(feature = "frames"))]
+#[path = "no_sql_source.rs"]
+mod sql_source;
 mod table;
 mod text_file;
+#[cfg(feature = "frames")]
+mod text_types;
 mod texts;
 mod traffic;
 mod turns;

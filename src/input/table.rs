@@ -9,7 +9,7 @@ use crate::base::{at_work, digest};
 use crate::input::batch::Batch;
 use crate::input::file::{InputFile, SourceFile, find_files};
 use crate::input::format::Format;
-use crate::input::{derived, fetch, reader};
+use crate::input::{derived, fetch, reader, sql_source};
 use crate::scenario::Source;
 
 /// A part of a source that is read on its own: a Parquet row group, or a whole file of another
@@ -43,6 +43,9 @@ impl Table {
     /// # Errors
     /// There is no file, a file has an unknown format, or a header cannot be read.
     pub fn open(source: &Source) -> Result<Self> {
+        if let Some(query) = &source.sql {
+            return sql_source::open(source, query);
+        }
         let mut found = Vec::new();
         for path in find_files(&source.path)? {
             let Some(format) = Format::by_path(&path) else {
@@ -65,7 +68,7 @@ impl Table {
         Self::from_files(&source, vec![(path.to_owned(), Format::Parquet)])
     }
 
-    fn from_files(source: &Source, found: Vec<(PathBuf, Format)>) -> Result<Self> {
+    pub(super) fn from_files(source: &Source, found: Vec<(PathBuf, Format)>) -> Result<Self> {
         let mut files = Vec::new();
         let mut parts = Vec::new();
         for (file_idx, (path, format)) in found.into_iter().enumerate() {

@@ -27,6 +27,7 @@ pub(super) fn check(
         problems,
         sensitive: SensitiveRule::default(),
         zone: Zone::UTC,
+        tables: std::collections::BTreeMap::new(),
     };
     // Checks of layers compare them with one another, so too many layers are refused at once.
     if raw.layer.len() > MAX_LAYERS {

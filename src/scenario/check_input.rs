@@ -7,8 +7,8 @@ use crate::base::time::{DAY, Micros};
 use crate::base::url;
 use crate::scenario::checker::Checker;
 use crate::scenario::input::{
-    Events, Expression, Fault, GENERATORS, Generate, Input, OnBadRow, OnDuplicate, OnUnknownRelease, Source,
-    UsersFrom,
+    Events, Expression, Fault, GENERATORS, Generate, Input, OnBadRow, OnDuplicate, OnUnknownRelease, Query,
+    Source, UsersFrom,
 };
 use crate::scenario::plan::Layer;
 use crate::scenario::raw::{RawEvents, RawGenerate, RawInput, RawSource, RawUsers};
@@ -16,6 +16,15 @@ use crate::scenario::units::Unit;
 
 impl Checker {
     pub(super) fn input(&mut self, raw: RawInput, folder: &Path, layers: &[Layer], as_of: Micros) -> Input {
+        for (name, table) in raw.tables {
+            let location = format!("input.tables.{name}");
+            if table.sql.is_some() {
+                self.problem(format!("{location}.sql"), "expected files, found a query");
+            }
+            let table = RawSource { sql: None, ..table };
+            let source = self.source(&location, table, folder);
+            self.tables.insert(name, source);
+        }
         let generate = raw.generate.map(|raw| self.generate(raw, layers, as_of));
         let mut tables = raw.users.0;
         let join = self.user_join(&mut tables, raw.events.is_some(), folder);
@@ -98,11 +107,15 @@ impl Checker {
     }
 
     fn source(&mut self, location: &str, raw: RawSource, folder: &Path) -> Source {
-        let path = self.text(
-            &format!("{location}.path"),
-            raw.path.filter(|path| !path.is_empty()),
-            "a file, a folder or a glob",
-        );
+        let sql = self.query(location, raw.sql, raw.path.is_some());
+        let path = match (&sql, raw.path) {
+            (Some(_), None) => String::new(),
+            (_, path) => self.text(
+                &format!("{location}.path"),
+                path.filter(|path| !path.is_empty()),
+                "a file, a folder or a glob",
+            ),
+        };
         let both: Vec<&String> = raw
             .columns
             .keys()
@@ -114,7 +127,7 @@ impl Checker {
                 "expected a column or a constant, found both",
             );
         }
-        let path = if url::is_url(Path::new(&path)) {
+        let path = if path.is_empty() || url::is_url(Path::new(&path)) {
             path.into()
         } else {
             folder.join(path)
@@ -140,9 +153,38 @@ impl Checker {
             columns,
             units,
             constants: raw.constants,
+            sql,
             ..Source::default()
         };
         self.with_expressions(location, source, raw.derive, raw.r#where)
+    }
+
+    /// The query of a source. Its own files are a table with the name of their kind.
+    fn query(&mut self, location: &str, text: Option<String>, has_files: bool) -> Option<Query> {
+        let key = format!("{location}.sql");
+        let text = text?;
+        if let Err(problem) = self.sensitive.check_expression("sql", &text) {
+            self.place(&key, problem);
+        }
+        let own = match location {
+            _ if !has_files => None,
+            users if users.starts_with("input.users") => Some("users"),
+            events if events.starts_with("input.events") => Some("events"),
+            _ => Some("log"),
+        };
+        let tables = self.tables.clone();
+        if let Some(name) = own.filter(|name| tables.contains_key(*name)) {
+            self.problem(
+                format!("input.tables.{name}"),
+                format!("expected another name, found the name of the files of {location}"),
+            );
+        }
+        Some(Query {
+            text,
+            key,
+            own: own.map(str::to_owned),
+            tables,
+        })
     }
 
     /// Adds the derived columns and the filter of a source.
@@ -202,6 +244,7 @@ impl Checker {
             constants: raw.constants,
             derive: raw.derive,
             r#where: raw.r#where,
+            sql: raw.sql,
         };
         let source = self.source(location, source, folder);
         self.with_absent(location, source, raw.absent)
@@ -234,6 +277,7 @@ impl Checker {
             constants: BTreeMap::default(),
             derive: raw.derive,
             r#where: raw.r#where,
+            sql: raw.sql,
         };
         if let Some(key) = raw.constants.keys().next() {
             self.problem(

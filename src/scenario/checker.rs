@@ -1,5 +1,7 @@
 //! The checker: the list of problems and the checks of single values.
 
+use std::collections::BTreeMap;
+
 use crate::base::error::Problem;
 use crate::base::instant::RawInstant;
 use crate::base::limits::Limit;
@@ -7,6 +9,7 @@ use crate::base::skeleton::hidden_char;
 use crate::base::time;
 use crate::base::time::{Micros, Zone};
 use crate::bucket::Ratio;
+use crate::scenario::input::Source;
 use crate::scenario::plan::Layer;
 use crate::scenario::sensitive::SensitiveRule;
 
@@ -17,6 +20,8 @@ pub(super) struct Checker {
     pub(super) sensitive: SensitiveRule,
     /// The zone of dates and times without an offset.
     pub(super) zone: Zone,
+    /// Tables of `[input.tables]`, for queries.
+    pub(super) tables: BTreeMap<String, Source>,
 }
 
 impl Checker {

@@ -24,6 +24,8 @@ pub struct Source {
     pub derive: BTreeMap<String, Expression>,
     /// The condition of the rows that are read. `None` for all rows.
     pub filter: Option<Expression>,
+    /// The query whose result has the rows, in place of the files. `None` for the files themselves.
+    pub sql: Option<Query>,
     /// Canonical names of the columns that the files are known to lack.
     pub absent: BTreeSet<String>,
     /// Canonical names of the columns that the command line names. Their errors are errors of the
@@ -40,6 +42,19 @@ pub struct Expression {
     pub key: String,
     /// Whether names are those that the source gives, before those of the files: in metrics.
     pub is_canonical: bool,
+}
+
+/// A query over whole tables.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    /// The text of the query.
+    pub text: String,
+    /// The key of the scenario that has it: for messages.
+    pub key: String,
+    /// The name of the source's own files as a table. `None` if it has none.
+    pub own: Option<String>,
+    /// Further tables, by name.
+    pub tables: BTreeMap<String, Source>,
 }
 
 impl Expression {
@@ -65,6 +80,17 @@ impl Source {
             path: path.into(),
             ..Self::default()
         }
+    }
+
+    /// The paths that are read for the source.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        let own = [&self.path]
+            .into_iter()
+            .filter(|path| !path.as_os_str().is_empty());
+        let tables = self.sql.iter().flat_map(|query| query.tables.values());
+        own.cloned()
+            .chain(tables.map(|table| table.path.clone()))
+            .collect()
     }
 
     /// Whether the source makes a canonical column itself: as a constant or by an expression.

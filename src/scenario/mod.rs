@@ -40,7 +40,7 @@ pub use document::{Overrides, Scenario};
 pub use guard::{GuardName, Guards};
 pub use input::{
     CONSENT, Events, Expression, FEATURES, Fault, Generate, Input, OnBadRow, OnDuplicate, OnUnknownRelease,
-    Source, UsersFrom,
+    Query, Source, UsersFrom,
 };
 pub use layering::{Consent, LayerMode, Layering, TagRule, TagTest, UnknownUsers};
 pub use looks::{look_times, since_opening};

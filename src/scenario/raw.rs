@@ -160,6 +160,8 @@ pub(super) struct RawInput {
     /// Sources of the traffic log, one row a user turn. `generate` makes its own. Without traffic,
     /// only layers are made.
     pub(super) traffic: Vec<RawSource>,
+    /// Further tables for `sql`, by the name that queries give to them.
+    pub(super) tables: BTreeMap<String, RawSource>,
     /// Sources of shadow answers: the candidate's rows, paired with the log by `trace_id`.
     pub(super) shadow: Vec<RawSource>,
     /// Sources of late outcomes. They replace the measured columns of the row with their
@@ -189,7 +191,6 @@ pub(super) struct RawInput {
 /// A source of rows: files, and the names of their columns.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(extend("required" = ["path"]))]
 pub(super) struct RawSource {
     /// File, folder, glob or URL (`s3://BUCKET/KEY`).
     #[schemars(length(min = 1), example = &"logs/turns/*.parquet")]
@@ -209,6 +210,10 @@ pub(super) struct RawSource {
     /// Condition of the rows that are read: a SQL expression of one row.
     #[schemars(length(min = 1), example = &"env = 'prod'")]
     pub(super) r#where: Option<String>,
+    /// Query over whole tables whose result has the rows, in place of the files: SQL. The files
+    /// are the table `log`; `[input.tables]` has others.
+    #[schemars(length(min = 1), example = &"select log.*, crm.plan from log left join crm using (user_id)")]
+    pub(super) sql: Option<String>,
 }
 
 /// The table of users: files, the names of their columns, and the columns that they lack.
@@ -233,6 +238,10 @@ pub(super) struct RawUsers {
     /// Condition of the rows that are read: a SQL expression of one row.
     #[schemars(length(min = 1), example = &"env = 'prod'")]
     pub(super) r#where: Option<String>,
+    /// Query over whole tables whose result has the rows, in place of the files: SQL. The files
+    /// are the table `users`; `[input.tables]` has others.
+    #[schemars(length(min = 1), example = &"select users.*, crm.plan from users left join crm using (user_id)")]
+    pub(super) sql: Option<String>,
     /// Features and consent that the files lack, and that count as unknown. Another missing feature
     /// is an error if layers depend on the score.
     #[schemars(
@@ -302,7 +311,6 @@ impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
 /// An event log: its files, and how far back features look.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(extend("required" = ["path"]))]
 pub(super) struct RawEvents {
     /// File, folder, glob or URL (`s3://BUCKET/KEY`).
     #[schemars(length(min = 1), example = &"events.parquet")]
@@ -320,6 +328,10 @@ pub(super) struct RawEvents {
     /// Condition of the rows that are read: a SQL expression of one row.
     #[schemars(length(min = 1), example = &"env = 'prod'")]
     pub(super) r#where: Option<String>,
+    /// Query over whole tables whose result has the rows, in place of the files: SQL. The files
+    /// are the table `events`; `[input.tables]` has others.
+    #[schemars(length(min = 1), example = &"select * from events where amount > 0")]
+    pub(super) sql: Option<String>,
     /// Features and consent that the log does not give, and that count as unknown.
     #[schemars(
         extend("items" = absentable(), "default" = []),

@@ -1,7 +1,7 @@
 //! The inputs that a command reads because its scenario names them, for the rule that nothing that
 //! is read is ever written ([`Apart`]).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::base::apart::Apart;
 use crate::scenario::{Scenario, Source};
@@ -15,9 +15,5 @@ pub(crate) fn of_scenario(path: &Path, scenario: &Scenario) -> Apart {
         .chain(&input.traffic)
         .chain(&input.shadow)
         .chain(&input.outcomes);
-    Apart::new().reads([path]).reads(sources.map(path_of))
-}
-
-fn path_of(source: &Source) -> PathBuf {
-    source.path.clone()
+    Apart::new().reads([path]).reads(sources.flat_map(Source::paths))
 }

@@ -118,8 +118,10 @@ pub fn layer_at(
     let mut written = vec![path, &summary_path, &notes_path];
     written.extend(options.changes.as_deref());
     for source in scenario.input.user_sources(users) {
-        read.push(source.path.clone());
-        read.extend(input::find_files(&source.path)?);
+        for path in source.paths() {
+            read.extend(input::find_files(&path)?);
+            read.push(path);
+        }
     }
     if matches!(users, UsersFrom::Events(_)) {
         written.push(&features_path);

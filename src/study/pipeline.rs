@@ -124,11 +124,12 @@ fn keep_inputs(scenario: &Scenario, out: &Path) -> Result<()> {
         outcomes,
         ..
     } = &scenario.input;
-    for source in traffic.iter().chain(shadow).chain(outcomes).chain(users) {
-        if std::fs::canonicalize(&source.path).is_ok_and(|path| path.starts_with(&out)) {
+    let sources = traffic.iter().chain(shadow).chain(outcomes).chain(users);
+    for path in sources.flat_map(Source::paths) {
+        if std::fs::canonicalize(&path).is_ok_and(|path| path.starts_with(&out)) {
             let found = format!(
                 "expected an --out without the study's inputs, found {} in it",
-                source.path.display()
+                path.display()
             );
             return Err(Error::write(&out, found).hint("choose another --out"));
         }
