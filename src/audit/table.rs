@@ -34,7 +34,7 @@ pub fn write(
 ) -> Result<Affected> {
     let mut found = None;
     let is_csv = match Format::by_path(path) {
-        Some(Format::Csv { gzip: false }) => true,
+        Some(format) if format.is_plain_csv() => true,
         Some(Format::Parquet) => false,
         _ => {
             return Err(Error::usage(format!(

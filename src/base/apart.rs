@@ -26,11 +26,12 @@ impl Apart {
         Self::default()
     }
 
-    /// Adds inputs: files, folders and globs. URLs are no files, and left out.
+    /// Adds inputs: files, folders and globs. URLs and `-`, standard input, are no files, and left out.
     #[must_use]
     pub fn reads<P: AsRef<Path>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
         let paths = paths.into_iter().map(|path| path.as_ref().to_owned());
-        self.reads.extend(paths.filter(|path| !url::is_url(path)));
+        self.reads
+            .extend(paths.filter(|path| !url::is_url(path) && path != Path::new("-")));
         self
     }
 

@@ -22,10 +22,12 @@ pub enum Limit {
     Batch,
     /// Bytes of a Parquet page after decompression.
     Page,
-    /// Number of rows of a Parquet row group.
+    /// Number of rows of a Parquet row group, or of an Arrow record batch.
     RowGroupRows,
     /// Bytes of text that are kept of one Parquet row group.
     RowGroupText,
+    /// Bytes of the wanted columns of an Arrow record batch, stored and unpacked.
+    RecordBatch,
     /// Number of rows that a Parquet file may claim before memory is reserved for them.
     ClaimedRows,
     /// Bytes of a TOML file.
@@ -71,7 +73,7 @@ struct Row {
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
-const N: usize = 16;
+const N: usize = 17;
 
 /// The table of limits, in the order of [`Limit`].
 const TABLE: [Row; N] = [
@@ -113,7 +115,7 @@ const TABLE: [Row; N] = [
         name: "row-group-rows",
         default: 32 * MIB,
         unit: LimitUnit::Count,
-        what: "rows in a row group",
+        what: "rows in a row group or record batch",
         protects: "Scores and layers of a whole row group are held, some bytes a row.",
     },
     Row {
@@ -123,6 +125,14 @@ const TABLE: [Row; N] = [
         unit: LimitUnit::Bytes,
         what: "of decoded columns of a row group",
         protects: "`sluice layer` holds the columns of a whole row group where it cannot copy them.",
+    },
+    Row {
+        limit: Limit::RecordBatch,
+        name: "record-batch",
+        default: 512 * MIB,
+        unit: LimitUnit::Bytes,
+        what: "of the wanted columns of a record batch",
+        protects: "A record batch of Arrow is held at once, one for each thread.",
     },
     Row {
         limit: Limit::ClaimedRows,

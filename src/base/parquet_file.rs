@@ -7,7 +7,7 @@ use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::basic::Type;
 use parquet::column::page::{Page, PageReader};
 use parquet::errors::{ParquetError, Result as ParquetResult};
-use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 use std::fs::File;
@@ -219,10 +219,25 @@ pub(crate) fn batch_rows(
             Type::FIXED_LEN_BYTE_ARRAY => u64::try_from(descr.type_length()).unwrap_or(0),
             _ => 0,
         };
-        n_row_bytes += n_text + VALUE_BYTES;
+        let n_values = if descr.max_rep_level() > 0 {
+            values_per_row(metadata, row_groups, *leaf)
+        } else {
+            1
+        };
+        n_row_bytes += (n_text + VALUE_BYTES).saturating_mul(n_values);
     }
     let n_rows = usize::try_from(Limit::Batch.value() / n_row_bytes).unwrap_or(BATCH_ROWS);
     Ok(n_rows.clamp(1, BATCH_ROWS))
+}
+
+/// The largest mean number of values of a row, in any of some row groups.
+fn values_per_row(metadata: &ParquetMetaData, row_groups: &[usize], leaf: usize) -> u64 {
+    let of_group = |group: &usize| {
+        let group = metadata.row_group(*group);
+        let n_values = group.column(leaf).num_values().unsigned_abs();
+        n_values.div_ceil(group.num_rows().unsigned_abs().max(1))
+    };
+    row_groups.iter().map(of_group).max().unwrap_or(0).max(1)
 }
 
 /// An upper bound of the bytes of text per row of a chunk: the largest mean of a page, or the longest

@@ -12,7 +12,7 @@ use crate::bucket::Ratio;
 use crate::cli::summary::coverage_warning;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
-use crate::cli::values::parse_written;
+use crate::cli::values::{check_json, parse_written};
 use crate::metric::Metric;
 use crate::qos::QosArm;
 use crate::replay::Cube;
@@ -68,6 +68,7 @@ pub(super) struct AnalyzeArgs {
 
 pub(super) fn run(args: &AnalyzeArgs, terminal: &Terminal) -> Result<u8> {
     let _stage = terminal.progress().stage("analyze");
+    check_json("--out", &args.out)?;
     let mut scenario = Scenario::load(
         &args.scenario,
         &Overrides {

@@ -9,7 +9,7 @@ use crate::base::time::WrittenInstant;
 use crate::base::{files, json};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
-use crate::cli::values::parse_written;
+use crate::cli::values::{check_json, parse_written};
 use crate::replay::Cube;
 use crate::scenario::{Overrides, Scenario};
 use crate::simulate;
@@ -56,6 +56,7 @@ pub(super) fn run(args: &BacktestArgs, terminal: &Terminal) -> Result<u8> {
     )?;
     study::carry_state(&mut scenario, args.state.as_deref())?;
     let out = args.out.as_deref().map(files::followed).transpose()?;
+    out.iter().try_for_each(|path| check_json("--out", path))?;
     inputs::of_scenario(&args.scenario, &scenario)
         .reads([&args.cube])
         .reads(&args.state)

@@ -10,10 +10,10 @@ use crate::base::{files, json, time};
 use crate::cli::source_args::SourceArgs;
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_json};
-use crate::cli::values::{add_absent, parse_allowed, parse_guard, parse_written, source_at};
+use crate::cli::values::{add_absent, check_table, parse_allowed, parse_guard, parse_written, source_at};
 use crate::input::{Format, fetch};
 use crate::layer::{Audit, Period, Ties};
-use crate::scenario::{AllowedColumn, Events, GuardName, Overrides, Scenario, UsersFrom};
+use crate::scenario::{AllowedColumn, Events, GuardName, LatestUntil, Overrides, Scenario, UsersFrom};
 use crate::study;
 use crate::study::inputs;
 use crate::study::{LayerOptions, RfmTable};
@@ -123,10 +123,18 @@ pub(super) fn run(args: &LayerArgs, terminal: &Terminal) -> Result<u8> {
     for path in [Some(&out), changes.as_ref()].into_iter().flatten() {
         check_is_parquet(path)?;
     }
+    if let Some(path) = &rfm_table {
+        check_table("--rfm-table", path)?;
+    }
     let as_of = match args.as_of {
         Some(as_of) => resolved(as_of, &scenario.time_zone)?,
         None => scenario.plan.start,
     };
+    if let (UsersFrom::Table(source), Some(_)) = (&mut users, args.as_of)
+        && source.latest_until.is_some()
+    {
+        source.latest_until = Some(LatestUntil::new(as_of, &scenario.time_zone));
+    }
     let options = LayerOptions {
         as_of,
         audit: args.audit,
@@ -153,14 +161,14 @@ pub(super) fn run(args: &LayerArgs, terminal: &Terminal) -> Result<u8> {
 
 /// Refuses a layer table under the name of another format. Other names may have any extension.
 fn check_is_parquet(path: &Path) -> Result<()> {
-    match Format::by_path(path) {
-        None | Some(Format::Parquet) => Ok(()),
-        Some(_) => Err(Error::usage(format!(
-            "expected a name for a layer table, which is a Parquet file, found {}",
-            path.display()
-        ))
-        .hint("end it in .parquet; `sluice who --out users.csv` writes users as CSV")),
+    if !Format::is_named_otherwise(path, Some(Format::Parquet)) {
+        return Ok(());
     }
+    Err(Error::usage(format!(
+        "expected a name for a layer table, which is a Parquet file, found {}",
+        path.display()
+    ))
+    .hint("end it in .parquet; `sluice who --out users.csv` writes users as CSV"))
 }
 
 fn scenario(args: &LayerArgs) -> Result<Scenario> {

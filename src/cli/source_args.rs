@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::base::error::{Error, Problem, Result};
 use crate::cli::values::parse_column;
-use crate::scenario::{AllowedColumn, Expression, SensitiveRule, Source};
+use crate::scenario::{AllowedColumn, Expression, SensitiveRule, Source, text_sign};
 
 #[derive(Debug, Args)]
 pub(super) struct SourceArgs {
@@ -18,6 +18,9 @@ pub(super) struct SourceArgs {
     /// Only rows for which a SQL expression is true, such as "env = 'prod'"
     #[arg(long = "where", value_name = "EXPR")]
     filter: Option<String>,
+    /// Character between two values of a text file, such as ";" or "\\t"
+    #[arg(long, value_name = "CHARACTER", value_parser = text_sign)]
+    delimiter: Option<u8>,
 }
 
 /// A derived column, from `NAME=EXPR`.
@@ -56,6 +59,7 @@ impl SourceArgs {
         };
         add_columns(&mut source, columns, &rule)?;
         self.add_expressions(&mut source, &rule)?;
+        source.delimiter = self.delimiter;
         Ok(source)
     }
 
@@ -65,6 +69,7 @@ impl SourceArgs {
     /// A name is given twice, or is a constant of the scenario. A column is a sensitive attribute.
     pub(super) fn add_to(&self, source: &mut Source, rule: &SensitiveRule) -> Result<()> {
         add_columns(source, &self.columns, rule)?;
+        source.delimiter = self.delimiter.or(source.delimiter);
         self.add_expressions(source, rule)
     }
 

@@ -9,7 +9,7 @@ use crate::base::limits::{Limit, LimitUnit};
 use crate::base::time::{Micros, WrittenInstant};
 use crate::base::{files, time};
 use crate::gate::GatePolicy;
-use crate::input::Format;
+use crate::input::{Format, Packing};
 use crate::scenario::{AllowedColumn, GuardName, OnBadRow, Source};
 
 /// An instant that a scenario's time zone completes, in one of the forms of [`WrittenInstant`].
@@ -161,11 +161,34 @@ pub(super) fn check_period(from: Option<Micros>, until: Option<Micros>) -> Resul
 
 /// Refuses an `--out` path whose extension names no table format. Runs before anything is read.
 pub(super) fn check_out(path: &Path) -> Result<()> {
+    check_table("--out", path)
+}
+
+/// Refuses the path of an option that writes a table as CSV or Parquet, whose extension names
+/// neither. Runs before anything is read.
+pub(super) fn check_table(option: &str, path: &Path) -> Result<()> {
     match Format::by_path(path) {
-        Some(Format::Csv { gzip: false } | Format::Parquet) => Ok(()),
+        Some(Format::Parquet) => Ok(()),
+        Some(format) if format.is_plain_csv() => Ok(()),
         _ => Err(Error::usage(format!(
-            "expected --out to end in .csv or .parquet, found {}",
+            "expected {option} to end in .csv or .parquet, found {}",
             path.display()
         ))),
     }
+}
+
+/// Refuses the path of an option that writes a JSON document, if its extension names another format.
+/// Runs before anything is read.
+pub(super) fn check_json(option: &str, path: &Path) -> Result<()> {
+    let is_json = Format::by_path(path)
+        == Some(Format::Json {
+            packing: Packing::None,
+        });
+    if is_json || !Format::is_named_otherwise(path, None) {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "expected {option} to end in .json, found {}",
+        path.display()
+    )))
 }

@@ -15,7 +15,7 @@ use crate::base::{escape, files, json, parquet_io};
 use crate::bucket::{PLATFORMS, Profile};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_data, print_json};
-use crate::cli::values::parse_written;
+use crate::cli::values::{check_out, parse_written};
 use crate::input::{DEFAULT_TENANT, fetch};
 use crate::ramp::PlanStep;
 use crate::scenario::{Overrides, Scenario};
@@ -68,6 +68,7 @@ pub(super) struct WhoArgs {
 }
 
 pub(super) fn run(args: &WhoArgs, terminal: &Terminal) -> Result<u8> {
+    args.out.iter().try_for_each(|path| check_out(path))?;
     let scenario = Scenario::load(
         &args.scenario,
         &Overrides {

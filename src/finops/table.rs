@@ -30,7 +30,7 @@ enum Values {
 pub fn write(bill: &Chargeback, path: &Path) -> Result<()> {
     let columns = columns(bill);
     match Format::by_path(path) {
-        Some(Format::Csv { gzip: false }) => write_bill_csv(path, &columns, bill.lines.len()),
+        Some(format) if format.is_plain_csv() => write_bill_csv(path, &columns, bill.lines.len()),
         Some(Format::Parquet) => write_parquet(path, columns),
         _ => Err(Error::usage(format!(
             "expected --out to end in .csv or .parquet, found {}",

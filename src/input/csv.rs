@@ -13,7 +13,9 @@ use crate::base::error::{Error, Result};
 use crate::base::escape;
 use crate::base::limits::Limit;
 use crate::input::file::InputFile;
+use crate::input::format::{Dialect, Packing};
 use crate::input::text_file::{BATCH_ROWS, BUFFER, OnArrays, open_text};
+use crate::input::want::Want;
 
 /// Bytes that a value of a batch takes beside its text.
 const VALUE_BYTES: usize = 8;
@@ -22,8 +24,8 @@ const VALUE_BYTES: usize = 8;
 ///
 /// # Errors
 /// The header cannot be read, is not UTF-8, or is too long.
-pub(super) fn columns(path: &Path, gzip: bool) -> Result<Vec<String>> {
-    let mut records = Records::open(path, gzip)?;
+pub(super) fn columns(path: &Path, packing: Packing, dialect: Dialect) -> Result<Vec<String>> {
+    let mut records = Records::open(path, packing, dialect)?;
     records.next()?;
     let header = &records.record;
     Limit::Columns.check(path.display(), header.len() as u64)?;
@@ -42,37 +44,41 @@ pub(super) fn columns(path: &Path, gzip: bool) -> Result<Vec<String>> {
             })
         })
         .collect::<Result<_>>()?;
-    check_separator(path, &names)?;
+    check_separator(path, dialect, &names)?;
     Ok(names)
 }
 
-/// Refuses a file whose columns are separated by another character than a comma: its header is one
-/// long name.
-fn check_separator(path: &Path, names: &[String]) -> Result<()> {
+/// Refuses a file whose columns are separated by another character: its header is one long name.
+fn check_separator(path: &Path, dialect: Dialect, names: &[String]) -> Result<()> {
     let [header] = names else { return Ok(()) };
-    let found = [';', '\t', '|'].into_iter().find(|c| header.contains(*c));
-    let Some(separator) = found.filter(|_| !header.contains(',')) else {
+    let is_other = |c: &char| header.contains(*c) && *c as u8 != dialect.delimiter;
+    let Some(separator) = [',', ';', '\t', '|'].into_iter().find(is_other) else {
         return Ok(());
     };
-    let (named, found) = (separator.escape_default(), escape::value(header));
-    let message = format!("expected columns separated by `,`, found `{named}` between them: {found}");
-    Err(Error::in_file(path, message).hint("write the file with commas, and with a point in decimal numbers"))
+    let (found, named) = (escape::value(header), separator.escape_default());
+    let expected = char::from(dialect.delimiter).escape_default();
+    let message =
+        format!("expected columns separated by `{expected}`, found `{named}` between them: {found}");
+    Err(Error::in_file(path, message).hint(format!(
+        "say so: delimiter = \"{named}\" for the source in the scenario, or --delimiter \"{named}\"; numbers have a \
+         point before their decimals"
+    )))
 }
 
-/// Reads the named columns batch by batch, in the order of `names`. An empty value is null.
+/// Reads columns batch by batch, in the order of `wanted`. An empty value is null.
 ///
 /// # Errors
 /// A record cannot be read, has another number of values than the header, or is not UTF-8; or
 /// `on_arrays` fails.
 pub(super) fn read(
     input: &InputFile,
-    gzip: bool,
-    names: &[&str],
+    (packing, dialect): (Packing, Dialect),
+    wanted: &[Want<'_>],
     on_arrays: &mut OnArrays<'_>,
 ) -> Result<()> {
     let (path, all) = (input.path.as_path(), &input.columns);
-    let position = |name: &&str| all.iter().position(|column| column == name);
-    let mut wanted: Vec<(usize, StringBuilder)> = names
+    let position = |want: &Want<'_>| all.iter().position(|column| column == want.name);
+    let mut wanted: Vec<(usize, StringBuilder)> = wanted
         .iter()
         .filter_map(position)
         .map(|idx| (idx, StringBuilder::with_capacity(0, 0)))
@@ -89,7 +95,7 @@ pub(super) fn read(
             .collect();
         on_arrays(arrays, n_rows)
     };
-    let mut records = Records::open(path, gzip)?;
+    let mut records = Records::open(path, packing, dialect)?;
     records.next()?;
     let batch_bytes = Limit::Batch.size();
     let (mut n_rows, mut n_bytes) = (0, 0);
@@ -142,9 +148,9 @@ struct Records {
 }
 
 impl Records {
-    fn open(path: &Path, gzip: bool) -> Result<Self> {
+    fn open(path: &Path, packing: Packing, dialect: Dialect) -> Result<Self> {
         let counted = Counted {
-            text: open_text(path, gzip)?,
+            text: open_text(path, packing)?,
             n_read: 0,
             start: 0,
             max: Limit::Line.value(),
@@ -152,6 +158,8 @@ impl Records {
         let reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
+            .delimiter(dialect.delimiter)
+            .quote(dialect.quote)
             .buffer_capacity(BUFFER)
             .from_reader(counted);
         Ok(Self {
@@ -261,15 +269,14 @@ mod tests {
         let path = dir.path().join("f.csv");
         std::fs::write(&path, text).unwrap();
         let shown = |error: Error| error.to_string();
+        let (packing, dialect) = (Packing::None, Dialect::COMMAS);
         let input = InputFile {
-            columns: columns(&path, false).map_err(shown)?,
-            path,
-            format: Format::Csv { gzip: false },
-            footer: None,
-            wide: None,
+            columns: columns(&path, packing, dialect).map_err(shown)?,
+            ..InputFile::new(path, Format::Csv { packing, dialect })
         };
         let mut found = vec![Vec::new(); names.len()];
-        read(&input, false, names, &mut |arrays, n_rows| {
+        let wanted: Vec<Want<'_>> = names.iter().copied().map(Want::flat).collect();
+        read(&input, (packing, dialect), &wanted, &mut |arrays, n_rows| {
             for (found, array) in found.iter_mut().zip(arrays) {
                 assert_eq!(array.len(), n_rows);
                 found.extend(texts(&array));

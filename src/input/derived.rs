@@ -4,12 +4,15 @@ use arrow_array::ArrayRef;
 use arrow_schema::DataType;
 use arrow_select::filter::filter;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::base::error::{Error, Problem, Result};
 use crate::frames::{Access, Derivation, Derived, Field, Kind};
 use crate::input::batch::{Batch, Illegal};
 use crate::input::file::InputFile;
+use crate::input::nested;
 use crate::input::table::Table;
+use crate::input::want::Want;
 
 /// The expressions of a source, compiled for one file and the columns that are wanted.
 pub(super) struct Reading {
@@ -71,8 +74,11 @@ impl Reading {
     }
 
     /// The columns of the file that the expressions read, one for each field.
-    pub(super) fn inputs(&self) -> impl Iterator<Item = &str> {
-        self.derivation.fields().map(|field| field.column.as_str())
+    pub(super) fn inputs(&self) -> impl Iterator<Item = Want<'_>> {
+        self.derivation.fields().map(|field| Want {
+            name: &field.column,
+            nested: field.access != Access::Whole,
+        })
     }
 
     /// The canonical names of the derived columns.
@@ -165,11 +171,14 @@ impl Reading {
 
 /// The values of a field.
 fn value_of(field: &Field, array: &ArrayRef) -> Result<ArrayRef, String> {
-    match &field.access {
-        Access::Whole => Ok(ArrayRef::clone(array)),
-        _ => Err(format!(
-            "expected one value in a row, found {}",
-            array.data_type()
-        )),
-    }
+    let at = |path: &[String]| {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        nested::at_path(array, &path)
+    };
+    Ok(match &field.access {
+        Access::Whole => ArrayRef::clone(array),
+        Access::Path(path) => at(path)?,
+        Access::Length(path) => Arc::new(nested::length_of(&at(path)?)?),
+        Access::CountWhere { path, field, value } => Arc::new(nested::count_where(&at(path)?, field, value)?),
+    })
 }

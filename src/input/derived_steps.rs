@@ -45,7 +45,7 @@ impl<'a> DerivedSteps<'a> {
         if !reading.has_plain_inputs() {
             return Err(Unsupported);
         }
-        let names: Vec<&str> = reading.inputs().collect();
+        let names: Vec<&str> = reading.inputs().map(|want| want.name).collect();
         let batches = open_batches(&file.path, footer, part.row_group, &|name| names.contains(&name))
             .map_err(|_| Unsupported)?;
         let schema = batches.schema();

@@ -247,6 +247,8 @@ impl<'a> FastPart<'a> {
         match (columns.next(), columns.next()) {
             _ if self.table.source.is_made(canonical) => Err(Unsupported),
             (Some(_), Some(_)) => Err(Unsupported),
+            // A key of a partition, or a value within a column.
+            (None, _) if self.input.place(name).is_some() => Err(Unsupported),
             (found, _) => Ok(found),
         }
     }

@@ -1,18 +1,25 @@
-//! Inputs in an object store. Each is copied once per run into a private temporary folder, which is
-//! removed at the end of the run.
+//! Inputs in an object store, and standard input. Each is copied once per run into a private temporary
+//! folder, which is removed at the end of the run.
 
+use flate2::read::MultiGzDecoder;
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
+use std::{fs, io};
 
-use crate::base::error::{Error, ErrorKind, Problem, Result};
+use crate::base::error::{Error, ErrorKind, FileResult, Problem, Result};
 use crate::base::lock::lock;
 #[cfg(feature = "stores")]
 use crate::base::objects::{Bucket, ObjectInfo, SkippedKeys};
-use crate::base::private_folder::PrivateFolder;
+use crate::base::private_folder::{PrivateFolder, create_file};
 use crate::base::url::is_url;
+use crate::input::content::{Content, HEAD, text_kind};
 #[cfg(feature = "stores")]
 use crate::input::format::Format;
+
+/// The path that stands for standard input.
+pub(crate) const STDIN: &str = "-";
 
 /// The inputs that were fetched, by URL.
 static FETCHED: Mutex<Option<Fetched>> = Mutex::new(None);
@@ -63,7 +70,11 @@ pub(crate) fn fetch(url: &Path) -> Result<Vec<PathBuf>> {
             [problem] if error.kind() == ErrorKind::Target => Error::new(ErrorKind::Input, problem.clone()),
             _ => error,
         };
-        let fetch = download(&url, &root).map_err(wrong)?;
+        let fetch = if url == STDIN {
+            spool(&root, &mut io::stdin().lock())?
+        } else {
+            download(&url, &root).map_err(wrong)?
+        };
         state.sources.insert(url.clone(), fetch);
     }
     let files = state
@@ -89,7 +100,7 @@ fn begun(state: &mut Option<Fetched>) -> Result<&mut Fetched> {
 /// # Errors
 /// The same as for [`fetch`]. Also if the URL matches several objects.
 pub(crate) fn local_file(path: &Path) -> Result<PathBuf> {
-    if !is_url(path) {
+    if !is_url(path) && path != Path::new(STDIN) {
         return Ok(path.to_owned());
     }
     let mut files = fetch(path)?;
@@ -156,6 +167,16 @@ pub(crate) fn name_below(copy: &Path) -> Option<PathBuf> {
     found.next().cloned()
 }
 
+/// Returns the name of a copy below the folder, or below the constant part of the glob, that its URL
+/// names. `None` for other files.
+pub(crate) fn below(copy: &Path) -> Option<PathBuf> {
+    let state = fetched();
+    let mut files = state.as_ref()?.sources.values().flat_map(|fetch| &fetch.files);
+    files
+        .find(|copied| copied.path == copy)
+        .map(|copied| copied.name.clone())
+}
+
 /// Returns a warning for the objects behind a URL that were not copied.
 pub(crate) fn warnings(url: &Path) -> Vec<String> {
     let state = fetched();
@@ -201,6 +222,65 @@ pub(crate) fn remove_fetched() {
 
 const FOLDER: &str = "sluice-inputs-";
 
+/// Copies standard input into a private file, whose name shows the format of the content.
+fn spool(root: &Path, input: &mut dyn Read) -> Result<Fetch> {
+    let at = Path::new(STDIN);
+    let mut head = Vec::new();
+    input.take(HEAD as u64).read_to_end(&mut head).or_unreadable(at)?;
+    if head.is_empty() {
+        return Err(Error::in_file(
+            at,
+            "expected rows on standard input, found nothing",
+        ));
+    }
+    let ending = stream_ending(&head)?;
+    fs::create_dir_all(root).or_unwritable(root)?;
+    let path = root.join(format!("stdin.{ending}"));
+    let mut file = create_file(&path).or_unwritable(&path)?;
+    io::copy(&mut head.as_slice().chain(input), &mut file).or_unwritable(&path)?;
+    let copied = Copied {
+        path,
+        url: STDIN.to_owned(),
+        name: PathBuf::from(STDIN),
+    };
+    Ok(Fetch {
+        is_folder: true,
+        files: vec![copied],
+        warnings: Vec::new(),
+    })
+}
+
+/// The extension of a file with this start.
+fn stream_ending(head: &[u8]) -> Result<String> {
+    let unpacked = |reader: &mut dyn Read| {
+        let mut text = Vec::new();
+        // The start of the text is enough, and its end is often cut off.
+        reader.take(HEAD as u64).read_to_end(&mut text).ok();
+        text
+    };
+    let text_of = |packing: &str, text: &[u8]| format!("{}.{packing}", text_kind(text));
+    let Some(content) = Content::of_bytes(head) else {
+        return Ok(text_kind(head).to_owned());
+    };
+    Ok(match content {
+        Content::Parquet => "parquet".to_owned(),
+        Content::Arrow | Content::ArrowStream => "arrow".to_owned(),
+        Content::Gzip => text_of("gz", &unpacked(&mut MultiGzDecoder::new(head))),
+        Content::Zstd => {
+            let mut reader = zstd::stream::read::Decoder::new(head).or_unreadable(Path::new(STDIN))?;
+            text_of("zst", &unpacked(&mut reader))
+        }
+        other => {
+            let error = Error::in_file(
+                Path::new(STDIN),
+                format!("expected Parquet, Arrow, CSV or JSON, found {}", other.name()),
+            );
+            let remedy = other.remedy(Path::new("input"));
+            return Err(remedy.into_iter().fold(error, Error::hint));
+        }
+    })
+}
+
 #[cfg(not(feature = "stores"))]
 fn download(url: &str, _root: &Path) -> Result<Fetch> {
     Err(
@@ -211,9 +291,7 @@ fn download(url: &str, _root: &Path) -> Result<Fetch> {
 
 #[cfg(feature = "stores")]
 fn download(url: &str, root: &Path) -> Result<Fetch> {
-    use crate::base::error::FileResult;
     use crate::base::objects::Location;
-    use std::fs;
 
     let (location, key) = Location::parse(url.trim_start_matches("s3://"))?;
     let bucket = Bucket::open(&location)?;
@@ -221,7 +299,7 @@ fn download(url: &str, root: &Path) -> Result<Fetch> {
     if found.objects.is_empty() {
         return Err(Error::input(
             url,
-            "expected an object, a folder with Parquet, CSV or NDJSON objects, or a glob that matches an object, \
+            "expected an object, a folder with Parquet, Arrow, CSV or JSON objects, or a glob that matches an object, \
              found none",
         ));
     }

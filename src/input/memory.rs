@@ -10,6 +10,7 @@ use crate::base::parquet_io;
 use crate::base::progress::Progress;
 use crate::frames::bridge::widened_type;
 use crate::frames::query::{MemoryTable, MemoryTables};
+use crate::input::file::InputFile;
 use crate::input::format::Format;
 use crate::input::table::Table;
 use crate::input::text_types::typed;
@@ -30,10 +31,10 @@ impl Files {
     pub(crate) fn open(source: &Source) -> Result<Self> {
         let table = Table::open(source)?;
         let mut columns: Vec<String> = Vec::new();
-        let of_files = table.files.iter().flat_map(|file| &file.columns);
-        for column in of_files.chain(source.derive.keys()) {
-            if !columns.contains(column) {
-                columns.push(column.clone());
+        let of_files = table.files.iter().flat_map(InputFile::names);
+        for column in of_files.chain(source.derive.keys().cloned()) {
+            if !columns.contains(&column) {
+                columns.push(column);
             }
         }
         Ok(Self { table, columns })
@@ -44,7 +45,7 @@ impl Files {
     pub(crate) fn schema(&self) -> Option<SchemaRef> {
         let mut fields: Vec<Field> = Vec::new();
         for file in &self.table.files {
-            for field in file.footer.as_ref()?.schema().fields() {
+            for field in file.fields()? {
                 if !fields.iter().any(|known| known.name() == field.name()) {
                     let data_type = widened_type(field.data_type()).ok()?;
                     fields.push(Field::new(field.name(), data_type, true));
@@ -128,7 +129,12 @@ impl Files {
     ) -> Result<(DataType, Vec<ArrayRef>)> {
         let is_there: Vec<bool> = batches.iter().map(Option::is_some).collect();
         let mut found: Vec<ArrayRef> = batches.into_iter().flatten().collect();
-        if self.table.files.iter().any(|file| file.format != Format::Parquet) {
+        if self
+            .table
+            .files
+            .iter()
+            .any(|file| !matches!(file.format, Format::Parquet | Format::Arrow))
+        {
             found = typed(found);
         }
         let data_type = self.common_type(column, &found)?;

@@ -1,9 +1,11 @@
-//! Sources of rows: Parquet, CSV and NDJSON files, the text formats plain or gzipped. A source is a
-//! file, a folder, a glob or a URL. Its rows are read as canonical columns in Arrow batches.
+//! Sources of rows: Parquet, Arrow, CSV and JSON files, the text formats plain or compressed. A source
+//! is a file, a folder, a glob, a URL or standard input. Its rows are read as canonical columns in Arrow
+//! batches.
 //!
 //! A new format needs a match arm in `reader`. All later code reads [`Batch`]es only.
 
 mod batch;
+mod content;
 pub(crate) mod convert;
 pub(crate) mod counters;
 mod csv;
@@ -23,12 +25,19 @@ pub(crate) mod fetch;
 pub(super) mod file;
 mod format;
 mod ids;
+mod ipc;
+mod ipc_layout;
+mod json;
+mod json_array;
+mod json_path;
 #[cfg(feature = "frames")]
 pub(crate) mod memory;
-mod ndjson;
+pub(crate) mod nested;
+pub(crate) mod partition;
 #[cfg(feature = "stores")]
 mod prometheus;
 mod reader;
+mod skipped;
 #[cfg(feature = "frames")]
 mod sql_source;
 #[cfg(not(feature = "frames"))]
@@ -42,12 +51,14 @@ mod texts;
 mod traffic;
 mod turns;
 mod users;
+mod want;
 
 pub use batch::{Batch, RowFaults};
 pub use events::{EventSummary, UserFeatures, open_events, read_events};
 pub(crate) use fast_scan::{ColumnScan, FastPart, Mapping, STEP, STEP_WORDS, Unsupported, low_bits};
+pub(crate) use file::Place;
 pub use file::{InputFile, SourceFile, find_files};
-pub use format::Format;
+pub use format::{Dialect, Format, Packing};
 pub(crate) use ids::IdTexts;
 #[cfg(feature = "stores")]
 pub use prometheus::Prometheus;

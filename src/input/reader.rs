@@ -1,65 +1,114 @@
-//! Readers of the formats: header and batches of Parquet, CSV and NDJSON. Text formats give text
-//! columns, which `convert` turns into typed columns.
+//! Readers of the formats: header and batches of Parquet, Arrow, CSV and JSON. Text formats give text
+//! columns, which `convert` turns into typed columns. Keys of partitions are columns too.
 
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::basic::{LogicalType, Type};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::open;
 use crate::base::parquet_io::{guard, open_batches, read_footer};
-use crate::input::file::InputFile;
+use crate::input::file::{InputFile, Place};
 use crate::input::format::Format;
+use crate::input::ipc::Index;
+use crate::input::json::Form;
 use crate::input::text_file::OnArrays;
 use crate::input::texts::Wide;
-use crate::input::{csv, ndjson};
+use crate::input::want::Want;
+use crate::input::{csv, json};
 
-pub(super) struct Header {
-    pub(super) columns: Vec<String>,
-    /// Footer of a Parquet file. `None` for other formats.
-    pub(super) footer: Option<ArrowReaderMetadata>,
-    /// Whole numbers of 128 bits in columns without annotation. `None` if the file has none.
-    pub(super) wide: Option<Wide>,
-}
-
-pub(super) fn read_header(path: &Path, format: Format) -> Result<Header> {
-    let header = match format {
-        Format::Parquet => parquet_header(path)?,
-        Format::Csv { gzip } => Header {
-            columns: csv::columns(path, gzip)?,
-            footer: None,
-            wide: None,
-        },
-        Format::Ndjson { gzip } => Header {
-            columns: ndjson::columns(path, gzip)?,
-            footer: None,
-            wide: None,
-        },
-    };
-    if header.columns.is_empty() {
-        return Err(Error::in_file(path, "expected columns, found an empty file"));
+/// Reads the header of a file: the names of its columns, and what its reader needs.
+///
+/// # Errors
+/// The file cannot be read, or has no columns.
+pub(super) fn open(path: PathBuf, format: Format) -> Result<InputFile> {
+    let mut file = InputFile::new(path, format);
+    let path = file.path.as_path();
+    match format {
+        Format::Parquet => (file.footer, file.wide) = parquet_header(path)?,
+        Format::Arrow => file.ipc = Some(Arc::new(Index::read(path)?)),
+        Format::Csv { packing, dialect } => file.columns = csv::columns(path, packing, dialect)?,
+        Format::Ndjson { packing } => file.columns = json::columns(path, packing, Form::Lines)?,
+        Format::Json { packing } => file.columns = json::columns(path, packing, Form::Any)?,
     }
-    Ok(header)
+    if let Some(fields) = file.fields() {
+        file.columns = fields.iter().map(|field| field.name().clone()).collect();
+    }
+    if file.columns.is_empty() {
+        return Err(Error::in_file(
+            &file.path,
+            "expected columns, found an empty file",
+        ));
+    }
+    Ok(file)
 }
 
-/// Reads the named columns, in the order of `names`.
+/// Reads columns of a part, in the order of `wanted`. A part is a row group or a record batch, or the
+/// whole file.
+///
+/// # Errors
+/// The part cannot be read, a column holds nested values that are not wanted, or `on_arrays` fails.
 pub(super) fn read(
     input: &InputFile,
     row_group: Option<usize>,
-    names: &[&str],
+    wanted: &[Want<'_>],
     on_arrays: &mut OnArrays<'_>,
 ) -> Result<()> {
+    let is_key = |want: &&Want<'_>| input.place(want.name) == Some(Place::Partition);
+    if !wanted.iter().any(|want| is_key(&want)) {
+        return read_file(input, row_group, wanted, on_arrays);
+    }
+    let of_file: Vec<Want<'_>> = wanted.iter().filter(|want| !is_key(want)).copied().collect();
+    read_file(input, row_group, &of_file, &mut |arrays, n_rows| {
+        let mut arrays = arrays.into_iter();
+        let all = wanted.iter().filter_map(|want| match is_key(&want) {
+            true => input.partition.array(want.name, n_rows),
+            false => arrays.next(),
+        });
+        on_arrays(all.collect(), n_rows)
+    })
+}
+
+fn read_file(
+    input: &InputFile,
+    row_group: Option<usize>,
+    wanted: &[Want<'_>],
+    on_arrays: &mut OnArrays<'_>,
+) -> Result<()> {
+    check_flat(input, wanted)?;
     match input.format {
-        Format::Parquet => read_parquet(input, row_group, names, on_arrays),
-        Format::Csv { gzip } => csv::read(input, gzip, names, on_arrays),
-        Format::Ndjson { gzip } => ndjson::read(input, gzip, names, on_arrays),
+        Format::Parquet => read_parquet(input, row_group, wanted, on_arrays),
+        Format::Arrow => match &input.ipc {
+            Some(index) => index.columns(&input.path, row_group, wanted, on_arrays),
+            None => Ok(()),
+        },
+        Format::Csv { packing, dialect } => csv::read(input, (packing, dialect), wanted, on_arrays),
+        Format::Ndjson { packing } => json::read(input, (packing, Form::Lines), wanted, on_arrays),
+        Format::Json { packing } => json::read(input, (packing, Form::Any), wanted, on_arrays),
     }
 }
 
-fn parquet_header(path: &Path) -> Result<Header> {
+/// Refuses nested columns that are not wanted as such. A list may stand for any number of values in
+/// a row, so it is refused before it is decoded.
+fn check_flat(input: &InputFile, wanted: &[Want<'_>]) -> Result<()> {
+    let is_wanted = |name: &str| wanted.iter().any(|want| want.name == name && !want.nested);
+    let fields = input.fields().into_iter().flatten();
+    let nested = fields.filter(|field| field.data_type().is_nested() && is_wanted(field.name()));
+    let Some(field) = nested.into_iter().next() else {
+        return Ok(());
+    };
+    Err(Error::input(
+        format!("{}: column `{}`", input.path.display(), field.name()),
+        format!("expected one value in a row, found {}", field.data_type()),
+    )
+    .hint(format!("name a value in it, such as {}.id", field.name())))
+}
+
+/// The footer of a Parquet file, and the meaning of its whole numbers of 128 bits.
+fn parquet_header(path: &Path) -> Result<(Option<ArrowReaderMetadata>, Option<Wide>)> {
     let file = open::regular(path).or_unreadable(path)?;
     let load = |options| read_footer(path, &file, options);
     let metadata = load(ArrowReaderOptions::new());
@@ -95,17 +144,7 @@ fn parquet_header(path: &Path) -> Result<Header> {
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         metadata = load(ArrowReaderOptions::new().with_schema(schema))?;
     }
-    let columns = metadata
-        .schema()
-        .fields()
-        .iter()
-        .map(|field| field.name().clone())
-        .collect();
-    Ok(Header {
-        columns,
-        footer: Some(metadata),
-        wide,
-    })
+    Ok((Some(metadata), wide))
 }
 
 /// The kind of whole numbers of 128 bits that Arrow's error names. `None` for another error.
@@ -133,30 +172,20 @@ fn wide_of(input: &InputFile, name: &str) -> Option<Wide> {
 fn read_parquet(
     input: &InputFile,
     row_group: Option<usize>,
-    names: &[&str],
+    wanted: &[Want<'_>],
     on_arrays: &mut OnArrays<'_>,
 ) -> Result<()> {
     let path = input.path.as_path();
     let Some(footer) = &input.footer else {
         return Ok(());
     };
-    // A list may stand for any number of values in a row, so it is refused before it is decoded.
-    let nested = footer
-        .schema()
-        .fields()
-        .iter()
-        .find(|field| names.contains(&field.name().as_str()) && field.data_type().is_nested());
-    if let Some(field) = nested {
-        return Err(Error::input(
-            format!("{}: column `{}`", path.display(), field.name()),
-            format!("expected one value in a row, found {}", field.data_type()),
-        ));
-    }
-    let mut reader = open_batches(path, footer, row_group, &|name| names.contains(&name))?;
-    let wide: Vec<Option<Wide>> = names.iter().map(|name| wide_of(input, name)).collect();
+    let mut reader = open_batches(path, footer, row_group, &|name| {
+        wanted.iter().any(|want| want.name == name)
+    })?;
+    let wide: Vec<Option<Wide>> = wanted.iter().map(|want| wide_of(input, want.name)).collect();
     while let Some(batch) = guard(path, || reader.next().transpose())? {
-        let arrays = names.iter().zip(&wide).filter_map(|(name, wide)| {
-            let array = batch.column_by_name(name).cloned()?;
+        let arrays = wanted.iter().zip(&wide).filter_map(|(want, wide)| {
+            let array = batch.column_by_name(want.name).cloned()?;
             Some(match wide {
                 Some(wide) => wide.to_text(array),
                 None => array,

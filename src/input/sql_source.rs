@@ -15,7 +15,6 @@ use crate::base::progress::Progress;
 use crate::frames::query::{MemoryTables, run_statement};
 use crate::frames::statement::Statement;
 use crate::input::fetch;
-use crate::input::format::Format;
 use crate::input::memory::Files;
 use crate::input::table::Table;
 use crate::scenario::{Query, Source};
@@ -41,7 +40,7 @@ pub(super) fn open(source: &Source, query: &Query) -> Result<Table> {
         sql: None,
         ..source.clone()
     };
-    Table::from_files(&plain, vec![(path, Format::Parquet)])
+    Table::from_file(&plain, &path)
 }
 
 fn run(source: &Source, query: &Query) -> Result<RecordBatch> {
@@ -55,6 +54,9 @@ fn run(source: &Source, query: &Query) -> Result<RecordBatch> {
     let statement = Statement::parse(&query.text).map_err(placed)?;
     let own = Source {
         path: source.path.clone(),
+        delimiter: source.delimiter,
+        quote: source.quote,
+        latest_until: source.latest_until.clone(),
         ..Source::default()
     };
     let own = query.own.as_deref().map(|name| (name, &own));

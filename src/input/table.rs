@@ -1,24 +1,28 @@
 //! Tables: the files of a source, and their parts that can be read in parallel.
 
+use arrow_array::ArrayRef;
 use rayon::prelude::*;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::base::error::{Error, Problem, Result};
 use crate::base::similar::nearest;
 use crate::base::{at_work, digest};
 use crate::input::batch::Batch;
-use crate::input::file::{InputFile, SourceFile, find_files};
+use crate::input::file::{InputFile, Place, SourceFile, find_tables};
 use crate::input::format::Format;
-use crate::input::{derived, fetch, reader, sql_source};
+use crate::input::skipped::Skipped;
+use crate::input::want::Want;
+use crate::input::{derived, fetch, nested, partition, reader, sql_source};
 use crate::scenario::Source;
 
-/// A part of a source that is read on its own: a Parquet row group, or a whole file of another
-/// format.
+/// A part of a source that is read on its own: a row group of Parquet, a record batch of Arrow, or a
+/// whole file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
     /// Index of the file in the table's files.
     pub file_idx: usize,
-    /// Index of the row group. `None` for a whole file.
+    /// Index of the row group or record batch. `None` for a whole file.
     pub row_group: Option<usize>,
     /// Number of the part's first row in its file, from 0.
     pub first_row: u64,
@@ -35,6 +39,8 @@ pub struct Table {
     pub files: Vec<InputFile>,
     /// Parts in the order of files and rows.
     pub parts: Vec<Part>,
+    /// Files below the source that are not read.
+    skipped: Skipped,
 }
 
 impl Table {
@@ -46,17 +52,20 @@ impl Table {
         if let Some(query) = &source.sql {
             return sql_source::open(source, query);
         }
-        let mut found = Vec::new();
-        for path in find_files(&source.path)? {
-            let Some(format) = Format::by_path(&path) else {
-                return Err(Error::in_file(
-                    &path,
-                    "expected a name ending in .parquet, .csv, .csv.gz, .ndjson, .jsonl or their .gz, found another",
-                ));
-            };
-            found.push((path, format));
+        let (tables, skipped) = find_tables(&source.path)?;
+        let partitions = partition::partitions(source, tables.iter().map(|(path, _)| path));
+        let is_selected = partition::selected(source, &partitions)?;
+        let found = tables.into_iter().zip(partitions).zip(is_selected);
+        let mut files = Vec::new();
+        for (((path, format), partition), _) in found.filter(|(_, is_selected)| *is_selected) {
+            let format = format.with_signs(source.delimiter, source.quote);
+            at_work::note(&path);
+            files.push(InputFile {
+                partition,
+                ..reader::open(path, format)?
+            });
         }
-        Self::from_files(source, found)
+        Self::from_files(source, files, skipped)
     }
 
     /// Opens one Parquet file. Its name may have any extension.
@@ -64,48 +73,41 @@ impl Table {
     /// # Errors
     /// The header cannot be read.
     pub fn from_parquet(path: &Path) -> Result<Self> {
-        let source = Source::at(path);
-        Self::from_files(&source, vec![(path.to_owned(), Format::Parquet)])
+        Self::from_file(&Source::at(path), path)
     }
 
-    pub(super) fn from_files(source: &Source, found: Vec<(PathBuf, Format)>) -> Result<Self> {
-        let mut files = Vec::new();
+    /// Opens one Parquet file with the columns of a source.
+    ///
+    /// # Errors
+    /// The header cannot be read.
+    pub(super) fn from_file(source: &Source, path: &Path) -> Result<Self> {
+        at_work::note(path);
+        let file = reader::open(path.to_owned(), Format::Parquet)?;
+        Self::from_files(source, vec![file], Skipped::default())
+    }
+
+    fn from_files(source: &Source, files: Vec<InputFile>, skipped: Skipped) -> Result<Self> {
         let mut parts = Vec::new();
-        for (file_idx, (path, format)) in found.into_iter().enumerate() {
-            at_work::note(&path);
-            let header = reader::read_header(&path, format)?;
-            match &header.footer {
-                Some(footer) => {
-                    let mut first_row = 0;
-                    let row_groups = footer
-                        .metadata()
-                        .row_groups()
-                        .iter()
-                        .map(|group| group.num_rows().unsigned_abs());
-                    for (row_group, n_rows) in row_groups.enumerate() {
-                        parts.push(Part {
-                            file_idx,
-                            row_group: Some(row_group),
-                            first_row,
-                            n_rows: Some(n_rows),
-                        });
-                        first_row += n_rows;
-                    }
-                }
-                None => parts.push(Part {
+        for (file_idx, file) in files.iter().enumerate() {
+            let Some(row_groups) = file.row_groups() else {
+                parts.push(Part {
                     file_idx,
                     row_group: None,
                     first_row: 0,
                     n_rows: None,
-                }),
+                });
+                continue;
+            };
+            let mut first_row = 0;
+            for (row_group, n_rows) in row_groups.into_iter().enumerate() {
+                parts.push(Part {
+                    file_idx,
+                    row_group: Some(row_group),
+                    first_row,
+                    n_rows: Some(n_rows),
+                });
+                first_row += n_rows;
             }
-            files.push(InputFile {
-                path,
-                format,
-                columns: header.columns,
-                footer: header.footer,
-                wide: header.wide,
-            });
         }
         if source.filter.is_some() {
             // The number of rows that the filter keeps is not known in advance.
@@ -115,6 +117,7 @@ impl Table {
             source: source.clone(),
             files,
             parts,
+            skipped,
         };
         if source.has_expressions() {
             derived::check(&table)?;
@@ -159,11 +162,7 @@ impl Table {
     /// Whether any file has a canonical column, or the source defines it as a constant.
     pub fn has(&self, canonical: &str) -> bool {
         let name = self.name_in_file(canonical);
-        self.source.is_made(canonical)
-            || self
-                .files
-                .iter()
-                .any(|file| file.columns.iter().any(|c| c == name))
+        self.source.is_made(canonical) || self.files.iter().any(|file| file.place(name).is_some())
     }
 
     /// Checks the columns of the files. Every file has the required columns and the renamed columns.
@@ -180,15 +179,11 @@ impl Table {
                 .filter(|c| !self.source.is_made(c))
                 .chain(renamed)
             {
-                if !file
-                    .columns
-                    .iter()
-                    .any(|column| column == self.name_in_file(canonical))
-                {
+                if file.place(self.name_in_file(canonical)).is_none() {
                     return Err(self.no_column(file, canonical));
                 }
             }
-            if let Some(name) = self.source.absent.iter().find(|name| file.columns.contains(name)) {
+            if let Some(name) = self.source.absent.iter().find(|name| file.names().contains(name)) {
                 return Err(Error::in_file(
                     &file.path,
                     format!("expected no column `{name}`, which is declared absent, found one"),
@@ -201,8 +196,9 @@ impl Table {
 
     fn no_column(&self, file: &InputFile, canonical: &str) -> Error {
         let name = self.name_in_file(canonical);
-        let message = format!("expected a column `{name}`, found {}", names_text(&file.columns));
-        let near = nearest(name, file.columns.iter().map(String::as_str));
+        let names = file.names();
+        let message = format!("expected a column `{name}`, found {}", names_text(&names));
+        let near = nearest(name, names.iter().map(String::as_str));
         let near = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
         if self.source.from_command_line.contains(canonical) {
             let message = format!("--column {canonical}={name}: {}: {message}", file.path.display());
@@ -274,7 +270,7 @@ impl Table {
             .keys()
             .chain(source.constants.keys())
             .chain(source.derive.keys())
-            .filter(|name| !is_read(name) && self.files.iter().any(|file| file.columns.contains(name)))
+            .filter(|name| !is_read(name) && self.files.iter().any(|file| file.names().contains(name)))
             .map(|name| {
                 let other = match (source.constants.get(name), source.derive.get(name)) {
                     (Some(text), _) => format!("the constant \"{text}\""),
@@ -286,7 +282,22 @@ impl Table {
                     source.name()
                 )
             });
-        hidden.chain(fetch::warnings(&source.path)).collect()
+        let keys = self.files.iter().flat_map(|file| {
+            let of_both = |key: &&String| file.columns.contains(key);
+            file.partition.values.keys().filter(of_both)
+        });
+        let keys: BTreeSet<&String> = keys.collect();
+        let keys = keys.into_iter().map(|key| {
+            format!(
+                "{}: the folders `{key}=` are not used, because files have a column `{key}`",
+                source.name()
+            )
+        });
+        hidden
+            .chain(keys)
+            .chain(self.skipped.warning(&source.name()))
+            .chain(fetch::warnings(&source.path))
+            .collect()
     }
 
     /// Reads one part, batch by batch. `wanted` names canonical columns. Columns that the file does
@@ -302,11 +313,17 @@ impl Table {
     ) -> Result<()> {
         let file = &self.files[part.file_idx];
         at_work::note(&file.path);
-        let mut columns: Vec<(usize, String)> = Vec::new();
+        let mut columns: Vec<Plain<'_>> = Vec::new();
         for (idx, canonical) in wanted.iter().enumerate() {
             let name = self.name_in_file(canonical);
-            if !self.source.is_made(canonical) && file.columns.iter().any(|column| column == name) {
-                columns.push((idx, name.to_owned()));
+            match file.place(name).filter(|_| !self.source.is_made(canonical)) {
+                Some(Place::Nested(_, path)) => columns.push(Plain { idx, name, path }),
+                Some(_) => columns.push(Plain {
+                    idx,
+                    name,
+                    path: Vec::new(),
+                }),
+                None => {}
             }
         }
         let derived = if self.source.has_expressions() {
@@ -314,29 +331,30 @@ impl Table {
         } else {
             None
         };
-        let mut names: Vec<&str> = columns.iter().map(|(_, name)| name.as_str()).collect();
+        let mut wants: Vec<Want<'_>> = columns.iter().map(Plain::want).collect();
         let inputs: Vec<usize> = derived
             .iter()
             .flat_map(derived::Reading::inputs)
-            .map(|name| position_or_push(&mut names, name))
+            .map(|want| position_or_push(&mut wants, want))
             .collect();
-        if let Some(name) = names
-            .iter()
-            .find(|name| file.columns.iter().filter(|column| column == *name).count() > 1)
-        {
+        let n_columns = |name: &str| file.columns.iter().filter(|column| *column == name).count();
+        if let Some(want) = wants.iter().find(|want| n_columns(want.name) > 1) {
             return Err(Error::in_file(
                 &file.path,
-                format!("expected one column `{name}`, found several"),
+                format!("expected one column `{}`, found several", want.name),
             ));
         }
         let mut first_row = part.first_row;
-        reader::read(file, part.row_group, &names, &mut |arrays, n_rows| {
+        reader::read(file, part.row_group, &wants, &mut |mut arrays, n_rows| {
             let mut batch = Batch::new(&file.path, first_row, n_rows, wanted.len());
             first_row += n_rows as u64;
+            for (column, array) in columns.iter().zip(&mut arrays) {
+                column.follow(array, &batch)?;
+            }
             match &derived {
                 None => {
-                    for ((idx, name), array) in columns.iter().zip(arrays) {
-                        batch.set(*idx, name, array);
+                    for (column, array) in columns.iter().zip(arrays) {
+                        batch.set(column.idx, column.name, array);
                     }
                 }
                 Some(derived) => {
@@ -344,7 +362,7 @@ impl Table {
                     let plain = columns
                         .iter()
                         .zip(&arrays)
-                        .map(|((idx, name), array)| (*idx, name.as_str(), array));
+                        .map(|(column, array)| (column.idx, column.name, array));
                     derived.fill(&mut batch, inputs, plain)?;
                 }
             }
@@ -363,11 +381,47 @@ impl Table {
     }
 }
 
-/// The position of a name in a list, to which it is added if it is new.
-fn position_or_push<'a>(names: &mut Vec<&'a str>, name: &'a str) -> usize {
-    names.iter().position(|other| *other == name).unwrap_or_else(|| {
-        names.push(name);
-        names.len() - 1
+/// A column of a batch that is a column of the file, a key of its partition, or a value within one.
+struct Plain<'a> {
+    /// Index in the batch.
+    idx: usize,
+    /// Name in the file.
+    name: &'a str,
+    /// The end of the name that leads into a nested column. Empty for a whole column.
+    path: Vec<&'a str>,
+}
+
+impl<'a> Plain<'a> {
+    fn want(&self) -> Want<'a> {
+        let n_path: usize = self.path.iter().map(|step| step.len() + 1).sum();
+        Want {
+            name: &self.name[..self.name.len() - n_path],
+            nested: !self.path.is_empty(),
+        }
+    }
+
+    /// Replaces a nested column by its values at the path.
+    fn follow(&self, array: &mut ArrayRef, batch: &Batch<'_>) -> Result<()> {
+        if self.path.is_empty() {
+            return Ok(());
+        }
+        let found = nested::values_at(array, &self.path);
+        *array = found.map_err(|problem| match problem.row {
+            Some(row) => Error::input(batch.location(self.name, row), problem.message),
+            None => Error::input(
+                format!("{}: column `{}`", batch.path.display(), self.name),
+                problem.message,
+            ),
+        })?;
+        Ok(())
+    }
+}
+
+/// The position of a request in a list, to which it is added if it is new.
+fn position_or_push<'a>(wants: &mut Vec<Want<'a>>, want: Want<'a>) -> usize {
+    wants.iter().position(|other| *other == want).unwrap_or_else(|| {
+        wants.push(want);
+        wants.len() - 1
     })
 }
 

@@ -102,7 +102,8 @@ pub(super) fn to_text(array: &ArrayRef) -> Result<StringArray, NoText> {
     }
 }
 
-fn is_text(data_type: &DataType) -> bool {
+/// Whether a column holds texts, also in a dictionary.
+pub(super) fn is_text(data_type: &DataType) -> bool {
     match data_type {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
         DataType::Dictionary(_, value) => is_text(value),

@@ -6,6 +6,7 @@ use crate::base::error::{Error, Result};
 use crate::input::batch::Batch;
 use crate::input::file::InputFile;
 use crate::input::table::Table;
+use crate::input::want::Want;
 
 /// Never made: [`check`] refuses a source with expressions.
 pub(super) struct Reading;
@@ -29,7 +30,7 @@ impl Reading {
         check(table).map(|()| Self)
     }
 
-    pub(super) fn inputs(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn inputs(&self) -> impl Iterator<Item = Want<'_>> {
         std::iter::empty()
     }
 

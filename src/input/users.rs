@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 use crate::input::batch::{Batch, RowFaults};
-use crate::input::convert;
 use crate::input::table::{Part, Table};
+use crate::input::{convert, partition};
 use crate::scenario::{OnBadRow, Source, TagRule, TagTest};
 
 const COLUMNS: [&str; 7] = [
@@ -274,6 +274,7 @@ impl<'a> UserReader<'a> {
     /// source renames an unknown column.
     pub fn open(source: &Source, rules: Vec<&'a TagRule>, on_bad_row: OnBadRow) -> Result<Self> {
         let table = Table::open(source)?;
+        partition::check_one_day(source, table.files.iter().map(|file| &file.partition))?;
         let mut required = vec!["user_id"];
         required.extend(rules.iter().map(|rule| rule.column.as_str()));
         table.check_names(

@@ -2,7 +2,7 @@
 
 use crate::base::error::{Error, Result};
 use crate::base::similar::nearest;
-use crate::input::{Table, names_text};
+use crate::input::{InputFile, Table, names_text};
 use crate::scenario::{CONSENT, Consent, FEATURES, LayerMode, Layering, Plan};
 
 /// The kind of a source of users.
@@ -116,9 +116,9 @@ fn missing_error(table: &Table, kind: UserSource, missing: &[&str]) -> Error {
         ),
     };
     let mut found: Vec<String> = Vec::new();
-    for name in table.files.iter().flat_map(|file| &file.columns) {
-        if !found.contains(name) {
-            found.push(name.clone());
+    for name in table.files.iter().flat_map(InputFile::names) {
+        if !found.contains(&name) {
+            found.push(name);
         }
     }
     let near = columns.iter().find_map(|name| {

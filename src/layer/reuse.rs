@@ -19,7 +19,7 @@ use crate::base::json;
 use crate::base::open;
 use crate::base::parquet_file::PageFile;
 use crate::base::parquet_io::read_footer;
-use crate::input::{InputFile, Part, Unsupported, UserReader};
+use crate::input::{InputFile, Part, Place, Unsupported, UserReader};
 use crate::layer::context::LayerContext;
 use crate::layer::file::leaf_of;
 use crate::layer::kernel::{KernelCounts, Scored};
@@ -154,14 +154,20 @@ impl<'a> Reuse<'a> {
                 if let Some(unit) = reader.table().source.units.get(canonical) {
                     hasher.update(format!(" {unit:?}").as_bytes());
                 }
-                let leaves = (0..schema.num_columns()).filter(|leaf| {
-                    schema
-                        .column(*leaf)
-                        .path()
-                        .parts()
-                        .first()
-                        .is_some_and(|p| p == name)
-                });
+                let root = match file.place(name) {
+                    Some(Place::Partition) => {
+                        hasher.update(format!(" {:?}", file.partition.values.get(name)).as_bytes());
+                        None
+                    }
+                    Some(Place::Nested(idx, path)) => {
+                        hasher.update(format!(" {path:?}").as_bytes());
+                        Some(idx)
+                    }
+                    Some(Place::Column(idx)) => Some(idx),
+                    None => None,
+                };
+                let leaves =
+                    (0..schema.num_columns()).filter(|leaf| Some(schema.get_column_root_idx(*leaf)) == root);
                 for leaf in leaves {
                     let chunk = footer.metadata().row_group(row_group).column(leaf);
                     let (start, n_bytes) = chunk.byte_range();

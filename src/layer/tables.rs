@@ -80,7 +80,7 @@ pub(crate) fn write_rfm(path: &Path, users: &[UserFeatures], rows: &[RfmRow]) ->
     ];
     names.extend(["r_score", "f_score", "m_score"]);
     names.extend(has_tenants.then_some("tenant_id"));
-    let is_csv = Format::by_path(path).is_some_and(|format| format == Format::Csv { gzip: false });
+    let is_csv = Format::by_path(path).is_some_and(Format::is_plain_csv);
     if is_csv {
         let lines = rows.iter().map(|row| {
             let user = &users[row.user];

@@ -58,7 +58,8 @@ pub(super) fn check(
     let operations = c.operations(raw.operation, &layers, start);
     let freezes = c.freezes(raw.freeze);
     let approvals = c.approvals(raw.approval, &layers);
-    let input = c.input(raw.input, folder, &layers, as_of);
+    let looked_back = looks_back_from.unwrap_or(as_of);
+    let input = c.input(raw.input, folder, &layers, as_of, looked_back);
     let breakdowns = c.breakdowns(raw.analysis);
     let plan = Plan {
         freezes,

@@ -7,15 +7,23 @@ use crate::base::time::{DAY, Micros};
 use crate::base::url;
 use crate::scenario::checker::Checker;
 use crate::scenario::input::{
-    Events, Expression, Fault, GENERATORS, Generate, Input, OnBadRow, OnDuplicate, OnUnknownRelease, Query,
-    Source, UsersFrom,
+    Events, Expression, Fault, GENERATORS, Generate, Input, LatestUntil, OnBadRow, OnDuplicate,
+    OnUnknownRelease, Query, Source, UsersFrom, text_sign,
 };
 use crate::scenario::plan::Layer;
 use crate::scenario::raw::{RawEvents, RawGenerate, RawInput, RawSource, RawUsers};
 use crate::scenario::units::Unit;
 
 impl Checker {
-    pub(super) fn input(&mut self, raw: RawInput, folder: &Path, layers: &[Layer], as_of: Micros) -> Input {
+    /// `as_of` is that of the file, `looks_back_from` the one in force.
+    pub(super) fn input(
+        &mut self,
+        raw: RawInput,
+        folder: &Path,
+        layers: &[Layer],
+        as_of: Micros,
+        looks_back_from: Micros,
+    ) -> Input {
         for (name, table) in raw.tables {
             let location = format!("input.tables.{name}");
             if table.sql.is_some() {
@@ -54,7 +62,7 @@ impl Checker {
             } else {
                 format!("input.users[{}]", idx + 1)
             };
-            sources.push(self.users(&location, table, folder));
+            sources.push(self.users(&location, table, folder, looks_back_from));
         }
         let more_users = if sources.is_empty() {
             Vec::new()
@@ -154,6 +162,8 @@ impl Checker {
             units,
             constants: raw.constants,
             sql,
+            delimiter: self.sign(&format!("{location}.delimiter"), raw.delimiter.as_deref()),
+            quote: self.sign(&format!("{location}.quote"), raw.quote.as_deref()),
             ..Source::default()
         };
         self.with_expressions(location, source, raw.derive, raw.r#where)
@@ -185,6 +195,12 @@ impl Checker {
             own: own.map(str::to_owned),
             tables,
         })
+    }
+
+    /// A sign of a text file: one character of ASCII.
+    fn sign(&mut self, location: &str, text: Option<&str>) -> Option<u8> {
+        let sign = text_sign(text?);
+        sign.map_err(|message| self.problem(location, message)).ok()
     }
 
     /// Adds the derived columns and the filter of a source.
@@ -237,7 +253,7 @@ impl Checker {
         Some(self.source("input.users.join", join, folder))
     }
 
-    fn users(&mut self, location: &str, raw: RawUsers, folder: &Path) -> Source {
+    fn users(&mut self, location: &str, raw: RawUsers, folder: &Path, until: Micros) -> Source {
         let source = RawSource {
             path: raw.path,
             columns: raw.columns,
@@ -245,8 +261,18 @@ impl Checker {
             derive: raw.derive,
             r#where: raw.r#where,
             sql: raw.sql,
+            delimiter: raw.delimiter,
+            quote: raw.quote,
         };
-        let source = self.source(location, source, folder);
+        let mut source = self.source(location, source, folder);
+        match raw.partition.as_deref() {
+            None => {}
+            Some("latest") => source.latest_until = Some(LatestUntil::new(until, &self.zone)),
+            Some(other) => self.problem(
+                format!("{location}.partition"),
+                format!("expected \"latest\", found \"{other}\""),
+            ),
+        }
         self.with_absent(location, source, raw.absent)
     }
 
@@ -278,6 +304,8 @@ impl Checker {
             derive: raw.derive,
             r#where: raw.r#where,
             sql: raw.sql,
+            delimiter: raw.delimiter,
+            quote: raw.quote,
         };
         if let Some(key) = raw.constants.keys().next() {
             self.problem(

@@ -4,7 +4,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::base::time::Micros;
+use crate::base::time::{DayClock, Micros, Zone};
 use crate::scenario::units::Unit;
 
 /// The source of a table's rows.
@@ -26,11 +26,52 @@ pub struct Source {
     pub filter: Option<Expression>,
     /// The query whose result has the rows, in place of the files. `None` for the files themselves.
     pub sql: Option<Query>,
+    /// The byte between two values of a text file. `None` for the one that the file's name says.
+    pub delimiter: Option<u8>,
+    /// The byte around values of a text file. `None` for a double quote.
+    pub quote: Option<u8>,
+    /// The end of the days of which the newest is read, if the folders of the source name days.
+    /// `None` for all folders.
+    pub latest_until: Option<LatestUntil>,
     /// Canonical names of the columns that the files are known to lack.
     pub absent: BTreeSet<String>,
     /// Canonical names of the columns that the command line names. Their errors are errors of the
     /// command line.
     pub from_command_line: BTreeSet<String>,
+}
+
+/// An instant, and its day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LatestUntil {
+    /// The instant, microseconds, UTC.
+    pub at: Micros,
+    /// The local day of the instant: the number of days since 1970-01-01.
+    pub day: i32,
+}
+
+impl LatestUntil {
+    /// The day of an instant in a time zone.
+    pub fn new(at: Micros, zone: &Zone) -> Self {
+        let day = DayClock::new(zone).day(at);
+        Self {
+            at,
+            day: i32::try_from(day).unwrap_or(i32::MAX),
+        }
+    }
+}
+
+/// A sign between or around values of a text file, from its text.
+///
+/// # Errors
+/// The text is not one character of ASCII, or is a sign that ends a line.
+pub fn text_sign(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"\\t" => Ok(b'\t'),
+        [sign] if sign.is_ascii() && !matches!(sign, b'\n' | b'\r' | 0) => Ok(*sign),
+        _ => Err(format!(
+            "expected one character of ASCII such as \";\" or \"\\t\", found \"{text}\""
+        )),
+    }
 }
 
 /// A SQL expression of one row.

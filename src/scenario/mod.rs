@@ -39,8 +39,8 @@ mod units;
 pub use document::{Overrides, Scenario};
 pub use guard::{GuardName, Guards};
 pub use input::{
-    CONSENT, Events, Expression, FEATURES, Fault, Generate, Input, OnBadRow, OnDuplicate, OnUnknownRelease,
-    Query, Source, UsersFrom,
+    CONSENT, Events, Expression, FEATURES, Fault, Generate, Input, LatestUntil, OnBadRow, OnDuplicate,
+    OnUnknownRelease, Query, Source, UsersFrom, text_sign,
 };
 pub use layering::{Consent, LayerMode, Layering, TagRule, TagTest, UnknownUsers};
 pub use looks::{look_times, since_opening};

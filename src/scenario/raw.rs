@@ -214,6 +214,16 @@ pub(super) struct RawSource {
     /// are the table `log`; `[input.tables]` has others.
     #[schemars(length(min = 1), example = &"select log.*, crm.plan from log left join crm using (user_id)")]
     pub(super) sql: Option<String>,
+    /// Character between two values of a text file, one of ASCII.
+    #[schemars(
+        length(min = 1, max = 1),
+        extend("x-default" = "a tab for `.tsv` and `.tab`, else a comma"),
+        example = &";"
+    )]
+    pub(super) delimiter: Option<String>,
+    /// Character around values of a text file that contain the delimiter, one of ASCII.
+    #[schemars(length(min = 1, max = 1), extend("default" = "\""), example = &"'")]
+    pub(super) quote: Option<String>,
 }
 
 /// The table of users: files, the names of their columns, and the columns that they lack.
@@ -242,6 +252,23 @@ pub(super) struct RawUsers {
     /// are the table `users`; `[input.tables]` has others.
     #[schemars(length(min = 1), example = &"select users.*, crm.plan from users left join crm using (user_id)")]
     pub(super) sql: Option<String>,
+    /// Character between two values of a text file, one of ASCII.
+    #[schemars(
+        length(min = 1, max = 1),
+        extend("x-default" = "a tab for `.tsv` and `.tab`, else a comma"),
+        example = &";"
+    )]
+    pub(super) delimiter: Option<String>,
+    /// Character around values of a text file that contain the delimiter, one of ASCII.
+    #[schemars(length(min = 1, max = 1), extend("default" = "\""), example = &"'")]
+    pub(super) quote: Option<String>,
+    /// Which day is read if the path has a folder for each day, such as `dt=2026-05-28`: `latest` is
+    /// the newest day at or before `as_of`.
+    #[schemars(
+        extend("enum" = ["latest"], "x-default" = "none: several days are an error"),
+        example = &"latest"
+    )]
+    pub(super) partition: Option<String>,
     /// Features and consent that the files lack, and that count as unknown. Another missing feature
     /// is an error if layers depend on the score.
     #[schemars(
@@ -332,6 +359,16 @@ pub(super) struct RawEvents {
     /// are the table `events`; `[input.tables]` has others.
     #[schemars(length(min = 1), example = &"select * from events where amount > 0")]
     pub(super) sql: Option<String>,
+    /// Character between two values of a text file, one of ASCII.
+    #[schemars(
+        length(min = 1, max = 1),
+        extend("x-default" = "a tab for `.tsv` and `.tab`, else a comma"),
+        example = &";"
+    )]
+    pub(super) delimiter: Option<String>,
+    /// Character around values of a text file that contain the delimiter, one of ASCII.
+    #[schemars(length(min = 1, max = 1), extend("default" = "\""), example = &"'")]
+    pub(super) quote: Option<String>,
     /// Features and consent that the log does not give, and that count as unknown.
     #[schemars(
         extend("items" = absentable(), "default" = []),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 use crate::base::interner::Interner;
-use crate::input::{Table, convert};
+use crate::input::{InputFile, Table, convert};
 use crate::release::evals::row::{CaseOutcome, EvalRow};
 use crate::scenario::{OnBadRow, Source};
 
@@ -66,8 +66,7 @@ pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Res
         ..source.clone()
     })?;
     table.check_columns(&["case_id"])?;
-    let columns =
-        |table: &Table| -> Vec<String> { table.files.iter().flat_map(|file| file.columns.clone()).collect() };
+    let columns = |table: &Table| -> Vec<String> { table.files.iter().flat_map(InputFile::names).collect() };
     let mut scores: Vec<String> = columns(&table)
         .into_iter()
         .chain(source.columns.keys().cloned())
