@@ -88,6 +88,9 @@ pub mod publish;
 pub mod notify;
 // `sluice night`: one night of a ramp, from the log to the stores and back.
 pub mod night;
+// `sluice query`: SQL over the tables of studies and files.
+#[cfg(feature = "frames")]
+pub mod query;
 // The command line.
 pub mod cli;
 // Entry points for fuzz targets; no part of the program.

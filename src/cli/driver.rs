@@ -8,11 +8,15 @@ use crate::base::error::{Error, Result, exit_code};
 use crate::base::escape::is_command;
 use crate::base::limits::Limit;
 use crate::cli::fault::report_faults;
+#[cfg(feature = "frames")]
+use crate::cli::query;
+#[cfg(not(feature = "frames"))]
+use crate::cli::query_args as query;
 use crate::cli::terminal::{OutputArgs, Terminal, print_usage};
 use crate::cli::values::parse_limit;
 use crate::cli::{
     analyze, audit, backtest, calc, calibrate, completions, cube, evals, finops, gate, generate, layer, man,
-    night, notify, publish, record, replay, report, run, schedule, schema, simulate, tools, who,
+    night, notify, publish, query_args, record, replay, report, run, schedule, schema, simulate, tools, who,
 };
 use crate::input::fetch;
 
@@ -52,6 +56,7 @@ pub(super) enum Command {
     Tools(tools::ToolsArgs),
     Finops(finops::FinopsArgs),
     Audit(audit::AuditArgs),
+    Query(query_args::QueryArgs),
     Publish(publish::PublishArgs),
     Notify(notify::NotifyArgs),
     Report(report::ReportArgs),
@@ -153,6 +158,7 @@ fn run_command(args: Args, terminal: &Terminal) -> Result<u8> {
         Command::Tools(args) => tools::run(&args, terminal),
         Command::Finops(args) => finops::run(&args, terminal),
         Command::Audit(args) => audit::run(&args, terminal),
+        Command::Query(args) => query::run(&args, terminal),
         Command::Publish(args) => publish::run(&args, terminal),
         Command::Notify(args) => notify::run(&args, terminal),
         Command::Report(args) => report::run(&args, terminal),

@@ -25,6 +25,9 @@ mod notified;
 mod notify;
 mod publish;
 mod publish_text;
+#[cfg(feature = "frames")]
+mod query;
+mod query_args;
 mod record;
 mod registry;
 mod replay;

@@ -2,15 +2,17 @@
 //! unions return their rows in the order in which threads finish, unless the plan forbids it.
 
 use polars::prelude::{
-    DslPlan, Expr, IdxSize, JoinType, LazyFrame, MaintainOrderJoin, UniqueKeepStrategy, all,
+    AggExpr, Column, DslPlan, Expr, Field, IdxSize, JoinType, LazyFrame, MaintainOrderJoin, PolarsResult,
+    Schema, UniqueKeepStrategy, all, col,
 };
 use std::sync::Arc;
 
 /// Returns the plan in which every step keeps the order of its input: groups come in the order of
 /// their first rows, joined rows in the order of the left table, equal keys of a sort as before.
 ///
-/// Aggregates get columns of one piece each. Filters cut columns into a piece for each thread, and a
-/// sum of real numbers depends on the pieces.
+/// Aggregates get columns of one piece each, and sums add a whole column at once. Filters cut columns
+/// into a piece for each thread, and sums cut long columns again. A sum of real numbers depends on the
+/// pieces.
 pub(super) fn in_order(plan: &DslPlan) -> DslPlan {
     let step = |input: &Arc<DslPlan>| Arc::new(in_order(input));
     let mut plan = plan.clone();
@@ -23,6 +25,7 @@ pub(super) fn in_order(plan: &DslPlan) -> DslPlan {
             *input = step(input);
             if expr.iter().any(combines_rows) {
                 *input = in_one_piece(input);
+                expr.iter_mut().for_each(|expr| *expr = with_whole_sums(expr));
             }
         }
         DslPlan::GroupBy {
@@ -114,6 +117,48 @@ fn combines_rows(expr: &Expr) -> bool {
 fn in_one_piece(input: &Arc<DslPlan>) -> Arc<DslPlan> {
     let frame = LazyFrame::from(input.as_ref().clone());
     Arc::new(frame.with_columns([all().as_expr().rechunk()]).logical_plan)
+}
+
+/// The start of names that stand for windows of an expression while it is rewritten.
+const WINDOW: &str = "\0window ";
+
+/// Replaces each sum of an expression by one that adds a whole column on one thread. Sums of windows
+/// stay: Polars adds each group of rows on one thread.
+fn with_whole_sums(expr: &Expr) -> Expr {
+    let mut windows = Vec::new();
+    let expr = expr.clone().map_expr(|expr| match expr {
+        Expr::Over { .. } => {
+            windows.push(expr);
+            col(format!("{WINDOW}{}", windows.len() - 1))
+        }
+        expr => expr,
+    });
+    let expr = expr.map_expr(|expr| match expr {
+        Expr::Agg(AggExpr::Sum(input)) => {
+            let input = Arc::unwrap_or_clone(input);
+            input.agg_with_fmt_str(whole_sum, |_, field| type_of_sum(field), "sum")
+        }
+        expr => expr,
+    });
+    expr.map_expr(|expr| match &expr {
+        Expr::Column(name) => {
+            let window = name
+                .strip_prefix(WINDOW)
+                .and_then(|idx| idx.parse::<usize>().ok());
+            window.and_then(|idx| windows.get(idx).cloned()).unwrap_or(expr)
+        }
+        _ => expr,
+    })
+}
+
+fn whole_sum(column: Column) -> PolarsResult<Column> {
+    let series = column.as_materialized_series().rechunk();
+    Ok(series.sum_reduce()?.into_column(series.name().clone()))
+}
+
+fn type_of_sum(field: &Field) -> PolarsResult<Field> {
+    let schema = Schema::from_iter([field.clone()]);
+    col(field.name().clone()).sum().to_field(&schema)
 }
 
 /// Separates the last step of a plan if it is a limit: the plan before it, first row and number of

@@ -66,6 +66,8 @@ mod publish_support;
 #[cfg(feature = "stores")]
 mod publish_targets;
 mod publish_users;
+#[cfg(feature = "frames")]
+mod query;
 mod real_data;
 mod references;
 mod replay;
