@@ -7,9 +7,10 @@ use crate::base::error::{Error, ErrorKind, Problem, Result};
 use crate::base::progress::Progress;
 use crate::frames::query::{MemoryTable, MemoryTables, run_statement};
 use crate::frames::statement::{Statement, unknown_table};
+use crate::input::memory::Files;
 use crate::query::evals;
-use crate::query::files::Files;
 use crate::query::sources::{Origin, TableSource};
+use crate::scenario::Source;
 
 /// A column of a table: its name and its type in a query.
 pub(crate) type ColumnType = (String, DataType);
@@ -78,7 +79,7 @@ pub(crate) fn columns_of(
         return Ok(listed(&table.schema()));
     }
     if let Origin::Data(path) = &source.origin
-        && let Some(schema) = Files::open(path)?.schema()
+        && let Some(schema) = Files::open(&Source::at(path))?.schema()
     {
         return Ok(listed(&schema));
     }
@@ -99,7 +100,9 @@ fn load(
     progress: &Progress,
 ) -> Result<u64> {
     let batch = match &source.origin {
-        Origin::Data(path) => return Files::open(path)?.read(&source.name, is_read, tables, progress),
+        Origin::Data(path) => {
+            return Files::open(&Source::at(path))?.read(&source.name, is_read, tables, progress);
+        }
         Origin::Document(path, table) => table.read(path)?,
         Origin::Evals(path) => evals::read(path)?,
     };

@@ -3,8 +3,6 @@
 pub(crate) mod documents;
 pub(crate) mod driver;
 mod evals;
-mod files;
 pub(crate) mod output;
 pub(crate) mod sources;
-mod text_types;
 pub(crate) mod values;
