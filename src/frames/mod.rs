@@ -3,6 +3,7 @@
 pub(crate) mod bridge;
 mod call;
 mod compile;
+mod conjuncts;
 mod convert;
 mod derivation;
 mod field;
@@ -15,11 +16,13 @@ mod parse;
 mod tests;
 mod wrong;
 
+mod qualify;
 pub(crate) mod query;
 mod reason;
 mod row_order;
 pub(crate) mod statement;
 
+pub(crate) use conjuncts::conjuncts;
 pub(crate) use derivation::{Derivation, Derived};
 pub(crate) use field::{Access, Field};
 pub(crate) use kind::Kind;

@@ -14,6 +14,7 @@ use std::ops::ControlFlow;
 use crate::base::error::Problem;
 use crate::base::escape;
 use crate::base::similar::nearest;
+use crate::frames::qualify;
 
 /// The longest text of a query, in bytes.
 const MAX_BYTES: usize = 64 << 10;
@@ -97,8 +98,14 @@ impl Statement {
             return Err(problem);
         }
         checker.check_names()?;
+        let mut expanded = query.clone();
+        let is_expanded = qualify::expand(&mut expanded);
         Ok(Self {
-            sql: sql.to_owned(),
+            sql: if is_expanded {
+                expanded.to_string()
+            } else {
+                sql.to_owned()
+            },
             aliases: checker
                 .aliases
                 .into_iter()

@@ -3,16 +3,18 @@
 use arrow_array::ArrayRef;
 use arrow_schema::DataType;
 use arrow_select::filter::filter;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::error::{Error, Problem, Result};
-use crate::frames::{Access, Derivation, Derived, Field, Kind};
+use crate::frames::{Access, Derivation, Derived, Field, Kind, conjuncts};
 use crate::input::batch::{Batch, Illegal};
 use crate::input::file::InputFile;
 use crate::input::nested;
+use crate::input::partition::Partition;
 use crate::input::table::Table;
 use crate::input::want::Want;
+use crate::scenario::{Expression, Source};
 
 /// The expressions of a source, compiled for one file and the columns that are wanted.
 pub(super) struct Reading {
@@ -36,6 +38,45 @@ pub(super) fn check(table: &Table) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a file can have rows that the filter of its source keeps, from the keys of its partition
+/// alone. `true` if they do not decide.
+pub(super) fn can_match(source: &Source, partition: &Partition) -> bool {
+    let Some(filter) = &source.filter else {
+        return true;
+    };
+    let keys: BTreeSet<&str> = partition.values.keys().map(String::as_str).collect();
+    // A key that the source derives is another column.
+    let keys: BTreeSet<&str> = keys
+        .into_iter()
+        .filter(|key| !source.derive.contains_key(*key))
+        .collect();
+    if keys.is_empty() {
+        return true;
+    }
+    let types = keys
+        .iter()
+        .filter_map(|key| Some(((*key).to_owned(), partition.data_type(key)?.clone())));
+    let types: BTreeMap<String, DataType> = types.collect();
+    conjuncts(&filter.text, &keys).into_iter().all(|text| {
+        let one = Source {
+            filter: Some(Expression::new(text, filter.key.clone())),
+            ..Source::default()
+        };
+        // A part that cannot be computed decides nothing; its error is that of the whole filter.
+        let Ok(derivation) = Derivation::new(&one, &types, &[]) else {
+            return true;
+        };
+        let fields: Option<Vec<ArrayRef>> = derivation
+            .fields()
+            .map(|field| partition.array(&field.column, 1))
+            .collect();
+        let derived = fields.and_then(|fields| derivation.apply(&fields, 1).ok());
+        derived
+            .and_then(|derived| derived.keep)
+            .is_none_or(|keep| keep.value(0))
+    })
 }
 
 fn compile(

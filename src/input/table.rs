@@ -55,9 +55,19 @@ impl Table {
         let (tables, skipped) = find_tables(&source.path)?;
         let partitions = partition::partitions(source, tables.iter().map(|(path, _)| path));
         let is_selected = partition::selected(source, &partitions)?;
-        let found = tables.into_iter().zip(partitions).zip(is_selected);
+        let mut found: Vec<_> = tables.into_iter().zip(partitions).zip(is_selected).collect();
+        found.retain(|(_, is_selected)| *is_selected);
+        // Files that cannot match are not opened. One stays, because it has the columns.
+        let can_match: Vec<bool> = found
+            .iter()
+            .map(|((_, partition), _)| derived::can_match(source, partition))
+            .collect();
+        let keeps_first = !can_match.contains(&true);
         let mut files = Vec::new();
-        for (((path, format), partition), _) in found.filter(|(_, is_selected)| *is_selected) {
+        for (idx, (((path, format), partition), _)) in found.into_iter().enumerate() {
+            if !(can_match[idx] || keeps_first && idx == 0) {
+                continue;
+            }
             let format = format.with_signs(source.delimiter, source.quote);
             at_work::note(&path);
             files.push(InputFile {

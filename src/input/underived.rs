@@ -5,8 +5,10 @@ use arrow_array::ArrayRef;
 use crate::base::error::{Error, Result};
 use crate::input::batch::Batch;
 use crate::input::file::InputFile;
+use crate::input::partition::Partition;
 use crate::input::table::Table;
 use crate::input::want::Want;
+use crate::scenario::Source;
 
 /// Never made: [`check`] refuses a source with expressions.
 pub(super) struct Reading;
@@ -23,6 +25,11 @@ pub(super) fn check(table: &Table) -> Result<()> {
         "expected a program with the feature `frames` for {key}, found one without it"
     ))
     .hint("build it with: cargo build --release --features frames"))
+}
+
+/// Whether a file can have rows that the filter of its source keeps. The filter is refused later.
+pub(super) fn can_match(_: &Source, _: &Partition) -> bool {
+    true
 }
 
 impl Reading {

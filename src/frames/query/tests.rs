@@ -126,6 +126,10 @@ fn queries_give_their_rows_in_a_fixed_order() {
         "a 1; b 1; c 1",
     );
     check(
+        "SELECT layer FROM users QUALIFY row_number() OVER (PARTITION BY layer ORDER BY user_id) = 1",
+        "null; x; y",
+    );
+    check(
         "SELECT u.user_id, m.name FROM users u JOIN names m ON u.layer = m.layer ORDER BY m.name",
         "e X; b X; d Y; a Y",
     );

@@ -1,0 +1,83 @@
+//! `QUALIFY` on columns that a query does not select. Polars evaluates it after the selection, so the
+//! condition becomes a column of an inner query.
+
+use sqlparser::ast::{
+    Expr, GroupByExpr, Ident, Query, SelectItem, SetExpr, Statement, Visit, VisitMut, Visitor, VisitorMut,
+};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
+use std::ops::ControlFlow;
+
+/// The column of the condition, and the name of the inner query.
+const CONDITION: &str = "sluice_qualify";
+
+/// Rewrites each `QUALIFY` of a query. Returns whether there was one.
+pub(super) fn expand(query: &mut Query) -> bool {
+    let mut expander = Expander { n: 0 };
+    let _ = query.visit(&mut expander);
+    expander.n > 0
+}
+
+struct Expander {
+    n: usize,
+}
+
+impl VisitorMut for Expander {
+    type Break = ();
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        if let SetExpr::Select(select) = query.body.as_ref() {
+            let is_grouped = !matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
+            let Some(condition) = select.qualify.clone() else {
+                return ControlFlow::Continue(());
+            };
+            if is_grouped || select.distinct.is_some() || names_an_alias(&condition, &select.projection) {
+                return ControlFlow::Continue(());
+            }
+            let mut inner = select.as_ref().clone();
+            inner.qualify = None;
+            inner.projection.push(SelectItem::ExprWithAlias {
+                expr: Expr::Nested(Box::new(condition)),
+                alias: Ident::new(CONDITION),
+            });
+            let text =
+                format!("SELECT * EXCLUDE ({CONDITION}) FROM ({inner}) AS sluice_rows WHERE {CONDITION}");
+            if let Some(body) = body_of(&text) {
+                query.body = body;
+                self.n += 1;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn body_of(text: &str) -> Option<Box<SetExpr>> {
+    let mut statements = Parser::parse_sql(&GenericDialect, text).ok()?;
+    match statements.pop()? {
+        Statement::Query(query) => Some(query.body),
+        _ => None,
+    }
+}
+
+/// Whether a condition names a column that the selection makes.
+fn names_an_alias(condition: &Expr, projection: &[SelectItem]) -> bool {
+    struct Names<'a>(&'a [SelectItem]);
+    impl Visitor for Names<'_> {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            let Expr::Identifier(name) = expr else {
+                return ControlFlow::Continue(());
+            };
+            let is_made = self.0.iter().any(
+                |item| matches!(item, SelectItem::ExprWithAlias { alias, .. } if alias.value == name.value),
+            );
+            if is_made {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        }
+    }
+    condition.visit(&mut Names(projection)).is_break()
+}
