@@ -7,8 +7,10 @@
 
 use polars::prelude::{Expr, col, when};
 use sqlparser::ast::{
-    AccessExpr, BinaryOperator as Op, CastKind, Expr as Ast, Ident, Subscript, UnaryOperator, Value,
+    AccessExpr, BinaryOperator as Op, CastKind, Expr as Ast, Ident, Subscript, UnaryOperator, Value, Visit,
+    Visitor,
 };
+use std::ops::ControlFlow;
 
 use crate::base::similar::nearest;
 use crate::frames::field::{Access, Field};
@@ -117,6 +119,7 @@ impl<'a> Compiler<'a> {
     pub(crate) fn compile(&mut self, text: &str, scope: Scope) -> Result<Node, Wrong> {
         let names = self.names;
         let tree = parse(text, &|name| names.is_known(name))?;
+        check_depth(&tree)?;
         let before = std::mem::replace(&mut self.scope, scope);
         let node = self.node(&tree);
         self.scope = before;
@@ -130,6 +133,7 @@ impl<'a> Compiler<'a> {
     pub(crate) fn condition(&mut self, text: &str) -> Result<Node, Wrong> {
         let names = self.names;
         let tree = parse(text, &|name| names.is_known(name))?;
+        check_depth(&tree)?;
         let node = self.node(&tree)?;
         self.flag(node, &tree)
     }
@@ -200,6 +204,20 @@ impl<'a> Compiler<'a> {
                 op: Op::Arrow | Op::LongArrow,
                 ..
             } => self.access(ast),
+            Ast::BinaryOp {
+                op: op @ (Op::And | Op::Or),
+                ..
+            } => {
+                let mut parts = Vec::new();
+                operands(ast, op, &mut parts);
+                let mut nodes = Vec::with_capacity(parts.len());
+                for part in parts {
+                    let node = self.node(part)?;
+                    nodes.push(self.flag(node, part)?);
+                }
+                let join = if *op == Op::And { and } else { or };
+                balanced(nodes, join).ok_or_else(|| unsupported(ast))
+            }
             Ast::BinaryOp { left, op, right } => self.binary(left, op, right, ast),
             Ast::IsNull(inner) => Ok(self.is_null(inner, false)?),
             Ast::IsNotNull(inner) => Ok(self.is_null(inner, true)?),
@@ -361,15 +379,11 @@ impl<'a> Compiler<'a> {
     }
 
     fn in_list(&mut self, expr: &Ast, list: &[Ast], negated: bool, ast: &Ast) -> Result<Node, Wrong> {
-        let mut any: Option<Node> = None;
+        let mut equal = Vec::with_capacity(list.len());
         for item in list {
-            let equal = self.binary(expr, &Op::Eq, item, ast)?;
-            any = Some(match any {
-                None => equal,
-                Some(any) => or(any, equal),
-            });
+            equal.push(self.binary(expr, &Op::Eq, item, ast)?);
         }
-        let any = any.ok_or_else(|| unsupported(ast))?;
+        let any = balanced(equal, or).ok_or_else(|| unsupported(ast))?;
         Ok(if negated { negate(any) } else { any })
     }
 
@@ -462,6 +476,61 @@ impl<'a> Compiler<'a> {
     }
 }
 
+/// The most levels of an expression, and the most branches of a `case`.
+const MAX_DEPTH: usize = 100;
+
+/// Refuses expressions whose computation would need too much of the stack. Chains of `and` and `or`
+/// count as one level.
+fn check_depth(tree: &Ast) -> Result<(), Wrong> {
+    let mut depth = Depth {
+        is_chain: Vec::new(),
+        n: 0,
+    };
+    if tree.visit(&mut depth).is_break() {
+        return Err(Wrong::new(format!(
+            "expected an expression of at most {MAX_DEPTH} levels and a `case` of at most {MAX_DEPTH} \
+             branches, found more"
+        ))
+        .hint("join a table of the values with `sql` in the source"));
+    }
+    Ok(())
+}
+
+struct Depth {
+    /// For each open node, whether it is a part of a chain.
+    is_chain: Vec<bool>,
+    n: usize,
+}
+
+impl Visitor for Depth {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Ast) -> ControlFlow<()> {
+        let is_chain = matches!(
+            expr,
+            Ast::BinaryOp {
+                op: Op::And | Op::Or,
+                ..
+            }
+        );
+        let n_branches = match expr {
+            Ast::Case { conditions, .. } => conditions.len(),
+            _ => 0,
+        };
+        self.is_chain.push(is_chain);
+        self.n += usize::from(!is_chain);
+        if self.n > MAX_DEPTH || n_branches > MAX_DEPTH {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, _: &Ast) -> ControlFlow<()> {
+        self.n -= usize::from(self.is_chain.pop() == Some(false));
+        ControlFlow::Continue(())
+    }
+}
+
 /// Whether two kinds are these two, in any order.
 fn is_pair(a: Kind, b: Kind, one: Kind, other: Kind) -> bool {
     (a, b) == (one, other) || (a, b) == (other, one)
@@ -479,6 +548,37 @@ pub(super) fn or(a: Node, b: Node) -> Node {
     let is_open = a.expr.clone().fill_null(polars::prelude::lit(false)).not();
     let fault = either(a.fault, guarded(is_open, b.fault));
     Node::new(a.expr.or(b.expr), Kind::Flag).with_fault(fault)
+}
+
+/// Joins nodes in a tree of little depth.
+pub(super) fn balanced(mut nodes: Vec<Node>, join: fn(Node, Node) -> Node) -> Option<Node> {
+    while nodes.len() > 1 {
+        let mut pairs = Vec::with_capacity(nodes.len().div_ceil(2));
+        let mut rest = nodes.into_iter();
+        while let Some(first) = rest.next() {
+            pairs.push(match rest.next() {
+                Some(second) => join(first, second),
+                None => first,
+            });
+        }
+        nodes = pairs;
+    }
+    nodes.pop()
+}
+
+/// The operands of a chain of one operator, from left to right.
+pub(super) fn operands<'t>(ast: &'t Ast, op: &Op, found: &mut Vec<&'t Ast>) {
+    // Chains are deep on their left side.
+    let mut rest = ast;
+    let start = found.len();
+    while let Ast::BinaryOp { left, op: own, right } = rest
+        && own == op
+    {
+        found.push(right);
+        rest = left;
+    }
+    found.push(rest);
+    found[start..].reverse();
 }
 
 fn negate(node: Node) -> Node {

@@ -8,7 +8,7 @@ use crate::base::flag;
 use crate::base::time;
 use crate::base::time::SECOND;
 use crate::frames::call::check_pattern;
-use crate::frames::compile::{Compiler, and, or, unsupported};
+use crate::frames::compile::{Compiler, unsupported};
 use crate::frames::kind::Kind;
 use crate::frames::node::{Literal, MAX_WHOLE, Node, either, quoted};
 use crate::frames::wrong::Wrong;
@@ -183,8 +183,6 @@ impl Compiler<'_> {
         }
         let (a, b) = (self.node(left)?, self.node(right)?);
         match op {
-            Op::And => Ok(and(self.flag(a, left)?, self.flag(b, right)?)),
-            Op::Or => Ok(or(self.flag(a, left)?, self.flag(b, right)?)),
             Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo | Op::DuckIntegerDivide => {
                 let (a, b) = (self.number(a, left)?, self.number(b, right)?);
                 self.arithmetic(a, op, b, ast)

@@ -58,6 +58,9 @@ pub(crate) struct RowFault {
 /// Name of the filter in messages, as in a scenario.
 const FILTER: &str = "where";
 
+/// The stack of the thread that compiles.
+const STACK_BYTES: usize = 64 << 20;
+
 /// The most characters of a text in a message.
 const MAX_SHOWN: usize = 60;
 
@@ -67,6 +70,28 @@ impl Derivation {
     /// # Errors
     /// What is wrong in an expression, at its key in the scenario.
     pub(crate) fn new(
+        source: &Source,
+        columns: &BTreeMap<String, DataType>,
+        wanted: &[&str],
+    ) -> Result<Self, Problem> {
+        // Long chains of conditions are deep trees.
+        let compile = || Self::compiled(source, columns, wanted);
+        let outcome = std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new()
+                .stack_size(STACK_BYTES)
+                .spawn_scoped(scope, compile);
+            thread.map(|thread| thread.join())
+        });
+        match outcome {
+            Ok(Ok(compiled)) => compiled,
+            _ => Err(Problem::new(
+                "",
+                "expected expressions that can be compiled, found a broken one",
+            )),
+        }
+    }
+
+    fn compiled(
         source: &Source,
         columns: &BTreeMap<String, DataType>,
         wanted: &[&str],

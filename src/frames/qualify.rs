@@ -11,11 +11,19 @@ use std::ops::ControlFlow;
 /// The column of the condition, and the name of the inner query.
 const CONDITION: &str = "sluice_qualify";
 
-/// Rewrites each `QUALIFY` of a query. Returns whether there was one.
-pub(super) fn expand(query: &mut Query) -> bool {
+/// The text of a query with each `QUALIFY` rewritten. Other texts stay as they are.
+pub(super) fn expanded(query: &Query, sql: &str) -> String {
+    if !sql.to_ascii_lowercase().contains("qualify") {
+        return sql.to_owned();
+    }
+    let mut query = query.clone();
     let mut expander = Expander { n: 0 };
-    let _ = query.visit(&mut expander);
-    expander.n > 0
+    let _ = VisitMut::visit(&mut query, &mut expander);
+    if expander.n > 0 {
+        query.to_string()
+    } else {
+        sql.to_owned()
+    }
 }
 
 struct Expander {

@@ -98,14 +98,8 @@ impl Statement {
             return Err(problem);
         }
         checker.check_names()?;
-        let mut expanded = query.clone();
-        let is_expanded = qualify::expand(&mut expanded);
         Ok(Self {
-            sql: if is_expanded {
-                expanded.to_string()
-            } else {
-                sql.to_owned()
-            },
+            sql: qualify::expanded(query, sql),
             aliases: checker
                 .aliases
                 .into_iter()

@@ -216,6 +216,30 @@ fn rows_without_a_legal_value_are_faults() {
 }
 
 #[test]
+fn long_expressions_have_values_or_a_limit() {
+    let all = |text: &str| values(text).unwrap_or_else(|error| panic!("{error}"))[0].clone();
+    let many = |part: &str, n: usize, between: &str| vec![part; n].join(between);
+    assert_eq!(all(&many("n = 7", 1_500, " and ")), "true");
+    assert_eq!(all(&many("n = 8", 1_500, " or ")), "false");
+    let list: Vec<String> = (0..1_000).map(|n| n.to_string()).collect();
+    assert_eq!(all(&format!("n in ({})", list.join(", "))), "true");
+    assert_eq!(all(&many("n", 90, " + ")), "630");
+    let branches: Vec<String> = (0..99)
+        .map(|n| format!("when n = {} then '{n}'", n + 100))
+        .collect();
+    assert_eq!(
+        all(&format!("case {} else 'none' end", branches.join(" "))),
+        "none"
+    );
+    let wrong = |text: &str| values(text).expect_err("expected an error");
+    assert!(wrong(&many("n", 120, " + ")).contains("at most 100 levels"));
+    let branches = many("when n = 1 then 1", 101, " ");
+    assert!(wrong(&format!("case {branches} end")).contains("at most 100"));
+    assert!(wrong(&many("n = 7", 3_000, " and ")).contains("at most 20000 characters"));
+    assert!(wrong(&format!("{}n{}", "(".repeat(300), ")".repeat(300))).contains("one SQL expression"));
+}
+
+#[test]
 fn errors_name_the_expression_and_what_is_near() {
     let mut wrong = Vec::new();
     let mut check = |text: &str, expected: &str| {

@@ -5,9 +5,19 @@ fn sums_read_back_what_they_print() {
     for sum in [Sum::Rows, Sum::Of("bad".into()), Sum::Known("x_1".into())] {
         assert_eq!(Sum::parse(&sum.to_string()), Some(sum));
     }
-    for wrong in ["", "mean(x)", "sum()", "sum(a b)", "sum(a", "rows()"] {
+    for wrong in ["", "mean(x)", "sum()", "sum([a b])", "sum(a", "rows()"] {
         assert_eq!(Sum::parse(wrong), None, "{wrong}");
     }
+    // Other texts are expressions, which the log's columns decide on.
+    let slow = "sum(case when ms > 3 then x[1] end)";
+    let sum = Sum::parse(slow).unwrap();
+    assert_eq!(
+        (sum.to_string(), sum.column_name()),
+        (slow.to_owned(), slow.to_owned())
+    );
+    let reading = sum.reading().unwrap();
+    assert_eq!(reading.expression(), Some("case when ms > 3 then x[1] end"));
+    assert_eq!(Reading::parse(&reading.to_string()), Some(reading));
 }
 
 #[test]
