@@ -125,6 +125,11 @@ impl<'a> Batch<'a> {
         self.set(idx, canonical, Arc::new(array));
     }
 
+    /// Returns the values of a column. `None` if the source does not have it.
+    pub(crate) fn array(&self, idx: usize) -> Option<&ArrayRef> {
+        self.columns[idx].as_ref().map(|(_, array)| array)
+    }
+
     /// Returns a column's name in the file and its values. `None` if the source does not have it.
     pub(super) fn column(&self, idx: usize) -> Option<(&str, &ArrayRef)> {
         self.columns[idx]
@@ -157,6 +162,22 @@ impl<'a> Batch<'a> {
     }
 }
 
+/// A row that is left out, for a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// Name of the column in the file.
+    pub(crate) column: String,
+    /// Number of the row in its file, from 1.
+    pub(crate) row: u64,
+    /// The expected value.
+    pub(crate) expected: String,
+    /// The value that was found, as a message quotes it.
+    pub(crate) found: String,
+}
+
+/// The largest number of examples of a batch.
+const MAX_EXAMPLES: usize = 5;
+
 /// The rows of a batch that cannot be used, handled by the scenario's policy.
 #[derive(Debug)]
 pub struct RowFaults {
@@ -164,6 +185,8 @@ pub struct RowFaults {
     bad: Vec<bool>,
     n_bad: usize,
     counts: BTreeMap<String, u64>,
+    /// The first rows that are left out.
+    examples: Vec<Fault>,
     /// The column in the batch, and the row, of each value that is stored as 0 and is not 0.
     below_resolution: Vec<(usize, usize)>,
 }
@@ -176,6 +199,7 @@ impl RowFaults {
             bad: vec![false; n_rows],
             n_bad: 0,
             counts: BTreeMap::new(),
+            examples: Vec::new(),
             below_resolution: Vec::new(),
         }
     }
@@ -215,6 +239,14 @@ impl RowFaults {
         }
         if !std::mem::replace(&mut self.bad[row], true) {
             self.n_bad += 1;
+            if self.examples.len() < MAX_EXAMPLES {
+                self.examples.push(Fault {
+                    column: column.to_owned(),
+                    row: batch.first_row + row as u64 + 1,
+                    expected: expected.to_owned(),
+                    found: escape::value(&found.to_string()),
+                });
+            }
             // Reasons are counted without the examples of messages.
             let reason = expected.split(" such as ").next().unwrap_or(expected);
             *self
@@ -233,6 +265,11 @@ impl RowFaults {
     /// Returns the number of rows that are left out.
     pub fn n_bad(&self) -> usize {
         self.n_bad
+    }
+
+    /// Returns the first rows that are left out.
+    pub(crate) fn examples(&self) -> &[Fault] {
+        &self.examples
     }
 
     /// Returns the numbers of rows that are left out, by reason.

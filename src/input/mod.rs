@@ -53,6 +53,7 @@ mod turns;
 mod users;
 mod want;
 
+pub(crate) use batch::Fault;
 pub use batch::{Batch, RowFaults};
 pub use events::{EventSummary, UserFeatures, open_events, read_events};
 pub(crate) use fast_scan::{ColumnScan, FastPart, Mapping, STEP, STEP_WORDS, Unsupported, low_bits};

@@ -11,7 +11,7 @@ use crate::ramp::evidence::QosEvidence;
 use crate::ramp::outlook::{days_text, round_up};
 use crate::ramp::reach::{Growing, GuardrailGrowth, days_until, next_ratio};
 use crate::scenario::{Action, DecisionPolicy, GuardrailRule, Layer, Plan};
-use crate::stats::Interval;
+use crate::stats::{Interval, Reason};
 
 /// Number of layers that are looked at together.
 const CHUNK: usize = 256;
@@ -57,20 +57,59 @@ pub fn step_warnings(plan: &Plan, analysis: &Analysis, most: usize) -> Vec<Strin
     warnings
 }
 
-fn of_layer(plan: &Plan, layer: &Layer, analyzed: &LayerAnalysis, analysis: &Analysis) -> Vec<String> {
-    // The stage that shows the baseline best.
+/// The stage that shows the baseline best. `None` if no stage has a row of it.
+fn best_stage(analyzed: &LayerAnalysis) -> Option<&StageAnalysis> {
     let stages = analyzed.stages.iter().filter(|stage| stage.end > stage.start);
     let best = stages.max_by_key(|stage| stage.rows.baseline);
-    let Some(stage) = best.filter(|stage| stage.rows.baseline > 0) else {
+    best.filter(|stage| stage.rows.baseline > 0)
+}
+
+/// The guardrails that a promotion needs, without an effect of the candidate.
+fn growths<'a>(
+    plan: &'a Plan,
+    stage: &StageAnalysis,
+    analyzed: &LayerAnalysis,
+    analysis: &Analysis,
+) -> Vec<GuardrailGrowth<'a>> {
+    let growth = |idx| {
+        let of = (&plan.policy, plan.guardrails.as_slice(), idx);
+        GuardrailGrowth::without_effect(of, stage, analyzed.n_eligible, &analysis.metrics).ok()
+    };
+    watched(plan).filter_map(growth).collect()
+}
+
+/// The smallest usual ratio below 1 at which a step of a layer decides every guardrail within its
+/// dwell, if the candidate has no effect. `Ok(None)` if no ratio does.
+///
+/// # Errors
+/// [`Reason::NoData`] if the log shows no guardrail of the baseline in this layer.
+pub(crate) fn deciding_ratio(
+    plan: &Plan,
+    layer: &Layer,
+    analyzed: &LayerAnalysis,
+    analysis: &Analysis,
+) -> Result<Option<Ratio>, Reason> {
+    let stage = best_stage(analyzed).ok_or(Reason::NoData)?;
+    let growths = growths(plan, stage, analyzed, analysis);
+    if growths.is_empty() {
+        return Err(Reason::NoData);
+    }
+    let dwell = layer.dwell as f64 / DAY as f64;
+    let ratios: Option<Vec<Ratio>> = growths
+        .iter()
+        .map(|growth| Some(next_ratio(growth, &[], Ratio::ZERO, dwell)?.0))
+        .collect();
+    let largest = ratios.and_then(|ratios| ratios.into_iter().max());
+    Ok(largest.filter(|ratio| growths.iter().all(|growth| growth.passes(dwell, *ratio))))
+}
+
+fn of_layer(plan: &Plan, layer: &Layer, analyzed: &LayerAnalysis, analysis: &Analysis) -> Vec<String> {
+    let Some(stage) = best_stage(analyzed) else {
         return Vec::new();
     };
     let from = analyzed.current().map_or(Ratio::ZERO, |stage| stage.ratio);
     let policy = &plan.policy;
-    let growth = |idx| {
-        let of = (policy, plan.guardrails.as_slice(), idx);
-        GuardrailGrowth::without_effect(of, stage, analyzed.n_eligible, &analysis.metrics).ok()
-    };
-    let growths = watched(plan).filter_map(growth).collect::<Vec<_>>();
+    let growths = growths(plan, stage, analyzed, analysis);
     let of_qos = |stage: &StageAnalysis| {
         let arm = stage.qos.baseline.result().ok()?;
         threshold_warning(

@@ -48,6 +48,7 @@ pub use cube::{
 pub use limits::QuantileLimits;
 pub use merge::merge;
 pub use plausible::implausible_means;
+pub(crate) use plausible::{implausible_mean, probable_unit};
 pub use store::CUBE_FILE;
 pub use unknown::{UnknownIds, UnknownUser, UserName};
 

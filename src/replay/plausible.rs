@@ -46,20 +46,45 @@ pub fn implausible_means(cube: &Cube) -> Vec<String> {
         .collect()
 }
 
+/// Returns the unit that a column probably has, by its mean as if it had the unit that Sluice reads.
+/// `None` for a plausible mean, a column without a range, and a mean that fits no unit.
+pub(crate) fn probable_unit(column: &str, mean: f64) -> Option<&'static str> {
+    let range = RANGES.iter().find(|range| range.column == column)?;
+    if range.is_plausible(mean) {
+        return None;
+    }
+    range.probable(mean)
+}
+
+/// Returns a warning about the mean of a column without a declared unit. `None` for a plausible mean,
+/// and for a column without a range.
+pub(crate) fn implausible_mean(column: &str, mean: f64) -> Option<String> {
+    RANGES.iter().find(|range| range.column == column)?.warning(mean)
+}
+
 impl Range {
+    fn is_plausible(&self, mean: f64) -> bool {
+        mean <= 0.0 || (mean >= self.low && mean <= self.high)
+    }
+
+    fn probable(&self, mean: f64) -> Option<&'static str> {
+        let fits = |factor: f64| self.is_plausible(mean * factor);
+        let other = self.others.iter().find(|(_, factor)| fits(*factor));
+        other.map(|(unit, _)| *unit)
+    }
+
     fn warning(&self, mean: f64) -> Option<String> {
         let Self {
             column,
             unit,
             low,
             high,
-            others,
+            ..
         } = self;
-        let is_plausible = |mean: f64| mean >= *low && mean <= *high;
-        if mean <= 0.0 || is_plausible(mean) {
+        if self.is_plausible(mean) {
             return None;
         }
-        let probable = others.iter().find(|(_, factor)| is_plausible(mean * factor));
+        let probable = self.probable(mean);
         let side = if mean < *low {
             format!("below {low}")
         } else {
@@ -67,7 +92,7 @@ impl Range {
         };
         let of_source = format!("columns.{column} = {{ column = \"...\", unit = ");
         let advice = match probable {
-            Some((other, _)) => format!(
+            Some(other) => format!(
                 "is it in {other}? Then declare {of_source}\"{other}\" }}; if it is in {unit}, declare \
                  {of_source}\"{unit}\" }}"
             ),
