@@ -15,8 +15,9 @@ use crate::cli::query_args as query;
 use crate::cli::terminal::{OutputArgs, Terminal, print_usage};
 use crate::cli::values::parse_limit;
 use crate::cli::{
-    analyze, audit, backtest, calc, calibrate, completions, cube, evals, finops, gate, generate, layer, man,
-    night, notify, publish, query_args, record, replay, report, run, schedule, schema, simulate, tools, who,
+    analyze, audit, backtest, calc, calibrate, check, completions, cube, evals, finops, gate, generate, init,
+    layer, man, night, notify, publish, query_args, record, replay, report, run, schedule, schema, simulate,
+    tools, who,
 };
 use crate::input::fetch;
 
@@ -38,6 +39,8 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    Init(init::InitArgs),
+    Check(check::CheckArgs),
     Run(run::RunArgs),
     Night(night::NightArgs),
     Layer(layer::LayerArgs),
@@ -140,6 +143,8 @@ fn run_command(args: Args, terminal: &Terminal) -> Result<u8> {
             .map_err(|error| Error::usage(format!("expected {n} threads, found: {error}")))?;
     }
     match args.command {
+        Command::Init(args) => init::run(&args, terminal),
+        Command::Check(args) => check::run(&args, terminal),
         Command::Run(args) => run::run(&args, terminal),
         Command::Night(args) => night::run(&args, terminal),
         Command::Layer(args) => layer::run(&args, terminal),

@@ -116,6 +116,14 @@ impl Terminal {
         }
     }
 
+    /// Prints a text for people to stderr, beside data that goes to stdout; nothing under `--quiet`.
+    pub(super) fn summarize(&self, text: &str) {
+        if !self.is_quiet {
+            // A closed stderr leaves no way to report.
+            let _ = write!(io::stderr(), "{}", escape::lines(&self.fill(text), &[]));
+        }
+    }
+
     /// Prints a warning to stderr.
     pub(super) fn warn(&self, text: &str) {
         self.event(WARNING, text);

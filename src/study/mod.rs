@@ -2,18 +2,30 @@
 //!
 //! [`run`] is the pipeline. Each of its stages is also a command of its own.
 
+mod checkup;
+mod checkup_columns;
+mod checkup_document;
 mod decisions;
 pub(crate) mod guards;
 pub(crate) mod inputs;
 mod layering;
 mod load;
 mod pipeline;
+mod proposal;
+mod propose;
+mod propose_ramp;
+mod rehearsal;
+mod sample;
 mod user_tables;
 pub mod who;
 
+pub use checkup::check_sources;
+pub use checkup_document::{BadRow, Checkup, ColumnCheck, CoverageCheck, SourceCheck};
 pub use decisions::{Decided, evidence_digest, rewrite_schedule, schedule};
 pub use guards::GuardFinding;
 pub use layering::{LayerOptions, RfmTable, layer, layer_at};
 pub use load::{carry, carry_state};
 pub(crate) use pipeline::write_manifest;
 pub use pipeline::{RampFindings, Study, analyze, replay, replay_inputs, report, run, verify};
+pub use proposal::{InitOptions, Proposal};
+pub use propose::propose;

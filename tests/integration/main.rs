@@ -30,6 +30,7 @@ mod generated_nights;
 mod help;
 #[cfg(feature = "stores")]
 mod hostile_servers;
+mod init;
 mod inputs;
 mod instants;
 mod layer;
