@@ -88,36 +88,54 @@ impl Check<'_> {
             .iter()
             .flat_map(|layer| &layer.tags)
             .collect();
-        let opened = match &scenario.input.users {
-            UsersFrom::Table(source) => {
-                let reader = UserReader::open(source, rules.clone(), OnBadRow::Drop);
-                reader.map(|reader| ("users", reader.table().clone(), UserSource::Table))
-            }
-            UsersFrom::Events(events) => {
-                input::open_events(events).map(|table| ("events", table, UserSource::Events))
-            }
-            UsersFrom::Traffic | UsersFrom::Generator => return None,
-        };
-        let found = opened.and_then(|(name, table, kind)| {
-            let warnings = check_required(&table, kind, &scenario.layering, &scenario.plan)?;
-            let seen = match kind {
-                UserSource::Table => columns_of_users(&rules),
-                UserSource::Events => columns_of_events(),
+        let input = &scenario.input;
+        let joined = input.user_join.as_ref().map(Table::open);
+        let is_joined = |name: &str| matches!(&joined, Some(Ok(table)) if table.has(name));
+        let own = |rule: &&TagRule| !is_joined(&rule.column);
+        let own: Vec<&TagRule> = rules.iter().copied().filter(own).collect();
+        let sources = input.user_sources(&input.users);
+        let n_tables = sources.len() - usize::from(input.user_join.is_some() && !sources.is_empty());
+        let mut ids = None;
+        for (idx, source) in sources[..n_tables].iter().enumerate() {
+            let opened = match &input.users {
+                UsersFrom::Events(events) => {
+                    input::open_events(events).map(|table| ("events".to_owned(), table, UserSource::Events))
+                }
+                _ => UserReader::open(source, own.clone(), OnBadRow::Drop).map(|reader| {
+                    let name = numbered("users", idx, n_tables);
+                    (name, reader.table().clone(), UserSource::Table)
+                }),
             };
-            let source = self.read(name, &table, seen, None)?;
-            Ok((warnings, source, ids(&table)?))
-        });
-        match found {
-            Ok((warnings, source, ids)) => {
-                self.warnings.extend(warnings);
-                self.sources.push(source);
-                Some(ids)
-            }
-            Err(error) => {
-                self.problems.push(one_line(&error));
-                None
+            let found = opened.and_then(|(name, table, kind)| {
+                let warnings = check_required(&table, kind, &scenario.layering, &scenario.plan, &is_joined)?;
+                let seen = match kind {
+                    UserSource::Table => columns_of_users(&own),
+                    UserSource::Events => columns_of_events(),
+                };
+                let source = self.read(&name, &table, seen, None)?;
+                Ok((warnings, source, hashes_of(&table)?))
+            });
+            match found {
+                Ok((warnings, source, found)) => {
+                    self.warnings.extend(warnings);
+                    self.sources.push(source);
+                    ids.get_or_insert_with(HashSet::new).extend(found);
+                }
+                Err(error) => {
+                    self.problems.push(one_line(&error));
+                    return None;
+                }
             }
         }
+        if let Some(joined) = joined.clone() {
+            let joins = |rule: &&TagRule| is_joined(&rule.column);
+            let columns: Vec<&TagRule> = rules.iter().copied().filter(joins).collect();
+            match joined.and_then(|table| self.read("users.join", &table, columns_of_users(&columns), None)) {
+                Ok(source) => self.sources.push(source),
+                Err(error) => self.problems.push(one_line(&error)),
+            }
+        }
+        ids
     }
 
     fn log(&mut self, name: &str, source: &Source, users: Option<&HashSet<u64>>, log: Log) {
@@ -229,7 +247,7 @@ impl Check<'_> {
 }
 
 /// The hashes of all users of a source.
-fn ids(table: &Table) -> Result<HashSet<u64>> {
+fn hashes_of(table: &Table) -> Result<HashSet<u64>> {
     let mut ids = HashSet::new();
     for part in &table.parts {
         table.read(*part, &["user_id", "tenant_id"], &mut |batch| {
