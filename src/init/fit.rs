@@ -108,7 +108,7 @@ fn fit_label(profile: &ColumnProfile) -> Option<Fit> {
         && !(profile.is_numeric() && profile.n_whole < profile.n_number && !are_versions(profile));
     let n_null = profile.n_null as f64 / profile.n.max(1) as f64;
     let score = match words.len() {
-        1 => 0.4,
+        1 => 0.6,
         2..=50 => 1.0,
         _ => 0.6,
     };

@@ -22,7 +22,7 @@ mod words;
 mod write;
 
 pub(crate) use draft::{Draft, DraftOperation, DraftPlan, DraftSource, OwnColumn};
-pub(crate) use fit::{How, parse_other_form};
+pub(crate) use fit::{How, parse_other_form, sql_name};
 pub(crate) use guess::{Guess, Guesses, Role};
 pub(crate) use outcomes::own_metrics;
 pub(crate) use pairs::guess_with_pairs;

@@ -54,6 +54,8 @@ const USER_NAMES: &[&str] = &[
 #[rustfmt::skip]
 const WEAK_USER_NAMES: &[&str] = &[
     "id", "编号", "账户id", "account", "member", "client", "user hash", "device", "cookie", "cookie id", "ip",
+    "email", "e mail", "mail", "email address", "user email", "user mail", "login", "phone", "mobile", "nickname",
+    "邮箱", "用户邮箱", "电子邮箱", "手机号", "手机", "昵称",
 ];
 
 #[rustfmt::skip]

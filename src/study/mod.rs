@@ -10,6 +10,7 @@ pub(crate) mod guards;
 pub(crate) mod inputs;
 mod layering;
 mod load;
+mod match_ids;
 mod pipeline;
 mod proposal;
 mod propose;

@@ -15,6 +15,7 @@ use crate::init::{
 use crate::input::{Part, Table};
 use crate::replay::open_traffic;
 use crate::scenario::{CONSENT, FEATURES, OnBadRow, Scenario};
+use crate::study::match_ids::match_ids;
 use crate::study::proposal::{
     InitOptions, Proposal, Source, distinct_names, header, n_bytes, scenario_path, summary, time_zone,
 };
@@ -38,6 +39,9 @@ pub fn propose(options: &InitOptions, progress: &Progress) -> Result<Proposal> {
     let folder = folder_of(options.out.as_deref());
     let mut sources = open_sources(options, &folder, progress)?;
     complete_sources(&mut sources);
+    if cfg!(feature = "frames") {
+        match_ids(&mut sources)?;
+    }
     let mut draft = first_draft(options, &sources);
     draft.has_derive = cfg!(feature = "frames");
     if !draft.has_derive {
