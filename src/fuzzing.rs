@@ -43,10 +43,23 @@ pub struct FuzzTarget {
 }
 
 /// All targets.
-pub const TARGETS: [FuzzTarget; 15] = [
+pub const TARGETS: [FuzzTarget; 17] = [
     target("parquet", parquet, &["fuzz/corpus/parquet"]),
     target("csv", csv, &["fuzz/corpus/csv", "scenarios/guide"]),
     target("ndjson", ndjson, &["fuzz/corpus/ndjson"]),
+    target(
+        "json",
+        json_table,
+        &["fuzz/corpus/ndjson", "tests/samples/tables/duckdb.json"],
+    ),
+    target(
+        "arrow",
+        arrow,
+        &[
+            "tests/samples/tables/polars-zstd.arrow",
+            "tests/samples/tables/pyarrow.arrows",
+        ],
+    ),
     target("scenario", scenario, &["scenarios"]),
     target("policy", policy, &["fuzz/corpus/policy"]),
     target("records", records, &["tests/samples/registry"]),
@@ -118,6 +131,36 @@ fn csv(data: &[u8]) {
 
 fn ndjson(data: &[u8]) {
     table(&file("t.ndjson", data));
+}
+
+/// An array of objects, or one object a line, and the paths into its nested values.
+fn json_table(data: &[u8]) {
+    table(&file("t.json", data));
+    nested(&file("t.json", data));
+}
+
+/// A file or a stream of Arrow, and the paths into its nested values.
+fn arrow(data: &[u8]) {
+    table(&file("t.arrow", data));
+    nested(&file("t.arrow", data));
+}
+
+/// Reads values within nested columns.
+fn nested(path: &Path) {
+    let mut source = Source::at(path);
+    let columns = [
+        ("user_id", "profile.user.id"),
+        ("layer", "profile.tags.n"),
+        ("score", "profile.tags.0"),
+    ];
+    source.columns = columns
+        .map(|(name, column)| (name.to_owned(), column.to_owned()))
+        .into();
+    if let Ok(table) = Table::open(&source) {
+        for part in &table.parts {
+            let _ = table.read(*part, &["user_id", "layer", "score"], &mut |_| Ok(()));
+        }
+    }
 }
 
 fn scenario(data: &[u8]) {

@@ -231,6 +231,8 @@ impl RowFaults {
             let found = escape::value(&found.to_string());
             let hint = if expected == flag::EXPECTED {
                 "write flags as true and false, yes and no, or 1 and 0: words of other languages are not read"
+            } else if expected.starts_with("a number") && found.contains(',') {
+                "decimal commas and thousands separators are not converted: write numbers with a point"
             } else {
                 "rows like this can be left out and counted with `input.on_bad_row = \"drop\"`"
             };

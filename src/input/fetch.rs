@@ -155,8 +155,22 @@ pub(crate) fn made(name: &str, shown: &str, make: &dyn Fn(&Path) -> Result<()>) 
 
 /// Returns the name of a copy below the folder that its URL names. `None` for other files.
 pub(crate) fn name_below(copy: &Path) -> Option<PathBuf> {
+    name_of_copy(copy, |fetch| fetch.is_folder)
+}
+
+/// Returns the name of a copy below the folder, or below the constant part of the glob, that its URL
+/// names. `None` for other files.
+pub(crate) fn below(copy: &Path) -> Option<PathBuf> {
+    name_of_copy(copy, |_| true)
+}
+
+fn name_of_copy(copy: &Path, is_looked_at: impl Fn(&Fetch) -> bool) -> Option<PathBuf> {
     let state = fetched();
-    let fetches = state.as_ref()?.sources.values().filter(|fetch| fetch.is_folder);
+    let fetches = state
+        .as_ref()?
+        .sources
+        .values()
+        .filter(|fetch| is_looked_at(fetch));
     // Copies are numbered in the order of their paths.
     let mut found = fetches.filter_map(|fetch| {
         let idx = fetch
@@ -165,16 +179,6 @@ pub(crate) fn name_below(copy: &Path) -> Option<PathBuf> {
         Some(&fetch.files[idx.ok()?].name)
     });
     found.next().cloned()
-}
-
-/// Returns the name of a copy below the folder, or below the constant part of the glob, that its URL
-/// names. `None` for other files.
-pub(crate) fn below(copy: &Path) -> Option<PathBuf> {
-    let state = fetched();
-    let mut files = state.as_ref()?.sources.values().flat_map(|fetch| &fetch.files);
-    files
-        .find(|copied| copied.path == copy)
-        .map(|copied| copied.name.clone())
 }
 
 /// Returns a warning for the objects behind a URL that were not copied.

@@ -155,6 +155,7 @@ pub fn find_files(path: &Path) -> Result<Vec<PathBuf>> {
 /// The same as for [`find_files`], and files of other formats alone.
 pub(super) fn find_tables(path: &Path) -> Result<(Vec<(PathBuf, Format)>, Skipped)> {
     let (files, mut skipped) = find(path)?;
+    let files = without_documents(files, &mut skipped);
     let mut tables = Vec::new();
     let mut wrong = None;
     for file in files {
@@ -170,6 +171,18 @@ pub(super) fn find_tables(path: &Path) -> Result<(Vec<(PathBuf, Format)>, Skippe
         Some(error) if tables.is_empty() => Err(error),
         _ => Ok((tables, skipped)),
     }
+}
+
+/// Leaves out `.json` files beside tables of other formats: they are documents about the tables.
+fn without_documents(files: Vec<PathBuf>, skipped: &mut Skipped) -> Vec<PathBuf> {
+    let is_document = |file: &PathBuf| matches!(Format::by_path(file), Some(Format::Json { .. }));
+    let is_table = |file: &PathBuf| Format::by_path(file).is_some() && !is_document(file);
+    if !files.iter().any(is_table) {
+        return files;
+    }
+    let (documents, tables): (Vec<PathBuf>, Vec<PathBuf>) = files.into_iter().partition(is_document);
+    documents.iter().for_each(|file| skipped.add(file));
+    tables
 }
 
 fn find(path: &Path) -> Result<(Vec<PathBuf>, Skipped)> {
@@ -202,6 +215,7 @@ fn find(path: &Path) -> Result<(Vec<PathBuf>, Skipped)> {
             }
         }
         files.sort();
+        let files = without_documents(files, &mut skipped);
         if files.is_empty() {
             let found = skipped
                 .warning("found none")

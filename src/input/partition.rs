@@ -48,13 +48,15 @@ impl Partition {
 
 /// Returns the partitions of the files of a source.
 pub(super) fn partitions<'a>(source: &Source, files: impl Iterator<Item = &'a PathBuf>) -> Vec<Partition> {
-    let root = constant_part(&source.path);
+    let root = without_dots(&constant_part(&source.path));
     let found: Vec<BTreeMap<String, Option<String>>> = files
         .map(|file| match fetch::below(file) {
             Some(name) => values_of(&name),
-            None => file
-                .strip_prefix(&root)
-                .map_or_else(|_| BTreeMap::new(), values_of),
+            None => {
+                let file = without_dots(file);
+                file.strip_prefix(&root)
+                    .map_or_else(|_| BTreeMap::new(), values_of)
+            }
         })
         .collect();
     let keys: BTreeSet<&String> = found.iter().flat_map(BTreeMap::keys).collect();
@@ -77,6 +79,12 @@ fn constant_part(path: &Path) -> PathBuf {
     }
     let is_plain = |part: &Component<'_>| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
     path.components().take_while(is_plain).collect()
+}
+
+/// A path without its components `.`, which globs leave out.
+fn without_dots(path: &Path) -> PathBuf {
+    let is_there = |part: &Component<'_>| *part != Component::CurDir;
+    path.components().filter(is_there).collect()
 }
 
 /// The values of the folders in the path of a file.

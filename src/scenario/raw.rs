@@ -222,7 +222,11 @@ pub(super) struct RawSource {
     )]
     pub(super) delimiter: Option<String>,
     /// Character around values of a text file that contain the delimiter, one of ASCII.
-    #[schemars(length(min = 1, max = 1), extend("default" = "\""), example = &"'")]
+    #[schemars(
+        length(min = 1, max = 1),
+        extend("x-default" = "a double quote"),
+        example = &"'"
+    )]
     pub(super) quote: Option<String>,
 }
 
@@ -260,7 +264,11 @@ pub(super) struct RawUsers {
     )]
     pub(super) delimiter: Option<String>,
     /// Character around values of a text file that contain the delimiter, one of ASCII.
-    #[schemars(length(min = 1, max = 1), extend("default" = "\""), example = &"'")]
+    #[schemars(
+        length(min = 1, max = 1),
+        extend("x-default" = "a double quote"),
+        example = &"'"
+    )]
     pub(super) quote: Option<String>,
     /// Which day is read if the path has a folder for each day, such as `dt=2026-05-28`: `latest` is
     /// the newest day at or before `as_of`.
@@ -367,7 +375,11 @@ pub(super) struct RawEvents {
     )]
     pub(super) delimiter: Option<String>,
     /// Character around values of a text file that contain the delimiter, one of ASCII.
-    #[schemars(length(min = 1, max = 1), extend("default" = "\""), example = &"'")]
+    #[schemars(
+        length(min = 1, max = 1),
+        extend("x-default" = "a double quote"),
+        example = &"'"
+    )]
     pub(super) quote: Option<String>,
     /// Features and consent that the log does not give, and that count as unknown.
     #[schemars(

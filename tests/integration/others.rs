@@ -159,12 +159,12 @@ fn errors_are_short_and_hold_no_records() {
         }
     };
     check("long.csv", &["expected a column `user_id`"]);
-    check("record.ndjson", &["field 'user_id'", "found an object"]);
-    check("list.ndjson", &["field 'user_id'", "found a list"]);
+    check("record.ndjson", &["column `user_id`", "found an object"]);
+    check("list.ndjson", &["column `user_id`", "found a list"]);
     check("text.ndjson", &["column `use_count`, row 1"]);
     check(
         "semicolon.csv",
-        &["separated by `,`, found `;`", "hint: write the file with commas"],
+        &["separated by `,`, found `;`", "hint: say so: delimiter"],
     );
     check(
         "flag.csv",

@@ -58,7 +58,10 @@ pub(super) fn files_of(path: &Path) -> Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return input::find_files(path);
     }
-    let known = ["eval", "json", "jsonl", "ndjson", "csv", "parquet", "gz"];
+    let known = [
+        "eval", "json", "jsonl", "ndjson", "csv", "tsv", "tab", "parquet", "arrow", "arrows", "ipc",
+        "feather", "gz", "zst",
+    ];
     let mut files = files::files_below(path)?;
     files.retain(|file| {
         file.extension()
