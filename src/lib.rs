@@ -67,7 +67,7 @@ pub mod analysis;
 // `sluice schedule`, `sluice who`: verdicts and the next ratios from evidence.
 pub mod ramp;
 // `sluice init`: guesses of columns, releases and the text of a scenario.
-pub(crate) mod init;
+pub mod init;
 // `sluice simulate`, `sluice backtest`: results of plans before they are carried out.
 pub mod simulate;
 // `sluice record`, `sluice tools`, `sluice evals`: the parts of a release.

@@ -148,7 +148,7 @@ pub(crate) fn guess(role: Role, profiles: &[ColumnProfile]) -> Guesses {
     guesses.alternatives.sort_by_key(order);
     let is_used = |name: &str| guesses.used.iter().any(|guess| guess.file_column == name);
     for profile in profiles.iter().filter(|profile| !is_used(&profile.name)) {
-        if profile.native == crate::init::Native::Other {
+        if profile.native == crate::init::profile::Native::Other {
             guesses.nested.push(profile.name.clone());
         } else if !guesses.sensitive.iter().any(|(name, _)| *name == profile.name) {
             guesses.unused.push(profile.name.clone());

@@ -143,7 +143,7 @@ fn column_name(profile: &ColumnProfile, idx: usize, taken: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::init::Scalar;
+    use crate::init::profile::Scalar;
 
     #[test]
     fn outcomes_are_found_by_name_and_values() {

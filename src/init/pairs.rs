@@ -100,7 +100,7 @@ fn amount(profiles: &[ColumnProfile], guesses: &Guesses) -> Option<Guess> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::init::Scalar;
+    use crate::init::profile::Scalar;
 
     fn check(role: Role, columns: &[(&str, &[&str])], column: &str, expected: Option<&str>) {
         let profiles: Vec<ColumnProfile> = columns

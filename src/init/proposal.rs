@@ -184,7 +184,7 @@ pub(crate) fn missing(draft: &Draft) -> Vec<Missing> {
 
 /// Caps of the score from the values of a users table: `start` in epoch seconds.
 pub(crate) fn caps(
-    users: &crate::init::Guesses,
+    users: &crate::init::guess::Guesses,
     profiles: &[ColumnProfile],
     start: f64,
 ) -> Vec<(&'static str, String, String)> {

@@ -7,6 +7,7 @@ use crate::base::error::{Error, Result};
 use crate::base::hash::{hash_id, join};
 use crate::base::number::percent;
 use crate::base::progress::Progress;
+use crate::base::time;
 use crate::input::{self, Batch, DEFAULT_TENANT, Fault, RowFaults, Table, UserReader, convert};
 use crate::layer::{UserSource, check_required};
 use crate::replay::{implausible_mean, open_outcomes, open_traffic};
@@ -205,6 +206,9 @@ impl Check<'_> {
                     .extend(warning.map(|warning| format!("{}: {warning}", source.path)));
             }
         }
+        let span = seen.iter().find_map(Seen::span);
+        source.first = span.map(|(first, _)| time::format(first));
+        source.last = span.map(|(_, last)| time::format(last));
         source.columns = seen.iter().map(|seen| column_check(seen, table)).collect();
         source.coverage = turns.map(|turns| turns.coverage);
         Ok(source)

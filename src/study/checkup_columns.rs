@@ -83,6 +83,12 @@ impl Seen {
         }
     }
 
+    /// The first and the last instant, microseconds UTC. `None` for another column, or without values.
+    pub(crate) fn span(&self) -> Option<(Micros, Micros)> {
+        let range = self.range.filter(|_| matches!(self.kind, Kind::Instant { .. }))?;
+        Some((range.0 as Micros, range.1 as Micros))
+    }
+
     fn add_number(&mut self, value: Option<f64>) {
         self.n += 1;
         let Some(value) = value else {

@@ -457,6 +457,8 @@ fn a_check_shows_columns_units_and_coverage() {
             .unwrap()
             .starts_with("expression")
     );
+    assert_eq!(found["sources"][1]["first"], "2026-05-19T16:00:00Z");
+    assert_eq!(found["sources"][1]["last"], "2026-05-27T15:59:00Z");
     let coverage = &found["sources"][1]["coverage"];
     assert_eq!(coverage["n_rows"], coverage["n_known"]);
     let printed = ok(&["check", text(&path), "--rows", "500"]);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::init::Scalar;
+use crate::init::profile::Scalar;
 
 fn profile(name: &str, values: &[&str]) -> ColumnProfile {
     let mut profile = ColumnProfile::new(name);

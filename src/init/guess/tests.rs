@@ -1,5 +1,5 @@
 use super::*;
-use crate::init::Scalar;
+use crate::init::profile::Scalar;
 
 /// The profiles of a file: a header, and rows of values.
 fn profiles(header: &str, rows: &[String]) -> Vec<ColumnProfile> {
