@@ -85,3 +85,25 @@ fn text_of(payload: &(dyn Any + Send)) -> &str {
         .or_else(|| payload.downcast_ref::<&str>().copied())
         .unwrap_or("a broken structure")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panics_of_polars_threads_are_caught_and_those_of_others_are_not() {
+        let check = |name: &str, expected: bool| {
+            let in_thread = || {
+                let thread = std::thread::Builder::new().name(name.to_owned()).spawn(is_caught);
+                thread.ok().and_then(|thread| thread.join().ok())
+            };
+            assert_eq!(catch_everywhere(in_thread), Ok(Some(expected)), "{name}");
+        };
+        check("polars-3", true);
+        check("main-2", false);
+        assert_eq!(
+            catch_everywhere(|| panic!("broken")),
+            Err::<(), _>("broken".to_owned())
+        );
+    }
+}

@@ -33,6 +33,11 @@ pub(super) fn run(args: &QueryArgs, terminal: &Terminal) -> Result<u8> {
     let (sql, paths) = sql_of(args)?;
     check_apart(args, paths)?;
     let tables = sources::find(paths)?;
+    if sql.text.trim_start().starts_with('.') && args.out.is_some() {
+        return Err(Error::usage(
+            "expected .tables or .schema without --out, found one",
+        ));
+    }
     let mut words = sql.text.split_whitespace();
     match (words.next(), words.next(), words.next()) {
         (Some(".tables"), None, _) => return print_tables(&tables, format, terminal),

@@ -33,6 +33,20 @@ pub(crate) struct MemoryTable {
     pub(crate) schema: SchemaRef,
     /// The rows.
     pub(crate) batches: Vec<RecordBatch>,
+    /// The names of all columns, also of those that were not read, for messages.
+    pub(crate) columns: Vec<String>,
+}
+
+impl MemoryTable {
+    /// A table with all its columns.
+    pub(crate) fn new(name: &str, schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
+        Self {
+            name: name.to_owned(),
+            columns: schema.fields().iter().map(|field| field.name().clone()).collect(),
+            schema,
+            batches,
+        }
+    }
 }
 
 /// The tables of a query, which together have at most [`Limit::Tables`] bytes.
@@ -109,7 +123,7 @@ fn in_frames(tables: Vec<MemoryTable>, statement: &Statement) -> std::result::Re
         if !statement.tables().contains(&table.name) {
             continue;
         }
-        known.add(&table.name, &table.schema);
+        known.add(&table.name, &table.columns);
         let name = table.name.clone();
         context.register(&name, frame_of(table)?.lazy());
     }

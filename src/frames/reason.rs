@@ -1,7 +1,6 @@
 //! Errors of Polars as problems that name the column or the table, what was expected, and what to
 //! do next.
 
-use arrow_schema::Schema;
 use polars::prelude::PolarsError;
 use polars::sql::keywords::all_functions;
 
@@ -26,9 +25,8 @@ impl Known {
         }
     }
 
-    pub(super) fn add(&mut self, table: &str, schema: &Schema) {
-        let columns = schema.fields().iter().map(|field| field.name().clone());
-        self.tables.push((table.to_owned(), columns.collect()));
+    pub(super) fn add(&mut self, table: &str, columns: &[String]) {
+        self.tables.push((table.to_owned(), columns.to_vec()));
     }
 
     fn is_alias(&self, alias: &str, table: &str) -> bool {
@@ -113,7 +111,7 @@ fn unknown_function(name: &str) -> Problem {
         "",
         format!("expected a function, found `{}`", escape::value(name)),
     )
-    .hint(format!("{near}functions are listed in docs/reference/query.md"))
+    .hint(format!("{near}functions are listed in docs/reference/query.md; a column of this name needs quotes: \"{name}\""))
 }
 
 /// An error without the steps around it, and the innermost expression that it happened in.
@@ -131,22 +129,24 @@ fn without_context(mut error: PolarsError) -> (PolarsError, Option<String>) {
     }
 }
 
-/// An expression as Polars writes it, with columns and texts as in SQL: `col("x")` is `x`.
+/// An expression as Polars writes it, with columns and texts as in SQL: `(col("x"))` is `x`, `("a")`
+/// is `'a'`.
 fn plain(expr: &str) -> String {
     let mut out = String::with_capacity(expr.len());
     let mut rest = expr;
     while let Some((before, after)) = rest.split_once("col(\"") {
+        let Some((name, after)) = after.split_once("\")") else {
+            break;
+        };
+        let inner = before.strip_suffix('(').zip(after.strip_prefix(')'));
+        let (before, after) = inner.unwrap_or((before, after));
         out.push_str(before);
-        match after.split_once("\")") {
-            Some((name, after)) => {
-                out.push_str(name);
-                rest = after;
-            }
-            None => rest = after,
-        }
+        out.push_str(name);
+        rest = after;
     }
     out.push_str(rest);
-    out.replace("[(", "(").replace(")]", ")")
+    let texts = out.replace("(\"", "'").replace("\")", "'");
+    texts.replace('[', "(").replace(']', ")")
 }
 
 /// The first paragraph of a text, on one line. Plans and expressions follow in others.
@@ -157,12 +157,13 @@ fn first_line(text: &str) -> String {
         "Resolved plan until failure",
         "This error occurred",
         "---> FAILED",
+        "; consider compiling",
     ]
     .iter()
     .filter_map(|mark| text.find(mark))
     .min();
     let words: Vec<&str> = text[..end.unwrap_or(text.len())].split_whitespace().collect();
-    plain(&escape::value(&words.join(" ")))
+    escape::value(&words.join(" "))
 }
 
 /// The text between two marks.
@@ -176,4 +177,25 @@ fn pair<'a>(text: &'a str, start: &str, middle: &str) -> Option<(&'a str, &'a st
     let (_, after) = text.split_once(start)?;
     let (first, after) = after.split_once(middle)?;
     Some((first, after.split_once('\'').map_or(after, |(second, _)| second)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expressions_read_as_in_sql() {
+        let check = |expr: &str, expected: &str| assert_eq!(plain(expr), expected);
+        check("[(col(\"n\")) > (\"x\")]", "(n > 'x')");
+        check("col(\"layer\").sum()", "layer.sum()");
+        check("[(col(\"a\")) + (dyn int: 1)]", "(a + (dyn int: 1))");
+    }
+
+    #[test]
+    fn plans_and_advice_of_polars_are_left_out() {
+        let check = |text: &str, expected: &str| assert_eq!(first_line(text), expected);
+        check("no x\n\nResolved plan until failure:\n\n\t---> FAILED", "no x");
+        check("too many rows; consider compiling with big-idx", "too many rows");
+        check("a\n  b", "a b");
+    }
 }

@@ -248,7 +248,7 @@ impl Checker {
                 return Err(Problem::new(
                     "",
                     format!(
-                        "expected one meaning of a name, found `{}` as a table and as another name of a table",
+                        "expected one meaning of a name, found `{}` as a table and as an alias",
                         escape::value(alias)
                     ),
                 )

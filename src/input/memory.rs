@@ -115,6 +115,7 @@ impl Files {
             name: name.to_owned(),
             batches: batches.collect(),
             schema: Arc::clone(&schema),
+            columns: self.columns.clone(),
         });
         Ok(n_rows.iter().map(|n_rows| *n_rows as u64).sum())
     }

@@ -273,7 +273,7 @@ impl DocumentTable {
     }
 
     /// Adds the rows below an object. `around` holds the position and the object of each level.
-    fn add_rows<'a>(&self, around: &mut Vec<(usize, &'a Value)>, columns: &mut [ColumnBuilder]) {
+    fn add_rows(&self, around: &mut Vec<(usize, &Value)>, columns: &mut [ColumnBuilder]) {
         let (_, object) = around[around.len() - 1];
         let Some(list) = self.lists.get(around.len() - 1) else {
             for ((_, _, level, key), column) in self.columns.iter().zip(columns) {

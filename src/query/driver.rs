@@ -112,10 +112,6 @@ fn load(
         .map(|column| column.get_array_memory_size() as u64);
     tables.reserve(source.origin.path().display(), sizes.sum())?;
     let n_rows = batch.num_rows() as u64;
-    tables.add(MemoryTable {
-        name: source.name.clone(),
-        schema: batch.schema(),
-        batches: vec![batch],
-    });
+    tables.add(MemoryTable::new(&source.name, batch.schema(), vec![batch]));
     Ok(n_rows)
 }

@@ -10,11 +10,8 @@ fn table(name: &str, columns: Vec<(&str, ArrayRef)>) -> MemoryTable {
     let fields = fields.map(|(name, array)| Field::new(*name, array.data_type().clone(), true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let arrays = columns.into_iter().map(|(_, array)| array).collect();
-    MemoryTable {
-        name: name.to_owned(),
-        batches: vec![RecordBatch::try_new(Arc::clone(&schema), arrays).unwrap()],
-        schema,
-    }
+    let batch = RecordBatch::try_new(Arc::clone(&schema), arrays).unwrap();
+    MemoryTable::new(name, schema, vec![batch])
 }
 
 /// Users with their layer, value and last use, and the names of layers.
@@ -122,7 +119,8 @@ fn queries_give_their_rows_in_a_fixed_order() {
         "5 2.5",
     );
     check(
-        "SELECT user_id, row_number() OVER (PARTITION BY layer ORDER BY user_id) AS r FROM users QUALIFY r = 1",
+        "SELECT user_id, row_number() OVER (PARTITION BY layer ORDER BY user_id) AS r \
+         FROM users QUALIFY r = 1",
         "a 1; b 1; c 1",
     );
     check(
@@ -285,7 +283,11 @@ fn wrong_queries_say_what_is_wrong() {
     }
     check(
         "SELECT uper(layer) FROM users",
-        &["expected a function, found `uper`", "did you mean `upper`?"],
+        &[
+            "expected a function, found `uper`",
+            "did you mean `upper`?",
+            "needs quotes: \"uper\"",
+        ],
     );
     check("SELECT layer + n FROM users", &["layer"]);
     check("SELECT user_id FROM users WHERE n = 'x'", &["expected", "found"]);
