@@ -125,7 +125,7 @@ pub(crate) fn guess(role: Role, profiles: &[ColumnProfile]) -> Guesses {
         let may_share = |other: &&'static str| {
             [*other, guess.column] == ["bad", "csat"] || [*other, guess.column] == ["csat", "bad"]
         };
-        let is_free = taken.get(&idx).is_none_or(|other| may_share(other));
+        let is_free = taken.get(&idx).is_none_or(may_share);
         let n_others = guesses
             .alternatives
             .iter()

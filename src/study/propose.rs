@@ -443,11 +443,7 @@ fn finish_draft(draft: &mut Draft, sources: &[Source]) {
             (Role::Events, _) => false,
             _ => source.has(name, draft.has_derive) || users.table.has(name),
         };
-        let is_events = source.role == Role::Events;
-        draft.absent = FEATURES
-            .into_iter()
-            .filter(|name| !has(name) && !(is_events && ["last_use_time", "use_count"].contains(name)))
-            .collect();
+        draft.absent = FEATURES.into_iter().filter(|name| !has(name)).collect();
         if !has(CONSENT) {
             draft.layering.push((
                 "consent",
