@@ -69,7 +69,7 @@ pub(super) struct NoText {
     pub(super) hint: Option<&'static str>,
 }
 
-/// Converts a column to text: text of any layout and whole numbers as they are, decimals without a
+/// Converts a column to text: text of any layout, whole numbers and dates as they are, decimals without a
 /// fraction of zeros, bytes as the text that they hold, 16 bytes of a fixed length that hold no text
 /// as a UUID.
 ///
@@ -88,7 +88,7 @@ pub(super) fn to_text(array: &ArrayRef) -> Result<StringArray, NoText> {
             })
         }
         DataType::FixedSizeBinary(_) => texts_of(array.as_fixed_size_binary().iter(), text_or_uuid),
-        DataType::Null => cast_to_text(array),
+        DataType::Null | DataType::Date32 => cast_to_text(array),
         other if is_text(other) || other.is_integer() => cast_to_text(array),
         other => Err(NoText {
             row: None,
