@@ -113,7 +113,7 @@ impl Compiler<'_> {
             }
             ("date", [x]) => {
                 let node = self.node(x)?;
-                self.to_kind(node, Kind::Date, x)
+                self.converted(node, Kind::Date, x)
             }
             ("epoch", [x]) => self.epoch(x),
             ("epoch_ms", [x]) => self.epoch_ms(x),
@@ -142,7 +142,7 @@ impl Compiler<'_> {
             ("regexp_extract", [x, pattern, rest @ ..]) if rest.len() < 2 => {
                 let group = rest.first().map_or(Ok(0), |group| whole_of(group))?;
                 let node = self.node(x)?;
-                let node = self.to_kind(node, Kind::Text, x)?;
+                let node = self.converted(node, Kind::Text, x)?;
                 let pattern = text_of(pattern)?;
                 check_pattern(&pattern)?;
                 let group = usize::try_from(group).map_err(|_| unsupported(ast))?;
@@ -151,7 +151,7 @@ impl Compiler<'_> {
             }
             ("regexp_replace", [x, pattern, with]) => {
                 let node = self.node(x)?;
-                let node = self.to_kind(node, Kind::Text, x)?;
+                let node = self.converted(node, Kind::Text, x)?;
                 let pattern = text_of(pattern)?;
                 check_pattern(&pattern)?;
                 let expr = node
@@ -245,7 +245,7 @@ impl Compiler<'_> {
                         ))
                         .hint(format!("convert them: cast({arg} as text)")));
                     }
-                    self.to_kind(node, Kind::Text, arg)?
+                    self.converted(node, Kind::Text, arg)?
                 }
                 Param::Number => self.number(node, arg)?,
                 Param::Instant => self.instant(node, arg)?,
@@ -325,7 +325,7 @@ impl Compiler<'_> {
             check_pattern(&pattern)?;
         }
         let node = self.node(expr)?;
-        let node = self.to_kind(node, Kind::Text, expr)?;
+        let node = self.converted(node, Kind::Text, expr)?;
         let not = if negated { "NOT " } else { "" };
         self.template(
             &format!("$0 {not}{word} {}", quoted(&pattern)),
@@ -344,7 +344,7 @@ impl Compiler<'_> {
         ast: &Ast,
     ) -> Result<Node, Wrong> {
         let node = self.node(expr)?;
-        let node = self.to_kind(node, Kind::Text, expr)?;
+        let node = self.converted(node, Kind::Text, expr)?;
         let characters = match (what, characters) {
             (Some(what), None) | (None, Some([what])) => lit(text_of(what)?),
             (None, None) => lit(pl::NULL).cast(DataType::String),

@@ -194,7 +194,7 @@ impl<'a> Compiler<'a> {
     pub(super) fn node(&mut self, ast: &Ast) -> Result<Node, Wrong> {
         match ast {
             Ast::Nested(inner) => self.node(inner),
-            Ast::Identifier(ident) => self.name(&[ident.value.clone()]),
+            Ast::Identifier(ident) => self.name(std::slice::from_ref(&ident.value)),
             Ast::CompoundIdentifier(idents) => self.name(&texts(idents)),
             Ast::CompoundFieldAccess { .. } => self.access(ast),
             Ast::Value(value) => literal(&value.value).map(Node::literal),
@@ -470,7 +470,7 @@ impl<'a> Compiler<'a> {
         }
         let nodes = args
             .into_iter()
-            .map(|(node, ast)| self.to_kind(node, kind, ast))
+            .map(|(node, ast)| self.converted(node, kind, ast))
             .collect::<Result<_, _>>()?;
         Ok((nodes, kind))
     }

@@ -18,7 +18,7 @@ impl Compiler<'_> {
     ///
     /// # Errors
     /// They cannot.
-    pub(super) fn to_kind(&mut self, node: Node, kind: Kind, ast: &Ast) -> Result<Node, Wrong> {
+    pub(super) fn converted(&mut self, node: Node, kind: Kind, ast: &Ast) -> Result<Node, Wrong> {
         match kind {
             _ if node.kind == kind => Ok(node),
             Kind::Null => Ok(node),
@@ -161,7 +161,7 @@ impl Compiler<'_> {
         };
         let node = Node::literal(Literal::Text(text));
         match typed.data_type {
-            SqlType::Date => self.to_kind(node, Kind::Date, &ast),
+            SqlType::Date => self.converted(node, Kind::Date, &ast),
             SqlType::Timestamp(..) | SqlType::Datetime(_) => self.instant(node, &ast),
             _ => Err(unsupported(&ast)),
         }
@@ -193,14 +193,14 @@ impl Compiler<'_> {
             }
             Op::StringConcat => {
                 let (a, b) = (
-                    self.to_kind(a, Kind::Text, left)?,
-                    self.to_kind(b, Kind::Text, right)?,
+                    self.converted(a, Kind::Text, left)?,
+                    self.converted(b, Kind::Text, right)?,
                 );
                 let fault = either(a.fault, b.fault);
                 Ok(Node::new(a.expr + b.expr, Kind::Text).with_fault(fault))
             }
             Op::PGRegexMatch | Op::PGRegexNotMatch | Op::PGRegexIMatch | Op::PGRegexNotIMatch => {
-                let a = self.to_kind(a, Kind::Text, left)?;
+                let a = self.converted(a, Kind::Text, left)?;
                 let pattern = b.text().ok_or_else(|| unsupported(ast))?.to_owned();
                 check_pattern(&pattern)?;
                 self.template(&format!("$0 {op} {}", quoted(&pattern)), vec![a], Kind::Flag, ast)
@@ -234,7 +234,7 @@ impl Compiler<'_> {
         if node.kind == Kind::Text && to.is_number() {
             return self.number(node, ast);
         }
-        self.to_kind(node, to, ast)
+        self.converted(node, to, ast)
     }
 
     /// A comparison. A number that is infinite or NaN is a fault.
@@ -353,7 +353,7 @@ impl Compiler<'_> {
                     .with_fault(either(node.fault, Some(fault)))
             }
         } else {
-            self.to_kind(node, kind, expr)?
+            self.converted(node, kind, expr)?
         };
         match (is_try, node.fault.clone()) {
             (true, Some(fault)) => {

@@ -29,7 +29,7 @@ pub(crate) struct Node {
 }
 
 /// The bound of whole numbers of 64 bits, with room for the rounding of doubles.
-pub(crate) const MAX_WHOLE: f64 = 9.223_372_036_854_770e18;
+pub(crate) const MAX_WHOLE: f64 = 9.223_372_036_854_77e18;
 
 impl Node {
     /// A node whose rows all have legal values.

@@ -76,7 +76,12 @@ pub fn generate(scenario: &Scenario, folder: &Path, progress: &Progress) -> Resu
         Audit::Never,
     );
     let layered = folder.join("layers.parquet");
-    layer::layer_users(&ctx, &Users::Table(reader), &layered, &Progress::silent())?;
+    layer::layer_users(
+        &ctx,
+        &Users::Table(Box::new(reader)),
+        &layered,
+        &Progress::silent(),
+    )?;
     let layers = Layers::read(&layered, &scenario.plan)?;
     fs::remove_file(&layered).or_unwritable(&layered)?;
     let n_turns = traffic::write(spec, scenario, &layers, &folder.join(TRAFFIC), progress)?;

@@ -130,7 +130,7 @@ pub(crate) fn flag(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Res
         return Ok(Some(flags.clone()));
     }
     let flags: Vec<Option<bool>> = if let Some(texts) = array.as_string_opt::<i32>() {
-        parse_each(batch, name, texts, EXPECTED, faults, |text| flag::parse(text))?
+        parse_each(batch, name, texts, EXPECTED, faults, flag::parse)?
     } else if array.data_type().is_numeric() || array.data_type() == &DataType::Null {
         let numbers = cast_to(batch, name, array, &DataType::Float64)?;
         let numbers = numbers.as_primitive::<Float64Type>();

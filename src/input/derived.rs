@@ -12,7 +12,6 @@ use crate::input::batch::{Batch, Illegal};
 use crate::input::file::InputFile;
 use crate::input::nested;
 use crate::input::partition::Partition;
-use crate::input::table::Table;
 use crate::input::want::Want;
 use crate::scenario::{Expression, Source};
 
@@ -27,13 +26,13 @@ pub(super) struct Reading {
 ///
 /// # Errors
 /// What is wrong in an expression, at its key.
-pub(super) fn check(table: &Table) -> Result<()> {
-    let all: Vec<&str> = table.source.derive.keys().map(String::as_str).collect();
+pub(super) fn check(source: &Source, files: &[InputFile]) -> Result<()> {
+    let all: Vec<&str> = source.derive.keys().map(String::as_str).collect();
     let mut checked: Option<BTreeMap<String, DataType>> = None;
-    for file in &table.files {
+    for file in files {
         let columns = file.types();
         if checked.as_ref() != Some(&columns) {
-            compile(table, file, &columns, &all)?;
+            compile(source, file, &columns, &all)?;
             checked = Some(columns);
         }
     }
@@ -80,12 +79,12 @@ pub(super) fn can_match(source: &Source, partition: &Partition) -> bool {
 }
 
 fn compile(
-    table: &Table,
+    source: &Source,
     file: &InputFile,
     columns: &BTreeMap<String, DataType>,
     wanted: &[&str],
 ) -> Result<Derivation> {
-    Derivation::new(&table.source, columns, wanted).map_err(|problem| {
+    Derivation::new(source, columns, wanted).map_err(|problem| {
         let is_option = problem.location.starts_with("--");
         let placed = Problem {
             location: format!("{}: {}", problem.location, file.path.display()),
@@ -100,16 +99,16 @@ fn compile(
 }
 
 impl Reading {
-    pub(super) fn new(table: &Table, file: &InputFile, wanted: &[&str]) -> Result<Self> {
+    pub(super) fn new(source: &Source, file: &InputFile, wanted: &[&str]) -> Result<Self> {
         let outputs: Vec<(usize, String)> = wanted
             .iter()
             .enumerate()
-            .filter(|(_, name)| table.source.derive.contains_key(**name))
+            .filter(|(_, name)| source.derive.contains_key(**name))
             .map(|(idx, name)| (idx, (*name).to_owned()))
             .collect();
         let names: Vec<&str> = outputs.iter().map(|(_, name)| name.as_str()).collect();
         Ok(Self {
-            derivation: compile(table, file, &file.types(), &names)?,
+            derivation: compile(source, file, &file.types(), &names)?,
             outputs,
         })
     }

@@ -41,7 +41,7 @@ impl<'a> DerivedSteps<'a> {
         }
         let file: &InputFile = &table.files[part.file_idx];
         let footer = file.footer.as_ref().ok_or(Unsupported)?;
-        let reading = Reading::new(table, file, wanted).map_err(|_| Unsupported)?;
+        let reading = Reading::new(&table.source, file, wanted).map_err(|_| Unsupported)?;
         if !reading.has_plain_inputs() {
             return Err(Unsupported);
         }

@@ -2,16 +2,22 @@
 
 use crate::base::error::{Error, Result};
 use crate::input::table::Table;
-use crate::scenario::{Query, Source};
+use crate::scenario::Source;
 
-/// Refuses a source's query.
-///
-/// # Errors
-/// Always.
-pub(super) fn open(_: &Source, query: &Query) -> Result<Table> {
-    Err(Error::usage(format!(
-        "expected a program with the feature `frames` for {}, found one without it",
-        query.key
-    ))
-    .hint("build it with: cargo build --release --features frames"))
+impl Table {
+    /// Opens the files of a source.
+    ///
+    /// # Errors
+    /// The source has a query. There is no file, a file has an unknown format, or a header cannot be
+    /// read.
+    pub fn open(source: &Source) -> Result<Self> {
+        let Some(query) = &source.sql else {
+            return Self::open_files(source);
+        };
+        Err(Error::usage(format!(
+            "expected a program with the feature `frames` for {}, found one without it",
+            query.key
+        ))
+        .hint("build it with: cargo build --release --features frames"))
+    }
 }

@@ -22,25 +22,28 @@ use crate::scenario::{Query, Source};
 /// Rows of a row group of the result, small enough that all threads have work.
 const GROUP_ROWS: usize = 131_072;
 
-/// Opens the result of a source's query as a table.
-///
-/// # Errors
-/// A table cannot be read, the tables are too large, or the query is wrong.
-pub(super) fn open(source: &Source, query: &Query) -> Result<Table> {
-    let identity = format!("{:?}", (&source.path, &query.text, &query.tables));
-    let name = format!(
-        "sql-{}.parquet",
-        digest::sha256_of_bytes(identity.as_bytes()).replace(':', "-")
-    );
-    let path = fetch::made(&name, &query.key, &|path| {
-        let rows = run(source, query)?;
-        write(path, &rows).or_unwritable(path)
-    })?;
-    let plain = Source {
-        sql: None,
-        ..source.clone()
-    };
-    Table::from_file(&plain, &path)
+impl Table {
+    /// Opens a source: its files, or the result of its query.
+    ///
+    /// # Errors
+    /// There is no file, a file has an unknown format, or a header cannot be read. For a query: a table
+    /// cannot be read, the tables are too large, or the query is wrong.
+    pub fn open(source: &Source) -> Result<Self> {
+        let Some(query) = &source.sql else {
+            return Self::open_files(source);
+        };
+        let identity = format!("{:?}", (&source.path, &query.text, &query.tables));
+        let digest = digest::sha256_of_bytes(identity.as_bytes()).replace(':', "-");
+        let path = fetch::made(&format!("sql-{digest}.parquet"), &query.key, &|path| {
+            let rows = run(source, query)?;
+            write(path, &rows).or_unwritable(path)
+        })?;
+        let plain = Source {
+            sql: None,
+            ..source.clone()
+        };
+        Self::from_file(&plain, &path)
+    }
 }
 
 fn run(source: &Source, query: &Query) -> Result<RecordBatch> {
@@ -56,7 +59,7 @@ fn run(source: &Source, query: &Query) -> Result<RecordBatch> {
         path: source.path.clone(),
         delimiter: source.delimiter,
         quote: source.quote,
-        latest_until: source.latest_until.clone(),
+        latest_until: source.latest_until,
         ..Source::default()
     };
     let own = query.own.as_deref().map(|name| (name, &own));

@@ -13,7 +13,7 @@ use crate::input::file::{InputFile, Place, SourceFile, find_tables};
 use crate::input::format::Format;
 use crate::input::skipped::Skipped;
 use crate::input::want::Want;
-use crate::input::{derived, fetch, nested, partition, reader, sql_source};
+use crate::input::{derived, fetch, nested, partition, reader};
 use crate::scenario::Source;
 
 /// A part of a source that is read on its own: a row group of Parquet, a record batch of Arrow, or a
@@ -48,10 +48,7 @@ impl Table {
     ///
     /// # Errors
     /// There is no file, a file has an unknown format, or a header cannot be read.
-    pub fn open(source: &Source) -> Result<Self> {
-        if let Some(query) = &source.sql {
-            return sql_source::open(source, query);
-        }
+    pub(super) fn open_files(source: &Source) -> Result<Self> {
         let (tables, skipped) = find_tables(&source.path)?;
         let partitions = partition::partitions(source, tables.iter().map(|(path, _)| path));
         let is_selected = partition::selected(source, &partitions)?;
@@ -130,7 +127,7 @@ impl Table {
             skipped,
         };
         if source.has_expressions() {
-            derived::check(&table)?;
+            derived::check(&table.source, &table.files)?;
         }
         Ok(table)
     }
@@ -337,7 +334,7 @@ impl Table {
             }
         }
         let derived = if self.source.has_expressions() {
-            Some(derived::Reading::new(self, file, wanted)?)
+            Some(derived::Reading::new(&self.source, file, wanted)?)
         } else {
             None
         };

@@ -6,7 +6,6 @@ use crate::base::error::{Error, Result};
 use crate::input::batch::Batch;
 use crate::input::file::InputFile;
 use crate::input::partition::Partition;
-use crate::input::table::Table;
 use crate::input::want::Want;
 use crate::scenario::Source;
 
@@ -17,8 +16,7 @@ pub(super) struct Reading;
 ///
 /// # Errors
 /// Always.
-pub(super) fn check(table: &Table) -> Result<()> {
-    let source = &table.source;
+pub(super) fn check(source: &Source, _: &[InputFile]) -> Result<()> {
     let expression = source.derive.values().chain(&source.filter).next();
     let key = expression.map_or("derive", |expression| expression.key.as_str());
     Err(Error::usage(format!(
@@ -33,8 +31,8 @@ pub(super) fn can_match(_: &Source, _: &Partition) -> bool {
 }
 
 impl Reading {
-    pub(super) fn new(table: &Table, _: &InputFile, _: &[&str]) -> Result<Self> {
-        check(table).map(|()| Self)
+    pub(super) fn new(source: &Source, _: &InputFile, _: &[&str]) -> Result<Self> {
+        check(source, &[]).map(|()| Self)
     }
 
     pub(super) fn inputs(&self) -> impl Iterator<Item = Want<'_>> {

@@ -23,7 +23,7 @@ const GROUP_ROWS: usize = 131_072;
 #[derive(Debug)]
 pub enum Users<'a> {
     /// A table that is read part by part.
-    Table(UserReader<'a>),
+    Table(Box<UserReader<'a>>),
     /// Users in memory. The text names their origin in messages.
     Memory(Box<UserBatch>, String),
 }

@@ -78,8 +78,10 @@ struct Page<'a> {
 impl<'a> Page<'a> {
     /// Returns the schema that a value refers to; the value itself if it has no reference.
     fn resolve(&self, value: &'a Value) -> &'a Value {
+        // A table that may also be a list of such tables is shown as one.
         let alone = value
             .get("allOf")
+            .or(value.get("anyOf"))
             .and_then(Value::as_array)
             .and_then(|all| all.first());
         let value_of = alone.unwrap_or(value);
@@ -240,6 +242,7 @@ impl<'a> Page<'a> {
                 .map(|values| text_of(values, "type"))
             {
                 Some("number" | "integer") => "table of numbers",
+                Some("") => "table of tables",
                 _ => "table of texts",
             },
             _ => "text",

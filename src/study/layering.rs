@@ -235,7 +235,7 @@ fn layer_table(
             )?;
             LayerSummary {
                 warnings,
-                ..layer::layer_users(&ctx, &Users::Table(reader), &files.table, progress)?
+                ..layer::layer_users(&ctx, &Users::Table(Box::new(reader)), &files.table, progress)?
             }
         }
         UsersFrom::Table(_) => layer_tables(&ctx, scenario, users, &rules, files, progress)?,

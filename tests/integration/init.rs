@@ -146,7 +146,7 @@ fn a_log_of_a_gateway() {
         (0..8_000).map(|n: usize| {
             let user = n * 11 % 2_000;
             let model = if has_candidate(user) { "gpt-4.1-mini" } else { "gpt-4.0-mini" };
-            let error = if n % 50 == 0 { "\"rate limited\"" } else { "null" };
+            let error = if n.is_multiple_of(50) { "\"rate limited\"" } else { "null" };
             format!(
                 "{{\"timestampMs\":{},\"endUser\":\"u-{user}\",\"model\":\"{model}\",\"usage\":{{\"a\":[1]}},\"prompt_tokens\":{},\
                  \"completion_tokens\":{},\"cost_cents\":{},\"duration\":{},\"error\":{error}}}",

@@ -190,7 +190,7 @@ fn wrong_columns_of_the_command_line_are_errors_of_it() {
         "--users",
         &twice,
         2,
-        &["expected --column use_count=... once, found it twice"],
+        &["expected one option for the column `use_count`, found --column use_count="],
     );
     users.fails(
         "--users",

@@ -77,7 +77,7 @@ fn documents() -> Vec<(&'static str, Document)> {
     let plan = |more: &str, from: &str, to: &str| -> Table {
         format!("{}\n{more}", PLAN.replace(from, to)).parse().unwrap()
     };
-    let users = "[input.users]\npath = 'users.csv'\n[input]\ntraffic = [{ path = 'a.csv' }]
+    let users = "[input.users]\npath = 'users.csv'\n[input.users.join]\npath = 'j.csv'\n[input]\ntraffic = [{ path = 'a.csv' }]
         shadow = [{ path = 'b.csv' }]\noutcomes = [{ path = 'c.csv' }]";
     let generate =
         "[input.generate]\nusers = 10\nturns = 10\nfault = [{ layer = 'early', from = 1779926400 }]";
@@ -182,7 +182,11 @@ impl Document {
     }
 
     fn resolve(&self, schema: &Json) -> Json {
-        let reference = schema.pointer("/allOf/0/$ref").or(schema.get("$ref"));
+        // A table that may also be a list of such tables.
+        let of_one = schema
+            .pointer("/allOf/0/$ref")
+            .or(schema.pointer("/anyOf/0/$ref"));
+        let reference = of_one.or(schema.get("$ref"));
         let Some(reference) = reference.and_then(Json::as_str) else {
             return schema.clone();
         };
@@ -387,7 +391,9 @@ fn every_key_is_described_and_every_value_of_one_key_has_an_example() {
             let about = key.schema["description"].as_str().unwrap_or_default();
             assert!(about.ends_with('.') && about.len() > 8, "{what}: {about}");
             let is_table = key.schema.get("properties").is_some()
-                || key.schema.get("items").is_some_and(|of| of.get("$ref").is_some());
+                || ["items", "additionalProperties"]
+                    .iter()
+                    .any(|of| key.schema.get(of).is_some_and(|of| of.get("$ref").is_some()));
             let examples = key.schema.get("examples").and_then(Json::as_array);
             assert_eq!(examples.map_or(0, Vec::len), usize::from(!is_table), "{what}");
             for example in examples.into_iter().flatten() {
