@@ -363,7 +363,7 @@ fn wrong_expressions_and_rows_name_their_place() {
         "lower(email)",
         "lower(gender)",
         2,
-        &["derive.user_id: log.csv", "`gender`"],
+        &["derive.user_id", "`gender`"],
     );
     check(
         "状态码 < 500",
