@@ -109,6 +109,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> std::result::Result<Ar
 
 /// Runs the command, prints its error, and returns the exit code.
 pub fn main(args: Args) -> ExitCode {
+    #[cfg(feature = "frames")]
+    if let Some(n) = args.threads {
+        crate::frames::threads::limit(n);
+    }
     let terminal = Terminal::new(&args.output);
     report_faults(&command_name(), terminal.log());
     let result = run_command(args, &terminal).map_err(fetch::named_as_asked);

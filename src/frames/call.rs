@@ -1,7 +1,7 @@
 //! Calls of functions in expressions.
 
 use polars::prelude as pl;
-use polars::prelude::{DataType, Expr, lit};
+use polars::prelude::{DataType, Expr, IntoColumn, lit};
 use sqlparser::ast::{
     Expr as Ast, Function as Call, FunctionArg, FunctionArgExpr, FunctionArguments, TrimWhereField, Value,
 };
@@ -39,7 +39,7 @@ impl Compiler<'_> {
             "array_length" | "count_where" | "tag" => self.of_list(&name, &args, ast),
             "coalesce" | "ifnull" | "greatest" | "least" if !args.is_empty() => self.of_several(&name, &args),
             "nullif" | "if" | "mod" | "number" | "flag" | "instant" | "date" | "epoch" | "epoch_ms"
-            | "regexp_extract" | "regexp_replace" => self.own(&name, &args, ast),
+            | "regexp_extract" | "regexp_replace" | "strpos" => self.own(&name, &args, ast),
             _ => self.call_by_name(&name, &args, ast),
         }
     }
@@ -79,7 +79,14 @@ impl Compiler<'_> {
         if matches!(name, "coalesce" | "ifnull") {
             return self.coalesce(nodes, name);
         }
+        let n_untyped = nodes.iter().filter(|(node, _)| node.is_untyped).count();
         let (nodes, kind) = self.of_one_kind(nodes, &format!("in `{name}`"))?;
+        if kind == Kind::Text && n_untyped > 1 {
+            return Err(Wrong::new(format!(
+                "expected values with an order in `{name}`, found texts without a type"
+            ))
+            .hint(format!("say what they are: {name}(number(x), number(y))")));
+        }
         let fault = all_faults(&nodes);
         let exprs: Vec<Expr> = nodes.into_iter().map(|node| node.expr).collect();
         let Some(expr) = exprs.into_iter().reduce(|a, b| {
@@ -97,7 +104,7 @@ impl Compiler<'_> {
         Ok(Node::new(expr, kind).with_fault(fault))
     }
 
-    fn own(&mut self, name: &str, args: &[&Ast], ast: &Ast) -> Result<Node, Wrong> {
+    pub(super) fn own(&mut self, name: &str, args: &[&Ast], ast: &Ast) -> Result<Node, Wrong> {
         match (name, args) {
             ("number", [x]) => {
                 let node = self.node(x)?;
@@ -120,7 +127,7 @@ impl Compiler<'_> {
             ("mod", [a, b]) => self.binary(a, &sqlparser::ast::BinaryOperator::Modulo, b, ast),
             ("nullif", [a, b]) => {
                 let (one, other) = (self.node(a)?, self.node(b)?);
-                let (one, other) = self.alike(one, a, other, b)?;
+                let (one, other) = self.alike(one, a, other, b, false)?;
                 let fault = either(one.fault, other.fault);
                 let is_equal = one.expr.clone().eq(other.expr).fill_null(lit(false));
                 let expr = pl::when(is_equal).then(lit(pl::NULL)).otherwise(one.expr);
@@ -138,6 +145,25 @@ impl Compiler<'_> {
                     else_result: Some(Box::new((*b).clone())),
                 };
                 self.node(&case)
+            }
+            ("strpos", [x, part]) => {
+                let node = self.node(x)?;
+                let node = self.converted(node, Kind::Text, x)?;
+                let part = text_of(part)?;
+                let expr = node.expr.map(
+                    move |column| {
+                        let found = |text: &str| match text.find(&part) {
+                            Some(at) => text[..at].chars().count() as i64 + 1,
+                            None => 0,
+                        };
+                        let name = column.name().clone();
+                        let values: pl::Int64Chunked =
+                            column.str()?.iter().map(|text| text.map(found)).collect();
+                        Ok(values.with_name(name).into_column())
+                    },
+                    |_, field| Ok(pl::Field::new(field.name().clone(), DataType::Int64)),
+                );
+                Ok(Node::new(expr, Kind::Whole).with_fault(node.fault))
             }
             ("regexp_extract", [x, pattern, rest @ ..]) if rest.len() < 2 => {
                 let group = rest.first().map_or(Ok(0), |group| whole_of(group))?;
@@ -234,6 +260,11 @@ impl Compiler<'_> {
                             "expected a whole number for `{name}`, found {arg}"
                         )));
                     };
+                    if matches!(name, "lpad" | "rpad") && !(0..=MAX_PADDED).contains(&n) {
+                        return Err(Wrong::new(format!(
+                            "expected a length of 0 to {MAX_PADDED} for `{name}`, found {n}"
+                        )));
+                    }
                     sql.push(n.to_string());
                     continue;
                 }
@@ -247,6 +278,8 @@ impl Compiler<'_> {
                     }
                     self.converted(node, Kind::Text, arg)?
                 }
+                // Powers of whole numbers would wrap.
+                Param::Number if function.may_fail => self.converted(node, Kind::Real, arg)?,
                 Param::Number => self.number(node, arg)?,
                 Param::Instant => self.instant(node, arg)?,
             };
@@ -259,6 +292,16 @@ impl Compiler<'_> {
             Gives::First => first.unwrap_or(Kind::Real),
         };
         let node = self.template(&format!("{name}({})", sql.join(", ")), given, kind, ast)?;
+        if name == "abs" && kind == Kind::Whole {
+            // The smallest whole number has no counterpart.
+            let wrong = node.expr.clone().lt(lit(0));
+            let fault = self.fault(
+                wrong,
+                format!("a whole number of at most 64 bits in {ast}"),
+                node.expr.clone(),
+            );
+            return Ok(Node::new(node.expr, kind).with_fault(either(node.fault, Some(fault))));
+        }
         if !function.may_fail {
             return Ok(node);
         }
@@ -359,6 +402,9 @@ impl Compiler<'_> {
         Ok(Node::new(expr, Kind::Text).with_fault(node.fault))
     }
 }
+
+/// The longest text that is padded, characters.
+const MAX_PADDED: i64 = 10_000;
 
 /// The arguments of a call. `None` if they are no list of expressions.
 fn arguments(call: &Call) -> Option<Vec<&Ast>> {

@@ -10,12 +10,14 @@ use sqlparser::ast::{
     AccessExpr, BinaryOperator as Op, CastKind, Expr as Ast, Ident, Subscript, UnaryOperator, Value, Visit,
     Visitor,
 };
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::base::similar::nearest;
 use crate::frames::field::{Access, Field};
 use crate::frames::kind::Kind;
-use crate::frames::node::{Literal, Node, either, faults, guarded};
+use crate::frames::node::quoted;
+use crate::frames::node::{BEYOND_WHOLE, Literal, MAX_WHOLE, Node, either, faults, guarded};
 use crate::frames::parse::parse;
 use crate::frames::wrong::Wrong;
 
@@ -23,11 +25,22 @@ use crate::frames::wrong::Wrong;
 #[derive(Debug, Clone)]
 pub(crate) enum Named {
     /// A column of the file, or a value within it.
-    Field(Field, Kind, f64),
+    Field(Column),
     /// Another expression of the source, by its name.
     Derived(Derived),
     /// A text that all rows have.
     Constant(String),
+}
+
+/// A column of the file, or a value within it.
+#[derive(Debug, Clone)]
+pub(crate) struct Column {
+    pub(crate) field: Field,
+    pub(crate) kind: Kind,
+    /// The largest size of whole numbers.
+    pub(crate) bound: f64,
+    /// Whether it is a text of a file that states no types.
+    pub(crate) is_untyped: bool,
 }
 
 /// Another expression of the source.
@@ -96,6 +109,8 @@ pub(crate) struct Compiler<'a> {
     scope: Scope,
     /// The derived columns that are being compiled, to find circles.
     pending: Vec<String>,
+    /// The derived columns that other expressions use.
+    derived: BTreeMap<String, Node>,
 }
 
 impl<'a> Compiler<'a> {
@@ -105,6 +120,7 @@ impl<'a> Compiler<'a> {
             program: Program::default(),
             scope: Scope::File,
             pending: Vec::new(),
+            derived: BTreeMap::new(),
         }
     }
 
@@ -158,7 +174,14 @@ impl<'a> Compiler<'a> {
     }
 
     /// The column of a field.
-    fn field(&mut self, field: Field, kind: Kind, bound: f64) -> Node {
+    fn field(&mut self, column: Column) -> Node {
+        let Column {
+            field,
+            kind,
+            bound,
+            is_untyped,
+        } = column;
+        let shown = field.to_string();
         let fields = &mut self.program.fields;
         let idx = fields
             .iter()
@@ -167,12 +190,27 @@ impl<'a> Compiler<'a> {
                 fields.push((field, kind));
                 fields.len() - 1
             });
-        Node::new(col(format!("f{idx}").as_str()), kind).with_bound(bound)
+        let values = col(format!("f{idx}").as_str());
+        if bound < BEYOND_WHOLE {
+            let node = Node::new(values, kind).with_bound(bound);
+            return Node { is_untyped, ..node };
+        }
+        // Whole numbers without a sign.
+        let whole = self.step(values.clone().cast(Kind::Whole.data_type()));
+        let wrong = values.clone().is_not_null().and(whole.clone().is_null());
+        let fault = self.fault(
+            wrong,
+            format!("a whole number of at most 64 bits with a sign in {shown}"),
+            values,
+        );
+        Node::new(whole, kind)
+            .with_bound(MAX_WHOLE * 2.0)
+            .with_fault(Some(fault))
     }
 
     fn name(&mut self, path: &[String]) -> Result<Node, Wrong> {
         match self.names.resolve(path, self.scope)? {
-            Named::Field(field, kind, bound) => Ok(self.field(field, kind, bound)),
+            Named::Field(column) => Ok(self.field(column)),
             Named::Constant(text) => Ok(Node::literal(Literal::Text(text))),
             Named::Derived(Derived { name, text, key }) => {
                 if self.pending.contains(&name) {
@@ -180,13 +218,27 @@ impl<'a> Compiler<'a> {
                         "expected expressions without a circle, found `{name}` in its own expression"
                     )));
                 }
-                self.pending.push(name);
+                if let Some(node) = self.derived.get(&name) {
+                    return Ok(node.clone());
+                }
+                self.pending.push(name.clone());
                 let node = self.compile(&text, Scope::File);
                 self.pending.pop();
-                node.map_err(|mut wrong| {
+                let node = node.map_err(|mut wrong| {
                     wrong.within.get_or_insert((key, text));
                     wrong
-                })
+                })?;
+                // Its values are computed once, however often they are used.
+                let node = match node.literal {
+                    Some(_) => node,
+                    None => Node {
+                        expr: self.step(node.expr),
+                        fault: node.fault.map(|fault| self.step(fault)),
+                        ..node
+                    },
+                };
+                self.derived.insert(name, node.clone());
+                Ok(node)
             }
         }
     }
@@ -300,7 +352,7 @@ impl<'a> Compiler<'a> {
                     .collect();
                 self.call_by_name("substr", &args, ast)
             }
-            Ast::Position { expr, r#in } => self.call_by_name("strpos", &[r#in, expr], ast),
+            Ast::Position { expr, r#in } => self.own("strpos", &[r#in, expr], ast),
             Ast::Subquery(_) | Ast::Exists { .. } | Ast::InSubquery { .. } => Err(Wrong::new(format!(
                 "expected an expression of one row, found the query {ast}"
             ))
@@ -326,7 +378,12 @@ impl<'a> Compiler<'a> {
 
     /// A number of elements of a list.
     pub(super) fn count_of(&mut self, column: String, access: Access) -> Node {
-        self.field(Field { column, access }, Kind::Whole, f64::from(u32::MAX))
+        self.field(Column {
+            field: Field { column, access },
+            kind: Kind::Whole,
+            bound: f64::from(u32::MAX),
+            is_untyped: false,
+        })
     }
 
     fn unary(&mut self, op: UnaryOperator, expr: &Ast) -> Result<Node, Wrong> {
@@ -368,7 +425,7 @@ impl<'a> Compiler<'a> {
 
     fn distinct(&mut self, left: &Ast, right: &Ast, is_distinct: bool) -> Result<Node, Wrong> {
         let (a, b) = (self.node(left)?, self.node(right)?);
-        let (a, b) = self.alike(a, left, b, right)?;
+        let (a, b) = self.alike(a, left, b, right, false)?;
         let fault = either(a.fault.clone(), b.fault.clone());
         let expr = if is_distinct {
             a.expr.neq_missing(b.expr)
@@ -379,12 +436,49 @@ impl<'a> Compiler<'a> {
     }
 
     fn in_list(&mut self, expr: &Ast, list: &[Ast], negated: bool, ast: &Ast) -> Result<Node, Wrong> {
+        if let Some(node) = self.in_literals(expr, list, ast)? {
+            return Ok(if negated { negate(node) } else { node });
+        }
         let mut equal = Vec::with_capacity(list.len());
         for item in list {
             equal.push(self.binary(expr, &Op::Eq, item, ast)?);
         }
         let any = balanced(equal, or).ok_or_else(|| unsupported(ast))?;
         Ok(if negated { negate(any) } else { any })
+    }
+
+    /// `x in (...)` for many literals of the kind of `x`. `None` for another list.
+    fn in_literals(&mut self, expr: &Ast, list: &[Ast], ast: &Ast) -> Result<Option<Node>, Wrong> {
+        if list.len() <= MAX_COMPARED {
+            return Ok(None);
+        }
+        let mut sql = Vec::with_capacity(list.len());
+        let mut kind = None;
+        for item in list {
+            let node = self.node(item)?;
+            let text = match &node.literal {
+                Some(Literal::Whole(n)) => n.to_string(),
+                Some(Literal::Text(text)) => quoted(text),
+                _ => return Ok(None),
+            };
+            if *kind.get_or_insert(node.kind) != node.kind {
+                return Ok(None);
+            }
+            sql.push(text);
+        }
+        let node = self.node(expr)?;
+        let node = match (node.kind, kind) {
+            (own, Some(kind)) if own == kind => node,
+            (Kind::Text, Some(Kind::Whole)) => self.whole(node, expr)?,
+            _ => return Ok(None),
+        };
+        self.template(
+            &format!("$0 IN ({})", sql.join(", ")),
+            vec![node],
+            Kind::Flag,
+            ast,
+        )
+        .map(Some)
     }
 
     fn case(
@@ -455,12 +549,13 @@ impl<'a> Compiler<'a> {
                 (a, b) if a == b => a,
                 (a, b) if a.is_number() && b.is_number() => Kind::Real,
                 (a, b) if is_pair(a, b, Kind::Date, Kind::Instant) => Kind::Instant,
-                (a, Kind::Text) if node.literal.is_none() || a == Kind::Text => a,
-                (Kind::Text, b) if args.iter().all(|(node, _)| node.text().is_none()) => b,
+                (a, Kind::Text) if node.is_untyped => a,
+                (Kind::Text, b) if are_untyped(&args) => b,
                 (a, b) => {
                     return Err(Wrong::new(format!(
                         "expected values of one kind {place}, found {a} and {b} in {ast}"
-                    )));
+                    ))
+                    .hint("convert some of them: number(x), cast(x as text)"));
                 }
             };
         }
@@ -474,6 +569,15 @@ impl<'a> Compiler<'a> {
             .collect::<Result<_, _>>()?;
         Ok((nodes, kind))
     }
+}
+
+/// Lists of at most this many values are compared one by one.
+const MAX_COMPARED: usize = 8;
+
+/// Whether all texts are those of a file that states no types.
+fn are_untyped(args: &[(Node, &Ast)]) -> bool {
+    let mut texts = args.iter().filter(|(node, _)| node.kind == Kind::Text);
+    texts.all(|(node, _)| node.is_untyped)
 }
 
 /// The most levels of an expression, and the most branches of a `case`.

@@ -61,6 +61,14 @@ impl Compiler<'_> {
         }
     }
 
+    /// Whole numbers of texts, exactly. A fraction is cut off.
+    pub(super) fn whole(&mut self, node: Node, ast: &Ast) -> Result<Node, Wrong> {
+        if node.literal.is_some() {
+            return self.number(node, ast);
+        }
+        self.parsed(node, Kind::Whole, &format!("a number in {ast}"), wholes)
+    }
+
     /// Flags. Texts and numbers that mean true or false are read as flags.
     pub(super) fn flag(&mut self, node: Node, ast: &Ast) -> Result<Node, Wrong> {
         match node.kind {
@@ -188,7 +196,8 @@ impl Compiler<'_> {
                 self.arithmetic(a, op, b, ast)
             }
             Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq | Op::Spaceship => {
-                let (a, b) = self.alike(a, left, b, right)?;
+                let is_ordered = !matches!(op, Op::Eq | Op::NotEq | Op::Spaceship);
+                let (a, b) = self.alike(a, left, b, right, is_ordered)?;
                 self.comparison(a, op, b, ast)
             }
             Op::StringConcat => {
@@ -211,10 +220,39 @@ impl Compiler<'_> {
         }
     }
 
-    /// Two values of kinds that can be compared.
-    pub(super) fn alike(&mut self, a: Node, left: &Ast, b: Node, right: &Ast) -> Result<(Node, Node), Wrong> {
+    /// The kind in which two texts are compared. Texts of a file that states no types may be numbers or
+    /// instants, whose order is another one.
+    fn order_of_texts(&self, a: &Node, left: &Ast, b: &Node, right: &Ast) -> Result<Kind, Wrong> {
+        let meant = |text: &str| match number_of(text) {
+            Some(_) => Kind::Real,
+            None if time::parse(text).is_ok() => Kind::Instant,
+            None => Kind::Text,
+        };
+        match (a.is_untyped, b.is_untyped) {
+            (true, true) => Err(Wrong::new(format!(
+                "expected values with an order, found two texts without a type, {left} and {right}"
+            ))
+            .hint(format!(
+                "say what they are: number({left}), instant({left}) or lower({left})"
+            ))),
+            (true, false) => Ok(b.text().map_or(Kind::Text, meant)),
+            (false, true) => Ok(a.text().map_or(Kind::Text, meant)),
+            (false, false) => Ok(Kind::Text),
+        }
+    }
+
+    /// Two values of kinds that can be compared. `is_ordered` says whether their order counts.
+    pub(super) fn alike(
+        &mut self,
+        a: Node,
+        left: &Ast,
+        b: Node,
+        right: &Ast,
+        is_ordered: bool,
+    ) -> Result<(Node, Node), Wrong> {
         let (one, other) = (a.kind, b.kind);
         let to = match (one, other) {
+            (Kind::Text, Kind::Text) if is_ordered => self.order_of_texts(&a, left, &b, right)?,
             (x, y) if x == y || x.is_number() && y.is_number() => return Ok((a, b)),
             (Kind::Null, x) | (x, Kind::Null) => x,
             (Kind::Instant, _) | (_, Kind::Instant) => Kind::Instant,
@@ -334,7 +372,9 @@ impl Compiler<'_> {
             ))
         })?;
         let node = self.node(expr)?;
-        let node = if kind == Kind::Whole && node.kind != Kind::Whole {
+        let node = if kind == Kind::Whole && node.kind == Kind::Text {
+            self.whole(node, expr)?
+        } else if kind == Kind::Whole && node.kind != Kind::Whole {
             let node = self.number(node, expr)?;
             if node.kind == Kind::Whole {
                 node
@@ -464,6 +504,18 @@ fn number_of(text: &str) -> Option<Literal> {
 fn numbers(texts: &pl::StringChunked) -> pl::Series {
     let number = |text: &str| text.trim().parse::<f64>().ok().filter(|x| x.is_finite());
     let values: pl::Float64Chunked = texts.iter().map(|text| text.and_then(number)).collect();
+    values.into_series()
+}
+
+fn wholes(texts: &pl::StringChunked) -> pl::Series {
+    let whole = |text: &str| {
+        let text = text.trim();
+        text.parse::<i64>().ok().or_else(|| {
+            let number = text.parse::<f64>().ok()?;
+            (number.abs() < MAX_WHOLE).then_some(number as i64)
+        })
+    };
+    let values: pl::Int64Chunked = texts.iter().map(|text| text.and_then(whole)).collect();
     values.into_series()
 }
 

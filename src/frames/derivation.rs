@@ -65,17 +65,19 @@ const STACK_BYTES: usize = 64 << 20;
 const MAX_SHOWN: usize = 60;
 
 impl Derivation {
-    /// Compiles the derived columns `wanted`, and the filter, for the columns of a file.
+    /// Compiles the derived columns `wanted`, and the filter, for the columns of a file. `is_typed`
+    /// says whether the file states their types.
     ///
     /// # Errors
     /// What is wrong in an expression, at its key in the scenario.
     pub(crate) fn new(
         source: &Source,
         columns: &BTreeMap<String, DataType>,
+        is_typed: bool,
         wanted: &[&str],
     ) -> Result<Self, Problem> {
         // Long chains of conditions are deep trees.
-        let compile = || Self::compiled(source, columns, wanted);
+        let compile = || Self::compiled(source, columns, is_typed, wanted);
         let outcome = std::thread::scope(|scope| {
             let thread = std::thread::Builder::new()
                 .stack_size(STACK_BYTES)
@@ -94,9 +96,14 @@ impl Derivation {
     fn compiled(
         source: &Source,
         columns: &BTreeMap<String, DataType>,
+        is_typed: bool,
         wanted: &[&str],
     ) -> Result<Self, Problem> {
-        let names = FileNames { source, columns };
+        let names = FileNames {
+            source,
+            columns,
+            is_typed,
+        };
         let mut compiler = Compiler::new(&names);
         let mut outputs = Vec::new();
         for name in wanted {
@@ -306,7 +313,8 @@ fn shown(value: Option<&str>, is_text: bool) -> String {
 /// The column of a field, in the type of its kind.
 fn series(name: &str, array: &ArrayRef, kind: Kind) -> Result<pl::Series, String> {
     let series = bridge::to_series(name, array)?;
-    if series.dtype() == &kind.data_type() {
+    // Whole numbers without a sign are converted row by row.
+    if series.dtype() == &kind.data_type() || series.dtype() == &pl::DataType::UInt64 {
         return Ok(series);
     }
     series

@@ -78,7 +78,7 @@ const fn first(name: &'static str, params: &'static [Param], n_optional: usize) 
 use Param::{Any, Instant, LiteralText, LiteralWhole, Number, Text};
 
 /// The functions of Polars SQL that an expression of one row may call.
-pub(crate) const FUNCTIONS: [Function; 39] = [
+pub(crate) const FUNCTIONS: [Function; 38] = [
     // Numbers.
     first("abs", &[Number], 0),
     first("ceil", &[Number], 0),
@@ -114,7 +114,6 @@ pub(crate) const FUNCTIONS: [Function; 39] = [
     of("length", &[Text], 0, Kind::Whole),
     of("char_length", &[Text], 0, Kind::Whole),
     of("octet_length", &[Text], 0, Kind::Whole),
-    of("strpos", &[Text, LiteralText], 0, Kind::Whole),
     of("starts_with", &[Text, LiteralText], 0, Kind::Flag),
     of("ends_with", &[Text, LiteralText], 0, Kind::Flag),
     of("regexp_like", &[Text, LiteralText], 0, Kind::Flag),
@@ -127,7 +126,8 @@ pub(crate) const FUNCTIONS: [Function; 39] = [
 pub(crate) const OF_ONE_KIND: [&str; 6] = ["coalesce", "ifnull", "nullif", "if", "greatest", "least"];
 
 /// Functions that are added for the values of logs.
-pub(crate) const OWN: [&str; 12] = [
+pub(crate) const OWN: [&str; 13] = [
+    "strpos",
     "number",
     "flag",
     "instant",

@@ -21,6 +21,7 @@ pub(crate) mod query;
 mod reason;
 mod row_order;
 pub(crate) mod statement;
+pub(crate) mod threads;
 
 pub(crate) use conjuncts::conjuncts;
 pub(crate) use derivation::{Derivation, Derived};

@@ -4,10 +4,10 @@
 use arrow_schema::DataType;
 use std::collections::BTreeMap;
 
-use crate::frames::compile::{Derived, Named, Names, Scope, unknown_name};
+use crate::frames::compile::{Column, Derived, Named, Names, Scope, unknown_name};
 use crate::frames::field::Field;
 use crate::frames::kind::Kind;
-use crate::frames::node::MAX_WHOLE;
+use crate::frames::node::{BEYOND_WHOLE, MAX_WHOLE};
 use crate::frames::wrong::Wrong;
 use crate::scenario::Source;
 
@@ -16,6 +16,8 @@ pub(crate) struct FileNames<'a> {
     pub(crate) source: &'a Source,
     /// The types of the file's columns.
     pub(crate) columns: &'a BTreeMap<String, DataType>,
+    /// Whether the file states the types of its columns.
+    pub(crate) is_typed: bool,
 }
 
 impl Names for FileNames<'_> {
@@ -67,7 +69,7 @@ impl FileNames<'_> {
         (1..=path.len()).rev().find_map(|n| {
             let name = path[..n].join(".");
             let data_type = self.columns.get(&name)?;
-            Some(field(&name, data_type, &path[n..]))
+            Some(field(&name, data_type, &path[n..], self.is_typed))
         })
     }
 
@@ -100,7 +102,7 @@ impl FileNames<'_> {
 }
 
 /// A column, or a value within it.
-fn field(name: &str, data_type: &DataType, path: &[String]) -> Result<Named, Wrong> {
+fn field(name: &str, data_type: &DataType, path: &[String], is_typed: bool) -> Result<Named, Wrong> {
     let inner = type_at(data_type, path).ok_or_else(|| {
         Wrong::new(format!(
             "expected a value at `{}` in the column `{name}`, found {data_type}",
@@ -121,9 +123,17 @@ fn field(name: &str, data_type: &DataType, path: &[String]) -> Result<Named, Wro
         DataType::Int8 | DataType::UInt8 => 255.0,
         DataType::Int16 | DataType::UInt16 => 65_535.0,
         DataType::Int32 | DataType::UInt32 => f64::from(u32::MAX),
+        DataType::UInt64 => BEYOND_WHOLE,
         _ => MAX_WHOLE * 2.0,
     };
-    Ok(Named::Field(Field::at(name, path.to_vec()), kind, bound))
+    // A text within a nested column is that of a JSON text, or of a tag.
+    let is_untyped = kind == Kind::Text && (!is_typed || !path.is_empty());
+    Ok(Named::Field(Column {
+        field: Field::at(name, path.to_vec()),
+        kind,
+        bound,
+        is_untyped,
+    }))
 }
 
 /// The type of the value at a path. `None` if the type has no such value.

@@ -14,6 +14,9 @@ pub(crate) enum Literal {
     Text(String),
 }
 
+/// The bound of whole numbers of 64 bits without a sign.
+pub(crate) const BEYOND_WHOLE: f64 = MAX_WHOLE * 2.0 + 1e4;
+
 /// A compiled part of an expression.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
@@ -26,6 +29,8 @@ pub(crate) struct Node {
     pub(crate) literal: Option<Literal>,
     /// The largest size of whole numbers.
     pub(crate) bound: f64,
+    /// Whether it is a text of a file that states no types: it may be a number or an instant.
+    pub(crate) is_untyped: bool,
 }
 
 /// The bound of whole numbers of 64 bits, with room for the rounding of doubles.
@@ -40,6 +45,7 @@ impl Node {
             fault: None,
             literal: None,
             bound: f64::MAX,
+            is_untyped: false,
         }
     }
 
@@ -58,6 +64,7 @@ impl Node {
             fault: None,
             literal: Some(value),
             bound,
+            is_untyped: false,
         }
     }
 

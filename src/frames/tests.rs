@@ -72,13 +72,18 @@ fn source(text: &str) -> Source {
 
 /// The values of an expression as texts: `-` for null, `! expected, found` for a fault.
 fn values(text: &str) -> Result<Vec<String>, String> {
+    values_of(text, false)
+}
+
+/// The values for a file that states its types, or for one that does not.
+fn values_of(text: &str, is_typed: bool) -> Result<Vec<String>, String> {
     let file = file();
     let types: BTreeMap<String, DataType> = file
         .iter()
         .map(|(name, array)| (name.clone(), array.data_type().clone()))
         .collect();
     let source = source(text);
-    let derivation = Derivation::new(&source, &types, &["y"]).map_err(|problem| {
+    let derivation = Derivation::new(&source, &types, is_typed, &["y"]).map_err(|problem| {
         problem.message + &problem.hint.map_or_else(String::new, |hint| format!(" | {hint}"))
     })?;
     let fields: Vec<ArrayRef> = derivation
@@ -213,6 +218,38 @@ fn rows_without_a_legal_value_are_faults() {
     // The branch that is not used has no fault.
     let used = values("case when x = 0 then 0 else 1 / x end").unwrap();
     assert_eq!(used[1], "0.0");
+}
+
+#[test]
+fn texts_without_a_type_are_not_put_in_order() {
+    let check = |text: &str, is_typed: bool, expected: Result<[&str; 3], &str>| {
+        let found = values_of(text, is_typed);
+        match expected {
+            Ok(expected) => assert_eq!(found.unwrap(), expected, "{text}"),
+            Err(expected) => assert!(
+                found.as_ref().is_err_and(|found| found.contains(expected)),
+                "{text}: {found:?}"
+            ),
+        }
+    };
+    check("status > mixed", false, Err("two texts without a type"));
+    check("status > mixed", true, Ok(["true", "true", "-"]));
+    check("greatest(status, mixed)", false, Err("texts without a type"));
+    check("status > '50'", false, Ok(["true", "true", "-"]));
+    check("status > '50'", true, Ok(["false", "true", "-"]));
+    check("name > 'B'", false, Ok(["false", "true", "-"]));
+    check("coalesce(mixed, status)", false, Ok(["12", "-", "-"]));
+    check("coalesce(name, n)", true, Err("expected values of one kind"));
+    check("cast(status as bigint) + 1", false, Ok(["201", "504", "-"]));
+    check(
+        "status in (1,2,3,4,5,6,7,8,9,200)",
+        false,
+        Ok(["true", "false", "-"]),
+    );
+    check("pow(n, 2)", true, Ok(["49.0", "9.0", "-"]));
+    check("pow(2, -1)", true, Ok(["0.5", "0.5", "0.5"]));
+    check("strpos(name, 'B')", true, Ok(["0", "3", "-"]));
+    check("strpos(\"状态码\", '0')", true, Ok(["2", "2", "2"]));
 }
 
 #[test]

@@ -55,10 +55,12 @@ impl<'a> Batch<'a> {
     }
 
     /// States the rows of the file that the batch has, from its first row.
+    #[cfg_attr(not(feature = "frames"), allow(dead_code))]
     pub(super) fn set_kept(&mut self, kept: Vec<u32>) {
         self.kept = Some(kept);
     }
 
+    #[cfg_attr(not(feature = "frames"), allow(dead_code))]
     pub(super) fn set_illegal(&mut self, illegal: Vec<Illegal>) {
         self.illegal = illegal;
     }

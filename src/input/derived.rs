@@ -64,7 +64,7 @@ pub(super) fn can_match(source: &Source, partition: &Partition) -> bool {
             ..Source::default()
         };
         // A part that cannot be computed decides nothing; its error is that of the whole filter.
-        let Ok(derivation) = Derivation::new(&one, &types, &[]) else {
+        let Ok(derivation) = Derivation::new(&one, &types, false, &[]) else {
             return true;
         };
         let fields: Option<Vec<ArrayRef>> = derivation
@@ -84,7 +84,7 @@ fn compile(
     columns: &BTreeMap<String, DataType>,
     wanted: &[&str],
 ) -> Result<Derivation> {
-    Derivation::new(source, columns, wanted).map_err(|problem| {
+    Derivation::new(source, columns, file.fields().is_some(), wanted).map_err(|problem| {
         let is_option = problem.location.starts_with("--");
         let placed = Problem {
             location: format!("{}: {}", problem.location, file.path.display()),

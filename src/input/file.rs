@@ -112,6 +112,7 @@ impl InputFile {
     }
 
     /// The types of the file's columns, as its reader gives them.
+    #[cfg_attr(not(feature = "frames"), allow(dead_code))]
     pub(super) fn types(&self) -> BTreeMap<String, DataType> {
         let keys = self.partition.values.keys();
         let of_keys = keys.filter_map(|key| Some((key.clone(), self.partition.data_type(key)?.clone())));

@@ -29,9 +29,11 @@ mod ipc;
 mod ipc_layout;
 mod json;
 mod json_array;
+#[cfg_attr(not(feature = "frames"), allow(dead_code))]
 mod json_path;
 #[cfg(feature = "frames")]
 pub(crate) mod memory;
+#[cfg_attr(not(feature = "frames"), allow(dead_code))]
 pub(crate) mod nested;
 pub(crate) mod partition;
 #[cfg(feature = "stores")]

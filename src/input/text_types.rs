@@ -45,6 +45,8 @@ fn form_of(text: &str, so_far: Option<Form>) -> Form {
     if is_possible(&[Form::Integer, Form::Real]) && is_number(text) {
         return match text.parse::<i64>() {
             Ok(_) => Form::Integer,
+            // The digits of a long id would be lost.
+            Err(_) if text.bytes().all(|b| b.is_ascii_digit() || b == b'-') => Form::Text,
             Err(_) => Form::Real,
         };
     }
@@ -128,7 +130,7 @@ mod tests {
         check(&["1", "2.5"], "Float64");
         check(&["2.5", "1"], "Float64");
         check(&["1e3", "1"], "Float64");
-        check(&["99999999999999999999"], "Float64");
+        check(&["99999999999999999999"], "Utf8");
         check(&["007", "1"], "Utf8");
         check(&["1", "007"], "Utf8");
         check(&["+1"], "Utf8");
