@@ -154,7 +154,7 @@ impl Derivation {
     }
 
     fn computed(&self, fields: &[ArrayRef], n_rows: usize) -> Result<Derived, String> {
-        let frame = self.frame(fields, n_rows)?;
+        let steps = self.steps(fields, n_rows)?;
         let mut exprs = Vec::new();
         let all = self.outputs.iter().chain(&self.filter);
         for (idx, output) in all.clone().enumerate() {
@@ -169,7 +169,8 @@ impl Derivation {
                 exprs.push(fault.clone().alias(format!("x{idx}")));
             }
         }
-        let frame = frame.lazy().with_columns(&exprs).collect().map_err(failed)?;
+        // One plan a batch: to plan costs as much as to compute a small batch.
+        let frame = steps.with_columns(&exprs).collect().map_err(failed)?;
         let array = |name: String| -> Result<ArrayRef, String> {
             let column = frame.column(&name).map_err(failed)?;
             bridge::from_series(column.as_materialized_series())
@@ -220,8 +221,8 @@ impl Derivation {
         })
     }
 
-    /// The fields and the steps as the columns of a frame.
-    fn frame(&self, fields: &[ArrayRef], n_rows: usize) -> Result<pl::DataFrame, String> {
+    /// The fields and the steps as the columns of a plan.
+    fn steps(&self, fields: &[ArrayRef], n_rows: usize) -> Result<pl::LazyFrame, String> {
         let mut columns = Vec::new();
         for (idx, (array, (_, kind))) in fields.iter().zip(&self.program.fields).enumerate() {
             columns.push(pl::Column::from(series(&format!("f{idx}"), array, *kind)?));
@@ -230,7 +231,7 @@ impl Derivation {
         for step in &self.program.steps {
             lazy = lazy.with_columns([step.clone()]);
         }
-        lazy.collect().map_err(failed)
+        Ok(lazy)
     }
 
     /// Finds the first reason of each row with a fault.

@@ -2,9 +2,9 @@
 //! candidate, and the text of a scenario that says so.
 //!
 //! Everything here takes values and returns values. `study` reads the files: values of a sample
-//! become a [`ColumnProfile`] a column, `guess` assigns the columns of `targets` by their names
+//! become a `ColumnProfile` a column, `guess` assigns the columns of `targets` by their names
 //! (`names`) and values (`fit`, `words`), `release` looks at the releases of the log, `outcomes`
-//! finds columns for metrics, and `write` turns the [`Draft`] into TOML.
+//! finds columns for metrics, and `write` turns the `Draft` into TOML.
 
 mod draft;
 mod fit;
