@@ -11,7 +11,8 @@ use crate::scenario::input::{
     OnUnknownRelease, Query, Source, UsersFrom, text_sign,
 };
 use crate::scenario::plan::Layer;
-use crate::scenario::raw::{RawEvents, RawGenerate, RawInput, RawSource, RawUsers};
+use crate::scenario::raw::{RawGenerate, RawInput};
+use crate::scenario::raw_source::{RawEvents, RawSource, RawUsers};
 use crate::scenario::units::Unit;
 
 impl Checker {

@@ -26,6 +26,7 @@ mod raw_layering;
 mod raw_notify;
 mod raw_policy;
 mod raw_simulate;
+mod raw_source;
 pub(crate) mod read;
 pub(crate) mod rewrite;
 mod schema;
