@@ -4,8 +4,9 @@ use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
 use crate::base::error::{Result, exit_code};
+use crate::base::escape;
 use crate::base::json::to_json;
-use crate::base::number::{count, percent};
+use crate::base::number::{count, first_of, percent};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::scenario::{Overrides, Scenario};
@@ -124,10 +125,12 @@ fn source_text(source: &SourceCheck, terminal: &Terminal) -> String {
         line(format!("absent: {}", names.join(", ")));
     }
     if !source.unused_columns.is_empty() {
-        line(format!(
-            "not read: {}",
-            crate::base::number::first_of(&source.unused_columns, 20, ", ")
-        ));
+        let names: Vec<_> = source
+            .unused_columns
+            .iter()
+            .map(|name| escape::line(name))
+            .collect();
+        line(format!("not read: {}", first_of(&names, 20, ", ")));
     }
     if source.n_before_start > 0 {
         line(format!(

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::apart::Apart;
 use crate::base::error::{Error, Result};
+use crate::base::escape;
 use crate::base::number::count;
 use crate::base::url::is_url;
 use crate::base::{files, json};
@@ -182,7 +183,7 @@ fn table_text(rows: &RecordBatch, most: Option<usize>, terminal: &Terminal) -> S
     let schema = rows.schema();
     let columns = schema.fields().iter().enumerate().map(|(idx, field)| {
         // The last columns are left out first where the terminal is narrow.
-        let column = column(field.name()).rank(idx.min(200) as u8);
+        let column = column(escape::line(field.name())).rank(idx.min(200) as u8);
         if is_number(field.data_type()) {
             column.right()
         } else {

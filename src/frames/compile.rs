@@ -5,20 +5,16 @@
 //! follows the value through the expression: `case` and `coalesce` have a fault only where they use
 //! the value that has one.
 
-use polars::prelude::{Expr, col, when};
-use sqlparser::ast::{
-    AccessExpr, BinaryOperator as Op, CastKind, Expr as Ast, Ident, Subscript, UnaryOperator, Value, Visit,
-    Visitor,
-};
-use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use polars::prelude::{Expr, col};
+use sqlparser::ast::{BinaryOperator as Op, CastKind, Expr as Ast, UnaryOperator};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::similar::nearest;
 use crate::frames::field::{Access, Field};
 use crate::frames::kind::Kind;
-use crate::frames::node::quoted;
 use crate::frames::node::{BEYOND_WHOLE, Literal, MAX_WHOLE, Node, either, faults, guarded};
 use crate::frames::parse::parse;
+use crate::frames::tree::{check_depth, literal, operands, path_of, texts};
 use crate::frames::wrong::Wrong;
 
 /// What a name in an expression is.
@@ -109,8 +105,10 @@ pub(crate) struct Compiler<'a> {
     scope: Scope,
     /// The derived columns that are being compiled, to find circles.
     pending: Vec<String>,
-    /// The derived columns that other expressions use.
-    derived: BTreeMap<String, Node>,
+    /// The derived columns that other expressions use, with their reasons of faults.
+    derived: BTreeMap<String, (Node, BTreeSet<usize>)>,
+    /// The reasons of faults of the current expression, as indices.
+    reasons: BTreeSet<usize>,
 }
 
 impl<'a> Compiler<'a> {
@@ -121,7 +119,13 @@ impl<'a> Compiler<'a> {
             scope: Scope::File,
             pending: Vec::new(),
             derived: BTreeMap::new(),
+            reasons: BTreeSet::new(),
         }
+    }
+
+    /// Takes the reasons of faults since the last call, as indices.
+    pub(crate) fn take_reasons(&mut self) -> BTreeSet<usize> {
+        std::mem::take(&mut self.reasons)
     }
 
     pub(crate) fn into_program(self) -> Program {
@@ -164,6 +168,7 @@ impl<'a> Compiler<'a> {
     /// Adds a reason of faults. Returns whether a row has this fault.
     pub(super) fn fault(&mut self, is_fault: Expr, expected: String, found: Expr) -> Expr {
         let is_fault = self.step(is_fault.fill_null(polars::prelude::lit(false)));
+        self.reasons.insert(self.program.reasons.len());
         self.program.reasons.push(Reason {
             is_fault: is_fault.clone(),
             expected,
@@ -218,9 +223,11 @@ impl<'a> Compiler<'a> {
                         "expected expressions without a circle, found `{name}` in its own expression"
                     )));
                 }
-                if let Some(node) = self.derived.get(&name) {
+                if let Some((node, reasons)) = self.derived.get(&name) {
+                    self.reasons.extend(reasons);
                     return Ok(node.clone());
                 }
+                let before = self.take_reasons();
                 self.pending.push(name.clone());
                 let node = self.compile(&text, Scope::File);
                 self.pending.pop();
@@ -237,7 +244,8 @@ impl<'a> Compiler<'a> {
                         ..node
                     },
                 };
-                self.derived.insert(name, node.clone());
+                self.derived.insert(name, (node.clone(), self.reasons.clone()));
+                self.reasons.extend(before);
                 Ok(node)
             }
         }
@@ -434,210 +442,6 @@ impl<'a> Compiler<'a> {
         };
         Ok(Node::new(expr, Kind::Flag).with_fault(fault))
     }
-
-    fn in_list(&mut self, expr: &Ast, list: &[Ast], negated: bool, ast: &Ast) -> Result<Node, Wrong> {
-        if let Some(node) = self.in_literals(expr, list, ast)? {
-            return Ok(if negated { negate(node) } else { node });
-        }
-        let mut equal = Vec::with_capacity(list.len());
-        for item in list {
-            equal.push(self.binary(expr, &Op::Eq, item, ast)?);
-        }
-        let any = balanced(equal, or).ok_or_else(|| unsupported(ast))?;
-        Ok(if negated { negate(any) } else { any })
-    }
-
-    /// `x in (...)` for many literals of the kind of `x`. `None` for another list.
-    fn in_literals(&mut self, expr: &Ast, list: &[Ast], ast: &Ast) -> Result<Option<Node>, Wrong> {
-        if list.len() <= MAX_COMPARED {
-            return Ok(None);
-        }
-        let mut sql = Vec::with_capacity(list.len());
-        let mut kind = None;
-        for item in list {
-            let node = self.node(item)?;
-            let text = match &node.literal {
-                Some(Literal::Whole(n)) => n.to_string(),
-                Some(Literal::Text(text)) => quoted(text),
-                _ => return Ok(None),
-            };
-            if *kind.get_or_insert(node.kind) != node.kind {
-                return Ok(None);
-            }
-            sql.push(text);
-        }
-        let node = self.node(expr)?;
-        let node = match (node.kind, kind) {
-            (own, Some(kind)) if own == kind => node,
-            (Kind::Text, Some(Kind::Whole)) => self.whole(node, expr)?,
-            _ => return Ok(None),
-        };
-        self.template(
-            &format!("$0 IN ({})", sql.join(", ")),
-            vec![node],
-            Kind::Flag,
-            ast,
-        )
-        .map(Some)
-    }
-
-    fn case(
-        &mut self,
-        operand: Option<&Ast>,
-        conditions: &[sqlparser::ast::CaseWhen],
-        otherwise: Option<&Ast>,
-        ast: &Ast,
-    ) -> Result<Node, Wrong> {
-        let null = Ast::Value(Value::Null.with_empty_span());
-        let otherwise = otherwise.unwrap_or(&null);
-        let mut whens = Vec::new();
-        for branch in conditions {
-            let condition = match operand {
-                Some(operand) => self.binary(operand, &Op::Eq, &branch.condition, ast)?,
-                None => {
-                    let node = self.node(&branch.condition)?;
-                    self.flag(node, &branch.condition)?
-                }
-            };
-            whens.push(condition);
-        }
-        let mut results = Vec::new();
-        for result in conditions.iter().map(|branch| &branch.result).chain([otherwise]) {
-            results.push((self.node(result)?, result));
-        }
-        let (results, kind) = self.of_one_kind(results, "in the branches of `case`")?;
-        let mut results = results.into_iter().rev();
-        let bound = results.clone().map(|node| node.bound).fold(0.0, f64::max);
-        let last = results.next().ok_or_else(|| unsupported(ast))?;
-        let (mut expr, mut fault) = (last.expr, last.fault);
-        for (condition, result) in whens.into_iter().rev().zip(results) {
-            let is_true = condition.expr.clone().fill_null(polars::prelude::lit(false));
-            let within = either(
-                guarded(is_true.clone(), result.fault),
-                guarded(is_true.clone().not(), fault),
-            );
-            fault = either(condition.fault, within);
-            expr = when(is_true).then(result.expr).otherwise(expr);
-        }
-        Ok(Node::new(expr, kind).with_fault(fault).with_bound(bound))
-    }
-
-    /// The first value that is not null.
-    pub(super) fn coalesce(&mut self, args: Vec<(Node, &Ast)>, name: &str) -> Result<Node, Wrong> {
-        let (nodes, kind) = self.of_one_kind(args, &format!("in `{name}`"))?;
-        let bound = nodes.iter().map(|node| node.bound).fold(0.0, f64::max);
-        let mut fault = None;
-        for node in nodes.iter().rev() {
-            fault = either(node.fault.clone(), guarded(node.expr.clone().is_null(), fault));
-        }
-        let exprs: Vec<Expr> = nodes.into_iter().map(|node| node.expr).collect();
-        Ok(Node::new(polars::prelude::coalesce(&exprs), kind)
-            .with_fault(fault)
-            .with_bound(bound))
-    }
-
-    /// Converts nodes to one kind.
-    pub(super) fn of_one_kind(
-        &mut self,
-        args: Vec<(Node, &Ast)>,
-        place: &str,
-    ) -> Result<(Vec<Node>, Kind), Wrong> {
-        let mut kind = Kind::Null;
-        for (node, ast) in &args {
-            kind = match (kind, node.kind) {
-                (Kind::Null, other) | (other, Kind::Null) => other,
-                (a, b) if a == b => a,
-                (a, b) if a.is_number() && b.is_number() => Kind::Real,
-                (a, b) if is_pair(a, b, Kind::Date, Kind::Instant) => Kind::Instant,
-                (a, Kind::Text) if node.is_untyped => a,
-                (Kind::Text, b) if are_untyped(&args) => b,
-                (a, b) => {
-                    return Err(Wrong::new(format!(
-                        "expected values of one kind {place}, found {a} and {b} in {ast}"
-                    ))
-                    .hint("convert some of them: number(x), cast(x as text)"));
-                }
-            };
-        }
-        // Texts of a log beside numbers are numbers, of any size.
-        if kind == Kind::Whole && args.iter().any(|(node, _)| node.kind == Kind::Text) {
-            kind = Kind::Real;
-        }
-        let nodes = args
-            .into_iter()
-            .map(|(node, ast)| self.converted(node, kind, ast))
-            .collect::<Result<_, _>>()?;
-        Ok((nodes, kind))
-    }
-}
-
-/// Lists of at most this many values are compared one by one.
-const MAX_COMPARED: usize = 8;
-
-/// Whether all texts are those of a file that states no types.
-fn are_untyped(args: &[(Node, &Ast)]) -> bool {
-    let mut texts = args.iter().filter(|(node, _)| node.kind == Kind::Text);
-    texts.all(|(node, _)| node.is_untyped)
-}
-
-/// The most levels of an expression, and the most branches of a `case`.
-const MAX_DEPTH: usize = 100;
-
-/// Refuses expressions whose computation would need too much of the stack. Chains of `and` and `or`
-/// count as one level.
-fn check_depth(tree: &Ast) -> Result<(), Wrong> {
-    let mut depth = Depth {
-        is_chain: Vec::new(),
-        n: 0,
-    };
-    if tree.visit(&mut depth).is_break() {
-        return Err(Wrong::new(format!(
-            "expected an expression of at most {MAX_DEPTH} levels and a `case` of at most {MAX_DEPTH} \
-             branches, found more"
-        ))
-        .hint("join a table of the values with `sql` in the source"));
-    }
-    Ok(())
-}
-
-struct Depth {
-    /// For each open node, whether it is a part of a chain.
-    is_chain: Vec<bool>,
-    n: usize,
-}
-
-impl Visitor for Depth {
-    type Break = ();
-
-    fn pre_visit_expr(&mut self, expr: &Ast) -> ControlFlow<()> {
-        let is_chain = matches!(
-            expr,
-            Ast::BinaryOp {
-                op: Op::And | Op::Or,
-                ..
-            }
-        );
-        let n_branches = match expr {
-            Ast::Case { conditions, .. } => conditions.len(),
-            _ => 0,
-        };
-        self.is_chain.push(is_chain);
-        self.n += usize::from(!is_chain);
-        if self.n > MAX_DEPTH || n_branches > MAX_DEPTH {
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, _: &Ast) -> ControlFlow<()> {
-        self.n -= usize::from(self.is_chain.pop() == Some(false));
-        ControlFlow::Continue(())
-    }
-}
-
-/// Whether two kinds are these two, in any order.
-fn is_pair(a: Kind, b: Kind, one: Kind, other: Kind) -> bool {
-    (a, b) == (one, other) || (a, b) == (other, one)
 }
 
 /// Both flags. A fault of the second counts only where the first is not false.
@@ -670,102 +474,12 @@ pub(super) fn balanced(mut nodes: Vec<Node>, join: fn(Node, Node) -> Node) -> Op
     nodes.pop()
 }
 
-/// The operands of a chain of one operator, from left to right.
-pub(super) fn operands<'t>(ast: &'t Ast, op: &Op, found: &mut Vec<&'t Ast>) {
-    // Chains are deep on their left side.
-    let mut rest = ast;
-    let start = found.len();
-    while let Ast::BinaryOp { left, op: own, right } = rest
-        && own == op
-    {
-        found.push(right);
-        rest = left;
-    }
-    found.push(rest);
-    found[start..].reverse();
-}
-
-fn negate(node: Node) -> Node {
+pub(super) fn negate(node: Node) -> Node {
     Node::new(node.expr.not(), Kind::Flag).with_fault(node.fault)
 }
 
 pub(super) fn unsupported(ast: &Ast) -> Wrong {
     Wrong::new(format!("expected an expression of one row, found {ast}"))
-}
-
-fn texts(idents: &[Ident]) -> Vec<String> {
-    idents.iter().map(|ident| ident.value.clone()).collect()
-}
-
-/// The names from a column to a value: `a.b`, `a -> 'b'`, `a['b']`, `a[1]`. Indexes count from 1 in
-/// brackets, from 0 behind an arrow, as in PostgreSQL. `None` for another expression.
-fn path_of(ast: &Ast) -> Option<Vec<String>> {
-    match ast {
-        Ast::Nested(inner) => path_of(inner),
-        Ast::Identifier(ident) => Some(vec![ident.value.clone()]),
-        Ast::CompoundIdentifier(idents) => Some(texts(idents)),
-        Ast::BinaryOp {
-            left,
-            op: Op::Arrow | Op::LongArrow,
-            right,
-        } => {
-            let mut path = path_of(left)?;
-            path.push(match key_of(right)? {
-                Key::Name(name) => name,
-                Key::Index(idx) => idx.to_string(),
-            });
-            Some(path)
-        }
-        Ast::CompoundFieldAccess { root, access_chain } => {
-            let mut path = path_of(root)?;
-            for access in access_chain {
-                match access {
-                    AccessExpr::Dot(inner) => path.extend(path_of(inner)?),
-                    AccessExpr::Subscript(Subscript::Index { index }) => path.push(match key_of(index)? {
-                        Key::Name(name) => name,
-                        Key::Index(idx) => idx.checked_sub(1)?.to_string(),
-                    }),
-                    AccessExpr::Subscript(_) => return None,
-                }
-            }
-            Some(path)
-        }
-        _ => None,
-    }
-}
-
-enum Key {
-    Name(String),
-    Index(u64),
-}
-
-fn key_of(ast: &Ast) -> Option<Key> {
-    let Ast::Value(value) = ast else { return None };
-    match &value.value {
-        Value::SingleQuotedString(name) => Some(Key::Name(name.clone())),
-        Value::Number(digits, _) => digits.parse().ok().map(Key::Index),
-        _ => None,
-    }
-}
-
-pub(super) fn literal(value: &Value) -> Result<Literal, Wrong> {
-    Ok(match value {
-        Value::Null => Literal::Null,
-        Value::Boolean(flag) => Literal::Flag(*flag),
-        Value::SingleQuotedString(text) => Literal::Text(text.clone()),
-        Value::Number(digits, _) => match digits.parse::<i64>() {
-            Ok(n) => Literal::Whole(n),
-            Err(_) => match digits.parse::<f64>() {
-                Ok(x) if x.is_finite() => Literal::Real(x),
-                _ => return Err(Wrong::new(format!("expected a finite number, found {digits}"))),
-            },
-        },
-        other => {
-            return Err(Wrong::new(format!(
-                "expected a number, a text in single quotes, true, false or null, found {other}"
-            )));
-        }
-    })
 }
 
 /// The error for a name that no column has.

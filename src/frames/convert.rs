@@ -11,6 +11,7 @@ use crate::frames::call::check_pattern;
 use crate::frames::compile::{Compiler, unsupported};
 use crate::frames::kind::Kind;
 use crate::frames::node::{Literal, MAX_WHOLE, Node, either, quoted};
+use crate::frames::tree::literal;
 use crate::frames::wrong::Wrong;
 
 impl Compiler<'_> {
@@ -358,7 +359,14 @@ impl Compiler<'_> {
             Op::Divide => (real(a.expr) / real(divisor), Kind::Real),
             Op::Modulo if is_whole => (a.expr % divisor, Kind::Whole),
             Op::Modulo => (real(a.expr) % real(divisor), Kind::Real),
-            _ if is_whole => (a.expr.floor_div(divisor), Kind::Whole),
+            _ if is_whole => {
+                // The smallest whole number has no counterpart.
+                let wrong = divisor.clone().eq(lit(-1)).and(a.expr.clone().eq(lit(i64::MIN)));
+                let expected = format!("a whole number of at most 64 bits in {ast}");
+                let found = self.fault(wrong, expected, a.expr.clone());
+                fault = either(fault, Some(found));
+                (a.expr.floor_div(divisor), Kind::Whole)
+            }
             _ => (real(a.expr).floor_div(real(divisor)), Kind::Real),
         };
         Ok(Node::new(expr, kind).with_fault(fault))
@@ -427,7 +435,7 @@ impl Compiler<'_> {
 }
 
 fn literal_text(typed: &TypedString) -> Result<String, Wrong> {
-    match crate::frames::compile::literal(&typed.value.value)? {
+    match literal(&typed.value.value)? {
         Literal::Text(text) => Ok(text),
         _ => Err(Wrong::new("expected a text")),
     }
@@ -467,7 +475,7 @@ fn micros_of(interval: &sqlparser::ast::Interval) -> Option<i64> {
     let Ast::Value(value) = interval.value.as_ref() else {
         return None;
     };
-    let text = match crate::frames::compile::literal(&value.value).ok()? {
+    let text = match literal(&value.value).ok()? {
         Literal::Text(text) => text,
         Literal::Whole(n) => n.to_string(),
         _ => return None,

@@ -6,12 +6,12 @@ use arrow_array::{Array, ArrayRef, BooleanArray};
 use arrow_schema::DataType;
 use polars::prelude as pl;
 use polars::prelude::{Expr, IntoLazy};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::error::Problem;
-use crate::base::panics::catch;
+use crate::base::panics::catch_everywhere;
 use crate::frames::bridge;
-use crate::frames::compile::{Compiler, Program, Scope};
+use crate::frames::compile::{Compiler, Program, Reason, Scope};
 use crate::frames::field::Field;
 use crate::frames::kind::Kind;
 use crate::frames::names::FileNames;
@@ -33,6 +33,10 @@ struct Output {
     /// The canonical name; `where` for the filter.
     name: String,
     node: Node,
+    /// Why its rows have faults, as indices of the program's reasons.
+    reasons: BTreeSet<usize>,
+    /// Its text and its key, for messages.
+    expression: Expression,
 }
 
 /// The values of a batch.
@@ -116,6 +120,8 @@ impl Derivation {
             outputs.push(Output {
                 name: (*name).to_owned(),
                 node,
+                reasons: compiler.take_reasons(),
+                expression: expression.clone(),
             });
         }
         let filter = match &source.filter {
@@ -125,6 +131,8 @@ impl Derivation {
                 node: compiler
                     .condition(&expression.text)
                     .map_err(|wrong| placed(expression, wrong))?,
+                reasons: compiler.take_reasons(),
+                expression: expression.clone(),
             }),
         };
         Ok(Self {
@@ -149,8 +157,45 @@ impl Derivation {
     /// # Errors
     /// An array cannot be converted: the reason, as `expected ..., found ...`.
     pub(crate) fn apply(&self, fields: &[ArrayRef], n_rows: usize) -> Result<Derived, String> {
-        catch(|| self.computed(fields, n_rows))
-            .unwrap_or_else(|panic| Err(format!("expected values for the expressions, found: {panic}")))
+        catch_everywhere(|| self.computed(fields, n_rows)).unwrap_or_else(|panic| Err(failed(panic)))
+    }
+
+    /// Computes one row of ordinary values, expression by expression: what Polars refuses in an
+    /// expression, such as a form of instants, is found before a row of a file.
+    ///
+    /// # Errors
+    /// What Polars refuses, at its key in the scenario.
+    pub(crate) fn rehearse(&self) -> Result<(), Problem> {
+        let columns = self.program.fields.iter().enumerate().map(|(idx, (_, kind))| {
+            let value = match kind {
+                Kind::Null => pl::AnyValue::Null,
+                Kind::Flag => pl::AnyValue::Boolean(true),
+                Kind::Whole => pl::AnyValue::Int64(1),
+                Kind::Real => pl::AnyValue::Float64(1.0),
+                Kind::Text => pl::AnyValue::String("1"),
+                Kind::Date => pl::AnyValue::Date(0),
+                Kind::Instant => pl::AnyValue::Datetime(0, pl::TimeUnit::Microseconds, None),
+            };
+            let scalar = pl::Scalar::new(kind.data_type(), value.into_static());
+            pl::Column::new_scalar(format!("f{idx}").as_str().into(), scalar, 1)
+        });
+        let columns: Vec<pl::Column> = columns.collect();
+        for output in self.outputs.iter().chain(&self.filter) {
+            let exprs = [Some(&output.node.expr), output.node.fault.as_ref()];
+            let exprs = exprs.into_iter().flatten().enumerate();
+            let exprs: Vec<Expr> = exprs
+                .map(|(idx, expr)| expr.clone().alias(format!("o{idx}")))
+                .collect();
+            let compute = || -> Result<(), String> {
+                let frame = pl::DataFrame::new(1, columns.clone()).map_err(failed)?;
+                let steps = self.with_steps(frame.lazy());
+                steps.select(exprs).collect().map(drop).map_err(failed)
+            };
+            catch_everywhere(compute)
+                .unwrap_or_else(|panic| Err(failed(panic)))
+                .map_err(|message| placed(&output.expression, Wrong::new(message)))?;
+        }
+        Ok(())
     }
 
     fn computed(&self, fields: &[ArrayRef], n_rows: usize) -> Result<Derived, String> {
@@ -212,7 +257,7 @@ impl Derivation {
             let rows: Vec<usize> = (0..n_rows)
                 .filter(|row| wrong.value(*row) && keep.as_ref().is_none_or(|keep| keep.value(*row)))
                 .collect();
-            self.explain(&frame, &output.name, &rows, &mut faults)?;
+            self.explain(&frame, output, &rows, &mut faults)?;
         }
         Ok(Derived {
             columns,
@@ -227,73 +272,59 @@ impl Derivation {
         for (idx, (array, (_, kind))) in fields.iter().zip(&self.program.fields).enumerate() {
             columns.push(pl::Column::from(series(&format!("f{idx}"), array, *kind)?));
         }
-        let mut lazy = pl::DataFrame::new(n_rows, columns).map_err(failed)?.lazy();
-        for step in &self.program.steps {
-            lazy = lazy.with_columns([step.clone()]);
-        }
-        Ok(lazy)
+        Ok(self.with_steps(pl::DataFrame::new(n_rows, columns).map_err(failed)?.lazy()))
+    }
+
+    fn with_steps(&self, fields: pl::LazyFrame) -> pl::LazyFrame {
+        let steps = self.program.steps.iter();
+        steps.fold(fields, |lazy, step| lazy.with_columns([step.clone()]))
     }
 
     /// Finds the first reason of each row with a fault.
     fn explain(
         &self,
         frame: &pl::DataFrame,
-        name: &str,
+        output: &Output,
         rows: &[usize],
         faults: &mut Vec<RowFault>,
     ) -> Result<(), String> {
         let Some(last) = rows.last() else {
             return Ok(());
         };
-        let exprs: Vec<Expr> = self
-            .program
+        let reasons: Vec<&Reason> = output
             .reasons
             .iter()
-            .enumerate()
-            .map(|(idx, reason)| reason.found.clone().alias(format!("found{idx}")))
+            .map(|idx| &self.program.reasons[*idx])
             .collect();
+        let mut exprs = Vec::with_capacity(2 * reasons.len());
+        for (idx, reason) in reasons.iter().enumerate() {
+            exprs.push(reason.is_fault.clone().alias(format!("is_fault{idx}")));
+            exprs.push(reason.found.clone().alias(format!("found{idx}")));
+        }
         let part = frame
             .head(Some(last + 1))
             .lazy()
             .with_columns(&exprs)
             .collect()
             .map_err(failed)?;
-        let mut reasons = Vec::new();
-        for (idx, reason) in self.program.reasons.iter().enumerate() {
-            let is_fault = part
-                .clone()
-                .lazy()
-                .select([reason.is_fault.clone().alias("x")])
-                .collect()
-                .map_err(failed)?;
-            let found = part
-                .column(&format!("found{idx}"))
-                .map_err(failed)?
-                .str()
-                .map_err(failed)?
-                .clone();
-            reasons.push((
-                is_fault
-                    .column("x")
-                    .map_err(failed)?
-                    .bool()
-                    .map_err(failed)?
-                    .clone(),
-                found,
-                reason,
-            ));
+        let column = |name: String| part.column(&name).map_err(failed);
+        let mut found = Vec::with_capacity(reasons.len());
+        for (idx, reason) in reasons.into_iter().enumerate() {
+            let is_fault = column(format!("is_fault{idx}"))?.bool().map_err(failed)?;
+            let value = column(format!("found{idx}"))?.str().map_err(failed)?;
+            found.push((is_fault, value, reason));
         }
         for row in rows {
-            let first = reasons
+            let first = found
                 .iter()
                 .find(|(is_fault, ..)| is_fault.get(*row) == Some(true));
             let (expected, found) = match first {
-                Some((_, found, reason)) => (reason.expected.clone(), shown(found.get(*row), reason.is_text)),
+                Some((_, value, reason)) => (reason.expected.clone(), shown(value.get(*row), reason.is_text)),
                 None => ("a value".to_owned(), "none".to_owned()),
             };
             faults.push(RowFault {
                 row: *row,
-                name: name.to_owned(),
+                name: output.name.clone(),
                 expected,
                 found,
             });

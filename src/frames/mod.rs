@@ -2,6 +2,7 @@
 
 pub(crate) mod bridge;
 mod call;
+mod choice;
 mod compile;
 mod conjuncts;
 mod convert;
@@ -14,11 +15,12 @@ mod node;
 mod parse;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod wrong;
 
-mod qualify;
 pub(crate) mod query;
 mod reason;
+mod rewrite;
 mod row_order;
 pub(crate) mod statement;
 pub(crate) mod threads;

@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use crate::base::error::Problem;
 use crate::base::escape;
 use crate::base::similar::nearest;
-use crate::frames::qualify;
+use crate::frames::rewrite;
 
 /// The longest text of a query, in bytes.
 const MAX_BYTES: usize = 64 << 10;
@@ -99,7 +99,7 @@ impl Statement {
         }
         checker.check_names()?;
         Ok(Self {
-            sql: qualify::expanded(query, sql),
+            sql: rewrite::rewritten(query, sql),
             aliases: checker
                 .aliases
                 .into_iter()

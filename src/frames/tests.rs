@@ -90,6 +90,7 @@ fn values_of(text: &str, is_typed: bool) -> Result<Vec<String>, String> {
         .fields()
         .map(|field| Arc::clone(&file[&field.column]))
         .collect();
+    derivation.rehearse().map_err(|problem| problem.message)?;
     let derived = derivation.apply(&fields, 3)?;
     let array = &derived.columns[0];
     let format = FormatOptions::new();
@@ -213,6 +214,17 @@ fn rows_without_a_legal_value_are_faults() {
     check("odd < 5", 1, "a finite number");
     check("ln(x)", 1, "a finite number in ln(x)");
     check("cast(odd as bigint)", 1, "a whole number of at most 64 bits");
+    let least = "cast('-9223372036854775808' as bigint)";
+    check(
+        &format!("{least} // (n - 8)"),
+        0,
+        "a whole number of at most 64 bits",
+    );
+    check(
+        &format!("abs({least})"),
+        0,
+        "a whole number of at most 64 bits in abs(",
+    );
     check("not status", 0, "true or false in status, found \"200\"");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     // The branch that is not used has no fault.
@@ -309,5 +321,7 @@ fn errors_name_the_expression_and_what_is_near() {
     check("y + 1", "expected expressions without a circle");
     check("*", "expected one SQL expression");
     check("round(x, n)", "expected a whole number for `round`");
+    check("strftime(at, '%Q %')", "in \"strftime(at");
+    check("lpad(name, 2000000000, 'x')", "expected a length of 0 to 10000");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -32,7 +32,9 @@ pub(super) fn check(source: &Source, files: &[InputFile]) -> Result<()> {
     for file in files {
         let columns = file.types();
         if checked.as_ref() != Some(&columns) {
-            compile(source, file, &columns, &all)?;
+            compile(source, file, &columns, &all)?
+                .rehearse()
+                .map_err(|problem| placed(file, problem))?;
             checked = Some(columns);
         }
     }
@@ -84,18 +86,21 @@ fn compile(
     columns: &BTreeMap<String, DataType>,
     wanted: &[&str],
 ) -> Result<Derivation> {
-    Derivation::new(source, columns, file.fields().is_some(), wanted).map_err(|problem| {
-        let is_option = problem.location.starts_with("--");
-        let placed = Problem {
-            location: format!("{}: {}", problem.location, file.path.display()),
-            ..problem
-        };
-        if is_option {
-            let error = Error::usage(format!("{}: {}", placed.location, placed.message));
-            return placed.hint.into_iter().fold(error, Error::hint);
-        }
-        Error::scenario(vec![placed])
-    })
+    Derivation::new(source, columns, file.fields().is_some(), wanted).map_err(|problem| placed(file, problem))
+}
+
+/// The error of an expression, for a file.
+fn placed(file: &InputFile, problem: Problem) -> Error {
+    let is_option = problem.location.starts_with("--");
+    let placed = Problem {
+        location: format!("{}: {}", problem.location, file.path.display()),
+        ..problem
+    };
+    if is_option {
+        let error = Error::usage(format!("{}: {}", placed.location, placed.message));
+        return placed.hint.into_iter().fold(error, Error::hint);
+    }
+    Error::scenario(vec![placed])
 }
 
 impl Reading {

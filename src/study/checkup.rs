@@ -8,7 +8,7 @@ use crate::base::hash::{hash_id, join};
 use crate::base::number::percent;
 use crate::base::progress::Progress;
 use crate::base::time;
-use crate::input::{self, Batch, DEFAULT_TENANT, Fault, RowFaults, Table, UserReader, convert};
+use crate::input::{self, Batch, DEFAULT_TENANT, Fault, RowFaults, Table, UserReader, convert, fetch};
 use crate::layer::{UserSource, check_required};
 use crate::replay::{implausible_mean, open_outcomes, open_traffic};
 use crate::scenario::{OnBadRow, Scenario, Source, TagRule, UsersFrom};
@@ -17,6 +17,7 @@ use crate::study::checkup_columns::{
 };
 use crate::study::checkup_document::{BadRow, Checkup, CoverageCheck, SourceCheck};
 use crate::study::sample::{Taper, read_until, spread};
+use crate::study::user_tables::Joined;
 
 /// The largest number of bad rows that are listed of a source.
 const MAX_BAD_ROWS: usize = 5;
@@ -75,6 +76,7 @@ struct Check<'a> {
 }
 
 fn one_line(error: &Error) -> String {
+    let error = fetch::named_as_asked(error.clone());
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -131,7 +133,12 @@ impl Check<'_> {
         if let Some(joined) = joined.clone() {
             let joins = |rule: &&TagRule| is_joined(&rule.column);
             let columns: Vec<&TagRule> = rules.iter().copied().filter(joins).collect();
-            match joined.and_then(|table| self.read("users.join", &table, columns_of_users(&columns), None)) {
+            let source = joined.and_then(|table| {
+                // A user who is there twice is an error of a run.
+                Joined::read(&table.source, &columns, input)?;
+                self.read("users.join", &table, columns_of_users(&columns), None)
+            });
+            match source {
                 Ok(source) => self.sources.push(source),
                 Err(error) => self.problems.push(one_line(&error)),
             }
@@ -334,7 +341,7 @@ fn add_batch(
     source: &mut SourceCheck,
     scenario: &Scenario,
 ) -> Result<()> {
-    let mut faults = RowFaults::new(OnBadRow::Drop, batch.n_rows);
+    let mut faults = batch.faults(OnBadRow::Drop)?;
     let mut columns: Vec<Option<Values>> = Vec::new();
     for (idx, seen) in seen.iter().enumerate() {
         columns.push(read_column(batch, idx, &seen.kind, &mut faults)?);

@@ -123,6 +123,8 @@ fn queries_give_their_rows_in_a_fixed_order() {
          FROM users QUALIFY r = 1",
         "a 1; b 1; c 1",
     );
+    check("SELECT max(pow(n, 20)) AS p FROM users", "95367431640625.0");
+    check("SELECT min(power(n, -1)) AS p FROM users", "0.2");
     check(
         "SELECT layer FROM users QUALIFY row_number() OVER (PARTITION BY layer ORDER BY user_id) = 1",
         "null; x; y",

@@ -1,8 +1,11 @@
-//! `QUALIFY` on columns that a query does not select. Polars evaluates it after the selection, so the
-//! condition becomes a column of an inner query.
+//! Parts of a query that Polars computes otherwise than SQL does.
+//!
+//! - `QUALIFY` is evaluated after the selection, so its condition becomes a column of an inner query.
+//! - Powers of whole numbers wrap, so the first argument becomes a real number.
 
 use sqlparser::ast::{
-    Expr, GroupByExpr, Ident, Query, SelectItem, SetExpr, Statement, Visit, VisitMut, Visitor, VisitorMut,
+    CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+    GroupByExpr, Ident, Query, SelectItem, SetExpr, Statement, Visit, VisitMut, Visitor, VisitorMut,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
@@ -11,27 +14,53 @@ use std::ops::ControlFlow;
 /// The column of the condition, and the name of the inner query.
 const CONDITION: &str = "sluice_qualify";
 
-/// The text of a query with each `QUALIFY` rewritten. Other texts stay as they are.
-pub(super) fn expanded(query: &Query, sql: &str) -> String {
-    if !sql.to_ascii_lowercase().contains("qualify") {
+/// The text of a query with these parts rewritten. Other texts stay as they are.
+pub(super) fn rewritten(query: &Query, sql: &str) -> String {
+    let lower = sql.to_ascii_lowercase();
+    if !["qualify", "pow"].iter().any(|word| lower.contains(word)) {
         return sql.to_owned();
     }
     let mut query = query.clone();
-    let mut expander = Expander { n: 0 };
-    let _ = VisitMut::visit(&mut query, &mut expander);
-    if expander.n > 0 {
+    let mut rewriter = Rewriter { n: 0 };
+    let _ = VisitMut::visit(&mut query, &mut rewriter);
+    if rewriter.n > 0 {
         query.to_string()
     } else {
         sql.to_owned()
     }
 }
 
-struct Expander {
+struct Rewriter {
     n: usize,
 }
 
-impl VisitorMut for Expander {
+impl VisitorMut for Rewriter {
     type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let Expr::Function(Function {
+            name,
+            args: FunctionArguments::List(list),
+            ..
+        }) = expr
+        else {
+            return ControlFlow::Continue(());
+        };
+        let is_power = ["pow", "power"].contains(&name.to_string().to_lowercase().as_str());
+        if let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(base))) = list.args.first_mut()
+            && is_power
+        {
+            *base = Expr::Cast {
+                kind: CastKind::Cast,
+                expr: Box::new(base.clone()),
+                data_type: DataType::Double(ExactNumberInfo::None),
+                array: false,
+                format: None,
+            };
+            self.n += 1;
+        }
+        ControlFlow::Continue(())
+    }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
         if let SetExpr::Select(select) = query.body.as_ref() {
