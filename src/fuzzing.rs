@@ -15,12 +15,13 @@ use crate::base::progress::Progress;
 #[cfg(feature = "stores")]
 use crate::base::time::HOUR;
 use crate::base::{digest, json, open};
-use crate::finops::{Budget, Prices};
+use crate::finops::Budget;
 use crate::gate::{GatePolicy, parse_approvals};
 #[cfg(feature = "stores")]
 use crate::input::{Prometheus, gather};
 use crate::input::{Table, TrafficReader, UserReader};
 use crate::metric::Reading;
+use crate::prices::Prices;
 #[cfg(feature = "stores")]
 use crate::publish;
 use crate::release::evals::read_evals;

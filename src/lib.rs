@@ -49,6 +49,8 @@ pub mod bucket;
 pub mod metric;
 // A study as one TOML file: plan, policy, inputs, simulated worlds.
 pub mod scenario;
+// Prices of tokens, and the cost of a request by them.
+pub mod prices;
 // Expressions and SQL on the columns of users' files.
 #[cfg(feature = "frames")]
 pub mod frames;

@@ -533,6 +533,8 @@ pub const COLUMNS: &[(&str, ColumnKind)] = &[
     ("tokens_out", ColumnKind::Count),
     ("cost_usd", ColumnKind::Usd),
     ("cached_tokens_in", ColumnKind::Count),
+    ("cache_write_tokens_in", ColumnKind::Count),
+    ("is_batch", ColumnKind::Flag),
     ("tool_cost_usd", ColumnKind::Usd),
 ];
 

@@ -6,8 +6,9 @@ use serde_json::Value;
 use crate::base::error::Result;
 use crate::base::json::to_json;
 use crate::cli::terminal::{DONE, Terminal, print_data};
-use crate::finops::{Budget, Prices};
+use crate::finops::Budget;
 use crate::gate::GatePolicy;
+use crate::prices::Prices;
 use crate::report::reference_page;
 use crate::scenario::Scenario;
 

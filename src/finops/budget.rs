@@ -12,8 +12,8 @@ use crate::base::schema::document_schema;
 use crate::base::time;
 use crate::base::time::Zone;
 use crate::finops::money::overflow;
-use crate::finops::prices::model_name;
 use crate::metric::{ColumnKind, MAX_UNITS};
+use crate::prices::model_name;
 
 /// Period of a budget. Each period starts at 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

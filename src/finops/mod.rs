@@ -10,14 +10,12 @@ mod budget;
 pub(crate) mod clusters;
 mod driver;
 mod money;
-mod prices;
 mod question;
 pub(crate) mod scan;
 mod table;
 
 pub use budget::{Breach, Budget, BudgetUse, Per, Scope};
 pub use clusters::Success;
-pub use prices::{Price, Prices, model_name};
 pub use table::write;
 
 pub use bill::{BillLine, Chargeback, RobustUnitCost, UnitCost, Unpriced};

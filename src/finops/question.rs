@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::base::time::Micros;
 use crate::finops::budget::Budget;
 use crate::finops::clusters::Success;
-use crate::finops::prices::Prices;
+use crate::prices::Prices;
 use crate::release::RecordIndex;
 
 /// A key of the bill's lines.

@@ -11,9 +11,9 @@ use crate::base::{hash, parallel};
 use crate::finops::budget::{Day, Scope, Spender};
 use crate::finops::clusters::{ClusterRecord, HELD, Records};
 use crate::finops::money::overflow;
-use crate::finops::prices::{Price, price_at};
 use crate::finops::question::{By, ChargebackQuestion, Unseen};
 use crate::input::{DEFAULT_TENANT, NameCodes, TrafficReader, Turns};
+use crate::prices::{ModelPrices, Usage};
 use crate::release::{Dimension, UNKNOWN};
 
 /// Measured columns of the log, in the order in which they are read.
@@ -24,18 +24,22 @@ pub(super) enum MeasuredColumn {
     TokensIn,
     TokensOut,
     CachedTokensIn,
+    CacheWriteTokensIn,
+    IsBatch,
     TaskCompleted,
     ToolCalls,
 }
 
 impl MeasuredColumn {
     /// Names of the columns, in the order of the variants.
-    pub(super) const NAMES: [&str; 7] = [
+    pub(super) const NAMES: [&str; 9] = [
         "cost_usd",
         "tool_cost_usd",
         "tokens_in",
         "tokens_out",
         "cached_tokens_in",
+        "cache_write_tokens_in",
+        "is_batch",
         "task_completed",
         "tool_calls",
     ];
@@ -123,7 +127,7 @@ pub(crate) struct ScanResult {
 struct CostCell<'a> {
     line: u32,
     model: String,
-    history: Option<&'a [(Micros, Price)]>,
+    prices: Option<&'a ModelPrices>,
     n_unpriced: u64,
     budgets: Vec<PayingBudget>,
 }
@@ -376,21 +380,29 @@ impl<'a> ScanState<'a> {
         let mut repriced = None;
         if self.question.prices.is_some() {
             let cell = &mut self.cells[cell];
-            let price = cell.history.and_then(|history| price_at(history, at));
-            cell.n_unpriced += u64::from(price.is_none());
-            let cached = measured(MeasuredColumn::CachedTokensIn).unwrap_or(0);
-            if let (Some(price), Some(tokens_in), Some(tokens_out)) = (
-                price,
+            let (tokens_in, tokens_out) = (
                 measured(MeasuredColumn::TokensIn),
                 measured(MeasuredColumn::TokensOut),
-            ) && cached <= tokens_in
+            );
+            let usage = Usage {
+                model: &cell.model,
+                at,
+                tokens_in: tokens_in.unwrap_or(0),
+                cache_read: measured(MeasuredColumn::CachedTokensIn).unwrap_or(0),
+                cache_write: measured(MeasuredColumn::CacheWriteTokensIn).unwrap_or(0),
+                tokens_out: tokens_out.unwrap_or(0),
+                is_batch: measured(MeasuredColumn::IsBatch) == Some(1),
+            };
+            let price = cell.prices.and_then(|prices| prices.price(&usage));
+            if let Some(price) = price
+                && tokens_in.is_some()
+                && tokens_out.is_some()
+                && usage.is_possible()
             {
-                repriced = Some(
-                    price
-                        .cost_nano(tokens_in, cached, tokens_out)
-                        .ok_or_else(|| overflow("the tokens of a row"))?,
-                );
+                let cost = price.cost_nano(&usage);
+                repriced = Some(cost.ok_or_else(|| overflow("the tokens of a row"))?);
             }
+            cell.n_unpriced += u64::from(price.is_none());
         }
         Ok(Cost {
             logged: with_tools(measured(MeasuredColumn::CostUsd))?,
@@ -462,7 +474,7 @@ impl<'a> ScanState<'a> {
         let cell = CostCell {
             line: 0,
             model: model.to_owned(),
-            history: question.prices.and_then(|prices| prices.history(model)),
+            prices: question.prices.and_then(|prices| prices.of_model(model)),
             n_unpriced: 0,
             budgets: paying
                 .map(|(budget_idx, budget)| PayingBudget {

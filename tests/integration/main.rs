@@ -22,6 +22,7 @@ mod documents;
 mod evals;
 mod exact;
 mod finops;
+mod finops_prices;
 mod formats;
 mod fuzz;
 mod gate;

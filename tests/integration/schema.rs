@@ -7,8 +7,9 @@ use std::fs;
 use std::path::Path;
 use toml::{Table, Value};
 
-use sluice::finops::{Budget, Prices};
+use sluice::finops::Budget;
 use sluice::gate::{CHECKS, GatePolicy};
+use sluice::prices::Prices;
 use sluice::scenario::{Overrides, Scenario};
 
 use crate::support::{ok, root};
@@ -123,11 +124,12 @@ fn documents() -> Vec<(&'static str, Document)> {
     });
     let prices = Document::new(
         Prices::schema(),
-        vec![
-            "price = [{ model = 'a', input = 1, output = 2.5 }]"
-                .parse()
-                .unwrap(),
-        ],
+        [
+            "price = [{ model = 'a', input = 1, output = 2.5 }]",
+            "price = [{ model = 'a', input = 1, output = 2 }, { model = 'a', input = 2, output = 4, above_input_tokens = 9 }]",
+        ]
+        .map(|text| text.parse().unwrap())
+        .to_vec(),
         |text| Some(format!("{:?}", Prices::parse("p", "toml", text.as_bytes()).ok()?)),
     );
     let budgets = Document::new(
