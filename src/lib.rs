@@ -56,6 +56,8 @@ pub mod prices;
 pub mod frames;
 // Reads files into typed columns.
 pub mod input;
+// `sluice import`: traces of agents to turns.
+pub mod traces;
 // `sluice layer`: assigns users to layers.
 pub mod layer;
 // `sluice generate`: synthetic users and traffic with a known truth.

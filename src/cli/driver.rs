@@ -15,9 +15,9 @@ use crate::cli::query_args as query;
 use crate::cli::terminal::{OutputArgs, Terminal, print_usage};
 use crate::cli::values::parse_limit;
 use crate::cli::{
-    analyze, audit, backtest, calc, calibrate, check, completions, cube, evals, finops, gate, generate, init,
-    layer, man, night, notify, publish, query_args, record, replay, report, run, schedule, schema, simulate,
-    tools, who,
+    analyze, audit, backtest, calc, calibrate, check, completions, cube, evals, finops, gate, generate,
+    import, init, layer, man, night, notify, publish, query_args, record, replay, report, run, schedule,
+    schema, simulate, tools, who,
 };
 use crate::input::fetch;
 
@@ -40,6 +40,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Init(init::InitArgs),
+    Import(import::ImportArgs),
     Check(check::CheckArgs),
     Run(run::RunArgs),
     Night(night::NightArgs),
@@ -148,6 +149,7 @@ fn run_command(args: Args, terminal: &Terminal) -> Result<u8> {
     }
     match args.command {
         Command::Init(args) => init::run(&args, terminal),
+        Command::Import(args) => import::run(&args, terminal),
         Command::Check(args) => check::run(&args, terminal),
         Command::Run(args) => run::run(&args, terminal),
         Command::Night(args) => night::run(&args, terminal),

@@ -19,6 +19,7 @@ mod fault;
 mod finops;
 mod gate;
 mod generate;
+mod import;
 mod init;
 mod layer;
 mod man;

@@ -35,6 +35,7 @@ mod sensitive_words;
 mod simulation;
 pub(crate) mod sink;
 pub(crate) mod stages;
+mod traces;
 mod units;
 
 pub use document::{Overrides, Scenario};
@@ -57,4 +58,5 @@ pub use simulation::{
 };
 pub use sink::{Notify, NotifyEvent, SinkAddress, SinkKind, SinkLocation};
 pub use stages::{MAX_STAGES, Stage, StageIndex, evidence_of, stages_of};
+pub use traces::{Combine, ScoreRule, ScoreTest, TraceFormat, TraceSource, TurnUnit};
 pub use units::Unit;

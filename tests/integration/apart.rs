@@ -114,6 +114,7 @@ fn nothing_that_is_read_is_written() {
         "--scenario study.toml --layers out/layers.parquet --out out/layers.parquet",
     );
     check("cube merge out", "out/cube cube --out cube");
+    check("import out", "study.toml --out link.parquet");
     check("init out", "--users users.csv --out users.csv --force");
     check("query out", ".tables out --out out/cube/cube.json");
     check(

@@ -85,5 +85,6 @@ mod tenants;
 mod time_zone;
 mod together;
 mod tools;
+mod traces;
 mod vectors;
 mod watch;

@@ -1,0 +1,275 @@
+//! The files of an import: what each is, and its parts that are read in parallel.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use crate::base::error::{Error, FileResult, Result};
+use crate::base::limits::Limit;
+use crate::base::open;
+use crate::input::{Format, Packing, find_files};
+use crate::scenario::TraceFormat;
+use crate::traces::importers::catalog::kinds;
+use crate::traces::importers::importer::Kind;
+use crate::traces::value::{Picked, Value};
+
+/// Bytes of a part of a file of lines that is not packed.
+const PART: u64 = 8 << 20;
+/// Bytes that are looked at to find what a file is.
+const HEAD: u64 = 4 << 20;
+
+/// How the rows of a file are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// One document a line.
+    Lines(Packing),
+    /// One document, or a list of rows.
+    Whole(Packing),
+}
+
+/// A file of an import.
+pub(super) struct TraceFile {
+    pub(super) path: PathBuf,
+    pub(super) form: Form,
+    pub(super) kind: Kind,
+    pub(super) n_bytes: u64,
+}
+
+/// A part of a file: all of it, or the lines that begin in a range of its bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FilePart {
+    pub(super) file_idx: usize,
+    pub(super) range: Option<(u64, u64)>,
+}
+
+/// Finds the files of a path and what each of them is.
+///
+/// # Errors
+/// There is no file, or a file is not of the format.
+pub(super) fn open_files(path: &Path, format: TraceFormat) -> Result<Vec<TraceFile>> {
+    let mut files = Vec::new();
+    for path in find_files(path)? {
+        let form = match Format::by_path(&path) {
+            Some(Format::Ndjson { packing }) => Form::Lines(packing),
+            Some(Format::Json { packing }) => Form::Whole(packing),
+            _ => {
+                return Err(Error::in_file(
+                    &path,
+                    "expected traces as .jsonl, .ndjson or .json, also with .gz or .zst, found another name",
+                ));
+            }
+        };
+        let n_bytes = fs::metadata(&path).or_unreadable(&path)?.len();
+        if n_bytes == 0 {
+            continue;
+        }
+        let (form, kind) = look(&path, form, format)?;
+        files.push(TraceFile {
+            path,
+            form,
+            kind,
+            n_bytes,
+        });
+    }
+    Ok(files)
+}
+
+/// Opens a file, which is unpacked while it is read.
+pub(super) fn open_text(path: &Path, packing: Packing) -> Result<Box<dyn Read>> {
+    let file = open::regular(path).or_unreadable(path)?;
+    Ok(match packing {
+        Packing::None => Box::new(file),
+        Packing::Gzip => Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(file))),
+        Packing::Zstd => Box::new(zstd::stream::read::Decoder::new(file).or_unreadable(path)?),
+    })
+}
+
+/// Finds out what a file is by its first row.
+fn look(path: &Path, form: Form, format: TraceFormat) -> Result<(Form, Kind)> {
+    let (Form::Lines(packing) | Form::Whole(packing)) = form;
+    let mut head = Vec::new();
+    open_text(path, packing)?
+        .take(HEAD)
+        .read_to_end(&mut head)
+        .or_unreadable(path)?;
+    let text = head.trim_ascii_start();
+    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let first = |bytes: &[u8]| -> Option<Vec<String>> {
+        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+        let value = serde::de::DeserializeSeed::deserialize(Picked(&|_| true), &mut deserializer).ok()?;
+        let keys: Vec<String> = Value::keys(&value).map(str::to_owned).collect();
+        Some(keys)
+    };
+    let is_list = text.starts_with(b"[");
+    let row = if is_list { &text[1..] } else { line };
+    let (form, keys) = match first(row) {
+        Some(keys) if !is_list => (Form::Lines(packing), keys),
+        Some(keys) => (Form::Whole(packing), keys),
+        None => match first(text) {
+            Some(keys) => (Form::Whole(packing), keys),
+            None => {
+                return Err(Error::in_file(
+                    path,
+                    "expected one JSON object a line, a list of them, or one document, found another text",
+                ));
+            }
+        },
+    };
+    let has = |key: &str| keys.iter().any(|known| known == key);
+    let found = kinds(format).find(|kind| match kind {
+        Kind::Otlp => ["resourceSpans", "resourceLogs", "resource_spans", "resource_logs"]
+            .iter()
+            .any(|key| has(key)),
+        Kind::Rows(importer) => (importer.is_kind)(&has),
+    });
+    found.map(|kind| (form, kind)).ok_or_else(|| {
+        let shown: Vec<&str> = keys.iter().map(String::as_str).take(20).collect();
+        let names: Vec<&str> = kinds(format).map(Kind::name).collect();
+        Error::in_file(
+            path,
+            format!(
+                "expected rows of {}, found the keys {}",
+                names.join(", "),
+                shown.join(", ")
+            ),
+        )
+        .hint("a log with one row a turn needs no `format`: see docs/reference/inputs.md#traffic")
+    })
+}
+
+/// The parts of the files.
+pub(super) fn parts_of(files: &[TraceFile]) -> Vec<FilePart> {
+    let mut parts = Vec::new();
+    for (file_idx, file) in files.iter().enumerate() {
+        if file.form == Form::Lines(Packing::None) {
+            for start in (0..file.n_bytes).step_by(PART as usize) {
+                parts.push(FilePart {
+                    file_idx,
+                    range: Some((start, start + PART)),
+                });
+            }
+        } else {
+            parts.push(FilePart {
+                file_idx,
+                range: None,
+            });
+        }
+    }
+    parts
+}
+
+/// Passes the documents of a part to `on_document`, each with its number for messages: the line, from
+/// 1 at the start of the part, or of the file if the part is all of it.
+///
+/// # Errors
+/// The file cannot be read, or a document is too long.
+pub(super) fn for_each_document(
+    file: &TraceFile,
+    part: FilePart,
+    on_document: &mut dyn FnMut(u64, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let path = &file.path;
+    match (file.form, part.range) {
+        (Form::Whole(packing), _) => {
+            let mut text = Vec::new();
+            let limit = Limit::Document.value();
+            open_text(path, packing)?
+                .take(limit + 1)
+                .read_to_end(&mut text)
+                .or_unreadable(path)?;
+            Limit::Document.check(path.display(), text.len() as u64)?;
+            on_document(1, text.trim_ascii())
+        }
+        (Form::Lines(packing), None) => {
+            let mut reader = BufReader::with_capacity(1 << 18, open_text(path, packing)?);
+            lines(path, &mut reader, u64::MAX, on_document)
+        }
+        (Form::Lines(_), Some((start, end))) => {
+            let mut opened = open::regular(path).or_unreadable(path)?;
+            let mut reader = BufReader::with_capacity(1 << 18, {
+                // A line belongs to the part in which it begins.
+                let from = start.saturating_sub(1);
+                opened.seek(SeekFrom::Start(from)).or_unreadable(path)?;
+                opened
+            });
+            let mut n_left = end - start;
+            if start > 0 {
+                let n = skip_line(&mut reader).or_unreadable(path)?.saturating_sub(1);
+                n_left = match n_left.checked_sub(n) {
+                    Some(left) if left > 0 => left,
+                    _ => return Ok(()),
+                };
+            }
+            lines(path, &mut reader, n_left, on_document)
+        }
+    }
+}
+
+fn skip_line(reader: &mut impl BufRead) -> std::io::Result<u64> {
+    let mut n = 0;
+    loop {
+        let bytes = reader.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(n);
+        }
+        match memchr::memchr(b'\n', bytes) {
+            Some(at) => {
+                reader.consume(at + 1);
+                return Ok(n + at as u64 + 1);
+            }
+            None => {
+                let all = bytes.len();
+                reader.consume(all);
+                n += all as u64;
+            }
+        }
+    }
+}
+
+/// Reads the lines that begin within the next `n_left` bytes.
+fn lines(
+    path: &Path,
+    reader: &mut impl BufRead,
+    mut n_left: u64,
+    on_document: &mut dyn FnMut(u64, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let mut line = Vec::new();
+    let mut number = 0;
+    let max = Limit::Line.value();
+    while n_left > 0 {
+        line.clear();
+        number += 1;
+        let n = reader
+            .take(max + 1)
+            .read_until(b'\n', &mut line)
+            .or_unreadable(path)? as u64;
+        if n > max {
+            return Err(Limit::Line.overrun(format!("{}: line {number}", path.display())));
+        }
+        if n == 0 {
+            break;
+        }
+        n_left = n_left.saturating_sub(n);
+        let text = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii();
+        if !text.is_empty() {
+            on_document(number, text)?;
+        }
+    }
+    Ok(())
+}
+
+/// The number of lines before a byte of a file.
+pub(super) fn lines_before(path: &Path, end: u64) -> u64 {
+    let Ok(file) = open::regular(path) else { return 0 };
+    let mut reader = BufReader::with_capacity(1 << 18, file.take(end));
+    let mut n = 0;
+    while let Ok(bytes) = reader.fill_buf() {
+        if bytes.is_empty() {
+            break;
+        }
+        n += memchr::memchr_iter(b'\n', bytes).count() as u64;
+        let all = bytes.len();
+        reader.consume(all);
+    }
+    n
+}

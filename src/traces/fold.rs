@@ -1,0 +1,728 @@
+//! Turns from the records of a group: a trace, or the session of a source without traces.
+
+use std::collections::BTreeMap;
+
+use crate::base::time::HOUR;
+use crate::traces::coverage::{Coverage, count};
+use crate::traces::loose::{Loose, turn_score};
+use crate::traces::record::{Field, Flags, N_FIELDS, Nanos, Record, Role, Score, Span, Target};
+use crate::traces::settings::Settings;
+use crate::traces::tree::Tree;
+use crate::traces::turn::Turn;
+use crate::traces::usage::usage_of;
+
+/// What all folds of an import share.
+pub(super) struct FoldContext<'s> {
+    pub(super) settings: &'s Settings,
+    pub(super) loose: &'s Loose,
+}
+
+/// A score that comes this long after its turn is late.
+const LATE: i64 = 48 * HOUR * 1_000;
+/// Difference of clocks that is no skew.
+const TOLERANCE: Nanos = 1_000_000;
+
+/// The names of roles in the coverage.
+const ROLES: [(Role, &str); 7] = [
+    (Role::Other, "other"),
+    (Role::Step, "step"),
+    (Role::Agent, "agent"),
+    (Role::Inference, "inference"),
+    (Role::Tool, "tool"),
+    (Role::Embedding, "embedding"),
+    (Role::Evaluator, "evaluator"),
+];
+
+/// Folds the records of one group into turns. The result does not depend on the order of records.
+pub(super) fn fold_group(
+    records: Vec<Record<'_>>,
+    ctx: &FoldContext<'_>,
+    coverage: &mut Coverage,
+) -> Vec<Turn> {
+    let (mut spans, mut scores) = (Vec::new(), Vec::new());
+    for record in records {
+        match record {
+            Record::Span(span) => spans.push(*span),
+            Record::Score(score) => scores.push(score),
+        }
+    }
+    let spans = latest_spans(spans, coverage);
+    for span in &spans {
+        if let Some((_, name)) = ROLES.iter().find(|(role, _)| *role == span.role) {
+            count(&mut coverage.spans, name, 1);
+        }
+    }
+    let (loose_tools, mut spans): (Vec<Span<'_>>, Vec<Span<'_>>) =
+        spans.into_iter().partition(|span| span.flags.has(Flags::LOOSE));
+    spans.sort_by(|a, b| a.trace.cmp(&b.trace));
+    let mut turns = Vec::new();
+    let mut homes: BTreeMap<String, Homes> = BTreeMap::new();
+    for trace in spans.chunk_by(|a, b| a.trace == b.trace) {
+        coverage.n_traces += 1;
+        let first = turns.len();
+        let by_span = fold_trace(trace, ctx, coverage, &mut turns);
+        homes.insert(
+            trace[0].trace.to_string(),
+            Homes {
+                turns: first..turns.len(),
+                by_span,
+            },
+        );
+    }
+    join_tools(&loose_tools, &mut turns, coverage);
+    join_scores(latest_scores(scores), &homes, &mut turns, ctx, coverage);
+    for turn in &turns {
+        note_turn(turn, coverage);
+    }
+    turns
+}
+
+/// The turns of a trace, and of its spans.
+struct Homes {
+    turns: std::ops::Range<usize>,
+    by_span: BTreeMap<String, usize>,
+}
+
+/// Keeps the latest row of each span. The spans are in the order of their starts.
+fn latest_spans<'a>(mut spans: Vec<Span<'a>>, coverage: &mut Coverage) -> Vec<Span<'a>> {
+    let encoded = |span: &Span<'_>| {
+        let mut bytes = Vec::new();
+        span.encode(&mut bytes);
+        bytes
+    };
+    spans.sort_by(|a, b| {
+        (&a.trace, &a.id, b.version)
+            .cmp(&(&b.trace, &b.id, a.version))
+            .then_with(|| encoded(a).cmp(&encoded(b)))
+    });
+    let n_before = spans.len();
+    spans.dedup_by(|later, kept| !kept.id.is_empty() && (&later.trace, &later.id) == (&kept.trace, &kept.id));
+    // Rows of the trace itself have no id.
+    spans.dedup_by(|later, kept| {
+        let is_trace = |span: &Span<'_>| span.flags.has(Flags::TRACE);
+        is_trace(later) && is_trace(kept) && later.trace == kept.trace
+    });
+    coverage.n_repeated_spans += (n_before - spans.len()) as u64;
+    spans.sort_by(|a, b| (a.start.unwrap_or(Nanos::MAX), &a.id).cmp(&(b.start.unwrap_or(Nanos::MAX), &b.id)));
+    spans
+}
+
+/// Keeps the latest row of each score.
+fn latest_scores(mut scores: Vec<Score<'_>>) -> Vec<Score<'_>> {
+    let span_of = |score: &Score<'_>| match &score.target {
+        Target::Trace(trace, span) => (trace.to_string(), span.to_string()),
+        _ => Default::default(),
+    };
+    scores.sort_by_cached_key(|score| {
+        let value = score.value.to_bits();
+        (
+            score.rule,
+            score.id.to_string(),
+            span_of(score),
+            -score.version,
+            score.at,
+            value,
+        )
+    });
+    scores.dedup_by(|later, kept| {
+        !kept.id.is_empty() && (later.rule, &later.id, &later.target) == (kept.rule, &kept.id, &kept.target)
+    });
+    scores
+}
+
+/// Adds the turns of a trace. Returns the turn of each span.
+fn fold_trace(
+    spans: &[Span<'_>],
+    ctx: &FoldContext<'_>,
+    coverage: &mut Coverage,
+    turns: &mut Vec<Turn>,
+) -> BTreeMap<String, usize> {
+    let mut by_span = BTreeMap::new();
+    let is_of_agents = |span: &Span<'_>| span.role != Role::Other || span.usage.has_tokens();
+    if !spans.iter().any(is_of_agents) {
+        coverage.n_traces_of_others += 1;
+        return by_span;
+    }
+    let tree = Tree::new(spans);
+    coverage.n_traces_without_root += u64::from(tree.lacks_root);
+    let mut n_turns = 0;
+    for root in &tree.roots {
+        let all: Vec<usize> = (0..spans.len())
+            .filter(|idx| tree.root_of[*idx] == *root)
+            .collect();
+        if !all.iter().any(|idx| is_of_agents(&spans[*idx])) {
+            continue;
+        }
+        let Some(turn) = fold_turn(spans, &tree, *root, &all, ctx, coverage) else {
+            coverage.n_traces_without_time += 1;
+            continue;
+        };
+        n_turns += 1;
+        for idx in &all {
+            by_span.insert(spans[*idx].id.to_string(), turns.len());
+        }
+        let responses: Vec<u64> = all
+            .iter()
+            .map(|idx| spans[*idx].response)
+            .filter(|hash| *hash != 0)
+            .collect();
+        if !ctx.loose.is_empty() {
+            ctx.loose
+                .offer(&turn.key(), turn.text(Field::Session), &responses);
+        }
+        turns.push(turn);
+    }
+    coverage.n_traces_of_several_roots += u64::from(n_turns > 1);
+    by_span
+}
+
+/// The times of a turn.
+struct Times {
+    start: Nanos,
+    end: Option<Nanos>,
+}
+
+/// The start and end of the root; without them, those of all its spans.
+fn times_of(spans: &[Span<'_>], tree: &Tree, root: usize, members: &[usize]) -> Option<Times> {
+    let own = &spans[root];
+    let is_whole = own.flags.has(Flags::TRACE) || tree.is_one_turn || tree.lacks_root;
+    let starts = members.iter().filter_map(|idx| spans[*idx].start);
+    let ends = members.iter().filter_map(|idx| spans[*idx].end);
+    match (own.start, own.end) {
+        (Some(start), end) if !is_whole => Some(Times { start, end }),
+        (start, end) => {
+            let start = starts.min().or(start)?;
+            Some(Times {
+                start,
+                end: ends.max().or(end),
+            })
+        }
+    }
+}
+
+fn fold_turn(
+    spans: &[Span<'_>],
+    tree: &Tree,
+    root: usize,
+    all: &[usize],
+    ctx: &FoldContext<'_>,
+    coverage: &mut Coverage,
+) -> Option<Turn> {
+    let is_judge = |idx: usize| spans[idx].role == Role::Evaluator;
+    // A judge within a turn is no part of it, with all that is below.
+    let is_left_out = |idx: usize| !is_judge(root) && (is_judge(idx) || tree.ancestors(idx).any(is_judge));
+    let (left_out, members): (Vec<usize>, Vec<usize>) =
+        all.iter().copied().partition(|idx| is_left_out(*idx));
+    count(
+        &mut coverage.passed_over,
+        "spans of judges",
+        left_out.len() as u64,
+    );
+    let times = times_of(spans, tree, root, &members)?;
+    let usage = usage_of(spans, tree, &members, ctx.settings, coverage);
+    let any = |flag: u16| members.iter().any(|idx| spans[*idx].flags.has(flag));
+    let is_failed = if spans[root].flags.has(Flags::TRACE) || tree.is_one_turn {
+        let tops = members.iter().filter(|idx| {
+            tree.parents[**idx].is_none_or(|parent| parent == root && spans[**idx].parent.is_empty())
+        });
+        tops.map(|idx| &spans[*idx])
+            .any(|span| span.flags.has(Flags::ERROR))
+    } else {
+        spans[root].flags.has(Flags::ERROR)
+    };
+    let latency = times
+        .end
+        .and_then(|end| end.checked_sub(times.start))
+        .filter(|latency| *latency >= 0);
+    let has_skew = members.iter().any(|idx| {
+        let span = &spans[*idx];
+        span.start
+            .is_some_and(|start| start < times.start.saturating_sub(TOLERANCE))
+            || span.start.zip(span.end).is_some_and(|(start, end)| end < start)
+    });
+    coverage.n_traces_with_skew += u64::from(has_skew);
+    let (tool_calls, tool_failures) = tools_of(spans, tree, &members);
+    let first_tokens = members.iter().filter_map(|idx| spans[*idx].first_token);
+    let is_inference = |idx: usize| spans[idx].role == Role::Inference;
+    let above_inference = tree.above(|idx| is_inference(idx) && !is_left_out(idx));
+    let n_inference = members
+        .iter()
+        .filter(|idx| is_inference(**idx) && !above_inference[**idx]);
+    let mut texts = texts_of(spans, root, &members);
+    for (field, model) in [
+        (Field::Model, usage.model),
+        (Field::RequestedModel, usage.requested_model),
+    ] {
+        if let Some(model) = model {
+            texts.insert(field, (0, model));
+        }
+    }
+    if !is_failed {
+        // The error of a span that was made good is no error of the turn.
+        texts.remove(&Field::ErrorType);
+    }
+    Some(Turn {
+        event_time: times.start.div_euclid(1_000),
+        trace: spans[root].trace.to_string(),
+        root: spans[root].id.to_string(),
+        is_shadow: any(Flags::SHADOW),
+        is_eval: is_judge(root) || any(Flags::EVAL),
+        success: Some(!is_failed),
+        latency,
+        first_token: first_tokens
+            .min()
+            .and_then(|at| at.checked_sub(times.start))
+            .filter(|wait| *wait >= 0),
+        inference_calls: n_inference.count() as i64,
+        tool_calls,
+        tool_successes: tool_calls - tool_failures,
+        tokens_in: usage.tokens_in,
+        cached_tokens_in: usage.cached_tokens_in,
+        tokens_out: usage.tokens_out,
+        reasoning_tokens_out: usage.reasoning_tokens_out,
+        cost: usage.cost,
+        retries: members.iter().map(|idx| i64::from(spans[*idx].retries)).sum(),
+        is_fallback: any(Flags::FALLBACK),
+        texts: texts
+            .into_iter()
+            .map(|(field, (_, text))| (field, text))
+            .collect(),
+        scores: Vec::new(),
+    })
+}
+
+/// The texts of a turn: of each field the text with the best rank, of the root before others.
+fn texts_of(spans: &[Span<'_>], root: usize, members: &[usize]) -> BTreeMap<Field, (u8, String)> {
+    let mut texts: BTreeMap<Field, (u8, String)> = BTreeMap::new();
+    let root_first = std::iter::once(root).chain(members.iter().copied().filter(|idx| *idx != root));
+    for idx in root_first {
+        // The error of a turn is that of its root.
+        let is_read = |field: Field| idx == root || field != Field::ErrorType;
+        for text in spans[idx].texts.iter().filter(|text| is_read(text.field)) {
+            let is_better = texts.get(&text.field).is_none_or(|(rank, _)| text.rank < *rank);
+            if is_better {
+                texts.insert(text.field, (text.rank, text.text.to_string()));
+            }
+        }
+    }
+    debug_assert!(N_FIELDS >= Field::ALL.len());
+    texts
+}
+
+/// The numbers of calls of tools and of those that failed. A call within a call is one, such as that
+/// of a client within that of an agent, unless an agent or a model is between them.
+fn tools_of(spans: &[Span<'_>], tree: &Tree, members: &[usize]) -> (i64, i64) {
+    let (mut n_calls, mut n_failed) = (0, 0);
+    let is_member = |idx: usize| members.binary_search(&idx).is_ok();
+    let above_inference = tree.above(|idx| spans[idx].role == Role::Inference && is_member(idx));
+    let mut failed_inside = vec![false; spans.len()];
+    let mut calls = Vec::new();
+    for idx in members
+        .iter()
+        .copied()
+        .filter(|idx| spans[*idx].role == Role::Tool)
+    {
+        let outer = tree
+            .ancestors(idx)
+            .take_while(|above| spans[*above].role != Role::Agent);
+        let outer = outer
+            .filter(|above| spans[*above].role == Role::Tool && !above_inference[*above])
+            .last();
+        match outer {
+            Some(outer) => failed_inside[outer] |= spans[idx].flags.has(Flags::ERROR),
+            None => calls.push(idx),
+        }
+    }
+    for idx in calls {
+        n_calls += 1;
+        n_failed += i64::from(spans[idx].flags.has(Flags::ERROR));
+    }
+    (n_calls, n_failed)
+}
+
+/// Adds calls of tools to the last request before them.
+fn join_tools(tools: &[Span<'_>], turns: &mut [Turn], coverage: &mut Coverage) {
+    for tool in tools {
+        let at = tool.start.unwrap_or(Nanos::MAX).div_euclid(1_000);
+        let before = turns.iter_mut().filter(|turn| turn.event_time <= at);
+        let last = before.max_by_key(|turn| turn.key());
+        let home = match last {
+            Some(turn) => Some(turn),
+            None => turns.iter_mut().min_by_key(|turn| turn.key()),
+        };
+        match home {
+            Some(turn) => {
+                turn.tool_calls += 1;
+                turn.tool_successes += i64::from(!tool.flags.has(Flags::ERROR));
+            }
+            None => coverage.tools.n_unjoined += 1,
+        }
+    }
+}
+
+/// Gives scores to their turns.
+fn join_scores(
+    scores: Vec<Score<'_>>,
+    homes: &BTreeMap<String, Homes>,
+    turns: &mut [Turn],
+    ctx: &FoldContext<'_>,
+    coverage: &mut Coverage,
+) {
+    for score in scores {
+        let (column, rule) = match ctx.settings.rules.get(usize::from(score.rule)) {
+            Some(rule) => rule,
+            None => continue,
+        };
+        let known = coverage.scores.entry(column.clone()).or_default();
+        known.score.clone_from(&rule.score);
+        let Target::Trace(trace, span) = &score.target else {
+            continue;
+        };
+        let Some(home) = homes.get(trace.as_ref()).filter(|home| !home.turns.is_empty()) else {
+            known.n_unjoined += 1;
+            continue;
+        };
+        let of_span = home.by_span.get(span.as_ref()).filter(|_| !span.is_empty());
+        let turn = match (of_span, home.turns.len()) {
+            (Some(turn), _) => *turn,
+            (None, 1) => home.turns.start,
+            (None, _) => {
+                known.n_ambiguous += 1;
+                continue;
+            }
+        };
+        known.n_joined += 1;
+        let turn = &mut turns[turn];
+        let end = turn
+            .event_time
+            .saturating_mul(1_000)
+            .saturating_add(turn.latency.unwrap_or(0));
+        known.n_late += u64::from(score.at.is_some_and(|at| at.saturating_sub(end) >= LATE));
+        turn.scores.push(turn_score(&score));
+    }
+}
+
+/// Counts a turn.
+fn note_turn(turn: &Turn, coverage: &mut Coverage) {
+    coverage.n_turns += 1;
+    coverage.n_eval += u64::from(turn.is_eval);
+    coverage.n_shadow += u64::from(turn.is_shadow);
+    coverage.n_failed += u64::from(turn.success == Some(false));
+    coverage.n_fallback += u64::from(turn.is_fallback);
+    coverage.n_retried += u64::from(turn.retries > 0);
+    coverage.tools.n_calls += turn.tool_calls.unsigned_abs();
+    coverage.tools.n_failed += (turn.tool_calls - turn.tool_successes).unsigned_abs();
+    coverage.tokens.n_turns_without += u64::from(turn.tokens_in.is_none());
+    coverage.cost.n_turns_without += u64::from(turn.cost.is_none());
+    for (sum, tokens) in [
+        (&mut coverage.tokens.input, turn.tokens_in),
+        (&mut coverage.tokens.cached_input, turn.cached_tokens_in),
+        (&mut coverage.tokens.output, turn.tokens_out),
+    ] {
+        *sum = sum.saturating_add(tokens.unwrap_or(0));
+    }
+    for (column, field) in [
+        ("user_id", Field::User),
+        ("release_id", Field::Release),
+        ("session_id", Field::Session),
+        ("tenant_id", Field::Tenant),
+        ("layer", Field::Layer),
+    ] {
+        count(
+            &mut coverage.without,
+            column,
+            u64::from(turn.text(field).is_none()),
+        );
+    }
+    count(
+        &mut coverage.without,
+        "latency_ms",
+        u64::from(turn.latency.is_none()),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Source, TraceSource};
+
+    /// A span from `id parent role key=value...`: `-` for no parent, times in seconds.
+    fn span(text: &str) -> Span<'_> {
+        let mut words = text.split_whitespace();
+        let (id, parent, role) = (
+            words.next().unwrap(),
+            words.next().unwrap(),
+            words.next().unwrap(),
+        );
+        let role = ROLES.iter().find(|(_, name)| *name == role).unwrap().0;
+        let mut span = Span {
+            group: "t".into(),
+            trace: "t".into(),
+            id: id.into(),
+            parent: parent.trim_matches('-').into(),
+            role,
+            start: Some(1_000_000_000),
+            end: Some(3_000_000_000),
+            ..Span::default()
+        };
+        for word in words {
+            let (key, value) = word.split_once('=').unwrap();
+            let number = value.parse::<f64>().ok();
+            let whole = number.map(|number| number as i64);
+            match key {
+                "in" => span.usage.input = whole,
+                "out" => span.usage.output = whole,
+                "read" => span.usage.cache_read = whole,
+                "write" => span.usage.cache_write = whole,
+                "usd" => span.cost = number.and_then(crate::traces::sink::pico_usd),
+                "start" => span.start = number.map(|seconds| (seconds * 1e9) as i64),
+                "end" => span.end = number.map(|seconds| (seconds * 1e9) as i64),
+                "error" => span.flags.set(Flags::ERROR, true),
+                "service" => span.put(Field::Service, 1, value),
+                "user" => span.put(Field::User, 1, value),
+                _ => panic!("{key}"),
+            }
+        }
+        span.version = span.end.unwrap_or(0);
+        span
+    }
+
+    fn fold(spans: &[&str]) -> (Vec<Turn>, Coverage) {
+        let settings = Settings::new(&Source::at("logs"), &TraceSource::default()).unwrap();
+        let loose = Loose::new(Vec::new());
+        let ctx = FoldContext {
+            settings: &settings,
+            loose: &loose,
+        };
+        let mut results = Vec::new();
+        // The order of records changes nothing.
+        for is_reversed in [false, true] {
+            let mut records: Vec<Record<'_>> = spans
+                .iter()
+                .map(|text| Record::Span(Box::new(span(text))))
+                .collect();
+            if is_reversed {
+                records.reverse();
+            }
+            let mut coverage = Coverage::default();
+            let turns = fold_group(records, &ctx, &mut coverage);
+            results.push((turns, coverage));
+        }
+        assert_eq!(results[0], results[1], "{spans:?}");
+        results.remove(0)
+    }
+
+    #[test]
+    fn tokens_and_cost_count_once() {
+        let check = |what: &str, spans: &[&str], expected: (Option<i64>, Option<i64>, Option<i64>)| {
+            let (turns, _) = fold(spans);
+            assert_eq!(turns.len(), 1, "{what}");
+            let turn = &turns[0];
+            assert_eq!((turn.tokens_in, turn.tokens_out, turn.cost), expected, "{what}");
+        };
+        let tokens = |input, output| (Some(input), Some(output), None);
+        check(
+            "one request",
+            &["a - agent", "b a inference in=10 out=2"],
+            tokens(10, 2),
+        );
+        check(
+            "an agent that repeats its requests",
+            &[
+                "a - agent in=30 out=5",
+                "b a inference in=10 out=2",
+                "c a inference in=20 out=3",
+            ],
+            tokens(30, 5),
+        );
+        check(
+            "an agent without requests below",
+            &["a - agent in=30 out=5", "b a tool"],
+            tokens(30, 5),
+        );
+        check(
+            "nested agents, the inner one with tokens of its own",
+            &["a - agent in=50 out=5", "b a agent in=50 out=5"],
+            tokens(50, 5),
+        );
+        check(
+            "two agents, one with requests and one without",
+            &[
+                "r - agent",
+                "a r agent in=30 out=3",
+                "b a inference in=30 out=3",
+                "c r agent in=7 out=1",
+            ],
+            tokens(37, 4),
+        );
+        check(
+            "a gateway around a client",
+            &[
+                "a - agent",
+                "b a inference in=10 out=2",
+                "c b inference in=10 out=2",
+            ],
+            tokens(10, 2),
+        );
+        check(
+            "a gateway whose client has no tokens",
+            &[
+                "a - agent",
+                "b a inference in=10 out=2",
+                "c b inference in=0 out=0",
+            ],
+            tokens(10, 2),
+        );
+        check(
+            "a span that was sent twice",
+            &[
+                "a - agent",
+                "b a inference in=10 out=2 end=2",
+                "b a inference in=11 out=3 end=4",
+            ],
+            tokens(11, 3),
+        );
+        check(
+            "cached tokens inside",
+            &["b - inference in=100 out=1 read=80"],
+            tokens(100, 1),
+        );
+        check(
+            "cached tokens beside",
+            &["b - inference in=20 out=1 read=80 write=5"],
+            tokens(105, 1),
+        );
+        check(
+            "cached tokens beside, more written than read",
+            &["b - inference in=20 out=1 read=5 write=80"],
+            tokens(105, 1),
+        );
+        check(
+            "judges are no part of the turn",
+            &[
+                "a - agent",
+                "b a inference in=10 out=2",
+                "j a evaluator",
+                "k j inference in=500 out=50",
+            ],
+            tokens(10, 2),
+        );
+        check(
+            "embeddings have a cost and no tokens",
+            &[
+                "a - agent",
+                "b a inference in=10 out=2 usd=0.001",
+                "e a embedding in=500 usd=0.0001",
+            ],
+            (Some(10), Some(2), Some(1_100_000)),
+        );
+        check(
+            "rows of cost win over other rows of their service",
+            &[
+                "a - agent service=x",
+                "b a inference in=10 out=2 service=x",
+                "c a inference in=10 out=2 usd=0.001 service=x",
+                "d a inference in=5 out=1 service=y",
+            ],
+            (Some(15), Some(3), None),
+        );
+        check(
+            "an unknown cost of one span makes the sum unknown",
+            &[
+                "a - agent usd=0.5",
+                "b a inference in=10 out=2 usd=0.001",
+                "c a inference in=10 out=2",
+            ],
+            tokens(20, 4),
+        );
+        check(
+            "a sum is rounded once",
+            &[
+                "a - agent",
+                "b a inference in=1 out=1 usd=0.0000000004",
+                "c a inference in=1 out=1 usd=0.0000000004",
+            ],
+            (Some(2), Some(2), Some(1)),
+        );
+        check(
+            "a failed request of 0 tokens",
+            &["b - inference in=0 out=0 usd=0"],
+            (Some(0), Some(0), Some(0)),
+        );
+        check("no request", &["a - agent", "b a tool"], (None, None, None));
+    }
+
+    #[test]
+    fn turns_are_roots_and_tools_are_calls() {
+        // Each turn: calls, successes, success, latency in ms.
+        type Expected = (i64, i64, bool, Option<i64>);
+        let check = |what: &str, spans: &[&str], expected: &[Expected]| {
+            let (turns, _) = fold(spans);
+            let found: Vec<Expected> = turns
+                .iter()
+                .map(|turn| {
+                    let latency = turn.latency.map(|nanos| nanos / 1_000_000);
+                    (
+                        turn.tool_calls,
+                        turn.tool_successes,
+                        turn.success == Some(true),
+                        latency,
+                    )
+                })
+                .collect();
+            assert_eq!(found, expected, "{what}");
+        };
+        let ms = Some(2_000);
+        check("a request of other software", &["a - other", "b a other"], &[]);
+        check(
+            "a request of other software around an agent",
+            &["a - other", "b a agent"],
+            &[(0, 0, true, ms)],
+        );
+        check(
+            "a child that failed and was made good",
+            &["a - agent", "b a inference error=1"],
+            &[(0, 0, true, ms)],
+        );
+        check(
+            "a root that failed",
+            &["a - agent error=1", "b a inference"],
+            &[(0, 0, false, ms)],
+        );
+        check(
+            "a duration below 0",
+            &["a - agent start=5 end=4"],
+            &[(0, 0, true, None)],
+        );
+        check(
+            "two roots",
+            &["a - agent", "b - agent end=2", "c b tool"],
+            &[(0, 0, true, ms), (1, 1, true, Some(1_000))],
+        );
+        check(
+            "a root that is not there",
+            &["b gone agent", "c b tool"],
+            &[(1, 1, true, ms)],
+        );
+        check(
+            "failed calls",
+            &["a - agent", "b a tool error=1", "c a tool"],
+            &[(2, 1, true, ms)],
+        );
+        check(
+            "a client within a call",
+            &["a - agent", "b a tool", "c b tool"],
+            &[(1, 1, true, ms)],
+        );
+        check(
+            "an agent within a call",
+            &["a - agent", "b a tool", "c b agent", "d c tool"],
+            &[(2, 2, true, ms)],
+        );
+        check(
+            "a call that asks a model and calls",
+            &["a - agent", "b a tool", "c b inference", "d b tool"],
+            &[(2, 2, true, ms)],
+        );
+    }
+}

@@ -1,0 +1,5 @@
+//! Importers, one file per system.
+
+pub(super) mod catalog;
+pub(super) mod importer;
+pub(super) mod otlp;

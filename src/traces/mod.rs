@@ -1,0 +1,27 @@
+//! Traces of agents to turns: spans, runs, observations and requests of other systems.
+//!
+//! Importers read rows into records, which are dealt by trace to partitions that go to disk when they
+//! are many. Each trace is folded into its turns. The turns are written in the order of their starts,
+//! with the scores that belong to them. Neither the order of rows and files nor the number of threads
+//! changes a byte of the table.
+
+mod attributes;
+mod coverage;
+mod deal;
+mod driver;
+mod files;
+mod fold;
+mod importers;
+mod loose;
+mod record;
+mod settings;
+mod sink;
+mod table;
+mod tree;
+mod turn;
+mod usage;
+mod value;
+
+pub use coverage::{CostCoverage, Coverage, ScoreCoverage, TokenCoverage, ToolCoverage};
+pub use driver::{HELD, Target, import};
+pub(crate) use importers::catalog::formats;

@@ -1,0 +1,144 @@
+//! Where importers put what they read: records dealt by trace, and counts.
+
+use std::borrow::Cow;
+
+use crate::base::error::Result;
+use crate::base::hash;
+use crate::base::time::Micros;
+use crate::traces::coverage::{Coverage, count};
+use crate::traces::deal::{Deal, Hand};
+use crate::traces::record::{Nanos, Score, Span, Target};
+use crate::traces::settings::Settings;
+use crate::traces::value::Value;
+
+/// Bits of a group's hash that say its partition.
+const PARTITION_BITS: u32 = 8;
+
+/// The receiver of one thread.
+pub(super) struct Sink<'s> {
+    pub(super) settings: &'s Settings,
+    deal: &'s Deal,
+    hand: Hand,
+    record: Vec<u8>,
+    /// Scores of sessions and of answers, which no trace has.
+    pub(super) loose: Vec<Score<'static>>,
+    pub(super) coverage: Coverage,
+    /// Whether keys of rows are noted, for messages: in the first rows of a file.
+    pub(super) notes_keys: bool,
+}
+
+/// A score as an importer reads it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RawScore<'a> {
+    pub(super) name: Cow<'a, str>,
+    pub(super) number: Option<f64>,
+    pub(super) label: Option<Cow<'a, str>>,
+    pub(super) id: Cow<'a, str>,
+    pub(super) at: Option<Nanos>,
+    pub(super) version: i64,
+}
+
+impl<'s> Sink<'s> {
+    pub(super) fn new(settings: &'s Settings, deal: &'s Deal) -> Self {
+        Self {
+            settings,
+            deal,
+            hand: Hand::default(),
+            record: Vec::new(),
+            loose: Vec::new(),
+            coverage: Coverage::default(),
+            notes_keys: false,
+        }
+    }
+
+    /// Adds a span.
+    ///
+    /// # Errors
+    /// The temporary file cannot be written.
+    pub(super) fn span(&mut self, span: &Span<'_>) -> Result<()> {
+        self.record.clear();
+        span.encode(&mut self.record);
+        self.put(&span.group)
+    }
+
+    /// Adds a score for each rule that reads it.
+    ///
+    /// # Errors
+    /// The temporary file cannot be written.
+    pub(super) fn score(&mut self, target: &Target<'_>, raw: &RawScore<'_>) -> Result<()> {
+        let settings = self.settings;
+        let numbers = settings.rules_of(&raw.name);
+        if numbers.is_empty() {
+            count(&mut self.coverage.unmapped_scores, &raw.name, 1);
+        }
+        for number in numbers {
+            let (column, rule) = &settings.rules[usize::from(*number)];
+            let Some(value) = rule.value(raw.number, raw.label.as_deref()) else {
+                let known = self.coverage.scores.entry(column.clone()).or_default();
+                known.score.clone_from(&rule.score);
+                known.n_without_value += 1;
+                continue;
+            };
+            let score = Score {
+                target: target.clone(),
+                id: raw.id.as_ref().into(),
+                rule: *number,
+                value,
+                at: raw.at,
+                version: raw.version,
+            };
+            match target {
+                Target::Trace(trace, _) => {
+                    self.record.clear();
+                    score.encode(&mut self.record);
+                    self.put(trace)?;
+                }
+                Target::Session(session) => self.loose.push(Score {
+                    target: Target::Session(session.clone().into_owned().into()),
+                    id: score.id.into_owned().into(),
+                    ..score
+                }),
+                Target::Response(hash) => self.loose.push(Score {
+                    target: Target::Response(*hash),
+                    id: score.id.into_owned().into(),
+                    ..score
+                }),
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, group: &str) -> Result<()> {
+        let partition = hash::hash_id(group.as_bytes()) >> (u64::BITS - PARTITION_BITS);
+        self.deal.add(&mut self.hand, partition as i64, &self.record)
+    }
+
+    /// Hands over what is left.
+    ///
+    /// # Errors
+    /// The temporary file cannot be written.
+    pub(super) fn finish(mut self) -> Result<(Coverage, Vec<Score<'static>>)> {
+        self.deal.take(&mut self.hand)?;
+        Ok((self.coverage, self.loose))
+    }
+}
+
+/// The text of a value that a column takes: lists and objects have none.
+pub(super) fn text_of<'a>(value: &Value<'a>) -> Option<Cow<'a, str>> {
+    match value {
+        Value::Text(text) => Some(text.clone()).filter(|text| !text.trim().is_empty()),
+        other => other.text().map(|text| text.into_owned().into()),
+    }
+}
+
+/// Nanoseconds of an instant in microseconds.
+pub(super) fn nanos(at: Micros) -> Nanos {
+    at.saturating_mul(1_000)
+}
+
+/// Pico-USD of an amount in USD. `None` for an amount that is not finite, is negative, or is 9 million
+/// USD or more.
+pub(super) fn pico_usd(amount: f64) -> Option<i64> {
+    let pico = (amount * 1e12).round_ties_even();
+    (0.0..9e18).contains(&pico).then_some(pico as i64)
+}

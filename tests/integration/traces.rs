@@ -1,0 +1,205 @@
+//! Tests of `sluice import`: traces become turns, with the counts that a plain reading of the files gives.
+
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::{arg, fails, json, ok, root, text};
+
+fn sample(dialect: &str) -> PathBuf {
+    root().join(format!("datasets/traces/{dialect}.jsonl"))
+}
+
+/// The spans of a file, read without Sluice: attributes by key.
+fn spans(path: &Path) -> Vec<(Value, Vec<(String, Value)>)> {
+    let mut spans = Vec::new();
+    for line in fs::read_to_string(path).unwrap().lines() {
+        let document: Value = serde_json::from_str(line).unwrap();
+        for scope in document["resourceSpans"][0]["scopeSpans"].as_array().unwrap() {
+            for span in scope["spans"].as_array().unwrap() {
+                let pair = |attribute: &Value| {
+                    let value = attribute["value"]
+                        .as_object()
+                        .unwrap()
+                        .values()
+                        .next()
+                        .unwrap()
+                        .clone();
+                    (attribute["key"].as_str().unwrap().to_owned(), value)
+                };
+                let attributes = span["attributes"].as_array().unwrap().iter().map(pair).collect();
+                spans.push((span.clone(), attributes));
+            }
+        }
+    }
+    spans
+}
+
+/// The sum of an attribute, under the first of its names that a span has.
+fn sum(spans: &[(Value, Vec<(String, Value)>)], names: &[&str]) -> f64 {
+    let number = |value: &Value| match value {
+        Value::String(text) => text.parse().unwrap(),
+        other => other.as_f64().unwrap(),
+    };
+    let of_span = |attributes: &[(String, Value)]| {
+        let found = names
+            .iter()
+            .find_map(|name| attributes.iter().find(|(key, _)| key == name));
+        found.map_or(0.0, |(_, value)| number(value))
+    };
+    spans.iter().map(|(_, attributes)| of_span(attributes)).sum()
+}
+
+#[test]
+fn every_dialect_gives_the_counts_of_a_plain_reading() {
+    for dialect in ["genai", "openllmetry", "openinference", "agentops"] {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("turns.parquet");
+        let (file, out_arg) = (sample(dialect), text(&out));
+        ok(&["import", text(&file), "--format", "otlp", "--out", out_arg]);
+        let coverage = json(&dir.path().join("turns.coverage.json"));
+        let spans = spans(&file);
+        let roots = spans
+            .iter()
+            .filter(|(span, _)| span.get("parentSpanId").is_none());
+        let input = sum(
+            &spans,
+            &[
+                "gen_ai.usage.input_tokens",
+                "gen_ai.usage.prompt_tokens",
+                "llm.token_count.prompt",
+            ],
+        );
+        let output = sum(
+            &spans,
+            &[
+                "gen_ai.usage.output_tokens",
+                "gen_ai.usage.completion_tokens",
+                "llm.token_count.completion",
+            ],
+        );
+        let cost = sum(&spans, &["llm.cost.total", "gen_ai.usage.total_cost"]);
+        assert_eq!(coverage["n_turns"], roots.count(), "{dialect}");
+        assert_eq!(coverage["tokens"]["input"], input as i64, "{dialect}");
+        assert_eq!(coverage["tokens"]["output"], output as i64, "{dialect}");
+        assert_eq!(
+            coverage["cost"]["logged_nano_usd"],
+            (cost * 1e9).round() as i64,
+            "{dialect}"
+        );
+        assert_eq!(coverage["tools"]["n_calls"], 4, "{dialect}");
+        assert_eq!(coverage["n_failed"], 1, "{dialect}");
+        assert_eq!(coverage["without"].get("user_id"), None, "{dialect}");
+        assert_eq!(coverage["without"].get("release_id"), None, "{dialect}");
+    }
+}
+
+#[test]
+fn neither_the_order_of_lines_and_files_nor_threads_change_a_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines = fs::read_to_string(sample("genai")).unwrap();
+    let mut lines: Vec<&str> = lines.lines().collect();
+    let folder = dir.path().join("log");
+    fs::create_dir(&folder).unwrap();
+    let import = |threads: &str| {
+        let out = dir.path().join("turns.parquet");
+        ok(&["import", text(&folder), "--out", text(&out), "--threads", threads]);
+        fs::read(out).unwrap()
+    };
+    fs::write(folder.join("a.jsonl"), lines.join("\n")).unwrap();
+    let first = import("1");
+    lines.reverse();
+    fs::write(folder.join("a.jsonl"), lines[..5].join("\n")).unwrap();
+    // A line that was sent twice, and a file that is packed.
+    let rest = [&lines[4..], &lines[..1]].concat().join("\n");
+    fs::write(
+        folder.join("b.jsonl.zst"),
+        zstd::encode_all(rest.as_bytes(), 1).unwrap(),
+    )
+    .unwrap();
+    assert!(import("3") == first);
+}
+
+#[test]
+fn scores_and_paths_become_columns() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("turns.parquet");
+    ok(&[
+        "import",
+        arg(sample("openinference")),
+        "--out",
+        text(&out),
+        "--score",
+        "bad=user_feedback=thumbs_down",
+        "--column",
+        "plan=resource.service.name",
+        "--column",
+        "feature=metadata.release_id",
+    ]);
+    let coverage = json(&dir.path().join("turns.coverage.json"));
+    assert_eq!(coverage["scores"]["bad"]["n_joined"], 4);
+    let query = "select sum(cast(bad as int)) n, min(plan) plan, min(feature) feature from turns";
+    let found = ok(&["query", query, text(&out), "--format", "csv"]);
+    assert_eq!(found, "n,plan,feature\n1,cs-agent,rel_2026_05_20_stable\n");
+}
+
+#[test]
+fn wrong_files_are_named_with_what_was_expected() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("turns.parquet");
+    let log = dir.path().join("log.jsonl");
+    let good = fs::read_to_string(sample("genai")).unwrap();
+    let check = |content: &str, more: &[&str], expected: &[&str]| {
+        fs::write(&log, content).unwrap();
+        let args = [&["import", text(&log), "--out", text(&out)], more].concat();
+        let stderr = fails(&args, 3);
+        for part in expected {
+            assert!(stderr.contains(part), "{part}: {stderr}");
+        }
+        assert!(!out.exists(), "{content:.40}");
+    };
+    check(
+        &format!("{good}{{\"resourceSpans\":"),
+        &[],
+        &["log.jsonl: line 13", "expected OTLP as JSON"],
+    );
+    check("{\"a\":1}\n", &[], &["expected rows of OTLP", "found the keys a"]);
+    check("plain text\n", &[], &["expected one JSON object a line"]);
+    let no_time = good.replace(
+        "\"startTimeUnixNano\":\"1779926400005000000\"",
+        "\"startTimeUnixNano\":{}",
+    );
+    check(
+        &no_time,
+        &[],
+        &[
+            "line 1: startTimeUnixNano",
+            "expected nanoseconds since 1970, found an object",
+        ],
+    );
+    check(
+        &good.replace("user.id", "customer"),
+        &[],
+        &[
+            "expected a user in at least one of 4 turns, found none",
+            "enduser.id",
+            "customer",
+            "--column user_id=...",
+        ],
+    );
+    let deep = format!("{{\"resourceSpans\":{}", "[".repeat(100_000));
+    check(&deep, &[], &["log.jsonl"]);
+}
+
+#[test]
+fn bad_rows_can_be_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("turns.parquet");
+    let log = dir.path().join("log.jsonl");
+    let good = fs::read_to_string(sample("genai")).unwrap();
+    fs::write(&log, format!("{good}{{\"resourceSpans\":\n")).unwrap();
+    ok(&["import", text(&log), "--out", text(&out), "--on-bad-row", "drop"]);
+    let coverage = json(&dir.path().join("turns.coverage.json"));
+    assert_eq!(coverage["bad_rows"]["row: expected OTLP as JSON"], 1);
+    assert_eq!(coverage["n_turns"], 4);
+}
