@@ -258,8 +258,12 @@ fn lines(
     Ok(())
 }
 
-/// The number of lines before a byte of a file.
-pub(super) fn lines_before(path: &Path, end: u64) -> u64 {
+/// The number of lines before the first line of a part that starts at this byte.
+pub(super) fn lines_before(path: &Path, start: u64) -> u64 {
+    // The line of the byte before belongs to the part before.
+    let Some(end) = start.checked_sub(1) else {
+        return 0;
+    };
     let Ok(file) = open::regular(path) else { return 0 };
     let mut reader = BufReader::with_capacity(1 << 18, file.take(end));
     let mut n = 0;
@@ -271,5 +275,5 @@ pub(super) fn lines_before(path: &Path, end: u64) -> u64 {
         let all = bytes.len();
         reader.consume(all);
     }
-    n
+    n + 1
 }

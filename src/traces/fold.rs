@@ -1,11 +1,12 @@
 //! Turns from the records of a group: a trace, or the session of a source without traces.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::base::time::HOUR;
 use crate::traces::coverage::{Coverage, count};
 use crate::traces::loose::{Loose, turn_score};
-use crate::traces::record::{Field, Flags, N_FIELDS, Nanos, Record, Role, Score, Span, Target};
+use crate::traces::record::{Field, Flags, NAMED, Nanos, Record, Role, Score, Span, Target};
 use crate::traces::settings::Settings;
 use crate::traces::tree::Tree;
 use crate::traces::turn::Turn;
@@ -119,7 +120,7 @@ fn latest_scores(mut scores: Vec<Score<'_>>) -> Vec<Score<'_>> {
             score.rule,
             score.id.to_string(),
             span_of(score),
-            -score.version,
+            Reverse(score.version),
             score.at,
             value,
         )
@@ -145,34 +146,33 @@ fn fold_trace(
     }
     let tree = Tree::new(spans);
     coverage.n_traces_without_root += u64::from(tree.lacks_root);
-    let mut n_turns = 0;
-    for root in &tree.roots {
-        let all: Vec<usize> = (0..spans.len())
-            .filter(|idx| tree.root_of[*idx] == *root)
-            .collect();
-        if !all.iter().any(|idx| is_of_agents(&spans[*idx])) {
-            continue;
+    let first = turns.len();
+    let mut fold_root = |spans: &[Span<'_>], tree: &Tree| {
+        if !spans.iter().any(is_of_agents) {
+            return;
         }
-        let Some(turn) = fold_turn(spans, &tree, *root, &all, ctx, coverage) else {
+        let Some(turn) = fold_turn(spans, tree, ctx, coverage) else {
             coverage.n_traces_without_time += 1;
-            continue;
+            return;
         };
-        n_turns += 1;
-        for idx in &all {
-            by_span.insert(spans[*idx].id.to_string(), turns.len());
-        }
-        let responses: Vec<u64> = all
-            .iter()
-            .map(|idx| spans[*idx].response)
-            .filter(|hash| *hash != 0)
-            .collect();
+        by_span.extend(spans.iter().map(|span| (span.id.to_string(), turns.len())));
         if !ctx.loose.is_empty() {
+            let responses = spans.iter().map(|span| span.response);
+            let responses: Vec<u64> = responses.filter(|hash| *hash != 0).collect();
             ctx.loose
                 .offer(&turn.key(), turn.text(Field::Session), &responses);
         }
         turns.push(turn);
+    };
+    if tree.roots.len() == 1 {
+        fold_root(spans, &tree);
+    } else {
+        for members in &tree.members {
+            let own: Vec<Span<'_>> = members.iter().map(|idx| spans[*idx].clone()).collect();
+            fold_root(&own, &Tree::new(&own));
+        }
     }
-    coverage.n_traces_of_several_roots += u64::from(n_turns > 1);
+    coverage.n_traces_of_several_roots += u64::from(turns.len() > first + 1);
     by_span
 }
 
@@ -200,24 +200,21 @@ fn times_of(spans: &[Span<'_>], tree: &Tree, root: usize, members: &[usize]) -> 
     }
 }
 
+/// The turn of spans with one root. `None` if no span has a time.
 fn fold_turn(
     spans: &[Span<'_>],
     tree: &Tree,
-    root: usize,
-    all: &[usize],
     ctx: &FoldContext<'_>,
     coverage: &mut Coverage,
 ) -> Option<Turn> {
+    let root = *tree.roots.first()?;
     let is_judge = |idx: usize| spans[idx].role == Role::Evaluator;
     // A judge within a turn is no part of it, with all that is below.
-    let is_left_out = |idx: usize| !is_judge(root) && (is_judge(idx) || tree.ancestors(idx).any(is_judge));
-    let (left_out, members): (Vec<usize>, Vec<usize>) =
-        all.iter().copied().partition(|idx| is_left_out(*idx));
-    count(
-        &mut coverage.passed_over,
-        "spans of judges",
-        left_out.len() as u64,
-    );
+    let left_out = tree
+        .below(|idx, parent| !is_judge(root) && (is_judge(idx) || parent.is_some_and(|(_, is_out)| is_out)));
+    let is_left_out = |idx: usize| left_out[idx];
+    let (judges, members): (Vec<usize>, Vec<usize>) = (0..spans.len()).partition(|idx| is_left_out(*idx));
+    count(&mut coverage.passed_over, "spans of judges", judges.len() as u64);
     let times = times_of(spans, tree, root, &members)?;
     let usage = usage_of(spans, tree, &members, ctx.settings, coverage);
     let any = |flag: u16| members.iter().any(|idx| spans[*idx].flags.has(flag));
@@ -253,8 +250,9 @@ fn fold_turn(
         (Field::Model, usage.model),
         (Field::RequestedModel, usage.requested_model),
     ] {
-        if let Some(model) = model {
-            texts.insert(field, (0, model));
+        let is_named = texts.get(&field).is_some_and(|(rank, _)| *rank == NAMED);
+        if let Some(model) = model.filter(|_| !is_named) {
+            texts.insert(field, (NAMED, model));
         }
     }
     if !is_failed {
@@ -305,53 +303,42 @@ fn texts_of(spans: &[Span<'_>], root: usize, members: &[usize]) -> BTreeMap<Fiel
             }
         }
     }
-    debug_assert!(N_FIELDS >= Field::ALL.len());
     texts
 }
 
 /// The numbers of calls of tools and of those that failed. A call within a call is one, such as that
 /// of a client within that of an agent, unless an agent or a model is between them.
 fn tools_of(spans: &[Span<'_>], tree: &Tree, members: &[usize]) -> (i64, i64) {
-    let (mut n_calls, mut n_failed) = (0, 0);
-    let is_member = |idx: usize| members.binary_search(&idx).is_ok();
-    let above_inference = tree.above(|idx| spans[idx].role == Role::Inference && is_member(idx));
-    let mut failed_inside = vec![false; spans.len()];
-    let mut calls = Vec::new();
-    for idx in members
-        .iter()
-        .copied()
-        .filter(|idx| spans[*idx].role == Role::Tool)
-    {
-        let outer = tree
-            .ancestors(idx)
-            .take_while(|above| spans[*above].role != Role::Agent);
-        let outer = outer
-            .filter(|above| spans[*above].role == Role::Tool && !above_inference[*above])
-            .last();
-        match outer {
-            Some(outer) => failed_inside[outer] |= spans[idx].flags.has(Flags::ERROR),
-            None => calls.push(idx),
-        }
-    }
-    for idx in calls {
-        n_calls += 1;
-        n_failed += i64::from(spans[idx].flags.has(Flags::ERROR));
-    }
-    (n_calls, n_failed)
+    let mut is_member = vec![false; spans.len()];
+    members.iter().for_each(|idx| is_member[*idx] = true);
+    let role = |idx: usize| spans[idx].role;
+    let above_inference = tree.above(|idx| role(idx) == Role::Inference && is_member[idx]);
+    let is_within = tree.below(|_, parent| {
+        parent.is_some_and(|(parent, is_within)| {
+            let is_call = role(parent) == Role::Tool && !above_inference[parent];
+            role(parent) != Role::Agent && (is_call || is_within)
+        })
+    });
+    let is_call = |idx: &&usize| role(**idx) == Role::Tool && !is_within[**idx];
+    let calls = members.iter().filter(is_call);
+    calls.fold((0, 0), |(n_calls, n_failed), idx| {
+        (
+            n_calls + 1,
+            n_failed + i64::from(spans[*idx].flags.has(Flags::ERROR)),
+        )
+    })
 }
 
 /// Adds calls of tools to the last request before them.
 fn join_tools(tools: &[Span<'_>], turns: &mut [Turn], coverage: &mut Coverage) {
+    let mut by_start: Vec<usize> = (0..turns.len()).collect();
+    by_start.sort_by_cached_key(|idx| turns[*idx].key());
     for tool in tools {
         let at = tool.start.unwrap_or(Nanos::MAX).div_euclid(1_000);
-        let before = turns.iter_mut().filter(|turn| turn.event_time <= at);
-        let last = before.max_by_key(|turn| turn.key());
-        let home = match last {
-            Some(turn) => Some(turn),
-            None => turns.iter_mut().min_by_key(|turn| turn.key()),
-        };
-        match home {
-            Some(turn) => {
+        let n_before = by_start.partition_point(|idx| turns[*idx].event_time <= at);
+        match by_start.get(n_before.saturating_sub(1)) {
+            Some(idx) => {
+                let turn = &mut turns[*idx];
                 turn.tool_calls += 1;
                 turn.tool_successes += i64::from(!tool.flags.has(Flags::ERROR));
             }

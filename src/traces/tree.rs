@@ -10,8 +10,10 @@ pub(super) struct Tree {
     pub(super) parents: Vec<Option<usize>>,
     /// The spans from which turns are made.
     pub(super) roots: Vec<usize>,
-    /// The root of each span.
-    pub(super) root_of: Vec<usize>,
+    /// The spans of each root, in the order of all spans.
+    pub(super) members: Vec<Vec<usize>>,
+    /// All spans, parents before their children.
+    order: Vec<usize>,
     /// Whether the real root is not in the files, so that another span stands for it.
     pub(super) lacks_root: bool,
     /// Whether all spans without a parent are one turn, which `roots` has first.
@@ -63,17 +65,20 @@ impl Tree {
         };
         // Spans whose parent is not in the files go to the first root.
         if let Some(first) = roots.first() {
-            for top in tops.iter().filter(|top| !roots.contains(top)) {
+            // Both lists are in ascending order.
+            for top in tops.iter().filter(|top| roots.binary_search(top).is_err()) {
                 parents[*top] = Some(*first);
             }
         }
-        let root_of = roots_of(&parents);
+        let order = parents_first(&parents);
+        let members = members_of(&parents, &order, &roots);
         Self {
             lacks_root: trace.is_none() && real.is_empty(),
             is_one_turn: is_one_turn && trace.is_none(),
             parents,
             roots,
-            root_of,
+            members,
+            order,
         }
     }
 
@@ -90,9 +95,14 @@ impl Tree {
         above
     }
 
-    /// The ancestors of a span, the nearest first.
-    pub(super) fn ancestors(&self, idx: usize) -> impl Iterator<Item = usize> {
-        std::iter::successors(self.parents[idx], |parent| self.parents[*parent])
+    /// Decides something of each span from what was decided of its parent.
+    pub(super) fn below(&self, decide: impl Fn(usize, Option<(usize, bool)>) -> bool) -> Vec<bool> {
+        let mut decided = vec![false; self.parents.len()];
+        for idx in &self.order {
+            let parent = self.parents[*idx].map(|parent| (parent, decided[parent]));
+            decided[*idx] = decide(*idx, parent);
+        }
+        decided
     }
 }
 
@@ -124,24 +134,41 @@ fn cut_circles(parents: &mut [Option<usize>]) {
     }
 }
 
-fn roots_of(parents: &[Option<usize>]) -> Vec<usize> {
-    let mut roots = vec![usize::MAX; parents.len()];
+/// All spans, parents before their children.
+fn parents_first(parents: &[Option<usize>]) -> Vec<usize> {
+    let mut order = Vec::with_capacity(parents.len());
+    let mut is_placed = vec![false; parents.len()];
     for start in 0..parents.len() {
         let mut way = Vec::new();
-        let mut at = start;
-        let root = loop {
-            if roots[at] != usize::MAX {
-                break roots[at];
-            }
-            way.push(at);
-            match parents[at] {
-                Some(parent) => at = parent,
-                None => break at,
-            }
-        };
-        way.into_iter().for_each(|idx| roots[idx] = root);
+        let mut at = Some(start);
+        while let Some(idx) = at.filter(|idx| !is_placed[*idx]) {
+            is_placed[idx] = true;
+            way.push(idx);
+            at = parents[idx];
+        }
+        order.extend(way.into_iter().rev());
     }
-    roots
+    order
+}
+
+/// The spans of each root.
+fn members_of(parents: &[Option<usize>], order: &[usize], roots: &[usize]) -> Vec<Vec<usize>> {
+    let mut number_of = vec![0; parents.len()];
+    for (number, root) in roots.iter().enumerate() {
+        number_of[*root] = number;
+    }
+    for idx in order {
+        if let Some(parent) = parents[*idx] {
+            number_of[*idx] = number_of[parent];
+        }
+    }
+    let mut members = vec![Vec::new(); roots.len()];
+    for (idx, number) in number_of.into_iter().enumerate() {
+        if let Some(of_root) = members.get_mut(number) {
+            of_root.push(idx);
+        }
+    }
+    members
 }
 
 #[cfg(test)]
@@ -164,10 +191,8 @@ mod tests {
             let found: Vec<(&str, usize)> = tree
                 .roots
                 .iter()
-                .map(|root| {
-                    let n = tree.root_of.iter().filter(|other| *other == root).count();
-                    (spans[*root].id.as_ref(), n)
-                })
+                .zip(&tree.members)
+                .map(|(root, members)| (spans[*root].id.as_ref(), members.len()))
                 .collect();
             assert_eq!(
                 (found.as_slice(), tree.lacks_root),

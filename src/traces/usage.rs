@@ -93,7 +93,7 @@ pub(super) fn usage_of(
         cost.add(span, &tokens, settings, coverage);
         if let Some(model) = span.text(Field::Model).or(span.text(Field::RequestedModel)) {
             let known = models.entry(model).or_insert((0, idx));
-            known.0 += tokens.input.saturating_add(tokens.output);
+            known.0 = known.0.saturating_add(tokens.input.saturating_add(tokens.output));
             known.1 = idx;
         }
     }
@@ -177,7 +177,8 @@ impl Cost {
         let cost = match span.cost {
             Some(pico) => {
                 coverage.cost.n_logged += 1;
-                coverage.cost.logged_nano_usd += half_even(pico);
+                let sum = &mut coverage.cost.logged_nano_usd;
+                *sum = sum.saturating_add(half_even(pico));
                 Some(pico)
             }
             None if !has_tokens => return,
@@ -217,7 +218,8 @@ fn price(span: &Span<'_>, tokens: &Counted, settings: &Settings, coverage: &mut 
     match of(model).or_else(|| of(requested)) {
         Some(nano) => {
             coverage.cost.n_priced += 1;
-            coverage.cost.priced_nano_usd += nano;
+            let sum = &mut coverage.cost.priced_nano_usd;
+            *sum = sum.saturating_add(nano);
             nano.checked_mul(1_000)
         }
         None => {
