@@ -1,6 +1,7 @@
 //! `sluice import`: traces to a table of turns.
 
 use clap::Args;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::base::apart::Apart;
@@ -9,16 +10,16 @@ use crate::base::number::{count, percent};
 use crate::base::{files, json, open};
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::parse_column;
-use crate::scenario::{OnBadRow, ScoreRule, Source, TraceFormat, TraceSource, TurnUnit};
+use crate::scenario::{OnBadRow, ScoreRule, SensitiveRule, TraceFormat, TraceSource, TurnUnit};
 use crate::traces::{self, Coverage, Target};
 
 /// Read traces of agents into a table with one row a turn
 #[derive(Debug, Args)]
 #[command(after_help = include_str!("help/import.txt"))]
 pub(super) struct ImportArgs {
-    /// Traces: a file, a folder, a glob or a URL
-    #[arg(value_name = "PATH")]
-    path: PathBuf,
+    /// Traces: files, folders, globs or URLs
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
     /// Table of turns to write (.parquet); its coverage is written beside it
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -35,6 +36,9 @@ pub(super) struct ImportArgs {
     /// Prices of tokens for requests without a cost (.toml, .csv, .json)
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
+    /// What is one turn in a log with a row a request: request or session
+    #[arg(long, value_name = "UNIT", default_value = "request", value_parser = parse_unit)]
+    turns: TurnUnit,
     /// What to do with a row that cannot be used: error or drop
     #[arg(long, value_name = "RULE", default_value = "error", value_parser = parse_rule)]
     on_bad_row: OnBadRow,
@@ -57,6 +61,10 @@ fn word<T: Copy>(text: &str, all: &[(&'static str, T)]) -> Result<T, String> {
 
 fn parse_format(text: &str) -> Result<TraceFormat, String> {
     word(text, &traces::formats())
+}
+
+fn parse_unit(text: &str) -> Result<TurnUnit, String> {
+    word(text, &TurnUnit::ALL)
 }
 
 fn parse_rule(text: &str) -> Result<OnBadRow, String> {
@@ -83,23 +91,20 @@ pub(super) fn run(args: &ImportArgs, terminal: &Terminal) -> Result<u8> {
     let out = files::followed(&args.out)?;
     let coverage_path = out.with_extension("coverage.json");
     Apart::new()
-        .reads([&args.path])
+        .reads(&args.paths)
         .reads(&args.prices)
         .writes([&out, &coverage_path])
         .check()?;
-    let source = Source {
-        columns: args.columns.iter().cloned().collect(),
-        ..Source::at(&args.path)
-    };
+    let columns = columns(args)?;
     let traces = TraceSource {
         format: args.format,
-        scores: args.scores.iter().cloned().collect(),
-        turns: TurnUnit::default(),
+        scores: scores(args, &columns)?,
+        turns: args.turns,
         prices: args.prices.clone(),
         key: "sluice import".to_owned(),
         table: None,
     };
-    let coverage = write(&source, &traces, args.on_bad_row, &out, terminal)?;
+    let coverage = write(&args.paths, &columns, &traces, args.on_bad_row, &out, terminal)?;
     json::write_json(&coverage_path, &coverage)?;
     if args.json {
         print_json(&json::to_json(&coverage))?;
@@ -115,9 +120,56 @@ pub(super) fn run(args: &ImportArgs, terminal: &Terminal) -> Result<u8> {
     Ok(DONE)
 }
 
+/// The columns that `--column` names.
+fn columns(args: &ImportArgs) -> Result<BTreeMap<String, String>> {
+    let rule = SensitiveRule {
+        words: Vec::new(),
+        allowed: Vec::new(),
+    };
+    let mut columns = BTreeMap::new();
+    for (name, path) in &args.columns {
+        let option = format!("--column {name}={path}");
+        if let Err(problem) = rule.check_named(name, path) {
+            let error = Error::usage(format!("{option}: {}", problem.message));
+            return Err(error.hint(problem.hint.unwrap_or_default()));
+        }
+        if FIXED.contains(&name.as_str()) {
+            return Err(Error::usage(format!(
+                "{option}: expected another column, found `{name}`, which the trace gives"
+            )));
+        }
+        if columns.insert(name.clone(), path.clone()).is_some() {
+            return Err(twice(name));
+        }
+    }
+    Ok(columns)
+}
+
+/// Columns whose values the importer computes, and that order the table.
+const FIXED: [&str; 2] = ["event_time", "trace_id"];
+
+/// The outcomes that `--score` names.
+fn scores(args: &ImportArgs, columns: &BTreeMap<String, String>) -> Result<BTreeMap<String, ScoreRule>> {
+    let mut scores = BTreeMap::new();
+    for (name, rule) in &args.scores {
+        if FIXED.contains(&name.as_str()) || columns.contains_key(name) {
+            return Err(twice(name));
+        }
+        if scores.insert(name.clone(), rule.clone()).is_some() {
+            return Err(twice(name));
+        }
+    }
+    Ok(scores)
+}
+
+fn twice(name: &str) -> Error {
+    Error::usage(format!("expected one option for the column `{name}`, found two"))
+}
+
 /// Writes the table beside its place and moves it there at the end.
 fn write(
-    source: &Source,
+    paths: &[PathBuf],
+    columns: &BTreeMap<String, String>,
     traces: &TraceSource,
     on_bad_row: OnBadRow,
     out: &Path,
@@ -131,7 +183,7 @@ fn write(
             file: file.get_ref().try_clone().or_unwritable(out)?,
             held: traces::HELD,
         };
-        coverage = traces::import(source, traces, on_bad_row, target, terminal.progress())?;
+        coverage = traces::import(paths, columns, traces, on_bad_row, target, terminal.progress())?;
         Ok(())
     })?;
     Ok(coverage)

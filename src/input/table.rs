@@ -158,6 +158,23 @@ impl Table {
         self.parts.iter().map(|part| part.n_rows).sum()
     }
 
+    /// Reads whole columns of a part, also nested ones, by their names in the file. All of them are
+    /// there. `on_arrays` gets the columns and the number of rows.
+    ///
+    /// # Errors
+    /// The file cannot be read, or `on_arrays` fails.
+    pub(crate) fn read_whole(
+        &self,
+        part: Part,
+        names: &[&str],
+        on_arrays: &mut dyn FnMut(Vec<ArrayRef>, usize) -> Result<()>,
+    ) -> Result<()> {
+        let file = &self.files[part.file_idx];
+        at_work::note(&file.path);
+        let wants: Vec<Want<'_>> = names.iter().map(|name| Want { name, nested: true }).collect();
+        reader::read(file, part.row_group, &wants, on_arrays)
+    }
+
     /// Returns the name of a canonical column in the files.
     pub fn name_in_file<'a>(&'a self, canonical: &'a str) -> &'a str {
         self.source

@@ -223,7 +223,7 @@ pub(super) const METADATA: [(&str, Field, u8); 12] = [
     ("release", Field::Release, 2),
     ("tenant_id", Field::Tenant, 1),
     ("feature", Field::Feature, 1),
-    ("layer", Field::Layer, 1),
+    ("layer", Field::Layer, 2),
     ("user_layer", Field::Layer, 1),
     ("environment", Field::Environment, 2),
     ("agent", Field::Agent, 3),

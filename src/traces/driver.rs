@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use crate::base::error::{Error, Result};
@@ -12,8 +12,10 @@ use crate::base::parallel::{fold_parts, map_in_order};
 use crate::base::progress::Progress;
 use crate::base::time::HOUR;
 use crate::base::{at_work, hash};
-use crate::scenario::{OnBadRow, Source, TraceSource};
+use crate::input::{Part, Table};
+use crate::scenario::{OnBadRow, TraceSource};
 use crate::traces::attributes::{NamedKeys, keys_of};
+use crate::traces::columns::for_each_row;
 use crate::traces::coverage::{Coverage, count};
 use crate::traces::deal::{Deal, Dealt, Hand};
 use crate::traces::files::{
@@ -45,20 +47,22 @@ pub struct Target<'a> {
     pub held: usize,
 }
 
-/// Reads the traces of a source and writes its table of turns.
+/// Reads the traces of some paths and writes their table of turns. `columns` are paths in the files, by
+/// the columns that get them.
 ///
 /// # Errors
 /// A file cannot be read or is of another format, a row is bad under the policy `error`, or no turn
 /// has a user or a release.
 pub fn import(
-    source: &Source,
+    paths: &[PathBuf],
+    columns: &BTreeMap<String, String>,
     traces: &TraceSource,
     on_bad_row: OnBadRow,
     target: Target<'_>,
     progress: &Progress,
 ) -> Result<Coverage> {
-    let settings = Settings::new(source, traces)?;
-    let files = open_files(&source.path, settings.format)?;
+    let settings = Settings::new(columns, traces)?;
+    let files = open_files(paths, settings.format)?;
     let keys = NamedKeys::new(&settings);
     let (deal, mut coverage, loose) = read_files(&files, &settings, &keys, on_bad_row, &target, progress)?;
     let loose = Loose::new(loose);
@@ -73,7 +77,7 @@ pub fn import(
     write(&turns, &mut scores, &settings, target, &mut coverage)?;
     coverage.schema = Coverage::SCHEMA.to_owned();
     coverage.shorten();
-    check(&coverage, source)?;
+    check(&coverage, paths)?;
     Ok(coverage)
 }
 
@@ -97,9 +101,7 @@ fn read_files(
             let file = &files[part.file_idx];
             at_work::note(&file.path);
             read_part(file, part, keys, on_bad_row, sink)?;
-            let n = part
-                .range
-                .map_or(file.n_bytes, |(start, end)| end.min(file.n_bytes) - start);
+            let n = share_of(file, part);
             bar.advance(n);
             Ok(())
         },
@@ -117,6 +119,15 @@ fn read_files(
     Ok((deal.finish(), coverage, loose))
 }
 
+/// The bytes of a part, for progress.
+fn share_of(file: &TraceFile, part: FilePart) -> u64 {
+    match (part.range, &file.table) {
+        (Some((start, end)), _) => end.min(file.n_bytes) - start,
+        (None, Some(table)) => file.n_bytes / table.parts.len().max(1) as u64,
+        (None, None) => file.n_bytes,
+    }
+}
+
 fn read_part(
     file: &TraceFile,
     part: FilePart,
@@ -124,6 +135,9 @@ fn read_part(
     on_bad_row: OnBadRow,
     sink: &mut Sink<'_>,
 ) -> Result<()> {
+    if let (Some(table), Some(rows), Kind::Rows(importer)) = (&file.table, part.rows, file.kind) {
+        return read_table(table, rows, importer, on_bad_row, sink);
+    }
     let is_first = part.range.is_none_or(|(start, _)| start == 0);
     for_each_document(file, part, &mut |number, text| {
         sink.notes_keys = is_first && number <= NOTED_ROWS;
@@ -132,49 +146,84 @@ fn read_part(
             Kind::Otlp => otlp::read(text, keys, sink),
             Kind::Rows(importer) => read_rows(importer, text, sink),
         };
-        match read {
-            Ok(()) => Ok(()),
-            Err(RowFault::Storage(error)) => Err(error),
-            Err(RowFault::Value { key, expected, found }) => {
-                let reason = format!(
-                    "{}: expected {expected}",
-                    if key.is_empty() { "row" } else { &key }
-                );
-                if on_bad_row == OnBadRow::Drop {
-                    count(&mut sink.coverage.bad_rows, &reason, 1);
-                    return Ok(());
-                }
+        let location = || match file.form {
+            Form::Lines(_) => {
                 let line = number + part.range.map_or(0, |(start, _)| lines_before(&file.path, start));
-                let location = match file.form {
-                    Form::Lines(_) => format!("{}: line {line}", file.path.display()),
-                    Form::Whole(_) => file.path.display().to_string(),
-                };
-                let location = if key.is_empty() {
-                    location
-                } else {
-                    format!("{location}: {key}")
-                };
-                let error = Error::input(location, format!("expected {expected}, found {found}"));
-                Err(error.hint(
-                    "bad rows can be left out and counted: on_bad_row = \"drop\", or --on-bad-row drop",
-                ))
+                format!("{}: line {line}", file.path.display())
             }
-        }
+            Form::Whole(_) | Form::Table => file.path.display().to_string(),
+        };
+        settle(read, &location, on_bad_row, sink)
     })
+}
+
+/// Counts a row that cannot be used, or makes an error of it.
+fn settle(
+    read: std::result::Result<(), RowFault>,
+    location: &dyn Fn() -> String,
+    on_bad_row: OnBadRow,
+    sink: &mut Sink<'_>,
+) -> Result<()> {
+    let (key, expected, found) = match read {
+        Ok(()) => return Ok(()),
+        Err(RowFault::Storage(error)) => return Err(error),
+        Err(RowFault::Value { key, expected, found }) => (key, expected, found),
+    };
+    if on_bad_row == OnBadRow::Drop {
+        let what = if key.is_empty() { "row" } else { &key };
+        let reason = format!("{what}: expected {expected}");
+        count(&mut sink.coverage.bad_rows, &reason, 1);
+        return Ok(());
+    }
+    let mut location = location();
+    if !key.is_empty() {
+        location = format!("{location}: {key}");
+    }
+    let error = Error::input(location, format!("expected {expected}, found {found}"));
+    Err(error.hint("bad rows can be left out and counted: --on-bad-row drop"))
+}
+
+/// Reads the rows of a part of a table.
+fn read_table(
+    table: &Table,
+    part: Part,
+    importer: &Importer,
+    on_bad_row: OnBadRow,
+    sink: &mut Sink<'_>,
+) -> Result<()> {
+    let file = &table.files[part.file_idx];
+    let notes_keys = part.first_row == 0;
+    let is_read = |name: &&String| notes_keys || is_read(importer, sink.settings, name);
+    let names: Vec<&str> = file.columns.iter().filter(is_read).map(String::as_str).collect();
+    let mut first = part.first_row;
+    table.read_whole(part, &names, &mut |arrays, n_rows| {
+        let read = for_each_row(&names, &arrays, n_rows, |row, value| {
+            let number = first + row as u64 + 1;
+            sink.notes_keys = number <= NOTED_ROWS;
+            sink.coverage.n_rows += 1;
+            let location = || format!("{}: row {number}", file.path.display());
+            let read = (importer.read)(value, sink);
+            settle(read, &location, on_bad_row, sink).map_err(RowFault::Storage)
+        });
+        first += n_rows as u64;
+        let location = || file.path.display().to_string();
+        settle(read, &location, OnBadRow::Error, sink)
+    })
+}
+
+/// Whether a key of a row is read: by the importer, or because the source names it.
+fn is_read(importer: &Importer, settings: &Settings, key: &str) -> bool {
+    let starts = |path: &str| {
+        let rest = path.strip_prefix(key);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    importer.keys.contains(&key) || settings.named.iter().any(|named| starts(&named.path))
 }
 
 /// Reads a row, or the rows of a list.
 fn read_rows(importer: &Importer, text: &[u8], sink: &mut Sink<'_>) -> std::result::Result<(), RowFault> {
-    let settings = sink.settings;
-    let is_named = |key: &str| {
-        let starts = |path: &str| {
-            path.strip_prefix(key)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        settings.named.iter().any(|named| starts(&named.path))
-    };
-    let notes_keys = sink.notes_keys;
-    let is_read = |key: &str| notes_keys || importer.keys.contains(&key) || is_named(key);
+    let (settings, notes_keys) = (sink.settings, sink.notes_keys);
+    let is_read = |key: &str| notes_keys || is_read(importer, settings, key);
     let no_json = |error: serde_json::Error| RowFault::Value {
         key: String::new(),
         expected: "a JSON object",
@@ -281,8 +330,9 @@ fn write(
 }
 
 /// Refuses a source without turns, and one without a single user or release.
-fn check(coverage: &Coverage, source: &Source) -> Result<()> {
-    let location = source.path.display().to_string();
+fn check(coverage: &Coverage, paths: &[PathBuf]) -> Result<()> {
+    let shown = paths.iter().map(|path| path.display().to_string());
+    let location = shown.collect::<Vec<_>>().join(", ");
     let found: Vec<&str> = coverage.keys.keys().map(String::as_str).take(60).collect();
     let found = found.join(", ");
     if coverage.n_turns == 0 {

@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::limits::Limit;
 use crate::base::open;
-use crate::input::{Format, Packing, find_files};
-use crate::scenario::TraceFormat;
+use crate::input::{Format, Packing, Part, Table, find_files};
+use crate::scenario::{Source, TraceFormat};
 use crate::traces::importers::catalog::kinds;
 use crate::traces::importers::importer::Kind;
 use crate::traces::value::{Picked, Value};
 
 /// Bytes of a part of a file of lines that is not packed.
 const PART: u64 = 8 << 20;
+/// Keys of a document of OTLP.
+const OTLP_KEYS: [&str; 4] = ["resourceSpans", "resourceLogs", "resource_spans", "resource_logs"];
 /// Bytes that are looked at to find what a file is.
 const HEAD: u64 = 4 << 20;
 
@@ -25,6 +27,8 @@ pub(super) enum Form {
     Lines(Packing),
     /// One document, or a list of rows.
     Whole(Packing),
+    /// Columns: Parquet, Arrow or CSV.
+    Table,
 }
 
 /// A file of an import.
@@ -33,6 +37,8 @@ pub(super) struct TraceFile {
     pub(super) form: Form,
     pub(super) kind: Kind,
     pub(super) n_bytes: u64,
+    /// The columns of a table. `None` for text.
+    pub(super) table: Option<Table>,
 }
 
 /// A part of a file: all of it, or the lines that begin in a range of its bytes.
@@ -40,36 +46,53 @@ pub(super) struct TraceFile {
 pub(super) struct FilePart {
     pub(super) file_idx: usize,
     pub(super) range: Option<(u64, u64)>,
+    /// The part of a table. `None` for text.
+    pub(super) rows: Option<Part>,
 }
 
-/// Finds the files of a path and what each of them is.
+/// Finds the files of all paths and what each of them is.
 ///
 /// # Errors
 /// There is no file, or a file is not of the format.
-pub(super) fn open_files(path: &Path, format: TraceFormat) -> Result<Vec<TraceFile>> {
+pub(super) fn open_files(paths: &[PathBuf], format: TraceFormat) -> Result<Vec<TraceFile>> {
     let mut files = Vec::new();
-    for path in find_files(path)? {
-        let form = match Format::by_path(&path) {
-            Some(Format::Ndjson { packing }) => Form::Lines(packing),
-            Some(Format::Json { packing }) => Form::Whole(packing),
-            _ => {
-                return Err(Error::in_file(
-                    &path,
-                    "expected traces as .jsonl, .ndjson or .json, also with .gz or .zst, found another name",
-                ));
-            }
-        };
+    let mut found = Vec::new();
+    for path in paths {
+        found.extend(find_files(path)?);
+    }
+    // A file that two paths name is read once.
+    found.sort();
+    found.dedup();
+    for path in found {
         let n_bytes = fs::metadata(&path).or_unreadable(&path)?.len();
         if n_bytes == 0 {
             continue;
         }
-        let (form, kind) = look(&path, form, format)?;
+        let (form, kind, table) = match Format::by_path(&path) {
+            Some(Format::Ndjson { packing } | Format::Json { packing }) => {
+                let (form, kind) = look(&path, packing, format)?;
+                (form, kind, None)
+            }
+            _ => {
+                let table = Table::open(&Source::at(&path))?;
+                let keys: Vec<String> = table.files.iter().flat_map(|file| file.columns.clone()).collect();
+                (Form::Table, kind_of(&path, &keys, format)?, Some(table))
+            }
+        };
         files.push(TraceFile {
             path,
             form,
             kind,
             n_bytes,
+            table,
         });
+    }
+    if files.is_empty() {
+        let shown: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        return Err(Error::input(
+            shown.join(", "),
+            "expected traces, found empty files alone",
+        ));
     }
     Ok(files)
 }
@@ -85,8 +108,7 @@ pub(super) fn open_text(path: &Path, packing: Packing) -> Result<Box<dyn Read>> 
 }
 
 /// Finds out what a file is by its first row.
-fn look(path: &Path, form: Form, format: TraceFormat) -> Result<(Form, Kind)> {
-    let (Form::Lines(packing) | Form::Whole(packing)) = form;
+fn look(path: &Path, packing: Packing, format: TraceFormat) -> Result<(Form, Kind)> {
     let mut head = Vec::new();
     open_text(path, packing)?
         .take(HEAD)
@@ -115,14 +137,17 @@ fn look(path: &Path, form: Form, format: TraceFormat) -> Result<(Form, Kind)> {
             }
         },
     };
+    Ok((form, kind_of(path, &keys, format)?))
+}
+
+/// The kind of rows with these keys.
+fn kind_of(path: &Path, keys: &[String], format: TraceFormat) -> Result<Kind> {
     let has = |key: &str| keys.iter().any(|known| known == key);
     let found = kinds(format).find(|kind| match kind {
-        Kind::Otlp => ["resourceSpans", "resourceLogs", "resource_spans", "resource_logs"]
-            .iter()
-            .any(|key| has(key)),
+        Kind::Otlp => OTLP_KEYS.iter().any(|key| has(key)),
         Kind::Rows(importer) => (importer.is_kind)(&has),
     });
-    found.map(|kind| (form, kind)).ok_or_else(|| {
+    found.ok_or_else(|| {
         let shown: Vec<&str> = keys.iter().map(String::as_str).take(20).collect();
         let names: Vec<&str> = kinds(format).map(Kind::name).collect();
         Error::in_file(
@@ -133,7 +158,7 @@ fn look(path: &Path, form: Form, format: TraceFormat) -> Result<(Form, Kind)> {
                 shown.join(", ")
             ),
         )
-        .hint("a log with one row a turn needs no `format`: see docs/reference/inputs.md#traffic")
+        .hint("a log with one row a turn is read as it is: see docs/reference/inputs.md#traffic")
     })
 }
 
@@ -141,18 +166,20 @@ fn look(path: &Path, form: Form, format: TraceFormat) -> Result<(Form, Kind)> {
 pub(super) fn parts_of(files: &[TraceFile]) -> Vec<FilePart> {
     let mut parts = Vec::new();
     for (file_idx, file) in files.iter().enumerate() {
-        if file.form == Form::Lines(Packing::None) {
-            for start in (0..file.n_bytes).step_by(PART as usize) {
-                parts.push(FilePart {
-                    file_idx,
-                    range: Some((start, start + PART)),
-                });
-            }
-        } else {
+        let mut push = |range, rows| {
             parts.push(FilePart {
                 file_idx,
-                range: None,
+                range,
+                rows,
             });
+        };
+        if let Some(table) = &file.table {
+            table.parts.iter().for_each(|part| push(None, Some(*part)));
+        } else if file.form == Form::Lines(Packing::None) {
+            let starts = (0..file.n_bytes).step_by(PART as usize);
+            starts.for_each(|start| push(Some((start, start + PART)), None));
+        } else {
+            push(None, None);
         }
     }
     parts
@@ -170,6 +197,7 @@ pub(super) fn for_each_document(
 ) -> Result<()> {
     let path = &file.path;
     match (file.form, part.range) {
+        (Form::Table, _) => Ok(()),
         (Form::Whole(packing), _) => {
             let mut text = Vec::new();
             let limit = Limit::Document.value();

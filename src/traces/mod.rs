@@ -6,6 +6,7 @@
 //! changes a byte of the table.
 
 mod attributes;
+mod columns;
 mod coverage;
 mod deal;
 mod driver;

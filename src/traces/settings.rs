@@ -1,10 +1,11 @@
 //! What a source asks of its importer: columns by path, outcomes by score, prices.
 
 use hashbrown::HashMap;
+use std::collections::BTreeMap;
 
 use crate::base::error::Result;
 use crate::prices::Prices;
-use crate::scenario::{ScoreRule, Source, TraceFormat, TraceSource};
+use crate::scenario::{ScoreRule, TraceFormat, TraceSource, TurnUnit};
 use crate::traces::record::Field;
 
 /// A column whose path in the files the source names.
@@ -19,6 +20,7 @@ pub(super) struct Named {
 /// What a source asks of its importer.
 pub(super) struct Settings {
     pub(super) format: TraceFormat,
+    pub(super) unit: TurnUnit,
     pub(super) named: Vec<Named>,
     /// Rules of outcomes, each with its column.
     pub(super) rules: Vec<(String, ScoreRule)>,
@@ -35,8 +37,8 @@ impl Settings {
     ///
     /// # Errors
     /// There are too many columns or rules, or the prices cannot be read.
-    pub(super) fn new(source: &Source, traces: &TraceSource) -> Result<Self> {
-        for (what, n) in [("columns", source.columns.len()), ("scores", traces.scores.len())] {
+    pub(super) fn new(columns: &BTreeMap<String, String>, traces: &TraceSource) -> Result<Self> {
+        for (what, n) in [("columns", columns.len()), ("scores", traces.scores.len())] {
             if n > MAX_NAMED {
                 return Err(crate::base::error::Error::usage(format!(
                     "{}: expected at most {MAX_NAMED} {what}, found {n}",
@@ -45,7 +47,7 @@ impl Settings {
             }
         }
         let mut next = 0;
-        let named = source.columns.iter().map(|(column, path)| {
+        let named = columns.iter().map(|(column, path)| {
             let field = match FIELDS.iter().find(|(name, _)| name == column) {
                 Some((_, field)) => *field,
                 None => {
@@ -71,6 +73,7 @@ impl Settings {
         }
         Ok(Self {
             format: traces.format,
+            unit: traces.turns,
             named,
             rules,
             by_score,

@@ -191,6 +191,14 @@ impl<'a> Value<'a> {
         entries.iter().map(|(key, _)| key.as_ref())
     }
 
+    /// The keys and values of an object.
+    pub(super) fn entries(&self) -> &[(Cow<'a, str>, Value<'a>)] {
+        match self {
+            Self::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
     /// The elements of a list.
     pub(super) fn elements(&self) -> &[Value<'a>] {
         match self {

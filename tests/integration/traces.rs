@@ -203,3 +203,155 @@ fn bad_rows_can_be_counted() {
     assert_eq!(coverage["bad_rows"]["row: expected OTLP as JSON"], 1);
     assert_eq!(coverage["n_turns"], 4);
 }
+
+/// Turns, input tokens, cached ones, output tokens, nano-USD, calls of tools, failed turns.
+fn counts(coverage: &Value) -> [i64; 7] {
+    let at = |path: &str| coverage.pointer(path).unwrap().as_i64().unwrap();
+    [
+        at("/n_turns"),
+        at("/tokens/input"),
+        at("/tokens/cached_input"),
+        at("/tokens/output"),
+        at("/cost/logged_nano_usd"),
+        at("/tools/n_calls"),
+        at("/n_failed"),
+    ]
+}
+
+#[test]
+fn exports_of_other_systems_are_recognised_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("turns.parquet");
+    // The counts are sums of the files, by a script that reads them as JSON.
+    let langfuse = [4, 3822, 768, 546, 900_900, 4, 1];
+    let litellm = [5, 3748, 512, 524, 967_450, 1, 1];
+    let check = |paths: &[&str], kind: &str, expected: [i64; 7]| {
+        let paths: Vec<&str> = paths
+            .iter()
+            .map(|path| arg(root().join("tests/data/traces").join(path)))
+            .collect();
+        let args = [&["import", "--out", text(&out)], paths.as_slice()].concat();
+        ok(&args);
+        let coverage = json(&dir.path().join("turns.coverage.json"));
+        assert!(coverage["files"].get(kind).is_some(), "{paths:?}: {coverage}");
+        assert_eq!(counts(&coverage), expected, "{paths:?}");
+        (fs::read(&out).unwrap(), coverage)
+    };
+    let legacy = ["langfuse/cl_proj_01/traces", "langfuse/cl_proj_01/observations"];
+    let (_, coverage) = check(&legacy, "Langfuse traces", langfuse);
+    assert_eq!(coverage["n_repeated_spans"], 1);
+    let enriched = "langfuse/cl_proj_01/observations_v2/2026-05-28T01-00-00";
+    check(
+        &[&format!("{enriched}.jsonl")],
+        "Langfuse observations_v2",
+        langfuse,
+    );
+    // A subset of the columns.
+    check(
+        &[&format!("{enriched}.parquet")],
+        "Langfuse observations_v2",
+        langfuse,
+    );
+    let (lines, coverage) = check(&["litellm/spend_logs.jsonl"], "LiteLLM spend logs", litellm);
+    assert_eq!(coverage["n_shadow"], 1);
+    let (columns, _) = check(&["litellm/LiteLLM_SpendLogs.csv"], "LiteLLM spend logs", litellm);
+    assert!(lines == columns, "the same turns from JSON lines and CSV");
+    check(
+        &["litellm_s3"],
+        "LiteLLM payloads",
+        [1, 937, 0, 131, 219_000, 0, 0],
+    );
+    check(&["mlflow"], "MLflow traces", [2, 1800, 0, 240, 414_000, 2, 0]);
+    check(&["langsmith"], "LangSmith runs", [4, 3822, 0, 546, 800_000, 0, 1]);
+    check(&["phoenix"], "Phoenix spans", [4, 0, 0, 0, 0, 0, 1]);
+}
+
+#[test]
+fn late_scores_of_sessions_and_annotations_find_their_turns() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("turns.parquet");
+    let data = root().join("tests/data/traces");
+    let check = |folder: &str, rule: &str, expected: [i64; 3], query: &str, rows: &str| {
+        let folder = data.join(folder);
+        ok(&["import", text(&folder), "--out", text(&out), "--score", rule]);
+        let coverage = json(&dir.path().join("turns.coverage.json"));
+        let column = rule.split('=').next().unwrap();
+        let score = &coverage["scores"][column];
+        let found = ["n_joined", "n_ambiguous", "n_unjoined"].map(|key| score[key].as_i64().unwrap());
+        assert_eq!(found, expected, "{rule}: {coverage}");
+        assert_eq!(
+            ok(&["query", query, text(&out), "--format", "csv"]),
+            rows,
+            "{rule}"
+        );
+    };
+    let of_session = "select session_id, csat from turns where csat is not null";
+    check(
+        "langfuse/cl_proj_01",
+        "csat=csat",
+        [1, 0, 0],
+        of_session,
+        "session_id,csat\nconv-0001,4.0\n",
+    );
+    let bad = "select count(*) n, sum(bad) bad from turns where bad is not null";
+    check(
+        "langfuse/cl_proj_01",
+        "bad=user-feedback=false",
+        [3, 0, 0],
+        bad,
+        "n,bad\n3,1.0\n",
+    );
+    check(
+        "mlflow",
+        "bad=user_thumbs=false",
+        [2, 0, 0],
+        bad,
+        "n,bad\n2,1.0\n",
+    );
+    check(
+        "phoenix",
+        "bad=user_feedback=thumbs_down",
+        [3, 0, 0],
+        bad,
+        "n,bad\n3,1.0\n",
+    );
+}
+
+#[test]
+fn a_bad_line_of_a_later_part_has_its_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log.jsonl");
+    let line = format!(
+        "{{\"resourceSpans\":[],\"padding\":\"{}\"}}\n",
+        "x".repeat(1_000_000)
+    );
+    fs::write(&log, format!("{}broken\n", line.repeat(20))).unwrap();
+    let stderr = fails(
+        &["import", text(&log), "--out", arg(dir.path().join("t.parquet"))],
+        3,
+    );
+    assert!(stderr.contains("log.jsonl: line 21"), "{stderr}");
+}
+
+#[test]
+fn options_that_contradict_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = arg(dir.path().join("t.parquet"));
+    let log = arg(sample("genai"));
+    let check = |options: &[&str], expected: &str| {
+        let stderr = fails(&[&["import", log, "--out", out], options].concat(), 2);
+        assert!(stderr.contains(expected), "{options:?}: {stderr}");
+    };
+    check(&["--column", "feature=metadata.gender"], "gender");
+    check(
+        &["--column", "a=b", "--column", "a=c"],
+        "one option for the column `a`",
+    );
+    check(
+        &["--column", "csat=b", "--score", "csat=csat"],
+        "one option for the column `csat`",
+    );
+    check(&["--column", "event_time=b"], "event_time");
+    check(&["--score", "csat"], "expected NAME=SCORE");
+    check(&["--format", "xml"], "expected auto, otlp, langfuse");
+}

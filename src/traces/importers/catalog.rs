@@ -2,9 +2,18 @@
 
 use crate::scenario::TraceFormat;
 use crate::traces::importers::importer::{Importer, Kind};
+use crate::traces::importers::{braintrust, helicone, langfuse, langsmith, litellm, mlflow, phoenix};
 
 /// The importers of rows, by their format.
-const ROWS: &[(TraceFormat, &[Importer])] = &[];
+const ROWS: &[(TraceFormat, &[Importer])] = &[
+    (TraceFormat::Langfuse, langfuse::IMPORTERS),
+    (TraceFormat::Litellm, litellm::IMPORTERS),
+    (TraceFormat::Mlflow, mlflow::IMPORTERS),
+    (TraceFormat::Phoenix, phoenix::IMPORTERS),
+    (TraceFormat::Langsmith, langsmith::IMPORTERS),
+    (TraceFormat::Braintrust, braintrust::IMPORTERS),
+    (TraceFormat::Helicone, helicone::IMPORTERS),
+];
 
 /// The kinds of rows of a format; of all formats for `auto`.
 pub(in crate::traces) fn kinds(format: TraceFormat) -> impl Iterator<Item = Kind> {

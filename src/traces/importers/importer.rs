@@ -1,5 +1,7 @@
 //! What the importers of all systems share: a reader of rows and its faults.
 
+use arrow_schema::ArrowError;
+
 use crate::base::error::Error;
 use crate::traces::sink::Sink;
 use crate::traces::value::Value;
@@ -20,6 +22,16 @@ pub(in crate::traces) enum RowFault {
 impl From<Error> for RowFault {
     fn from(error: Error) -> Self {
         Self::Storage(error)
+    }
+}
+
+impl From<ArrowError> for RowFault {
+    fn from(error: ArrowError) -> Self {
+        Self::Value {
+            key: String::new(),
+            expected: "values of the calendar and of known types",
+            found: error.to_string(),
+        }
     }
 }
 
