@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 #[cfg(feature = "stores")]
-use crate::analysis::analyze_counters;
+use crate::analysis::{CounterProfile, CounterRequest, analyze_counters};
 use crate::base::error::Error;
 use crate::base::progress::Progress;
 #[cfg(feature = "stores")]
@@ -371,13 +371,21 @@ fn prometheus(data: &[u8]) {
             .split(|byte| *byte == 0)
             .map(|answer| String::from_utf8_lossy(answer).into_owned())
             .collect();
-        let mut turn = answers.iter().cycle();
-        if let Some(scenario) = scenario
-            && let Ok(windows) = gather("http://fuzz", scenario, HOUR, |_, _, _| {
+        let Some(scenario) = scenario else { return };
+        for profile in [CounterProfile::Reference, CounterProfile::OtelGenai] {
+            let mut turn = answers.iter().cycle();
+            let request = CounterRequest {
+                scenario,
+                window: HOUR,
+                profile,
+                release_label: None,
+            };
+            let windows = gather("http://fuzz", &request, |_, _, _| {
                 Ok(turn.next().cloned().unwrap_or_default())
-            })
-        {
-            let _ = json::to_json(&analyze_counters(&windows, scenario));
+            });
+            if let Ok(windows) = windows {
+                let _ = json::to_json(&analyze_counters(&windows, scenario));
+            }
         }
     }
     #[cfg(not(feature = "stores"))]

@@ -226,6 +226,7 @@ mod tests {
                 name: "prometheus".into(),
                 digest: String::new(),
             },
+            note: None,
             warnings: vec![],
         };
         let stage = Stage {
@@ -291,6 +292,7 @@ mod tests {
                 name: "prometheus".into(),
                 digest: String::new(),
             },
+            note: None,
             warnings: vec![],
         };
         let rows = analyze_counters(&windows, &scenario).data.rows;

@@ -13,7 +13,7 @@ mod span;
 mod sums;
 mod what_if;
 
-pub use crate::input::counters::{CounterWindows, RATE_COUNTERS, counters};
+pub use crate::input::counters::{CounterProfile, CounterRequest, CounterWindows, RATE_COUNTERS, counters};
 pub use calibrate::{Calibration, MetricCalibration, Rate, SplitCalibration, calibrate};
 pub use counters::analyze_counters;
 pub use document::{

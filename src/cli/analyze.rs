@@ -1,9 +1,9 @@
 //! `sluice analyze`: cube to analysis.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
-use crate::analysis::{Analysis, AnalysisOptions, RatioValue};
+use crate::analysis::{Analysis, AnalysisOptions, CounterProfile, RatioValue};
 use crate::base::error::{Error, Result};
 use crate::base::number::{amount, count, number, p_value, percent};
 use crate::base::time::{Micros, WrittenInstant};
@@ -31,10 +31,22 @@ pub(super) struct AnalyzeArgs {
     /// Cube folder, from `sluice replay`
     #[arg(long, value_name = "DIR", required_unless_present = "prometheus")]
     cube: Option<PathBuf>,
-    /// Server with the counters of the reference policy, such as http://localhost:9090, in place
-    /// of a cube
+    /// Server with counters, such as http://localhost:9090, in place of a cube
     #[arg(long, value_name = "URL", conflicts_with_all = ["cube", "value_at", "breakdowns"])]
     prometheus: Option<String>,
+    /// Names of the counters: of the reference policy, or of OpenTelemetry for generative AI
+    #[arg(
+        long,
+        value_enum,
+        value_name = "NAMES",
+        default_value_t,
+        requires = "prometheus"
+    )]
+    profile: ProfileArg,
+    /// Label of the counters that holds the release; `version` by default. With otel-genai the first
+    /// of release_id, feature_flag_result_variant, service_version and gen_ai_agent_version that does
+    #[arg(long, value_name = "LABEL", value_parser = parse_label, requires = "prometheus")]
+    release_label: Option<String>,
     /// Length of the windows of the counters, which are the clusters of their intervals
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = crate::base::duration::parse_duration, requires = "prometheus")]
     window: Micros,
@@ -64,6 +76,34 @@ pub(super) struct AnalyzeArgs {
     /// Print the analysis as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// The values of `--profile`. Their help is that of the option.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum ProfileArg {
+    #[default]
+    Reference,
+    OtelGenai,
+}
+
+impl From<ProfileArg> for CounterProfile {
+    fn from(arg: ProfileArg) -> Self {
+        match arg {
+            ProfileArg::Reference => Self::Reference,
+            ProfileArg::OtelGenai => Self::OtelGenai,
+        }
+    }
+}
+
+/// A name of a label that PromQL takes without quotes.
+fn parse_label(text: &str) -> Result<String, String> {
+    let is_letter = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let is_label = text.starts_with(is_letter) && text.chars().all(|c| is_letter(c) || c.is_ascii_digit());
+    if is_label {
+        Ok(text.to_owned())
+    } else {
+        Err("expected a label such as service_version: letters, digits and _".to_owned())
+    }
 }
 
 pub(super) fn run(args: &AnalyzeArgs, terminal: &Terminal) -> Result<u8> {
@@ -126,7 +166,15 @@ fn from_prometheus(
         )
         .hint("analyze the cube of a log, or choose another policy"));
     }
-    let windows = crate::input::Prometheus::new(address)?.windows(scenario, args.window)?;
+    let windows = crate::input::Prometheus::new(address)?.windows(&crate::analysis::CounterRequest {
+        scenario,
+        window: args.window,
+        profile: args.profile.into(),
+        release_label: args.release_label.as_deref(),
+    })?;
+    if let Some(note) = &windows.note {
+        terminal.note("counters", note);
+    }
     windows.warnings.iter().for_each(|warning| terminal.warn(warning));
     let analysis = crate::analysis::analyze_counters(&windows, scenario);
     json::write_json(out, &analysis)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::base::time::Micros;
 use crate::input::file::SourceFile;
 use crate::metric::RATE_METRICS;
-use crate::scenario::{Arm, Stage};
+use crate::scenario::{Arm, Scenario, Stage};
 
 /// The counters of each of [`RATE_METRICS`]: numerator and denominator. Durations are in
 /// milliseconds.
@@ -32,6 +32,31 @@ pub fn counters() -> Vec<&'static str> {
 /// Numerator and denominator of a rate in each window. `None` if one of them is not known.
 pub(crate) type Windows = Vec<Option<(f64, f64)>>;
 
+/// The names under which a metrics server has the counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CounterProfile {
+    /// The counters of the reference policy (`docs/REFERENCE_POLICY.md`).
+    #[default]
+    Reference,
+    /// The metrics of the OpenTelemetry convention for generative AI, as exporters to Prometheus
+    /// name them.
+    OtelGenai,
+}
+
+/// A request for counters.
+#[derive(Debug, Clone, Copy)]
+pub struct CounterRequest<'a> {
+    /// The scenario, whose plan names releases, layers and the start.
+    pub scenario: &'a Scenario,
+    /// Length of a window, microseconds, a whole number of seconds.
+    pub window: Micros,
+    /// The names of the counters.
+    pub profile: CounterProfile,
+    /// The label that holds the release. `None` for the label of the profile: `version`, or the
+    /// first of several labels of OpenTelemetry that holds a release of the plan.
+    pub release_label: Option<&'a str>,
+}
+
 /// Increases of counters in windows of time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CounterWindows {
@@ -39,11 +64,13 @@ pub struct CounterWindows {
     pub start: Micros,
     /// Length of a window, microseconds.
     pub window: Micros,
-    /// Increases by layer index, arm and counter, one per window. `None` for an increase that is
-    /// not known.
+    /// Increases by layer index, arm and counter of the reference policy, one per window. `None` for
+    /// an increase that is not known.
     pub series: BTreeMap<(usize, Arm, &'static str), Vec<Option<f64>>>,
     /// The source's address without credentials, and its digest.
     pub source: SourceFile,
+    /// The metrics and the label that were chosen. `None` if there was no choice.
+    pub note: Option<String>,
     /// Series that were left out, and warnings of the server.
     pub warnings: Vec<String>,
 }

@@ -35,9 +35,13 @@ mod json_path;
 pub(crate) mod memory;
 #[cfg_attr(not(feature = "frames"), allow(dead_code))]
 pub(crate) mod nested;
+#[cfg(feature = "stores")]
+mod otel_genai;
 pub(crate) mod partition;
 #[cfg(feature = "stores")]
 mod prometheus;
+#[cfg(feature = "stores")]
+mod prometheus_series;
 mod reader;
 mod skipped;
 #[cfg(feature = "frames")]

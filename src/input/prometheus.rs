@@ -1,22 +1,20 @@
 //! Counters from a Prometheus server, by its HTTP API `query_range`.
 
-use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::base::digest::PartsDigest;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::limits::{Limit, first_findings};
+use crate::base::limits::Limit;
 use crate::base::time::{Micros, SECOND};
-use crate::input::counters::{CounterWindows, counters};
+use crate::input::counters::{CounterProfile, CounterRequest, CounterWindows, counters};
 use crate::input::file::SourceFile;
+use crate::input::otel_genai;
+use crate::input::prometheus_series::{Ask, Increases, Span, Warnings, failed, layer_of, quoted, series_of};
 use crate::scenario::{Arm, Scenario};
 
 /// The largest number of points per series that a server returns.
 const MAX_POINTS: i64 = 11_000;
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// The largest number of characters that a message shows of a text of the server.
-const MAX_SHOWN: usize = 300;
 
 /// A Prometheus server with its credentials.
 pub struct Prometheus {
@@ -24,56 +22,6 @@ pub struct Prometheus {
     url: String,
     authorization: Option<String>,
     agent: ureq::Agent,
-}
-
-/// Different warnings, of which a limited number is kept.
-#[derive(Default)]
-struct Warnings {
-    texts: BTreeSet<String>,
-    n_more: usize,
-}
-
-impl Warnings {
-    fn push(&mut self, text: impl FnOnce() -> String) {
-        if self.texts.len() < Limit::Findings.size() {
-            self.texts.insert(text());
-        } else {
-            self.n_more += 1;
-        }
-    }
-
-    fn finish(self) -> Vec<String> {
-        first_findings(
-            self.texts.into_iter().collect(),
-            self.n_more,
-            "warnings about series",
-        )
-    }
-}
-
-/// An answer of the server.
-#[derive(Deserialize)]
-struct Answer {
-    status: String,
-    #[serde(default)]
-    error: String,
-    data: Option<Data>,
-    #[serde(default)]
-    warnings: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Data {
-    #[serde(rename = "resultType")]
-    result_type: String,
-    result: Vec<Series>,
-}
-
-#[derive(Deserialize)]
-struct Series {
-    metric: BTreeMap<String, String>,
-    /// Time in epoch seconds, and the value as text.
-    values: Vec<(f64, String)>,
 }
 
 impl Prometheus {
@@ -132,16 +80,15 @@ impl Prometheus {
         &self.url
     }
 
-    /// Reads the increases of every counter in windows from the plan's start to `as_of`. `window`
-    /// is their length in microseconds, a whole number of seconds. The label `layer` is a layer's
-    /// id or name, the label `version` is a release id. Series are summed over all other labels.
+    /// Reads the increases of every counter in windows from the plan's start to `as_of`. The label
+    /// `layer` is a layer's id or name. Series are summed over all other labels.
     ///
     /// # Errors
-    /// The window's length is not allowed, there are too many windows, or the server cannot be
-    /// reached or refuses the request.
-    pub fn windows(&self, scenario: &Scenario, window: Micros) -> Result<CounterWindows> {
-        gather(&self.url, scenario, window, |query, start, end| {
-            self.ask(query, start, end, window)
+    /// The window's length is not allowed, there are too many windows, no label holds the plan's
+    /// releases, or the server cannot be reached or refuses the request.
+    pub fn windows(&self, request: &CounterRequest<'_>) -> Result<CounterWindows> {
+        gather(&self.url, request, |query, start, end| {
+            self.ask(query, start, end, request.window)
         })
     }
 
@@ -187,10 +134,10 @@ impl Prometheus {
 /// ends of the first and of the last window, microseconds UTC, and returns the answer's text.
 pub(crate) fn gather(
     url: &str,
-    scenario: &Scenario,
-    window: Micros,
+    request: &CounterRequest<'_>,
     mut ask: impl FnMut(&str, Micros, Micros) -> Result<String>,
 ) -> Result<CounterWindows> {
+    let (scenario, window) = (request.scenario, request.window);
     let plan = &scenario.plan;
     let n_windows = (scenario.as_of - plan.start) / window.max(1);
     if window < SECOND || window % SECOND != 0 || !(1..=MAX_POINTS).contains(&n_windows) {
@@ -199,38 +146,39 @@ pub(crate) fn gather(
         ))
         .hint("choose another --window"));
     }
-    let (start, end) = (plan.start + window, plan.start + n_windows * window);
-    let mut series = BTreeMap::new();
+    let span = Span {
+        start: plan.start + window,
+        end: plan.start + n_windows * window,
+        window,
+        n: n_windows as usize,
+    };
     let mut digest = PartsDigest::default();
     let mut warnings = Warnings::default();
-    for counter in counters() {
-        for (arm, release) in [(Arm::Baseline, &plan.baseline), (Arm::Candidate, &plan.candidate)] {
-            // Label values are quoted as in Go. JSON strings are valid there.
-            let release = serde_json::Value::from(release.as_str());
-            let query = format!(
-                "sum by (layer) (increase({counter}{{version={release}}}[{}s]))",
-                window / SECOND
-            );
-            let text = ask(&query, start, end)?;
-            for found in series_of(url, &text, &mut warnings)? {
-                let label = found.metric.get("layer").map_or("", String::as_str);
-                let Some(layer) = plan
-                    .layers
-                    .iter()
-                    .position(|layer| layer.id == label || layer.name == label)
-                else {
-                    let label: String = label.chars().take(MAX_SHOWN).collect();
-                    warnings.push(|| format!("left out: layer {label:?}, which the plan does not have"));
-                    continue;
-                };
-                let slots: &mut Vec<Option<f64>> = series
-                    .entry((layer, arm, counter))
-                    .or_insert_with(|| vec![None; n_windows as usize]);
-                found.add_to(slots, start, window);
-            }
-            digest.push(text.as_bytes());
+    let mut answers = |query: &str, warnings: &mut Warnings| {
+        let text = ask(query, span.start, span.end)?;
+        digest.push(text.as_bytes());
+        series_of(url, &text, warnings)
+    };
+    let (series, note) = match request.profile {
+        CounterProfile::Reference => {
+            let label = request.release_label.unwrap_or("version");
+            (
+                reference(scenario, span, label, &mut answers, &mut warnings)?,
+                None,
+            )
         }
-    }
+        CounterProfile::OtelGenai => {
+            let found = otel_genai::gather(
+                url,
+                scenario,
+                span,
+                request.release_label,
+                &mut answers,
+                &mut warnings,
+            )?;
+            (found.0, Some(found.1))
+        }
+    };
     Ok(CounterWindows {
         start: plan.start,
         window,
@@ -239,85 +187,38 @@ pub(crate) fn gather(
             name: url.to_owned(),
             digest: digest.finish(),
         },
+        note,
         warnings: warnings.finish(),
     })
 }
 
-impl Series {
-    /// Adds the points to windows. `start` is the end of the first window, microseconds UTC.
-    fn add_to(&self, slots: &mut [Option<f64>], start: Micros, window: Micros) {
-        for (at, value) in &self.values {
-            // A point belongs to the window whose end is nearest: servers round times to
-            // milliseconds. NaN and infinity stand for values that the server does not know.
-            let at = (at * SECOND as f64).round() as Micros;
-            let idx = at.saturating_sub(start - window / 2).div_euclid(window);
-            let value = value.parse::<f64>().ok().filter(|value| value.is_finite());
-            if let (Some(slot), Some(value)) = (
-                usize::try_from(idx).ok().and_then(|idx| slots.get_mut(idx)),
-                value,
-            ) {
-                // A layer's id and its name may both occur as labels, so the values are added.
-                *slot = Some(slot.unwrap_or(0.0) + value);
-            }
-        }
-    }
-}
-
-fn failed(url: &str, found: &str) -> Error {
-    let found: String = found
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(MAX_SHOWN)
-        .collect();
-    Error::target(url, format!("expected an answer of Prometheus, found: {found}"))
-        .hint("check the address; user and password come from it or from PROMETHEUS_USERNAME and PROMETHEUS_PASSWORD")
-}
-
-fn series_of(url: &str, text: &str, warnings: &mut Warnings) -> Result<Vec<Series>> {
-    let answer: Answer = serde_json::from_str(text).map_err(|error| failed(url, &error.to_string()))?;
-    for warning in &answer.warnings {
-        let warning: String = warning.chars().take(MAX_SHOWN).collect();
-        warnings.push(|| format!("the server says: {warning}"));
-    }
-    match answer.data {
-        Some(data) if answer.status == "success" && data.result_type == "matrix" => Ok(data.result),
-        _ => Err(failed(
-            url,
-            if answer.error.is_empty() {
-                "no series"
-            } else {
-                &answer.error
-            },
-        )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_point_belongs_to_the_window_whose_end_is_nearest() {
-        // Three windows of 10 seconds; the first ends at second 100, or half a millisecond later.
-        let check = |at: f64, expected: Option<usize>| {
-            for shift in [0, 500] {
-                let found = Series {
-                    metric: BTreeMap::new(),
-                    values: vec![(at, "2".into())],
+/// Reads the counters of the reference policy. `label` holds the release.
+fn reference(
+    scenario: &Scenario,
+    span: Span,
+    label: &str,
+    ask: &mut Ask<'_>,
+    warnings: &mut Warnings,
+) -> Result<Increases> {
+    let plan = &scenario.plan;
+    let mut increases = Increases::new();
+    for counter in counters() {
+        for (arm, release) in [(Arm::Baseline, &plan.baseline), (Arm::Candidate, &plan.candidate)] {
+            let query = format!(
+                "sum by (layer) (increase({counter}{{{label}={}}}[{}s]))",
+                quoted(release),
+                span.window / SECOND
+            );
+            for found in ask(&query, warnings)? {
+                let Some(layer) = layer_of(plan, &found, warnings) else {
+                    continue;
                 };
-                let mut slots = vec![None; 3];
-                found.add_to(&mut slots, 100 * SECOND + shift, 10 * SECOND);
-                let idx = slots.iter().position(Option::is_some);
-                assert_eq!(idx, expected, "{at} {shift}");
+                let slots = increases
+                    .entry((layer, arm, counter))
+                    .or_insert_with(|| vec![None; span.n]);
+                found.add_to(slots, span);
             }
-        };
-        check(100.0, Some(0));
-        check(110.0, Some(1));
-        check(120.0, Some(2));
-        check(90.0, None);
-        check(130.0, None);
-        for at in [f64::MIN, -1e300, -1e13, 0.0, 1e13, 1e300, f64::MAX] {
-            check(at, None);
         }
     }
+    Ok(increases)
 }

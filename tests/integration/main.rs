@@ -54,6 +54,7 @@ mod postgres_server;
 mod profiles;
 #[cfg(feature = "stores")]
 mod prometheus;
+mod prometheus_genai;
 mod publish_forms;
 mod publish_gateways;
 #[cfg(feature = "stores")]

@@ -14,15 +14,16 @@ use crate::{
     support::{fails, json, ok, text},
 };
 
-struct Server {
-    port: u16,
+/// A Prometheus server with its own storage.
+pub(crate) struct Server {
+    pub(crate) port: u16,
     child: Child,
     _folder: TempDir,
 }
 
 impl Server {
     /// Starts a server whose storage holds these samples, given in OpenMetrics format.
-    fn with(samples: &str) -> Self {
+    pub(crate) fn with(samples: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::write(at("samples.txt"), samples).unwrap();
