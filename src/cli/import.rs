@@ -102,7 +102,6 @@ pub(super) fn run(args: &ImportArgs, terminal: &Terminal) -> Result<u8> {
         turns: args.turns,
         prices: args.prices.clone(),
         key: "sluice import".to_owned(),
-        table: None,
     };
     let coverage = write(&args.paths, &columns, &traces, args.on_bad_row, &out, terminal)?;
     json::write_json(&coverage_path, &coverage)?;

@@ -18,8 +18,6 @@ pub struct TraceSource {
     /// The key of the scenario, or the options of the command line, that name the source: for
     /// messages.
     pub key: String,
-    /// The table of turns that the traces were read into. `None` before they were read.
-    pub table: Option<PathBuf>,
 }
 
 /// The system that wrote a file of traces.
