@@ -639,7 +639,14 @@ pub fn built_in(bad_rate_of: BadRateOf) -> Vec<Metric> {
             Lower,
             "tokens",
         ),
-        ratio("cost_per_turn_usd", of("cost_usd"), Sum::Rows, Lower, "USD"),
+        // Turns whose cost is not known are no turns without a cost.
+        ratio(
+            "cost_per_turn_usd",
+            of("cost_usd"),
+            known("cost_usd"),
+            Lower,
+            "USD",
+        ),
         ratio(
             "cost_per_completed_task_usd",
             of("cost_usd"),

@@ -24,7 +24,7 @@ METRICS = {
     "bad_rate": ("sum(bad::int)", "count(bad)"),
     "complaint_rate": ("sum(complaint::int)", "count(complaint)"),
     "csat_mean": ("sum(csat)", "count(csat)"),
-    "cost_per_turn_usd": ("sum(cost_usd)", "count(*)"),
+    "cost_per_turn_usd": ("sum(cost_usd)", "count(cost_usd)"),
 }
 
 
