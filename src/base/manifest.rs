@@ -20,6 +20,8 @@ pub mod file {
     pub const LAYERS: &str = "layers.parquet";
     /// The summary of layering: counts of users by layer, and missing values.
     pub const LAYER_SUMMARY: &str = "layers.summary.json";
+    /// What was read of traces, for sources that have them.
+    pub const TRACES: &str = "traces.json";
     /// The folder of the cube: the log, reduced to sums.
     pub const CUBE: &str = "cube";
     /// The results of inference.
@@ -39,12 +41,13 @@ pub mod file {
     /// The manifest: digests of all files. It is written last.
     pub const MANIFEST: &str = "manifest.json";
     /// Every file and folder of a study.
-    pub const ALL: [&str; 14] = [
+    pub const ALL: [&str; 15] = [
         DATA,
         STUDY,
         FEATURES,
         LAYERS,
         LAYER_SUMMARY,
+        TRACES,
         CUBE,
         ANALYSIS,
         SCHEDULE,

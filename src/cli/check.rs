@@ -7,6 +7,7 @@ use crate::base::error::{Result, exit_code};
 use crate::base::escape;
 use crate::base::json::to_json;
 use crate::base::number::{count, first_of, percent};
+use crate::cli::summary::coverage_text;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::scenario::{Overrides, Scenario};
@@ -119,6 +120,9 @@ fn source_text(source: &SourceCheck, terminal: &Terminal) -> String {
         ]);
     }
     text.push_str(&table.render(terminal));
+    if let Some(coverage) = &source.traces {
+        text.push_str(&format!("\nread of the traces:\n{}\n", coverage_text(coverage)));
+    }
     let mut line = |line: String| text.push_str(&terminal.fill(&line));
     if !absent.is_empty() {
         let names: Vec<&str> = absent.iter().map(|column| column.column.as_str()).collect();
@@ -153,7 +157,11 @@ fn source_text(source: &SourceCheck, terminal: &Terminal) -> String {
     }
     if source.n_bad_rows > 0 {
         line(format!("{} rows cannot be used:", count(source.n_bad_rows)));
-        for bad in &source.first_bad_rows {
+        let rows = source.first_bad_rows.iter().filter(|_| source.traces.is_none());
+        for (reason, n) in source.bad_rows.iter().filter(|_| source.traces.is_some()) {
+            line(format!("  {}: {reason}", count(*n)));
+        }
+        for bad in rows {
             line(format!(
                 "  {}: column `{}`, row {}: expected {}, found {}",
                 bad.file, bad.column, bad.row, bad.expected, bad.found

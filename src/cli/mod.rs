@@ -45,6 +45,7 @@ mod table;
 mod terminal;
 mod text;
 mod tools;
+mod trace_args;
 mod values;
 mod who;
 

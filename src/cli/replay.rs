@@ -15,6 +15,7 @@ use crate::cli::source_args::SourceArgs;
 use crate::cli::summary::{limit_warning, resolution_warnings, row_counts_text};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
+use crate::cli::trace_args::TraceArgs;
 use crate::cli::values::{parse_size, parse_written, source_at};
 use crate::input::fetch;
 use crate::ramp::Coverage;
@@ -33,6 +34,11 @@ pub(super) struct ReplayArgs {
     traffic: Option<PathBuf>,
     #[command(flatten)]
     source: SourceArgs,
+    #[command(flatten)]
+    traces: TraceArgs,
+    /// Prices of tokens for requests of traces without a cost (.toml, .csv, .json)
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
     /// Layer table, from `sluice layer`
     #[arg(long, value_name = "FILE", required_unless_present = "what_if")]
     layers: Option<PathBuf>,
@@ -107,6 +113,7 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
     }
     for source in &mut scenario.input.traffic {
         args.source.add_to(source, &scenario.sensitive)?;
+        args.traces.add_to(source, args.prices.as_deref())?;
     }
     if scenario.input.traffic.is_empty() {
         return Err(
@@ -130,7 +137,7 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
     let inputs = Inputs {
         since: args.since.as_deref(),
         memory_limit: args.memory_limit.unwrap_or_else(memory_limit),
-        ..study::replay_inputs(&scenario, None, layers)?
+        ..study::replay_inputs(&scenario, None, layers, terminal.progress())?
     };
     let staged = StagedFolder::begin(out, CUBE_FILE)?;
     let cube = study::replay(&scenario, &inputs, staged.path(), terminal.progress())?;

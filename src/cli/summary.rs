@@ -17,12 +17,41 @@ use crate::metric::column_kind;
 use crate::ramp;
 use crate::ramp::{Coverage, Schedule};
 use crate::replay::{Cube, RowCounts};
-use crate::report::{LayerLine, layer_lines};
+use crate::report::{Lang, LayerLine, coverage_rows, layer_lines};
 use crate::scenario::Scenario;
 use crate::study::{RampFindings, Study};
+use crate::traces;
 
 /// The largest number of layers, over all tenants, that a text for people lists.
 const MAX_LINES: usize = 100;
+
+/// What was read of traces, as lines with a name and a value.
+pub(super) fn coverage_text(coverage: &traces::Coverage) -> String {
+    let rows = coverage_rows(coverage, Lang::En);
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max();
+    let width = width.unwrap_or(0);
+    rows.into_iter()
+        .map(|(name, value)| format!("{:width$}  {value}\n", escape::value(&name)))
+        .collect()
+}
+
+/// What was read of a source of traces, in a sentence. The report has all of it.
+pub(super) fn traces_line(source: &traces::SourceCoverage) -> String {
+    let coverage = &source.coverage;
+    let mut line = format!(
+        "traces of {}: {}, {} turns of {} traces",
+        escape::line(&source.path),
+        coverage.kinds(),
+        count(coverage.n_turns),
+        count(coverage.n_traces),
+    );
+    for column in ["user_id", "release_id", "cost_usd"] {
+        if let Some(n) = coverage.without.get(column) {
+            line.push_str(&format!(", {} without {column}", count(*n)));
+        }
+    }
+    line
+}
 
 /// The summary for people: one table, the reasons, the paths.
 pub(super) fn text(scenario: &Scenario, study: &Study, out: &Path, terminal: &Terminal) -> String {
@@ -30,6 +59,10 @@ pub(super) fn text(scenario: &Scenario, study: &Study, out: &Path, terminal: &Te
     match &study.ramp {
         Some(ramp) => ramp_text(&mut text, scenario, ramp, terminal),
         None => text.push_str(&layers_table(&study.layering, terminal)),
+    }
+    for source in &study.traces {
+        text.push_str(&format!("\n{}", fill(&traces_line(source), terminal.width)));
+        text.push('\n');
     }
     text.push_str("\nwritten:\n");
     let shown = [

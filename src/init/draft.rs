@@ -56,6 +56,10 @@ pub(crate) struct DraftSource {
     pub(crate) role: Role,
     /// Path as the scenario has it.
     pub(crate) path: String,
+    /// What the files are if they are traces, for a comment.
+    pub(crate) traces: Option<String>,
+    /// Names of scores in the traces.
+    pub(crate) scores: Vec<String>,
     pub(crate) guesses: Guesses,
     /// Names of Sluice with a text for all rows, and the reason.
     pub(crate) constants: Vec<(&'static str, String, String)>,

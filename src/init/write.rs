@@ -157,6 +157,7 @@ fn source(draft: &Draft, source: &DraftSource) -> String {
         _ => format!("\n[{table}]\n"),
     };
     push(&mut text, &format!("path = {}", string(&source.path)), "");
+    text.push_str(&traces(source));
     if source.role != Role::Traffic && !draft.absent.is_empty() {
         let names: Vec<String> = draft.absent.iter().map(|name| string(name)).collect();
         push(
@@ -165,12 +166,13 @@ fn source(draft: &Draft, source: &DraftSource) -> String {
             "not in the files: unknown for every user",
         );
     }
-    let (derived, columns): (Vec<&Guess>, Vec<&Guess>) = source
-        .guesses
-        .used
-        .iter()
-        .partition(|guess| matches!(guess.how, How::Derive(_)));
-    text.push_str(&format!("[{table}.columns]\n"));
+    // The turns of traces have the names of Sluice already.
+    let guesses = source.guesses.used.iter().filter(|_| source.traces.is_none());
+    let (derived, columns): (Vec<&Guess>, Vec<&Guess>) =
+        guesses.partition(|guess| matches!(guess.how, How::Derive(_)));
+    if source.traces.is_none() {
+        text.push_str(&format!("[{table}.columns]\n"));
+    }
     for guess in columns {
         push(&mut text, &column(guess), &reason(guess));
     }
@@ -214,6 +216,29 @@ fn source(draft: &Draft, source: &DraftSource) -> String {
     text
 }
 
+/// The keys of a source of traces.
+fn traces(source: &DraftSource) -> String {
+    let Some(kinds) = &source.traces else {
+        return String::new();
+    };
+    let mut text = String::new();
+    push(
+        &mut text,
+        "format = \"auto\"",
+        &format!("traces: {kinds}; one row a turn"),
+    );
+    if !source.scores.is_empty() {
+        let scores = source.scores.iter().take(10).map(|score| string(score));
+        let scores: Vec<String> = scores.collect();
+        let what = format!(
+            "Scores in the files, for `scores = {{ bad = \"SCORE\" }}`: {}",
+            scores.join(", ")
+        );
+        text.push_str(&comment_lines(&what));
+    }
+    text
+}
+
 /// The comment of a column that a metric of the scenario reads.
 const OF_OWN_METRIC: &str = "for the scenario's own metric";
 
@@ -248,6 +273,10 @@ const MAX_UNUSED: usize = 30;
 /// Alternatives, sensitive and unused columns.
 fn comments(draft: &Draft, source: &DraftSource, table: &str) -> String {
     let mut text = String::new();
+    if source.traces.is_some() {
+        // The columns are those that the importer makes, and not names in the files.
+        return text;
+    }
     let guesses = &source.guesses;
     for guess in &guesses.alternatives {
         let place = match guess.how {

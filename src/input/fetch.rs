@@ -123,13 +123,17 @@ pub(crate) fn private_file(name: &str) -> Result<PathBuf> {
     Ok(begun(&mut state)?.folder.path().join(name))
 }
 
-/// Returns a private file that `make` writes in the first call, such as the result of a query. `shown`
-/// stands for its path in messages.
+/// Returns a private file that `make` writes in the first call, such as the result of a query. `called`
+/// is its name in documents, `shown` stands for its path in messages.
 ///
 /// # Errors
 /// The file cannot be made.
-#[cfg_attr(not(feature = "frames"), allow(dead_code))]
-pub(crate) fn made(name: &str, shown: &str, make: &dyn Fn(&Path) -> Result<()>) -> Result<PathBuf> {
+pub(crate) fn made(
+    name: &str,
+    called: &str,
+    shown: &str,
+    make: &dyn Fn(&Path) -> Result<()>,
+) -> Result<PathBuf> {
     let path = private_file(name)?;
     // The lock is not held while the file is made, because that may fetch other inputs.
     if fetched()
@@ -138,11 +142,14 @@ pub(crate) fn made(name: &str, shown: &str, make: &dyn Fn(&Path) -> Result<()>) 
     {
         return Ok(path);
     }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).or_unwritable(folder)?;
+    }
     make(&path)?;
     let copied = Copied {
         path: path.clone(),
         url: shown.to_owned(),
-        name: PathBuf::from("sql"),
+        name: PathBuf::from(called),
     };
     let fetch = Fetch {
         is_folder: true,

@@ -32,6 +32,8 @@ pub struct InputFile {
     pub(super) wide: Option<Wide>,
     /// Record batches of an Arrow file. `None` for other formats.
     pub(super) ipc: Option<Arc<Index>>,
+    /// Columns of the file without a single value, as its writer says.
+    pub(super) lacking: Vec<String>,
     /// Columns that the names of the file's folders give.
     pub(crate) partition: Partition,
 }
@@ -47,6 +49,10 @@ pub(crate) enum Place<'n> {
     Nested(usize, Vec<&'n str>),
 }
 
+/// The key of a Parquet file's metadata with the names of columns without a single value, separated by
+/// commas. The columns count as missing.
+pub(crate) const LACKING: &str = "sluice.lacking";
+
 impl InputFile {
     /// A file whose header has not been read.
     pub(super) fn new(path: PathBuf, format: Format) -> Self {
@@ -57,6 +63,7 @@ impl InputFile {
             footer: None,
             wide: None,
             ipc: None,
+            lacking: Vec::new(),
             partition: Partition::default(),
         }
     }

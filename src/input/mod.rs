@@ -63,8 +63,8 @@ pub(crate) use batch::Fault;
 pub use batch::{Batch, RowFaults};
 pub use events::{EventSummary, UserFeatures, open_events, read_events};
 pub(crate) use fast_scan::{ColumnScan, FastPart, Mapping, STEP, STEP_WORDS, Unsupported, low_bits};
-pub(crate) use file::Place;
 pub use file::{InputFile, SourceFile, find_files};
+pub(crate) use file::{LACKING, Place};
 pub use format::{Dialect, Format, Packing};
 pub(crate) use ids::IdTexts;
 #[cfg(feature = "stores")]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::open;
 use crate::base::parquet_io::{guard, open_batches, read_footer};
-use crate::input::file::{InputFile, Place};
+use crate::input::file::{InputFile, LACKING, Place};
 use crate::input::format::Format;
 use crate::input::ipc::Index;
 use crate::input::json::Form;
@@ -28,7 +28,10 @@ pub(super) fn open(path: PathBuf, format: Format) -> Result<InputFile> {
     let mut file = InputFile::new(path, format);
     let path = file.path.as_path();
     match format {
-        Format::Parquet => (file.footer, file.wide) = parquet_header(path)?,
+        Format::Parquet => {
+            (file.footer, file.wide) = parquet_header(path)?;
+            file.lacking = file.footer.as_ref().map(lacking).unwrap_or_default();
+        }
         Format::Arrow => file.ipc = Some(Arc::new(Index::read(path)?)),
         Format::Csv { packing, dialect } => file.columns = csv::columns(path, packing, dialect)?,
         Format::Ndjson { packing } => file.columns = json::columns(path, packing, Form::Lines)?,
@@ -44,6 +47,15 @@ pub(super) fn open(path: PathBuf, format: Format) -> Result<InputFile> {
         ));
     }
     Ok(file)
+}
+
+/// The columns without a single value that the writer of a Parquet file names.
+fn lacking(footer: &ArrowReaderMetadata) -> Vec<String> {
+    let pairs = footer.metadata().file_metadata().key_value_metadata();
+    let note = pairs.into_iter().flatten().find(|pair| pair.key == LACKING);
+    let names = note.and_then(|pair| pair.value.as_deref()).unwrap_or_default();
+    let names = names.split(',').filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
 }
 
 /// Reads columns of a part, in the order of `wanted`. A part is a row group or a record batch, or the

@@ -34,7 +34,7 @@ impl Table {
         };
         let identity = format!("{:?}", (&source.path, &query.text, &query.tables));
         let digest = digest::sha256_of_bytes(identity.as_bytes()).replace(':', "-");
-        let path = fetch::made(&format!("sql-{digest}.parquet"), &query.key, &|path| {
+        let path = fetch::made(&format!("sql-{digest}.parquet"), "sql", &query.key, &|path| {
             let rows = run(source, query)?;
             write(path, &rows).or_unwritable(path)
         })?;

@@ -49,6 +49,16 @@ impl Table {
     /// # Errors
     /// There is no file, a file has an unknown format, or a header cannot be read.
     pub(super) fn open_files(source: &Source) -> Result<Self> {
+        if let Some(traces) = &source.traces {
+            let error = Error::in_file(
+                &source.path,
+                format!(
+                    "expected a table, found {}, which says that it has traces",
+                    traces.key
+                ),
+            );
+            return Err(error.hint("make a table of them first: sluice import PATH --out turns.parquet"));
+        }
         let (tables, skipped) = find_tables(&source.path)?;
         let partitions = partition::partitions(source, tables.iter().map(|(path, _)| path));
         let is_selected = partition::selected(source, &partitions)?;
@@ -186,7 +196,10 @@ impl Table {
     /// Whether any file has a canonical column, or the source defines it as a constant.
     pub fn has(&self, canonical: &str) -> bool {
         let name = self.name_in_file(canonical);
-        self.source.is_made(canonical) || self.files.iter().any(|file| file.place(name).is_some())
+        let has = |file: &InputFile| {
+            file.place(name).is_some() && !file.lacking.iter().any(|lacking| lacking == name)
+        };
+        self.source.is_made(canonical) || self.files.iter().any(has)
     }
 
     /// Checks the columns of the files. Every file has the required columns and the renamed columns.

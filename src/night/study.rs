@@ -69,6 +69,7 @@ impl NightStudy<'_> {
         let layers = dir.join(file::LAYERS);
         let (since, cube) = self.replay(&layers, dir, &mut warnings, progress)?;
         self.judge(self.guard_rows(&cube))?;
+        study::write_traces(scenario, dir, progress)?;
 
         let stage = progress.stage("analyze");
         let options = AnalysisOptions::default();
@@ -178,7 +179,7 @@ impl NightStudy<'_> {
             since: folder.as_deref(),
             rescans_changed: true,
             memory_limit: self.memory_limit,
-            ..study::replay_inputs(self.scenario, None, layers)?
+            ..study::replay_inputs(self.scenario, None, layers, progress)?
         };
         let cube = study::replay(self.scenario, &inputs, &dir.join(file::CUBE), progress)
             .map_err(|error| with_way_out(error, folder.as_deref()))?;

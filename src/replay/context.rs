@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::base::error::{Error, Result};
+use crate::base::progress::Progress;
 use crate::base::time::Micros;
 use crate::input::{NameCodes, SourceFile, TrafficReader, Turns};
 use crate::metric::{Metric, Reading, Sum};
@@ -14,7 +15,8 @@ use crate::replay::strata::Strata;
 use crate::replay::sums::Sums;
 use crate::replay::traces::{OnRepeat, Traces};
 use crate::scenario::plan::BreakdownBy;
-use crate::scenario::{OnBadRow, Plan, Source};
+use crate::scenario::{Input, OnBadRow, Plan, Source};
+use crate::traces::{Needs, turns_of};
 
 /// The data that all threads of a scan share.
 pub(super) struct Scan<'a> {
@@ -129,7 +131,7 @@ impl<'a> Inputs<'a> {
     }
 }
 
-/// Opens traffic sources with the columns that the metrics and breakdowns need.
+/// Opens traffic sources with the columns that the metrics and breakdowns need. Traces are imported.
 ///
 /// # Errors
 /// When a source has no readable file or lacks a required column, or when no source has a
@@ -139,11 +141,16 @@ pub fn open_traffic(
     breakdowns: &[BreakdownBy],
     sources: &[Source],
     on_bad_row: OnBadRow,
+    progress: &Progress,
 ) -> Result<Vec<TrafficReader>> {
     let (measured, columns) = (measured_columns(metrics), breakdown_columns(breakdowns));
     let readers: Vec<TrafficReader> = sources
         .iter()
-        .map(|source| TrafficReader::open(source, &measured, &columns, on_bad_row))
+        .map(|source| {
+            let turns = turns_of(source, Needs::Ids, on_bad_row, progress)?;
+            let on_bad_turn = rule_of_turns(source, on_bad_row);
+            TrafficReader::open(&turns.source, &measured, &columns, on_bad_turn)
+        })
         .collect::<Result<_>>()?;
     match columns
         .iter()
@@ -157,6 +164,22 @@ pub fn open_traffic(
     }
 }
 
+/// The logs of an input with what their turns must have: traffic, shadow answers and late outcomes.
+pub fn logs(input: &Input) -> impl Iterator<Item = (&Source, Needs)> {
+    let outcomes = input.shadow.iter().chain(&input.outcomes);
+    let traffic = input.traffic.iter().map(|source| (source, Needs::Ids));
+    traffic.chain(outcomes.map(|source| (source, Needs::Nothing)))
+}
+
+/// The rule for turns that cannot be used. Turns of traces without a user or a release are left out and
+/// counted: most services have some.
+pub fn rule_of_turns(source: &Source, on_bad_row: OnBadRow) -> OnBadRow {
+    match source.traces {
+        Some(_) => OnBadRow::Drop,
+        None => on_bad_row,
+    }
+}
+
 /// Opens outcomes of logged requests. The release that answered is required for shadow answers and
 /// optional for late outcomes.
 ///
@@ -167,6 +190,7 @@ pub fn open_outcomes(
     sources: &[Source],
     is_shadow: bool,
     on_bad_row: OnBadRow,
+    progress: &Progress,
 ) -> Result<Vec<TrafficReader>> {
     let measured = measured_columns(metrics);
     let required: &[&str] = if is_shadow {
@@ -176,7 +200,11 @@ pub fn open_outcomes(
     };
     sources
         .iter()
-        .map(|source| TrafficReader::open_outcomes(source, required, &measured, on_bad_row))
+        .map(|source| {
+            let turns = turns_of(source, Needs::Nothing, on_bad_row, progress)?;
+            let on_bad_turn = rule_of_turns(source, on_bad_row);
+            TrafficReader::open_outcomes(&turns.source, required, &measured, on_bad_turn)
+        })
         .collect()
 }
 

@@ -52,5 +52,5 @@ pub(crate) use plausible::{implausible_mean, probable_unit};
 pub use store::CUBE_FILE;
 pub use unknown::{UnknownIds, UnknownUser, UserName};
 
-pub use context::{Inputs, ReplayContext, open_outcomes, open_traffic};
+pub use context::{Inputs, ReplayContext, logs, open_outcomes, open_traffic, rule_of_turns};
 pub use driver::replay;

@@ -73,6 +73,7 @@ impl<'a> Bounded<'a> {
             shown: Some([keys.len(), n_all]),
             model: Cow::Owned(Model {
                 study: model.study.clone(),
+                traces: model.traces.clone(),
                 layering: LayerSummary {
                     layers,
                     ..model.layering.clone()

@@ -11,6 +11,7 @@ use crate::ramp::{CheckOutcome, LayerSchedule, SrmEvidence, Verdict};
 use crate::report::bounded::Bounded;
 use crate::report::charts;
 use crate::report::escape::attributes;
+use crate::report::imports::coverage_rows;
 use crate::report::markdown::quality_rows;
 use crate::report::model::{
     LimitLine, Model, RampModel, evidence_cells, layer_lines, limit_lines, matched_share, outlook_cells,
@@ -73,6 +74,7 @@ pub fn html(model: &Model, lang: Lang) -> Result<String> {
     }
     layers(&mut page, model)?;
     quality(&mut page, model);
+    imports(&mut page, model, lang);
     inputs(&mut page, model);
     Ok(page.close())
 }
@@ -437,6 +439,17 @@ fn quality(page: &mut Page, model: &Model) {
         .into_iter()
         .map(|(what, n)| vec![word(what), num(n.to_string())]);
     page.table(words.counts, &[words.what, words.count], rows);
+}
+
+fn imports(page: &mut Page, model: &Model, lang: Lang) {
+    let words = page.words;
+    for source in &model.traces {
+        page.heading(words.imports);
+        let rows = coverage_rows(&source.coverage, lang)
+            .into_iter()
+            .map(|(what, n)| vec![word(what), num(n)]);
+        page.table(&source.path, &[words.what, words.count], rows);
+    }
 }
 
 fn inputs(page: &mut Page, model: &Model) {

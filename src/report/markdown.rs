@@ -7,6 +7,7 @@ use crate::base::number::{number, p_value, percent};
 use crate::base::time;
 use crate::gate::GateOutcome;
 use crate::report::bounded::Bounded;
+use crate::report::imports::coverage_rows;
 use crate::report::model::{
     LimitLine, Model, RampModel, evidence_cells, layer_lines, limit_lines, matched_share, outlook_cells,
     outlook_header,
@@ -44,6 +45,7 @@ pub fn markdown(model: &Model, lang: Lang) -> String {
     }
     layers(&mut out, model, words);
     quality(&mut out, model, words);
+    imports(&mut out, model, lang);
     inputs(&mut out, model, words);
     out
 }
@@ -309,6 +311,19 @@ fn quality(out: &mut String, model: &Model, words: &Words) {
             .into_iter()
             .map(|(what, n)| vec![what, n.to_string()]),
     );
+}
+
+fn imports(out: &mut String, model: &Model, lang: Lang) {
+    let words = lang.words();
+    for source in &model.traces {
+        heading(out, &format!("{}: {}", words.imports, escape(&source.path)));
+        let rows = coverage_rows(&source.coverage, lang);
+        table(
+            out,
+            &[words.what, words.count],
+            rows.into_iter().map(|(what, n)| vec![what, n]),
+        );
+    }
 }
 
 /// Returns display names and counts of the data's quality. The HTML report shows the same rows.

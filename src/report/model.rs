@@ -14,6 +14,7 @@ use crate::ramp::{LayerSchedule, OperationRow, Outlook, Schedule, SrmEvidence, U
 use crate::report::words::{Words, fill};
 use crate::scenario::{AllowedColumn, Scenario};
 use crate::stats::{Interval, Known};
+use crate::traces::SourceCoverage;
 
 /// `study.json`: the description of a study for its report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -85,6 +86,8 @@ pub struct Model {
     pub study: StudyDocument,
     /// Result of layering, from `layers.summary.json`.
     pub layering: LayerSummary,
+    /// What was read of traces, from `traces.json`. Empty for a study without traces.
+    pub traces: Vec<SourceCoverage>,
     /// Documents of the ramp. `None` for a study without traffic.
     pub ramp: Option<RampModel>,
 }

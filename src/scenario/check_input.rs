@@ -1,7 +1,7 @@
 //! Checks of `[input]`: the sources of users and traffic.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::base::time::{DAY, Micros};
 use crate::base::url;
@@ -14,6 +14,15 @@ use crate::scenario::plan::Layer;
 use crate::scenario::raw::{RawGenerate, RawInput};
 use crate::scenario::raw_source::{RawEvents, RawSource, RawUsers};
 use crate::scenario::units::Unit;
+
+/// A path of a scenario: one that is not a URL starts at the scenario's folder.
+pub(super) fn placed(path: String, folder: &Path) -> PathBuf {
+    if path.is_empty() || url::is_url(Path::new(&path)) {
+        path.into()
+    } else {
+        folder.join(path)
+    }
+}
 
 impl Checker {
     /// `as_of` is that of the file, `looks_back_from` the one in force.
@@ -115,7 +124,8 @@ impl Checker {
             .collect()
     }
 
-    fn source(&mut self, location: &str, raw: RawSource, folder: &Path) -> Source {
+    fn source(&mut self, location: &str, mut raw: RawSource, folder: &Path) -> Source {
+        let traces = self.traces(location, &mut raw, folder);
         let sql = self.query(location, raw.sql, raw.path.is_some());
         let path = match (&sql, raw.path) {
             (Some(_), None) => String::new(),
@@ -136,11 +146,7 @@ impl Checker {
                 "expected a column or a constant, found both",
             );
         }
-        let path = if path.is_empty() || url::is_url(Path::new(&path)) {
-            path.into()
-        } else {
-            folder.join(path)
-        };
+        let path = placed(path, folder);
         let (mut columns, mut units) = (BTreeMap::new(), BTreeMap::new());
         for (canonical, column) in raw.columns {
             if let Some(unit) = &column.unit {
@@ -163,6 +169,7 @@ impl Checker {
             units,
             constants: raw.constants,
             sql,
+            traces,
             delimiter: self.sign(&format!("{location}.delimiter"), raw.delimiter.as_deref()),
             quote: self.sign(&format!("{location}.quote"), raw.quote.as_deref()),
             ..Source::default()
@@ -264,6 +271,7 @@ impl Checker {
             sql: raw.sql,
             delimiter: raw.delimiter,
             quote: raw.quote,
+            ..RawSource::default()
         };
         let mut source = self.source(location, source, folder);
         match raw.partition.as_deref() {
@@ -307,6 +315,7 @@ impl Checker {
             sql: raw.sql,
             delimiter: raw.delimiter,
             quote: raw.quote,
+            ..RawSource::default()
         };
         if let Some(key) = raw.constants.keys().next() {
             self.problem(

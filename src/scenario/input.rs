@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::base::time::{DayClock, Micros, Zone};
+use crate::scenario::traces::TraceSource;
 use crate::scenario::units::Unit;
 
 /// The source of a table's rows.
@@ -26,6 +27,9 @@ pub struct Source {
     pub filter: Option<Expression>,
     /// The query whose result has the rows, in place of the files. `None` for the files themselves.
     pub sql: Option<Query>,
+    /// How the files are read as traces, which importers make turns of. `None` for files with a row a
+    /// turn. The columns of the source are then paths in the traces.
+    pub traces: Option<TraceSource>,
     /// The byte between two values of a text file. `None` for the one that the file's name says.
     pub delimiter: Option<u8>,
     /// The byte around values of a text file. `None` for a double quote.
@@ -129,8 +133,10 @@ impl Source {
             .into_iter()
             .filter(|path| !path.as_os_str().is_empty());
         let tables = self.sql.iter().flat_map(|query| query.tables.values());
+        let prices = self.traces.iter().filter_map(|traces| traces.prices.clone());
         own.cloned()
             .chain(tables.map(|table| table.path.clone()))
+            .chain(prices)
             .collect()
     }
 

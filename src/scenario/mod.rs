@@ -11,6 +11,7 @@ mod check_notify;
 mod check_plan;
 mod check_policy;
 mod check_simulation;
+mod check_traces;
 mod check_world;
 mod checker;
 mod document;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::scenario::input::{CONSENT, FEATURES};
 use crate::scenario::raw_column::RawColumn;
+use crate::scenario::traces::TraceFormat;
 
 /// A source of rows: files, and the names of their columns.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -48,6 +49,32 @@ pub(super) struct RawSource {
         example = &"'"
     )]
     pub(super) quote: Option<String>,
+    /// System that wrote the files, if they are traces of agents: an importer makes one row a turn of
+    /// them, and `columns` are paths in the files. `auto` takes each file for what its content shows.
+    #[schemars(
+        extend("enum" = trace_formats(), "x-default" = "none: the files have one row a turn"),
+        example = &"otlp"
+    )]
+    pub(super) format: Option<String>,
+    /// Outcomes from scores, annotations or evaluations of traces, by the name that Sluice gives to
+    /// the column: `SCORE`, `SCORE=LABEL`, `SCORE>=NUMBER` or `SCORE<=NUMBER`. Of several scores of a
+    /// turn the latest counts; `mean(...)` takes their mean, `any(...)` whether one of them passes.
+    #[schemars(example = BTreeMap::from([("bad", "user-feedback=thumbs_down")]))]
+    pub(super) scores: BTreeMap<String, String>,
+    /// One turn of traces without a tree of spans: a request, or all requests of a session.
+    #[schemars(
+        extend("enum" = ["request", "session"], "x-default" = "`request`"),
+        example = &"session"
+    )]
+    pub(super) turns: Option<String>,
+    /// Table of prices for requests of traces whose cost the files do not have.
+    #[schemars(length(min = 1), example = &"prices.toml")]
+    pub(super) prices: Option<String>,
+}
+
+/// The words of the formats of traces.
+fn trace_formats() -> Value {
+    json!(TraceFormat::ALL.map(|(word, _)| word))
 }
 
 /// The table of users: files, the names of their columns, and the columns that they lack.

@@ -122,6 +122,35 @@ impl Combine {
         [("last", Self::Last), ("mean", Self::Mean), ("any", Self::Any)];
 }
 
+/// Columns that the importer computes and that no path or score may replace.
+const FIXED: [&str; 2] = ["event_time", "trace_id"];
+
+impl TraceSource {
+    /// Checks that a path or a score may give a column.
+    ///
+    /// # Errors
+    /// The importer computes the column itself.
+    pub fn check_column(column: &str) -> Result<(), String> {
+        if FIXED.contains(&column) {
+            return Err(format!(
+                "expected another column, found `{column}`, which the trace gives"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks that a score may give a column, beside the columns that paths give.
+    ///
+    /// # Errors
+    /// The importer computes the column itself, or a path gives it.
+    pub fn check_score(column: &str, columns: &BTreeMap<String, String>) -> Result<(), String> {
+        if columns.contains_key(column) {
+            return Err(format!("expected a path or a score for `{column}`, found both"));
+        }
+        Self::check_column(column)
+    }
+}
+
 impl ScoreRule {
     /// Takes the value of a score as it is.
     pub fn value_of(score: impl Into<String>) -> Self {
@@ -132,12 +161,29 @@ impl ScoreRule {
         }
     }
 
-    /// Parses `SCORE`, `SCORE=LABEL`, `SCORE>=NUMBER` or `SCORE<=NUMBER`, as the command line has
-    /// them.
+    /// Parses `SCORE`, `SCORE=LABEL`, `SCORE>=NUMBER` or `SCORE<=NUMBER`, also within `last(...)`,
+    /// `mean(...)` or `any(...)`.
     ///
     /// # Errors
     /// There is no name, or no number after `>=` or `<=`.
     pub fn parse(text: &str) -> Result<Self, String> {
+        let within = |word: &str| {
+            let inner = text.trim().strip_prefix(word)?.strip_prefix('(')?;
+            inner.strip_suffix(')')
+        };
+        match Combine::ALL
+            .iter()
+            .find_map(|(word, combine)| Some((within(word)?, *combine)))
+        {
+            Some((inner, combine)) => Ok(Self {
+                combine,
+                ..Self::parse_one(inner)?
+            }),
+            None => Self::parse_one(text),
+        }
+    }
+
+    fn parse_one(text: &str) -> Result<Self, String> {
         let expected =
             || format!("expected SCORE, SCORE=LABEL, SCORE>=NUMBER or SCORE<=NUMBER, found \"{text}\"");
         let number = |text: &str| {
@@ -219,7 +265,13 @@ mod tests {
         check("resolved>=0.5", Some(0.4), None, Some(0.0));
         check("resolved>=0.5", None, None, None);
         check("resolved<=0.5", Some(0.5), None, Some(1.0));
-        for wrong in ["", "=x", "a>=", "a>=x", "a<=nan"] {
+        check("any(resolved<=0.5)", Some(0.5), None, Some(1.0));
+        let combine = |text: &str| ScoreRule::parse(text).unwrap().combine;
+        assert_eq!(combine("csat"), Combine::Last);
+        assert_eq!(combine("mean(csat)"), Combine::Mean);
+        assert_eq!(combine("any(feedback=thumbs_down)"), Combine::Any);
+        assert_eq!(ScoreRule::parse("median(csat)").unwrap().score, "median(csat)");
+        for wrong in ["", "=x", "a>=", "a>=x", "a<=nan", "any()", "mean(=x)"] {
             assert!(ScoreRule::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -10,7 +10,7 @@ use crate::base::progress::Progress;
 use crate::base::time;
 use crate::input::{self, Batch, DEFAULT_TENANT, Fault, RowFaults, Table, UserReader, convert, fetch};
 use crate::layer::{UserSource, check_required};
-use crate::replay::{implausible_mean, open_outcomes, open_traffic};
+use crate::replay::{implausible_mean, open_outcomes, open_traffic, rule_of_turns};
 use crate::scenario::{OnBadRow, Scenario, Source, TagRule, UsersFrom};
 use crate::study::checkup_columns::{
     Log, Seen, Values, column_check, columns_of_events, columns_of_log, columns_of_users, read_column,
@@ -18,6 +18,7 @@ use crate::study::checkup_columns::{
 use crate::study::checkup_document::{BadRow, Checkup, CoverageCheck, SourceCheck};
 use crate::study::sample::{Taper, read_until, spread};
 use crate::study::user_tables::Joined;
+use crate::traces::{Needs, turns_of};
 
 /// The largest number of bad rows that are listed of a source.
 const MAX_BAD_ROWS: usize = 5;
@@ -28,6 +29,7 @@ const MAX_BAD_ROWS: usize = 5;
 pub fn check_sources(scenario: &Scenario, max_rows: u64, progress: &Progress) -> Result<Checkup> {
     let mut check = Check {
         scenario,
+        progress,
         max_rows,
         problems: Vec::new(),
         warnings: Vec::new(),
@@ -69,6 +71,7 @@ fn numbered(name: &str, idx: usize, n: usize) -> String {
 
 struct Check<'a> {
     scenario: &'a Scenario,
+    progress: &'a Progress,
     max_rows: u64,
     problems: Vec<String>,
     warnings: Vec<String>,
@@ -115,7 +118,7 @@ impl Check<'_> {
                     UserSource::Table => columns_of_users(&own),
                     UserSource::Events => columns_of_events(),
                 };
-                let source = self.read(&name, &table, seen, None)?;
+                let source = self.read(&name, &table, seen, None, input.on_bad_row)?;
                 Ok((warnings, source, hashes_of(&table)?))
             });
             match found {
@@ -136,7 +139,13 @@ impl Check<'_> {
             let source = joined.and_then(|table| {
                 // A user who is there twice is an error of a run.
                 Joined::read(&table.source, &columns, input)?;
-                self.read("users.join", &table, columns_of_users(&columns), None)
+                self.read(
+                    "users.join",
+                    &table,
+                    columns_of_users(&columns),
+                    None,
+                    input.on_bad_row,
+                )
             });
             match source {
                 Ok(source) => self.sources.push(source),
@@ -150,8 +159,20 @@ impl Check<'_> {
         let scenario = self.scenario;
         let sources = std::slice::from_ref(source);
         let opened = match log {
-            Log::Traffic => open_traffic(&scenario.metrics, &scenario.breakdowns, sources, OnBadRow::Drop),
-            _ => open_outcomes(&scenario.metrics, sources, log == Log::Shadow, OnBadRow::Drop),
+            Log::Traffic => open_traffic(
+                &scenario.metrics,
+                &scenario.breakdowns,
+                sources,
+                OnBadRow::Drop,
+                self.progress,
+            ),
+            _ => open_outcomes(
+                &scenario.metrics,
+                sources,
+                log == Log::Shadow,
+                OnBadRow::Drop,
+                self.progress,
+            ),
         };
         let found = opened.and_then(|readers| {
             let Some(reader) = readers.first() else {
@@ -164,7 +185,17 @@ impl Check<'_> {
                 coverage: CoverageCheck::default(),
             });
             self.warnings.extend(reader.table().warnings());
-            self.read(name, reader.table(), columns, turns).map(Some)
+            let rule = rule_of_turns(source, scenario.input.on_bad_row);
+            let found = self.read(name, reader.table(), columns, turns, rule)?;
+            let needs = match log {
+                Log::Traffic => Needs::Ids,
+                Log::Shadow | Log::Outcomes => Needs::Nothing,
+            };
+            let coverage = turns_of(source, needs, OnBadRow::Drop, self.progress)?.coverage;
+            Ok(Some(SourceCheck {
+                traces: coverage,
+                ..found
+            }))
         });
         match found {
             Ok(source) => self.sources.extend(source),
@@ -179,6 +210,7 @@ impl Check<'_> {
         table: &Table,
         mut seen: Vec<Seen>,
         mut turns: Option<Turns<'_>>,
+        on_bad_row: OnBadRow,
     ) -> Result<SourceCheck> {
         let columns: Vec<String> = seen.iter().map(|seen| seen.name.clone()).collect();
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
@@ -197,7 +229,7 @@ impl Check<'_> {
             })?;
             source.is_whole &= taper.n_left_out == 0;
         }
-        let is_error = self.scenario.input.on_bad_row == OnBadRow::Error;
+        let is_error = on_bad_row == OnBadRow::Error;
         if let Some(bad) = source.first_bad_rows.first().filter(|_| is_error) {
             self.problems.push(format!(
                 "{}: column `{}`, row {}: expected {}, found {}; {} such rows; input.on_bad_row = \"drop\" leaves them out",

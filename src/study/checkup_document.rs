@@ -3,6 +3,8 @@
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+use crate::traces::Coverage;
+
 /// What a run of a scenario would read.
 #[derive(Debug, Clone, Serialize)]
 pub struct Checkup {
@@ -57,6 +59,8 @@ pub struct SourceCheck {
     pub first_bad_rows: Vec<BadRow>,
     /// Rows of known users and releases; traffic only.
     pub coverage: Option<CoverageCheck>,
+    /// What was read of the files; traces only.
+    pub traces: Option<Coverage>,
 }
 
 /// A column that Sluice reads.

@@ -247,7 +247,7 @@ fn layer_table(
         UsersFrom::Events(events) => layer_events(&ctx, events, &rules, scenario, options, files, progress)?,
         UsersFrom::Traffic | UsersFrom::Generator => layer::layer_users(
             &ctx,
-            &Users::Memory(Box::new(users_of_traffic(scenario)?), "traffic".into()),
+            &Users::Memory(Box::new(users_of_traffic(scenario, progress)?), "traffic".into()),
             &files.table,
             progress,
         )?,
@@ -366,7 +366,7 @@ fn layer_events(
 }
 
 /// Returns all users of a log, in the order of their first rows.
-fn users_of_traffic(scenario: &Scenario) -> Result<UserBatch> {
+fn users_of_traffic(scenario: &Scenario, progress: &Progress) -> Result<UserBatch> {
     let mut seen = std::collections::BTreeSet::new();
     let (mut ids, mut tenants, mut has_tenants) = (Vec::new(), Vec::new(), false);
     for reader in replay::open_traffic(
@@ -374,6 +374,7 @@ fn users_of_traffic(scenario: &Scenario) -> Result<UserBatch> {
         &[],
         &scenario.input.traffic,
         scenario.input.on_bad_row,
+        progress,
     )? {
         has_tenants |= reader.has("tenant_id");
         for part in &reader.table().parts {

@@ -17,6 +17,7 @@ mod propose;
 mod propose_ramp;
 mod rehearsal;
 mod sample;
+mod traces;
 mod user_tables;
 pub mod who;
 
@@ -30,3 +31,4 @@ pub(crate) use pipeline::write_manifest;
 pub use pipeline::{RampFindings, Study, analyze, replay, replay_inputs, report, run, verify};
 pub use proposal::{InitOptions, Proposal};
 pub use propose::propose;
+pub(crate) use traces::write_traces;

@@ -22,6 +22,8 @@ use crate::report::Lang;
 use crate::scenario::{Input as ScenarioInput, OnUnknownRelease, Scenario, Source};
 use crate::study::decisions::{Decided, schedule};
 use crate::study::layering::layer;
+use crate::study::traces::{read_traces, write_traces};
+use crate::traces::SourceCoverage;
 use crate::{analysis, generate, replay, report};
 
 /// The results of a study.
@@ -29,6 +31,8 @@ use crate::{analysis, generate, replay, report};
 pub struct Study {
     /// Result of layering, as in `layers.summary.json`.
     pub layering: LayerSummary,
+    /// What was read of traces. Empty for a study without traces.
+    pub traces: Vec<SourceCoverage>,
     /// Results of the stages after layering. `None` for a study without traffic.
     pub ramp: Option<RampFindings>,
     /// Written files, relative to the study's folder.
@@ -67,10 +71,11 @@ pub fn run(scenario: &Scenario, out: &Path, lang: Lang, progress: &Progress) -> 
         None
     } else {
         let layers = dir.join(file::LAYERS);
-        let inputs = replay_inputs(scenario, data.as_ref(), &layers)?;
+        let inputs = replay_inputs(scenario, data.as_ref(), &layers, progress)?;
         let cube = replay(scenario, &inputs, &dir.join(file::CUBE), progress)?;
         warnings.extend(inputs.warnings());
         warnings.extend(replay::implausible_means(&cube));
+        write_traces(scenario, dir, progress)?;
         let stage = progress.stage("analyze");
         let analysis = analyze(
             scenario,
@@ -92,10 +97,16 @@ pub fn run(scenario: &Scenario, out: &Path, lang: Lang, progress: &Progress) -> 
     let model = report::Model {
         study,
         layering,
+        traces: read_traces(dir)?,
         ramp,
     };
     write_report(dir, &model, lang)?;
-    let report::Model { layering, ramp, .. } = model;
+    let report::Model {
+        layering,
+        traces,
+        ramp,
+        ..
+    } = model;
     let ramp = ramp.map(|ramp| RampFindings {
         analysis: ramp.analysis,
         schedule: ramp.schedule,
@@ -106,6 +117,7 @@ pub fn run(scenario: &Scenario, out: &Path, lang: Lang, progress: &Progress) -> 
     drop(stage);
     Ok(Study {
         layering,
+        traces,
         ramp,
         files,
         warnings,
@@ -166,6 +178,7 @@ pub fn replay_inputs<'a>(
     scenario: &Scenario,
     data: Option<&GeneratedData>,
     layers: &'a Path,
+    progress: &Progress,
 ) -> Result<replay::Inputs<'a>> {
     let (metrics, input) = (&scenario.metrics, &scenario.input);
     let traffic = replay::open_traffic(
@@ -173,10 +186,14 @@ pub fn replay_inputs<'a>(
         &scenario.breakdowns,
         &traffic_sources(scenario, data),
         input.on_bad_row,
+        progress,
     )?;
+    let outcomes = |sources: &[Source], is_shadow| {
+        replay::open_outcomes(metrics, sources, is_shadow, input.on_bad_row, progress)
+    };
     Ok(replay::Inputs {
-        shadows: replay::open_outcomes(metrics, &input.shadow, true, input.on_bad_row)?,
-        outcomes: replay::open_outcomes(metrics, &input.outcomes, false, input.on_bad_row)?,
+        shadows: outcomes(&input.shadow, true)?,
+        outcomes: outcomes(&input.outcomes, false)?,
         count_sessions: input.count_sessions,
         ..replay::Inputs::new(traffic, layers)
     })
@@ -232,6 +249,7 @@ pub fn report(dir: &Path, lang: Lang, state: Option<&RampState>) -> Result<()> {
     let model = report::Model {
         study: json::read_document(&document(file::STUDY))?,
         layering: json::read_json(&document(file::LAYER_SUMMARY))?,
+        traces: read_traces(dir)?,
         ramp: if [file::ANALYSIS, file::SCHEDULE, file::GATE_REPORT]
             .iter()
             .any(|name| document(name).exists())

@@ -14,7 +14,7 @@ use crate::init::{
 };
 use crate::input::{Part, Table};
 use crate::replay::open_traffic;
-use crate::scenario::{CONSENT, FEATURES, OnBadRow, Scenario};
+use crate::scenario::{CONSENT, FEATURES, OnBadRow, Scenario, TraceSource};
 use crate::study::match_ids::match_ids;
 use crate::study::proposal::{
     InitOptions, Proposal, Source, distinct_names, header, n_bytes, scenario_path, summary, time_zone,
@@ -22,6 +22,7 @@ use crate::study::proposal::{
 use crate::study::propose_ramp::{rehearsed, set_division, settle_layers};
 use crate::study::rehearsal::parse;
 use crate::study::sample::{sample, spread};
+use crate::traces::{Needs, are_traces, turns_of};
 
 /// Files of this size together are rehearsed, bytes. Larger ones would take minutes.
 const MAX_REHEARSAL: u64 = 2 << 30;
@@ -47,7 +48,7 @@ pub fn propose(options: &InitOptions, progress: &Progress) -> Result<Proposal> {
     if !draft.has_derive {
         without_derive(&mut sources, &mut draft);
     }
-    let whole = look_at_turns(&mut draft, &sources, &folder)?;
+    let whole = look_at_turns(&mut draft, &sources, &folder, progress)?;
     finish_draft(&mut draft, &sources);
     let n_bytes: u64 = sources.iter().map(|source| n_bytes(&source.table)).sum();
     let mut problems = Vec::new();
@@ -101,28 +102,54 @@ fn open_sources(options: &InitOptions, folder: &Path, progress: &Progress) -> Re
     let mut sources = Vec::new();
     let mut n_rows = 0;
     for (role, path) in paths {
-        let table = Table::open(&crate::scenario::Source::at(path))?;
+        let source = source_of(role, path);
+        let turns = turns_of(&source, Needs::Ids, OnBadRow::Drop, progress)?;
+        let table = Table::open(&turns.source)?;
         let sample = sample(&table, options.max_rows)?;
         n_rows += sample.n_rows;
         if sample.n_rows == 0 {
             return Err(Error::in_file(path, "expected rows, found none"));
         }
-        let guesses = guess_with_pairs(role, &sample.profiles);
+        let mut guesses = guess_with_pairs(role, &sample.profiles);
+        if source.traces.is_some() {
+            // The turns have the names of Sluice. Names of a scenario would be paths in the traces.
+            guesses.used.retain(|guess| guess.file_column == guess.column);
+        }
+        let coverage = turns.coverage.unwrap_or_default();
         sources.push(Source {
             draft: DraftSource {
                 role,
                 path: scenario_path(path, folder),
+                traces: source.traces.as_ref().map(|_| coverage.kinds()),
+                scores: coverage.unmapped_scores.into_keys().collect(),
                 guesses,
                 constants: Vec::new(),
                 own_columns: Vec::new(),
             },
-            label: crate::scenario::Source::at(path).name(),
+            label: source.name(),
             sample,
             table,
         });
     }
     stage.set_rows(n_rows);
     Ok(sources)
+}
+
+/// A source at a path. A log that has the columns of a row a turn is a table, whatever else it has.
+fn source_of(role: Role, path: &Path) -> crate::scenario::Source {
+    let plain = crate::scenario::Source::at(path);
+    let is_table = || {
+        Table::open(&plain).is_ok_and(|table| {
+            ["event_time", "user_id", "release_id"]
+                .iter()
+                .all(|name| table.has(name))
+        })
+    };
+    let traces = (role == Role::Traffic && are_traces(path) && !is_table()).then(|| TraceSource {
+        key: format!("--traffic {}", path.display()),
+        ..TraceSource::default()
+    });
+    crate::scenario::Source { traces, ..plain }
 }
 
 /// Gives every source the columns that it cannot do without.
@@ -209,6 +236,9 @@ fn user_without_column(source: &mut Source, stem: &str) {
 /// Hides columns that have a name of Sluice and values that do not fit, where a text can stand for
 /// them.
 fn hide_unfit(source: &mut Source) {
+    if source.draft.traces.is_some() {
+        return;
+    }
     let used: Vec<&str> = source
         .draft
         .guesses
@@ -357,12 +387,12 @@ fn time_span(source: &Source) -> Option<(Micros, Micros)> {
 }
 
 /// Reads the log for its releases and times, and sets the plan. Returns whether all rows were read.
-fn look_at_turns(draft: &mut Draft, sources: &[Source], folder: &Path) -> Result<bool> {
+fn look_at_turns(draft: &mut Draft, sources: &[Source], folder: &Path, progress: &Progress) -> Result<bool> {
     if draft.traffic.is_empty() {
         return Ok(true);
     }
     let scenario = parse(&write(draft), folder)?;
-    let (facts, is_whole) = turn_facts(&scenario)?;
+    let (facts, is_whole) = turn_facts(&scenario, progress)?;
     let Some((_, last)) = facts.span else {
         return Err(Error::input(
             sources
@@ -407,10 +437,16 @@ fn look_at_turns(draft: &mut Draft, sources: &[Source], folder: &Path) -> Result
     Ok(is_whole)
 }
 
-fn turn_facts(scenario: &Scenario) -> Result<(TurnFacts, bool)> {
+fn turn_facts(scenario: &Scenario, progress: &Progress) -> Result<(TurnFacts, bool)> {
     let mut facts = TurnFacts::default();
     let mut is_whole = true;
-    for reader in open_traffic(&scenario.metrics, &[], &scenario.input.traffic, OnBadRow::Drop)? {
+    for reader in open_traffic(
+        &scenario.metrics,
+        &[],
+        &scenario.input.traffic,
+        OnBadRow::Drop,
+        progress,
+    )? {
         let all = &reader.table().parts;
         let is_small = n_bytes(reader.table()) <= MAX_WHOLE;
         let parts: Vec<Part> = if is_small { all.clone() } else { spread(all) };

@@ -63,7 +63,7 @@ pub(crate) fn rehearse(scenario: Scenario, progress: &Progress) -> Result<Rehear
     let mut warnings = layering.warnings.clone();
     let mut analysis = None;
     if !scenario.input.traffic.is_empty() {
-        let inputs = replay_inputs(&scenario, None, &layers)?;
+        let inputs = replay_inputs(&scenario, None, &layers, progress)?;
         let cube = replay(&scenario, &inputs, &folder.path().join(file::CUBE), progress)?;
         warnings.extend(inputs.warnings());
         warnings.extend(implausible_means(&cube));

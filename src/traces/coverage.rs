@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::base::json::Document;
 use crate::base::limits::Limit;
+use crate::traces::turn::OPTIONAL;
 
 /// The coverage of an import of traces, as in `*.coverage.json`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -49,8 +50,12 @@ pub struct Coverage {
     pub n_fallback: u64,
     /// Turns with a repeated request to a model.
     pub n_retried: u64,
-    /// Turns without a value, by column.
+    /// Turns without a value, by column. A column that all turns lack counts as one that the log does not
+    /// have.
     pub without: BTreeMap<String, u64>,
+    /// The same while turns are counted, by the columns that turns may lack.
+    #[serde(skip)]
+    pub(super) n_without: [u64; OPTIONAL.len()],
     /// Tokens and their sources.
     pub tokens: TokenCoverage,
     /// Cost and its sources.
@@ -129,6 +134,30 @@ pub struct ScoreCoverage {
     pub n_turns: u64,
 }
 
+/// `traces.json`: what a study read of traces.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TracesDocument {
+    /// The format and version of this document.
+    pub schema: String,
+    /// The sources of traces.
+    pub sources: Vec<SourceCoverage>,
+}
+
+/// What was read of a source of traces.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct SourceCoverage {
+    /// The key of the scenario, such as `input.traffic[1]`.
+    pub source: String,
+    /// The last part of its path.
+    pub path: String,
+    /// What was read.
+    pub coverage: Coverage,
+}
+
+impl Document for TracesDocument {
+    const SCHEMA: &'static str = "sluice.traces/1";
+}
+
 impl Document for Coverage {
     const SCHEMA: &'static str = "sluice.import/1";
 }
@@ -176,6 +205,7 @@ impl Coverage {
             n_fallback,
             n_retried,
             without,
+            n_without,
             tokens,
             cost,
             tools,
@@ -232,6 +262,10 @@ impl Coverage {
         ] {
             *sum = sum.saturating_add(more);
         }
+        self.n_without
+            .iter_mut()
+            .zip(n_without)
+            .for_each(|(n, more)| *n += more);
         for (column, more) in scores {
             let known = self.scores.entry(column).or_default();
             known.score = more.score;
@@ -246,6 +280,23 @@ impl Coverage {
                 *sum += more;
             }
         }
+    }
+
+    /// What the files were taken for, as a phrase.
+    pub(crate) fn kinds(&self) -> String {
+        let kinds = self.files.iter().map(|(kind, n)| format!("{kind} ({n})"));
+        kinds.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Names the columns of the values that turns lack, after all turns are counted.
+    pub(super) fn name_columns(&mut self) {
+        let named = OPTIONAL.iter().zip(self.n_without).filter(|(_, n)| *n > 0);
+        self.without = named.map(|(name, n)| ((*name).to_owned(), n)).collect();
+    }
+
+    /// Whether no turn has a value in a column.
+    pub(super) fn lacks(&self, column: &str) -> bool {
+        self.without.get(column) == Some(&self.n_turns)
     }
 
     /// Counts a key of a row. Of very many different keys, the first in the alphabet are kept.

@@ -29,7 +29,7 @@ use crate::traces::record::{Field, Record};
 use crate::traces::settings::Settings;
 use crate::traces::sink::Sink;
 use crate::traces::table::TableWriter;
-use crate::traces::turn::Turn;
+use crate::traces::turn::{OPTIONAL, Turn};
 use crate::traces::value::{Picked, Value};
 
 /// Bytes of records that are held before they go to a temporary file, unless a limit is given.
@@ -45,6 +45,8 @@ pub struct Target<'a> {
     pub file: File,
     /// Bytes of records to hold in memory, of spans and of turns each.
     pub held: usize,
+    /// Columns that at least one turn must have a value in, of `user_id` and `release_id`.
+    pub required: &'a [&'a str],
 }
 
 /// Reads the traces of some paths and writes their table of turns. `columns` are paths in the files, by
@@ -52,7 +54,7 @@ pub struct Target<'a> {
 ///
 /// # Errors
 /// A file cannot be read or is of another format, a row is bad under the policy `error`, or no turn
-/// has a user or a release.
+/// has a user or a release that the target needs.
 pub fn import(
     paths: &[PathBuf],
     columns: &BTreeMap<String, String>,
@@ -61,6 +63,7 @@ pub fn import(
     target: Target<'_>,
     progress: &Progress,
 ) -> Result<Coverage> {
+    let required = target.required;
     let settings = Settings::new(columns, traces)?;
     let files = open_files(paths, settings.format)?;
     let keys = NamedKeys::new(&settings);
@@ -71,13 +74,14 @@ pub fn import(
         loose: &loose,
     };
     let turns = fold(&deal, &ctx, &mut coverage, &target)?;
+    coverage.name_columns();
     drop(deal);
     let mut scores = loose.finish();
     note_loose(&scores, &settings, &mut coverage);
     write(&turns, &mut scores, &settings, target, &mut coverage)?;
     coverage.schema = Coverage::SCHEMA.to_owned();
     coverage.shorten();
-    check(&coverage, paths)?;
+    check(&coverage, paths, required)?;
     Ok(coverage)
 }
 
@@ -303,7 +307,9 @@ fn write(
     target: Target<'_>,
     coverage: &mut Coverage,
 ) -> Result<()> {
-    let mut table = TableWriter::create(target.path, target.file, settings)?;
+    let lacking = OPTIONAL.into_iter().filter(|column| coverage.lacks(column));
+    let lacking: Vec<&str> = lacking.collect();
+    let mut table = TableWriter::create(target.path, target.file, settings, &lacking)?;
     map_in_order(
         dealt.n_keys(),
         |idx| {
@@ -330,7 +336,7 @@ fn write(
 }
 
 /// Refuses a source without turns, and one without a single user or release.
-fn check(coverage: &Coverage, paths: &[PathBuf]) -> Result<()> {
+fn check(coverage: &Coverage, paths: &[PathBuf], required: &[&str]) -> Result<()> {
     let shown = paths.iter().map(|path| path.display().to_string());
     let location = shown.collect::<Vec<_>>().join(", ");
     let found: Vec<&str> = coverage.keys.keys().map(String::as_str).take(60).collect();
@@ -347,8 +353,11 @@ fn check(coverage: &Coverage, paths: &[PathBuf]) -> Result<()> {
     for (column, field, what) in [
         ("user_id", Field::User, "user"),
         ("release_id", Field::Release, "release"),
-    ] {
-        if coverage.without.get(column) == Some(&coverage.n_turns) {
+    ]
+    .into_iter()
+    .filter(|(column, ..)| required.contains(column))
+    {
+        if coverage.lacks(column) {
             return Err(Error::input(
                 location,
                 format!(

@@ -408,24 +408,9 @@ fn note_turn(turn: &Turn, coverage: &mut Coverage) {
     ] {
         *sum = sum.saturating_add(tokens.unwrap_or(0));
     }
-    for (column, field) in [
-        ("user_id", Field::User),
-        ("release_id", Field::Release),
-        ("session_id", Field::Session),
-        ("tenant_id", Field::Tenant),
-        ("layer", Field::Layer),
-    ] {
-        count(
-            &mut coverage.without,
-            column,
-            u64::from(turn.text(field).is_none()),
-        );
+    for (n, lacks) in coverage.n_without.iter_mut().zip(turn.lacks()) {
+        *n += u64::from(lacks);
     }
-    count(
-        &mut coverage.without,
-        "latency_ms",
-        u64::from(turn.latency.is_none()),
-    );
 }
 
 #[cfg(test)]

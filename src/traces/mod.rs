@@ -13,6 +13,7 @@ mod driver;
 mod files;
 mod fold;
 mod importers;
+mod in_place;
 mod loose;
 mod record;
 mod settings;
@@ -23,6 +24,9 @@ mod turn;
 mod usage;
 mod value;
 
-pub use coverage::{CostCoverage, Coverage, ScoreCoverage, TokenCoverage, ToolCoverage};
+pub use coverage::{
+    CostCoverage, Coverage, ScoreCoverage, SourceCoverage, TokenCoverage, ToolCoverage, TracesDocument,
+};
 pub use driver::{HELD, Target, import};
 pub(crate) use importers::catalog::formats;
+pub use in_place::{IDS, Needs, Turns, are_traces, turns_of};

@@ -5,12 +5,14 @@ use arrow_array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::{ArrowError, DataType, Field as ArrowField, Schema, TimeUnit};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::error::{Error, FileResult, Result};
+use crate::input::LACKING;
 use crate::scenario::Combine;
 use crate::traces::record::Field;
 use crate::traces::settings::{FIELDS, Settings};
@@ -31,14 +33,16 @@ pub(super) struct TableWriter<'s> {
 }
 
 impl<'s> TableWriter<'s> {
-    /// Begins a table.
+    /// Begins a table. Its file says which columns have no value: `lacking`.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(super) fn create(path: &Path, file: File, settings: &'s Settings) -> Result<Self> {
+    pub(super) fn create(path: &Path, file: File, settings: &'s Settings, lacking: &[&str]) -> Result<Self> {
+        let note = KeyValue::new(LACKING.to_owned(), lacking.join(","));
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(Default::default()))
             .set_max_row_group_row_count(Some(GROUP_ROWS))
+            .set_key_value_metadata(Some(vec![note]))
             .build();
         let schema = batch(&[], settings)
             .map_err(|error| unwritable(path, &error))?

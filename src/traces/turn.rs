@@ -2,9 +2,37 @@
 
 use crate::base::time::Micros;
 use crate::traces::record::{Field, Nanos, Reader, Writer};
+use crate::traces::settings::FIELDS;
 
 /// Start, trace and root of a turn.
 pub(super) type TurnKey = (Micros, String, String);
+
+/// Columns that turns may lack: texts, then numbers. The table has them all, and says which of them have
+/// no value at all.
+pub(super) const OPTIONAL: [&str; FIELDS.len() + 9] = {
+    let mut names = [""; FIELDS.len() + 9];
+    let mut idx = 0;
+    while idx < FIELDS.len() {
+        names[idx] = FIELDS[idx].0;
+        idx += 1;
+    }
+    let others = [
+        "prompt_ref",
+        "success",
+        "latency_ms",
+        "first_token_ms",
+        "tokens_in",
+        "cached_tokens_in",
+        "tokens_out",
+        "reasoning_tokens_out",
+        "cost_usd",
+    ];
+    while idx < names.len() {
+        names[idx] = others[idx - FIELDS.len()];
+        idx += 1;
+    }
+    names
+};
 
 /// One turn of a user.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -56,6 +84,30 @@ impl Turn {
     pub(super) fn text(&self, field: Field) -> Option<&str> {
         let found = self.texts.iter().find(|(known, _)| *known == field);
         found.map(|(_, text)| text.as_str())
+    }
+
+    /// Whether the turn lacks a value, by column of [`OPTIONAL`].
+    pub(super) fn lacks(&self) -> [bool; OPTIONAL.len()] {
+        let mut lacks = [true; OPTIONAL.len()];
+        for (field, _) in &self.texts {
+            if let Some(idx) = FIELDS.iter().position(|(_, known)| known == field) {
+                lacks[idx] = false;
+            } else if *field == Field::Prompt {
+                lacks[FIELDS.len()] = false;
+            }
+        }
+        let numbers = [
+            self.success.is_none(),
+            self.latency.is_none(),
+            self.first_token.is_none(),
+            self.tokens_in.is_none(),
+            self.cached_tokens_in.is_none(),
+            self.tokens_out.is_none(),
+            self.reasoning_tokens_out.is_none(),
+            self.cost.is_none(),
+        ];
+        lacks[FIELDS.len() + 1..].copy_from_slice(&numbers);
+        lacks
     }
 
     /// Appends the record of the turn.

@@ -87,5 +87,6 @@ mod time_zone;
 mod together;
 mod tools;
 mod traces;
+mod traces_study;
 mod vectors;
 mod watch;

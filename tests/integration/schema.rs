@@ -80,6 +80,9 @@ fn documents() -> Vec<(&'static str, Document)> {
     };
     let users = "[input.users]\npath = 'users.csv'\n[input.users.join]\npath = 'j.csv'\n[input]\ntraffic = [{ path = 'a.csv' }]
         shadow = [{ path = 'b.csv' }]\noutcomes = [{ path = 'c.csv' }]";
+    let traces = "[input.users]\npath = 'users.csv'\n[input.users.join]\npath = 'j'\nformat = 'otlp'\n[input]\n\
+        traffic = [{ path = 'a', format = 'auto' }]\nshadow = [{ path = 'b', format = 'otlp' }]\n\
+        outcomes = [{ path = 'c', format = 'otlp' }]\ntables = { d = { path = 'd', format = 'otlp' } }";
     let generate =
         "[input.generate]\nusers = 10\nturns = 10\nfault = [{ layer = 'early', from = 1779926400 }]";
     let scenario = Document::new(
@@ -93,6 +96,7 @@ fn documents() -> Vec<(&'static str, Document)> {
                 "[layering]\nmode = 'quota'",
             )
             .with_quotas(),
+            plan(traces, "", ""),
             plan(
                 "[input]\nusers_from_traffic = true\ntraffic = [{ path = 'a.csv' }]",
                 "[plan]",

@@ -349,7 +349,7 @@ fn options_that_contradict_are_refused() {
     );
     check(
         &["--column", "csat=b", "--score", "csat=csat"],
-        "one option for the column `csat`",
+        "a path or a score for `csat`",
     );
     check(&["--column", "event_time=b"], "event_time");
     check(&["--score", "csat"], "expected NAME=SCORE");
