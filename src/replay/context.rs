@@ -16,7 +16,7 @@ use crate::replay::sums::Sums;
 use crate::replay::traces::{OnRepeat, Traces};
 use crate::scenario::plan::BreakdownBy;
 use crate::scenario::{Input, OnBadRow, Plan, Source};
-use crate::traces::{Needs, turns_of};
+use crate::traces::{Needs, hinted, turns_of};
 
 /// The data that all threads of a scan share.
 pub(super) struct Scan<'a> {
@@ -150,6 +150,7 @@ pub fn open_traffic(
             let turns = turns_of(source, Needs::Ids, on_bad_row, progress)?;
             let on_bad_turn = rule_of_turns(source, on_bad_row);
             TrafficReader::open(&turns.source, &measured, &columns, on_bad_turn)
+                .map_err(|error| hinted(source, error))
         })
         .collect::<Result<_>>()?;
     match columns
@@ -204,6 +205,7 @@ pub fn open_outcomes(
             let turns = turns_of(source, Needs::Nothing, on_bad_row, progress)?;
             let on_bad_turn = rule_of_turns(source, on_bad_row);
             TrafficReader::open_outcomes(&turns.source, required, &measured, on_bad_turn)
+                .map_err(|error| hinted(source, error))
         })
         .collect()
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use crate::base::error::{FileResult, Result};
+use crate::base::error::{Error, ErrorKind, FileResult, Result};
 use crate::base::private_folder::create_file;
 use crate::base::progress::Progress;
 use crate::base::{digest, json};
@@ -39,6 +39,15 @@ pub enum Needs {
 /// Whether files are traces, by their content. Files that cannot be read are none.
 pub fn are_traces(path: &Path) -> bool {
     open_files(&[path.to_owned()], TraceFormat::Auto).is_ok()
+}
+
+/// An error of a log without the columns of a turn, with the way out if its files are traces.
+pub fn hinted(source: &Source, error: Error) -> Error {
+    let is_plain = source.traces.is_none() && source.sql.is_none();
+    if is_plain && error.kind() == ErrorKind::Input && are_traces(&source.path) {
+        return error.hint("the files are traces: say format = \"auto\" in the scenario, or --format auto");
+    }
+    error
 }
 
 /// A name of a file without signs that a path may read as a pattern.

@@ -29,4 +29,4 @@ pub use coverage::{
 };
 pub use driver::{HELD, Target, import};
 pub(crate) use importers::catalog::formats;
-pub use in_place::{IDS, Needs, Turns, are_traces, turns_of};
+pub use in_place::{IDS, Needs, Turns, are_traces, hinted, turns_of};

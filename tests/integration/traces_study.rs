@@ -194,6 +194,15 @@ fn some_turns_without_a_user_are_left_out_and_counted() {
 }
 
 #[test]
+fn a_log_of_traces_without_a_format_is_recognised_in_the_error() {
+    let folder = Folder::new();
+    let log = root().join("datasets/traces/genai.jsonl");
+    let file = folder.write("s.toml", &scenario(text(&log), ""));
+    let stderr = fails(&["run", &file, "--out", &folder.path("out")], 3);
+    assert!(stderr.contains("the files are traces: say format"), "{stderr}");
+}
+
+#[test]
 fn keys_of_traces_are_checked() {
     let folder = Folder::new();
     let check = |keys: &str, part: &str| {
