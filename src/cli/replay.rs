@@ -12,7 +12,7 @@ use crate::base::memory::memory_limit;
 use crate::base::number::count;
 use crate::base::time::WrittenInstant;
 use crate::cli::source_args::SourceArgs;
-use crate::cli::summary::{limit_warning, resolution_warnings, row_counts_text};
+use crate::cli::summary::{limit_warning, resolution_warnings, row_counts_text, traces_line};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::trace_args::TraceArgs;
@@ -156,6 +156,9 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
     if args.json {
         print_json(&json::to_json(rows))?;
     } else {
+        for source in study::traces_of(&scenario.input, terminal.progress())? {
+            terminal.print(&terminal.fill(&traces_line(&source)))?;
+        }
         terminal.print(&format!(
             "{}written:\n  {}\n",
             row_counts_text(&cube),

@@ -158,21 +158,16 @@ impl Check<'_> {
     fn log(&mut self, name: &str, source: &Source, users: Option<&HashSet<u64>>, log: Log) {
         let scenario = self.scenario;
         let sources = std::slice::from_ref(source);
+        // Bad rows of traces stop the import of a run, and so a check.
+        let on_bad_row = match source.traces {
+            Some(_) => scenario.input.on_bad_row,
+            None => OnBadRow::Drop,
+        };
+        let (metrics, progress) = (&scenario.metrics, self.progress);
         let opened = match log {
-            Log::Traffic => open_traffic(
-                &scenario.metrics,
-                &scenario.breakdowns,
-                sources,
-                OnBadRow::Drop,
-                self.progress,
-            ),
-            _ => open_outcomes(
-                &scenario.metrics,
-                sources,
-                log == Log::Shadow,
-                OnBadRow::Drop,
-                self.progress,
-            ),
+            Log::Traffic => open_traffic(metrics, &scenario.breakdowns, sources, on_bad_row, progress),
+            Log::Shadow => open_outcomes(metrics, sources, true, on_bad_row, progress),
+            Log::Outcomes => open_outcomes(metrics, sources, false, on_bad_row, progress),
         };
         let found = opened.and_then(|readers| {
             let Some(reader) = readers.first() else {
@@ -191,7 +186,7 @@ impl Check<'_> {
                 Log::Traffic => Needs::Ids,
                 Log::Shadow | Log::Outcomes => Needs::Nothing,
             };
-            let coverage = turns_of(source, needs, OnBadRow::Drop, self.progress)?.coverage;
+            let coverage = turns_of(source, needs, on_bad_row, progress)?.coverage;
             Ok(Some(SourceCheck {
                 traces: coverage,
                 ..found

@@ -31,4 +31,4 @@ pub(crate) use pipeline::write_manifest;
 pub use pipeline::{RampFindings, Study, analyze, replay, replay_inputs, report, run, verify};
 pub use proposal::{InitOptions, Proposal};
 pub use propose::propose;
-pub(crate) use traces::write_traces;
+pub(crate) use traces::{traces_of, write_traces};

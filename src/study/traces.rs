@@ -8,16 +8,14 @@ use crate::base::json::Document;
 use crate::base::manifest::file;
 use crate::base::progress::Progress;
 use crate::replay;
-use crate::scenario::Scenario;
+use crate::scenario::{Input, Scenario};
 use crate::traces::{SourceCoverage, TracesDocument, turns_of};
 
-/// Writes what was read of the traces of a scenario to `traces.json`. A scenario without traces gets no
-/// such file.
+/// What was read of the traces of an input. Empty for an input without traces.
 ///
 /// # Errors
-/// The traces cannot be read, or the file cannot be written.
-pub(crate) fn write_traces(scenario: &Scenario, dir: &Path, progress: &Progress) -> Result<()> {
-    let input = &scenario.input;
+/// The traces cannot be read.
+pub(crate) fn traces_of(input: &Input, progress: &Progress) -> Result<Vec<SourceCoverage>> {
     let mut sources = Vec::new();
     for (source, needs) in replay::logs(input) {
         if let (Some(traces), Some(coverage)) = (
@@ -31,6 +29,16 @@ pub(crate) fn write_traces(scenario: &Scenario, dir: &Path, progress: &Progress)
             });
         }
     }
+    Ok(sources)
+}
+
+/// Writes what was read of the traces of a scenario to `traces.json`. A scenario without traces gets no
+/// such file.
+///
+/// # Errors
+/// The traces cannot be read, or the file cannot be written.
+pub(crate) fn write_traces(scenario: &Scenario, dir: &Path, progress: &Progress) -> Result<()> {
+    let sources = traces_of(&scenario.input, progress)?;
     if sources.is_empty() {
         return Ok(());
     }

@@ -184,7 +184,7 @@ fn settle(
         location = format!("{location}: {key}");
     }
     let error = Error::input(location, format!("expected {expected}, found {found}"));
-    Err(error.hint("bad rows can be left out and counted: --on-bad-row drop"))
+    Err(error.hint("bad rows can be left out and counted: on_bad_row = \"drop\", or --on-bad-row drop"))
 }
 
 /// Reads the rows of a part of a table.

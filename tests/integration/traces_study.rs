@@ -203,6 +203,27 @@ fn a_log_of_traces_without_a_format_is_recognised_in_the_error() {
 }
 
 #[test]
+fn a_broken_line_stops_check_and_run_or_is_counted() {
+    let folder = Folder::new();
+    let lines = fs::read_to_string(root().join("datasets/traces/genai.jsonl")).unwrap();
+    folder.write("log.jsonl", &format!("{lines}{{\"resourceSpans\": [\n"));
+    let text = scenario("log.jsonl", "format = \"otlp\"");
+    let file = folder.write("s.toml", &text);
+    let out = folder.path("out");
+    let checked = sluice(&["check", &file]);
+    assert_eq!(checked.status.code(), Some(3));
+    let stderr = fails(&["run", &file, "--out", &out], 3);
+    for stderr in [stderr, String::from_utf8(checked.stderr).unwrap()] {
+        assert!(stderr.contains("log.jsonl: line "), "{stderr}");
+    }
+    let text = text.replace("[input]", "[input]\non_bad_row = \"drop\"");
+    let file = folder.write("s.toml", &text);
+    let checked = ok(&["check", &file]);
+    assert!(checked.contains("left out, row: expected OTLP"), "{checked}");
+    ok(&["run", &file, "--out", &out]);
+}
+
+#[test]
 fn keys_of_traces_are_checked() {
     let folder = Folder::new();
     let check = |keys: &str, part: &str| {
