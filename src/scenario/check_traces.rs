@@ -5,8 +5,9 @@ use std::path::Path;
 
 use crate::scenario::check_input::placed;
 use crate::scenario::checker::Checker;
+use crate::scenario::raw_score::RawScore;
 use crate::scenario::raw_source::RawSource;
-use crate::scenario::traces::{ScoreRule, TraceFormat, TraceSource, TurnUnit};
+use crate::scenario::traces::{TraceFormat, TraceSource, TurnUnit};
 
 impl Checker {
     /// How the files of a source are read as traces. `None` for files with a row a turn.
@@ -53,12 +54,11 @@ impl Checker {
             }
         }
         let mut rules = BTreeMap::new();
-        for (column, text) in scores {
+        for (column, RawScore(rule)) in scores {
             let key = at(&format!("scores.{column}"));
             self.refuse_sensitive(&key, &column);
-            let rule = TraceSource::check_score(&column, &columns).and_then(|()| ScoreRule::parse(&text));
-            match rule {
-                Ok(rule) => _ = rules.insert(column, rule),
+            match TraceSource::check_score(&column, &columns) {
+                Ok(()) => _ = rules.insert(column, rule),
                 Err(message) => self.problem(key, message),
             }
         }

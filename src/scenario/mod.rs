@@ -26,6 +26,7 @@ mod raw_column;
 mod raw_layering;
 mod raw_notify;
 mod raw_policy;
+mod raw_score;
 mod raw_simulate;
 mod raw_source;
 pub(crate) mod read;

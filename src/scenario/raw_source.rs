@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::scenario::input::{CONSENT, FEATURES};
 use crate::scenario::raw_column::RawColumn;
+use crate::scenario::raw_score::RawScore;
 use crate::scenario::traces::TraceFormat;
 
 /// A source of rows: files, and the names of their columns.
@@ -57,10 +58,12 @@ pub(super) struct RawSource {
     )]
     pub(super) format: Option<String>,
     /// Outcomes from scores, annotations or evaluations of traces, by the name that Sluice gives to
-    /// the column: `SCORE`, `SCORE=LABEL`, `SCORE>=NUMBER` or `SCORE<=NUMBER`. Of several scores of a
-    /// turn the latest counts; `mean(...)` takes their mean, `any(...)` whether one of them passes.
+    /// the column: the value of a score (`csat = "csat"`), or a test of it: `{ score = "resolved",
+    /// at_least = 0.5 }`, also with `is` and `at_most`. Of several scores of a turn the latest counts;
+    /// `combine = "mean"` takes their mean, `"any"` whether one of them passes. As a text:
+    /// `"resolved>=0.5"`, `"any(user-feedback=thumbs_down)"`.
     #[schemars(example = BTreeMap::from([("bad", "user-feedback=thumbs_down")]))]
-    pub(super) scores: BTreeMap<String, String>,
+    pub(super) scores: BTreeMap<String, RawScore>,
     /// One turn of traces without a tree of spans: a request, or all requests of a session.
     #[schemars(
         extend("enum" = ["request", "session"], "x-default" = "`request`"),

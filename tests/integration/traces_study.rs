@@ -96,7 +96,7 @@ fn scores_and_paths_of_a_scenario_become_columns() {
     let folder = Folder::new();
     let log = root().join("tests/data/traces/langfuse");
     let keys = r#"format = "langfuse"
-scores = { bad = "any(user-feedback=thumbs_down)", csat = "csat" }
+scores = { bad = { score = "user-feedback", is = "thumbs_down", combine = "any" }, csat = "csat" }
 derive = { refused = "tool_calls > 100" }
 "#;
     let file = folder.write("s.toml", &scenario(text(&log), keys));
