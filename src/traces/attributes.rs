@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use crate::base::hash;
-use crate::traces::record::{Field, Flags, NAMED, Nanos, Role, Span, Target};
+use crate::traces::kinds::{Dialect, role_of};
+use crate::traces::record::{Field, Flags, NAMED, Nanos, Role, Span, Target, name_hash};
 use crate::traces::settings::Settings;
 use crate::traces::sink::{RawScore, pico_usd, text_of};
 use crate::traces::value::Value;
@@ -52,20 +52,6 @@ pub(super) enum Meaning {
     Stream,
     /// A score of the trace: the end state of a session.
     EndState,
-}
-
-/// A dialect with words of its own for the kind of a span. The first in this order is believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Dialect {
-    OpenInference,
-    Convention,
-    Mcp,
-    Vercel,
-    Traceloop,
-    AgentOps,
-    Mlflow,
-    Langfuse,
-    RequestType,
 }
 
 /// The keys of all dialects.
@@ -129,6 +115,7 @@ const TABLE: &[(&str, Meaning)] = &[
     ("mlflow.llm.model", Meaning::Text(Field::Model, 2)),
     ("llm.model_name", Meaning::Text(Field::Model, 2)),
     ("embedding.model_name", Meaning::Text(Field::Model, 2)),
+    ("langfuse.observation.model.name", Meaning::Text(Field::Model, 2)),
     ("gen_ai.request.model", Meaning::Text(Field::RequestedModel, 1)),
     ("llm.request.model_name", Meaning::Text(Field::RequestedModel, 1)),
     ("ai.model.id", Meaning::Text(Field::RequestedModel, 2)),
@@ -169,6 +156,7 @@ const TABLE: &[(&str, Meaning)] = &[
     ("llm.token_count.completion_details.reasoning", Meaning::Reasoning),
     ("ai.usage.reasoningTokens", Meaning::Reasoning),
     ("mlflow.chat.tokenUsage", Meaning::Tokens),
+    ("langfuse.observation.usage_details", Meaning::Tokens),
     ("llm.cost.total", Meaning::Cost),
     ("gen_ai.usage.total_cost", Meaning::Cost),
     ("gen_ai.usage.cost", Meaning::Cost),
@@ -184,6 +172,7 @@ const TABLE: &[(&str, Meaning)] = &[
     ("mlflow.spanType", Meaning::Kind(Dialect::Mlflow)),
     ("langfuse.observation.type", Meaning::Kind(Dialect::Langfuse)),
     ("llm.request.type", Meaning::Kind(Dialect::RequestType)),
+    ("gen_ai.request.type", Meaning::Kind(Dialect::RequestType)),
     ("gen_ai.response.time_to_first_chunk", Meaning::FirstTokenSeconds),
     ("gen_ai.streaming.time_to_first_token", Meaning::FirstTokenSeconds),
     ("ai.response.msToFirstChunk", Meaning::FirstTokenMillis),
@@ -227,6 +216,18 @@ pub(super) const METADATA: [(&str, Field, u8); 12] = [
     ("user_layer", Field::Layer, 1),
     ("environment", Field::Environment, 2),
     ("agent", Field::Agent, 3),
+];
+
+/// Cached tokens in an object of tokens.
+const CACHE_READ: [&str; 3] = [
+    "cache_read_input_tokens",
+    "input_cached_tokens",
+    "prompt_tokens_details.cached_tokens",
+];
+const CACHE_WRITE: [&str; 3] = [
+    "cache_creation_input_tokens",
+    "input_cache_creation",
+    "prompt_tokens_details.cache_write_tokens",
 ];
 
 static MEANINGS: LazyLock<HashMap<&'static str, Meaning>> = LazyLock::new(|| TABLE.iter().copied().collect());
@@ -404,13 +405,21 @@ impl<'a> Facts<'a> {
             Meaning::Reasoning => put(&mut span.usage.reasoning, &value),
             Meaning::Tokens => {
                 let tokens = value.parsed();
-                put(&mut span.usage.input, tokens.get("input_tokens"));
-                put(&mut span.usage.output, tokens.get("output_tokens"));
-                put(&mut span.usage.cache_read, tokens.get("cache_read_input_tokens"));
-                put(
-                    &mut span.usage.cache_write,
-                    tokens.get("cache_creation_input_tokens"),
-                );
+                let usage = &mut span.usage;
+                for (slot, names) in [
+                    (&mut usage.input, ["input_tokens", "prompt_tokens", "input"]),
+                    (
+                        &mut usage.output,
+                        ["output_tokens", "completion_tokens", "output"],
+                    ),
+                    (&mut usage.cache_read, CACHE_READ),
+                    (&mut usage.cache_write, CACHE_WRITE),
+                ] {
+                    names.iter().for_each(|name| put(slot, &tokens.at(name)));
+                }
+                // Langfuse takes cached tokens out of what it calls the input.
+                span.flags
+                    .set(Flags::CACHE_BESIDE, !tokens.get("input").is_null());
             }
             Meaning::Cost => span.cost = value.number().and_then(pico_usd).or(span.cost),
             Meaning::CostDetails => {
@@ -456,7 +465,7 @@ impl<'a> Facts<'a> {
             }
             Meaning::ResponseId => {
                 if let Some(text) = text_of(&value) {
-                    span.response = hash::hash_id(text.as_bytes()).max(1);
+                    span.response = name_hash(&text);
                 }
             }
             Meaning::Metadata => {
@@ -468,7 +477,11 @@ impl<'a> Facts<'a> {
                 }
             }
             Meaning::Stream => span.flags.set(Flags::STREAM, value.flag() == Some(true)),
-            Meaning::EndState => self.end_state = text_of(&value),
+            Meaning::EndState => {
+                self.end_state = text_of(&value);
+                let state = self.end_state.as_deref().unwrap_or_default().to_ascii_lowercase();
+                self.is_failed |= matches!(state.as_str(), "error" | "fail" | "failed" | "failure");
+            }
         }
     }
 
@@ -550,44 +563,5 @@ pub(super) fn says_is_error(value: &Value<'_>) -> bool {
         Value::Text(text) if !text.contains("isError") => false,
         Value::Null => false,
         other => other.at("isError").flag() == Some(true),
-    }
-}
-
-/// The role that a kind says. `None` for an unknown word.
-pub(super) fn role_of_kind(dialect: Dialect, kind: &str) -> Option<Role> {
-    let kind = kind.trim_matches('"').to_ascii_lowercase();
-    let role = match dialect {
-        Dialect::Mcp => return (kind == "tools/call").then_some(Role::Tool),
-        Dialect::Vercel => match kind.as_str() {
-            "ai.toolcall" => Role::Tool,
-            kind if kind.contains(".do") && kind.starts_with("ai.embed") => Role::Embedding,
-            kind if kind.contains(".do") => Role::Inference,
-            kind if kind.starts_with("ai.embed") => Role::Step,
-            _ => Role::Agent,
-        },
-        _ => match kind.as_str() {
-            "chat" | "text_completion" | "generate_content" | "completion" | "llm" | "generation"
-            | "chat_model" | "rerank_model" => Role::Inference,
-            "invoke_agent" | "create_agent" | "invoke_workflow" | "agent" | "chain" | "workflow"
-            | "session" => Role::Agent,
-            "execute_tool" | "tool" => Role::Tool,
-            "embeddings" | "embedding" | "embed" | "reranker" | "rerank" => Role::Embedding,
-            "evaluator" | "judge" | "scorer" => Role::Evaluator,
-            "unknown" | "span" | "event" => return None,
-            _ => Role::Step,
-        },
-    };
-    Some(role)
-}
-
-fn role_of(kinds: &[(Dialect, Cow<'_, str>)], span: &Span<'_>) -> Role {
-    let mut roles = kinds
-        .iter()
-        .filter_map(|(dialect, kind)| role_of_kind(*dialect, kind));
-    // Old files have the words `unknown` and `span` beside tokens.
-    match roles.next() {
-        Some(role) => role,
-        None if span.usage.has_tokens() => Role::Inference,
-        None => Role::Other,
     }
 }

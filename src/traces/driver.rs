@@ -1,6 +1,6 @@
 //! An import: files of traces to a table of turns and its coverage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -24,6 +24,7 @@ use crate::traces::files::{
 use crate::traces::fold::{FoldContext, fold_group};
 use crate::traces::importers::importer::{Importer, Kind, RowFault};
 use crate::traces::importers::otlp;
+use crate::traces::importers::pages::read_list;
 use crate::traces::loose::{Loose, LooseScores};
 use crate::traces::record::{Field, Record};
 use crate::traces::settings::Settings;
@@ -174,9 +175,7 @@ fn settle(
         Err(RowFault::Value { key, expected, found }) => (key, expected, found),
     };
     if on_bad_row == OnBadRow::Drop {
-        let what = if key.is_empty() { "row" } else { &key };
-        let reason = format!("{what}: expected {expected}");
-        count(&mut sink.coverage.bad_rows, &reason, 1);
+        count(&mut sink.coverage.bad_rows, &RowFault::reason(&key, expected), 1);
         return Ok(());
     }
     let mut location = location();
@@ -198,7 +197,10 @@ fn read_table(
     let file = &table.files[part.file_idx];
     let notes_keys = part.first_row == 0;
     let is_read = |name: &&String| notes_keys || is_read(importer, sink.settings, name);
-    let names: Vec<&str> = file.columns.iter().filter(is_read).map(String::as_str).collect();
+    let mut names: Vec<&str> = file.columns.iter().filter(is_read).map(String::as_str).collect();
+    // Tables of pandas have an index and a column of one name.
+    let mut seen = HashSet::new();
+    names.retain(|name| seen.insert(*name));
     let mut first = part.first_row;
     table.read_whole(part, &names, &mut |arrays, n_rows| {
         let read = for_each_row(&names, &arrays, n_rows, |row, value| {
@@ -221,7 +223,10 @@ fn is_read(importer: &Importer, settings: &Settings, key: &str) -> bool {
         let rest = path.strip_prefix(key);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    importer.keys.contains(&key) || settings.named.iter().any(|named| starts(&named.path))
+    // Tables have keys below a key as columns, such as `attributes.user.id`.
+    let is_below = |known: &str| key.strip_prefix(known).is_some_and(|rest| rest.starts_with('.'));
+    importer.keys.iter().any(|known| *known == key || is_below(known))
+        || settings.named.iter().any(|named| starts(&named.path))
 }
 
 /// Reads a row, or the rows of a list.
@@ -235,7 +240,7 @@ fn read_rows(importer: &Importer, text: &[u8], sink: &mut Sink<'_>) -> std::resu
     };
     if text.starts_with(b"[") {
         let rows: Vec<Value<'_>> = serde_json::from_slice(text).map_err(no_json)?;
-        return rows.iter().try_for_each(|row| (importer.read)(row, sink));
+        return read_list(&rows, sink, importer.read);
     }
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let row =

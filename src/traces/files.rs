@@ -10,6 +10,7 @@ use crate::base::open;
 use crate::input::{Format, Packing, Part, Table, find_files};
 use crate::scenario::{Source, TraceFormat};
 use crate::traces::importers::catalog::kinds;
+use crate::traces::importers::framing;
 use crate::traces::importers::importer::Kind;
 use crate::traces::value::{Picked, Value};
 
@@ -130,10 +131,14 @@ fn look(path: &Path, packing: Packing, format: TraceFormat) -> Result<(Form, Kin
         None => match first(text) {
             Some(keys) => (Form::Whole(packing), keys),
             None => {
-                return Err(Error::in_file(
+                let error = Error::in_file(
                     path,
                     "expected one JSON object a line, a list of them, or one document, found another text",
-                ));
+                );
+                return Err(match framing::hint(&head) {
+                    Some(hint) => error.hint(hint),
+                    None => error,
+                });
             }
         },
     };

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::base::time::HOUR;
 use crate::traces::coverage::{Coverage, count};
 use crate::traces::loose::{Loose, turn_score};
-use crate::traces::record::{Field, Flags, NAMED, Nanos, Record, Role, Score, Span, Target};
+use crate::traces::record::{Field, Flags, NAMED, Nanos, Record, Role, Score, Span, Target, name_hash};
 use crate::traces::settings::Settings;
 use crate::traces::tree::Tree;
 use crate::traces::turn::Turn;
@@ -157,8 +157,8 @@ fn fold_trace(
         };
         by_span.extend(spans.iter().map(|span| (span.id.to_string(), turns.len())));
         if !ctx.loose.is_empty() {
-            let responses = spans.iter().map(|span| span.response);
-            let responses: Vec<u64> = responses.filter(|hash| *hash != 0).collect();
+            let names = spans.iter().flat_map(|span| [span.response, name_hash(&span.id)]);
+            let responses: Vec<u64> = names.filter(|hash| *hash != 0).collect();
             ctx.loose
                 .offer(&turn.key(), turn.text(Field::Session), &responses);
         }

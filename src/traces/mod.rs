@@ -14,6 +14,7 @@ mod files;
 mod fold;
 mod importers;
 mod in_place;
+mod kinds;
 mod loose;
 mod record;
 mod settings;

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::base::hash;
+
 /// Nanoseconds since 1970, UTC.
 pub(super) type Nanos = i64;
 
@@ -165,6 +167,8 @@ impl Flags {
     pub(super) const COST_ROW: u16 = 1 << 9;
     /// The answer was a stream.
     pub(super) const STREAM: u16 = 1 << 10;
+    /// The writer counts cached tokens inside the input, whatever the numbers say.
+    pub(super) const CACHE_INSIDE: u16 = 1 << 11;
 
     pub(super) fn has(self, flag: u16) -> bool {
         self.0 & flag != 0
@@ -225,13 +229,18 @@ impl<'a> Span<'a> {
     }
 }
 
+/// The hash by which scores find a model's answer, or a span whose trace they do not name.
+pub(super) fn name_hash(id: &str) -> u64 {
+    hash::hash_id(id.as_bytes()).max(1)
+}
+
 /// What a score belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Target<'a> {
     /// A trace, or a span of it if the second text is not empty.
     Trace(Cow<'a, str>, Cow<'a, str>),
     Session(Cow<'a, str>),
-    /// The answer of a model with an id of this hash.
+    /// The answer of a model, or the span of an unknown trace, with an id of this hash.
     Response(u64),
 }
 

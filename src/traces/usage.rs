@@ -52,7 +52,8 @@ impl Counted {
         let usage = &span.usage;
         let (cache_read, cache_write) = (known(usage.cache_read), known(usage.cache_write));
         let (input, cached) = (known(usage.input), cache_read.saturating_add(cache_write));
-        let is_cache_beside = cached > 0 && (span.flags.has(Flags::CACHE_BESIDE) || cached > input);
+        let is_beside = span.flags.has(Flags::CACHE_BESIDE) || cached > input;
+        let is_cache_beside = cached > 0 && is_beside && !span.flags.has(Flags::CACHE_INSIDE);
         Self {
             input: if is_cache_beside {
                 input.saturating_add(cached)

@@ -224,7 +224,7 @@ fn exports_of_other_systems_are_recognised_and_counted() {
     let out = dir.path().join("turns.parquet");
     // The counts are sums of the files, by a script that reads them as JSON.
     let langfuse = [4, 3822, 768, 546, 900_900, 4, 1];
-    let litellm = [5, 3748, 512, 524, 967_450, 1, 1];
+    let litellm = [5, 3748, 896, 524, 967_450, 1, 1];
     let check = |paths: &[&str], kind: &str, expected: [i64; 7]| {
         let paths: Vec<&str> = paths
             .iter()
@@ -354,4 +354,220 @@ fn options_that_contradict_are_refused() {
     check(&["--column", "event_time=b"], "event_time");
     check(&["--score", "csat"], "expected NAME=SCORE");
     check(&["--format", "xml"], "expected auto, otlp, langfuse");
+}
+
+/// The turns of an import as the plain reading writes them.
+const TURNS: &str = "select trace_id, user_id, release_id, not success failed, is_eval, is_shadow, tokens_in, \
+    cached_tokens_in, tokens_out, cast(round(cost_usd * 1000000000) as bigint) nano_usd, tool_calls, \
+    tool_calls - tool_successes tool_errors, cast(round(latency_ms * 1000000) as bigint) latency_ns from turns \
+    order by event_time, trace_id";
+
+#[test]
+fn every_turn_has_the_numbers_of_a_plain_reading() {
+    // `tests/data/traces/counts.py` wrote them from the files of the systems, without Sluice.
+    let data = root().join("tests/data/traces");
+    let expected = json(&data.join("expected.json"));
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("turns.parquet");
+    for (paths, expected) in expected.as_object().unwrap() {
+        let files: Vec<&str> = paths.split('+').map(|path| arg(data.join(path))).collect();
+        let args = [&["import", "--json", "--out", text(&out)], files.as_slice()].concat();
+        let coverage: Value = serde_json::from_str(&ok(&args)).unwrap();
+        let field = |value: &Value| match value {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let line = |turn: &Value| {
+            let fields: Vec<String> = turn.as_array().unwrap().iter().map(field).collect();
+            fields.join(",")
+        };
+        let turns: Vec<String> = expected["turns"].as_array().unwrap().iter().map(line).collect();
+        let found = ok(&["query", TURNS, text(&out), "--format", "csv"]);
+        let found: Vec<&str> = found.lines().skip(1).collect();
+        assert_eq!(found, turns, "{paths}");
+        let totals = &expected["totals"];
+        for (path, name) in [
+            ("/n_turns", "turns"),
+            ("/n_failed", "failed"),
+            ("/n_eval", "eval"),
+            ("/n_shadow", "shadow"),
+            ("/tokens/input", "tokens_in"),
+            ("/tokens/cached_input", "cached_in"),
+            ("/tokens/output", "tokens_out"),
+            ("/tools/n_calls", "tool_calls"),
+            ("/tools/n_failed", "tool_errors"),
+        ] {
+            assert_eq!(coverage.pointer(path), totals.get(name), "{paths}: {path}");
+        }
+    }
+}
+
+#[test]
+fn tables_of_parquet_have_the_turns_of_lines() {
+    let data = root().join("tests/data/traces");
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("turns.parquet");
+    let turns = |path: &str| {
+        let args = [
+            "import",
+            arg(data.join(path)),
+            "--out",
+            text(&out),
+            "--score",
+            "bad=user_feedback=thumbs_down",
+        ];
+        ok(&args);
+        let bad = ok(&[
+            "query",
+            "select coalesce(sum(cast(bad as int)), 0) bad from turns",
+            text(&out),
+            "--format",
+            "csv",
+        ]);
+        (ok(&["query", TURNS, text(&out), "--format", "csv"]), bad)
+    };
+    for (lines, tables, bad) in [
+        (
+            "mlflow_real/lines",
+            vec!["mlflow_real/csv", "mlflow_real/parquet"],
+            "bad\n0\n",
+        ),
+        ("phoenix_real/lines", vec!["phoenix_real/csv"], "bad\n2\n"),
+    ] {
+        let expected = turns(lines);
+        assert_eq!(expected.1, bad, "{lines}");
+        for table in tables {
+            assert!(turns(table) == expected, "{table}");
+        }
+    }
+    // Its annotations are in another file.
+    assert_eq!(turns("phoenix_real/parquet").0, turns("phoenix_real/lines").0);
+}
+
+#[test]
+fn feedback_of_langsmith_and_pages_of_langfuse_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("turns.parquet");
+    let runs = root().join("tests/data/traces/langsmith_real/sums");
+    ok(&["import", text(&runs), "--out", text(&out), "--score", "csat=csat"]);
+    let coverage = json(&dir.path().join("turns.coverage.json"));
+    let score = &coverage["scores"]["csat"];
+    assert_eq!(
+        (&score["n_joined"], &score["n_turns"]),
+        (&2.into(), &2.into()),
+        "{coverage}"
+    );
+    // The rows of an export, as the API has them.
+    let rows = |name: &str| -> Vec<Value> {
+        let path = root().join("tests/data/traces/langfuse/cl_proj_01").join(name);
+        let text = fs::read_to_string(path).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    let in_api = |row: &Value| -> Value {
+        let camel = |name: &str| {
+            let mut parts = name.split('_');
+            let first = parts.next().unwrap_or_default().to_owned();
+            parts.fold(first, |name, part| name + &part[..1].to_uppercase() + &part[1..])
+        };
+        let entries = row.as_object().unwrap().iter();
+        Value::Object(entries.map(|(key, value)| (camel(key), value.clone())).collect())
+    };
+    let log = dir.path().join("log");
+    fs::create_dir(&log).unwrap();
+    let observations = rows("observations_v2/2026-05-28T01-00-00.jsonl");
+    for (number, (rows, meta)) in [(&observations[..5], 1), (&observations[5..], 2)]
+        .into_iter()
+        .enumerate()
+    {
+        let page: Vec<Value> = rows.iter().map(in_api).collect();
+        let page = serde_json::json!({"data": page, "meta": {"page": meta, "totalPages": 2}});
+        // The first is written over several lines.
+        let page = if number == 0 {
+            format!("{page:#}")
+        } else {
+            page.to_string()
+        };
+        fs::write(log.join(format!("page-{number}.json")), page).unwrap();
+    }
+    let scores: Vec<Value> = rows("scores/2026-05-28T01-00-00.jsonl")
+        .iter()
+        .map(in_api)
+        .collect();
+    let page = serde_json::json!({"data": scores, "meta": {"page": 1}});
+    fs::write(log.join("scores.json"), page.to_string()).unwrap();
+    let csat = ["--score", "csat=csat"];
+    ok(&[
+        ["import", text(&log), "--out", text(&out)],
+        ["--format", "langfuse", csat[0], csat[1]],
+    ]
+    .concat());
+    let found = ok(&["query", TURNS, text(&out), "--format", "csv"]);
+    let coverage = json(&dir.path().join("turns.coverage.json"));
+    assert_eq!(coverage["n_rows"], observations.len() + scores.len());
+    assert_eq!(coverage["scores"]["csat"]["n_joined"], 1);
+    let export =
+        root().join("tests/data/traces/langfuse/cl_proj_01/observations_v2/2026-05-28T01-00-00.jsonl");
+    ok(&["import", text(&export), "--out", text(&out)]);
+    assert_eq!(found, ok(&["query", TURNS, text(&out), "--format", "csv"]));
+}
+
+#[test]
+fn a_bad_row_of_a_list_takes_no_other_row_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, out) = (dir.path().join("log.json"), dir.path().join("turns.parquet"));
+    let rows = fs::read_to_string(root().join("tests/data/traces/litellm/spend_logs.jsonl")).unwrap();
+    let mut rows: Vec<Value> = rows
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    rows[1]["startTime"] = "soon".into();
+    rows[2]["spend"] = "free".into();
+    let page = serde_json::json!({"data": rows, "total_pages": 1});
+    for document in [Value::Array(rows), page] {
+        fs::write(&log, document.to_string()).unwrap();
+        let args = ["import", text(&log), "--out", text(&out)];
+        let stderr = fails(&args, 3);
+        assert!(
+            stderr.contains("startTime") && stderr.contains("row 2 of the list"),
+            "{stderr}"
+        );
+        ok(&[args.as_slice(), &["--on-bad-row", "drop"]].concat());
+        let coverage = json(&dir.path().join("turns.coverage.json"));
+        assert_eq!(coverage["n_turns"], 3, "{coverage}");
+        let bad: u64 = coverage["bad_rows"]
+            .as_object()
+            .unwrap()
+            .values()
+            .filter_map(Value::as_u64)
+            .sum();
+        assert_eq!(bad, 2, "{coverage}");
+    }
+}
+
+#[test]
+fn files_that_are_no_traces_say_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("turns.parquet");
+    let check = |name: &str, content: &[u8], expected: &[&str]| {
+        let log = dir.path().join(name);
+        fs::write(&log, content).unwrap();
+        let stderr = fails(&["import", text(&log), "--out", text(&out)], 3);
+        for part in expected {
+            assert!(stderr.contains(part), "{name}: {part}: {stderr}");
+        }
+    };
+    let packed = zstd::encode_all(&b"{\"resourceSpans\":[]}"[..], 1).unwrap();
+    let framed = [&(packed.len() as u32).to_be_bytes()[..], &packed].concat();
+    check("otel.jsonl", &framed, &["`format: json`", "`compression: zstd`"]);
+    check("packed.jsonl", &packed, &[".jsonl.zst"]);
+    let manifest =
+        fs::read(root().join("tests/data/traces/langfuse/cl_proj_01/manifests/2026-05-28T01-00-00.json"));
+    check(
+        "manifest.json",
+        &manifest.unwrap(),
+        &["expected traces", "window"],
+    );
 }

@@ -19,6 +19,14 @@ pub(in crate::traces) enum RowFault {
     Storage(Error),
 }
 
+impl RowFault {
+    /// The words under which bad rows are counted: the key of the value, and what was expected.
+    pub(in crate::traces) fn reason(key: &str, expected: &str) -> String {
+        let what = if key.is_empty() { "row" } else { key };
+        format!("{what}: expected {expected}")
+    }
+}
+
 impl From<Error> for RowFault {
     fn from(error: Error) -> Self {
         Self::Storage(error)

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::traces::coverage::count;
 use crate::traces::importers::fields::{first_id, is_absent, note_keys, time_of};
 use crate::traces::importers::importer::{RowFault, wrong};
+use crate::traces::importers::langfuse_names::plain_names;
 use crate::traces::record::Target;
 use crate::traces::sink::{RawScore, Sink, text_of};
 use crate::traces::value::Value;
@@ -21,6 +22,15 @@ pub(super) const KEYS: &[&str] = &[
     "value",
     "string_value",
     "updated_at",
+    "data_type",
+    // Names of the API.
+    "traceId",
+    "observationId",
+    "sessionId",
+    "datasetRunId",
+    "stringValue",
+    "updatedAt",
+    "dataType",
 ];
 
 /// Why a score is passed over.
@@ -29,7 +39,7 @@ const OF_DATASET_RUN: &str = "scores of dataset runs";
 /// Reads a score. Those of dataset runs are no scores of traffic.
 pub(super) fn read(row: &Value<'_>, sink: &mut Sink<'_>) -> Result<(), RowFault> {
     note_keys(sink, row);
-    match score_of(row)? {
+    match score_of(&plain_names(row))? {
         Some((target, score)) => Ok(sink.score(&target, &score)?),
         None => {
             count(&mut sink.coverage.passed_over, OF_DATASET_RUN, 1);
@@ -62,7 +72,9 @@ fn score_of<'a>(row: &Value<'a>) -> Result<Option<(Target<'a>, RawScore<'a>)>, R
     let number = value
         .number()
         .or_else(|| Some(f64::from(u8::from(value.flag()?))));
-    if number.is_none() && !is_absent(value) {
+    let kind = row.get("data_type").text().unwrap_or_default();
+    let is_text = ["CATEGORICAL", "TEXT", "CORRECTION"].contains(&&*kind);
+    if number.is_none() && !is_absent(value) && !is_text {
         return Err(wrong("value", "a number", value));
     }
     let at = time_of("timestamp", row.get("timestamp"))?;
@@ -70,7 +82,7 @@ fn score_of<'a>(row: &Value<'a>) -> Result<Option<(Target<'a>, RawScore<'a>)>, R
     let score = RawScore {
         name,
         number,
-        label: text_of(row.get("string_value")),
+        label: text_of(row.get("string_value")).or_else(|| text_of(value).filter(|_| is_text)),
         id,
         at,
         version: time_of("updated_at", row.get("updated_at"))?.or(at).unwrap_or(0),
@@ -124,6 +136,12 @@ mod tests {
         );
         check(
             r#""trace_id":"t","value":null,"string_value":"bad""#,
+            trace(""),
+            None,
+            Some("bad"),
+        );
+        check(
+            r#""trace_id":"t","value":"bad","data_type":"CATEGORICAL""#,
             trace(""),
             None,
             Some("bad"),

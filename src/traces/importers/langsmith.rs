@@ -4,38 +4,56 @@
 //! session and tenant are in `extra.metadata`.
 
 use crate::traces::importers::fields::{
-    cost_of, count_of, either, error_class, id_of, note_keys, optional_id, put, put_metadata, put_named,
-    time_of,
+    cost_of, count_of, either, error_class, id_of, is_absent, note_keys, optional_id, put, put_metadata,
+    put_named, time_of,
 };
 use crate::traces::importers::importer::{Importer, RowFault};
+use crate::traces::importers::langsmith_feedback;
+use crate::traces::importers::pages::read_page;
 use crate::traces::record::{Field, Flags, Role, Span, Target};
 use crate::traces::sink::{RawScore, Sink, text_of};
 use crate::traces::value::Value;
 
-pub(in crate::traces) const IMPORTERS: &[Importer] = &[Importer {
-    name: "LangSmith runs",
-    keys: &[
-        "id",
-        "trace_id",
-        "parent_run_id",
-        "run_type",
-        "start_time",
-        "end_time",
-        "first_token_time",
-        "error",
-        "status",
-        "extra",
-        "prompt_tokens",
-        "completion_tokens",
-        "prompt_token_details",
-        "completion_token_details",
-        "total_cost",
-        "reference_example_id",
-        "feedback_stats",
-    ],
-    is_kind: |has| has("id") && has("run_type"),
-    read,
-}];
+pub(in crate::traces) const IMPORTERS: &[Importer] = &[
+    Importer {
+        name: "LangSmith runs",
+        keys: &[
+            "id",
+            "trace_id",
+            "parent_run_id",
+            "run_type",
+            "start_time",
+            "end_time",
+            "first_token_time",
+            "error",
+            "status",
+            "extra",
+            "outputs",
+            "prompt_tokens",
+            "completion_tokens",
+            "prompt_token_details",
+            "completion_token_details",
+            "total_cost",
+            "reference_example_id",
+            "feedback_stats",
+        ],
+        is_kind: |has| has("id") && has("run_type"),
+        read,
+    },
+    Importer {
+        name: "LangSmith feedback",
+        keys: langsmith_feedback::KEYS,
+        is_kind: |has| has("run_id") && has("key") && (has("score") || has("value")),
+        read: langsmith_feedback::read,
+    },
+    // Answers of `/runs/query`.
+    Importer {
+        name: "LangSmith pages",
+        keys: &["runs", "cursors"],
+        is_kind: |has| has("runs") && has("cursors"),
+        read: |page, sink| read_page(IMPORTERS, "runs", page, sink),
+    },
+];
 
 fn read<'a>(row: &Value<'a>, sink: &mut Sink<'_>) -> Result<(), RowFault> {
     note_keys(sink, row);
@@ -114,7 +132,7 @@ fn role_of(kind: &str, is_root: bool) -> Role {
     }
 }
 
-/// Reads the tokens: of the run, else of the metadata that the model's wrapper wrote.
+/// Reads the tokens: of the run, else of what the model's wrapper wrote into its metadata or answer.
 fn read_usage(row: &Value<'_>, span: &mut Span<'_>) -> Result<(), RowFault> {
     let usage = &mut span.usage;
     usage.input = count_of("prompt_tokens", row.get("prompt_tokens"))?;
@@ -123,9 +141,14 @@ fn read_usage(row: &Value<'_>, span: &mut Span<'_>) -> Result<(), RowFault> {
     let output = row.get("completion_token_details").parsed();
     let (mut input, mut output) = (input.into_owned(), output.into_owned());
     if usage.input.is_none() && usage.output.is_none() {
-        let key = "extra.metadata.usage_metadata";
-        let wrapped = row.at(key);
+        let keys = ["extra.metadata.usage_metadata", "outputs.usage_metadata"];
+        let found = keys.iter().map(|key| (*key, row.at(key)));
+        let mut found = found.filter(|(_, value)| !is_absent(value));
+        let (key, wrapped) = found.next().unwrap_or((keys[0], Value::Null));
         let wrapped = wrapped.parsed();
+        if span.cost.is_none() {
+            span.cost = cost_of(key, wrapped.get("total_cost"))?;
+        }
         usage.input = count_of(key, wrapped.get("input_tokens"))?;
         usage.output = count_of(key, wrapped.get("output_tokens"))?;
         input = wrapped.get("input_token_details").clone();

@@ -8,6 +8,7 @@ use crate::traces::importers::fields::{
     cost_of, count_of, first_id, is_absent, note_keys, put, put_metadata, put_named, put_tags, time_of,
 };
 use crate::traces::importers::importer::{Importer, RowFault};
+use crate::traces::importers::pages::read_page;
 use crate::traces::record::{Field, Flags, Role, Span, Usage};
 use crate::traces::sink::{Sink, text_of};
 use crate::traces::value::Value;
@@ -25,6 +26,13 @@ pub(in crate::traces) const IMPORTERS: &[Importer] = &[
         keys: KEYS,
         is_kind: |has| has("id") && has("startTime") && has("call_type") && !has("request_id"),
         read,
+    },
+    // Answers of `/spend/logs/v2`.
+    Importer {
+        name: "LiteLLM pages",
+        keys: &["data", "total_pages"],
+        is_kind: |has| has("data") && has("total_pages"),
+        read: |page, sink| read_page(IMPORTERS, "data", page, sink),
     },
 ];
 
@@ -55,6 +63,7 @@ const KEYS: &[&str] = &[
     "agent_id",
     "request_tags",
     "metadata",
+    "model_parameters",
 ];
 
 /// The name under which the gateway tests its models itself.
@@ -136,6 +145,9 @@ fn span_of<'a>(row: &Value<'a>, unit: TurnUnit) -> Result<Span<'a>, RowFault> {
     span.cost = cost.or(has_failed.then_some(0));
     if !is_tool {
         span.usage = usage_of(row, &metadata, has_failed)?;
+        // The details of a failed attempt are no tokens of its row, which are 0.
+        let is_unbilled = span.usage.input == Some(0) && span.usage.output == Some(0);
+        span.flags.set(Flags::CACHE_INSIDE, has_failed && is_unbilled);
     }
     Ok(span)
 }
@@ -187,6 +199,9 @@ fn is_health_check(row: &Value<'_>, metadata: &Value<'_>) -> bool {
 fn put_texts<'a>(span: &mut Span<'a>, row: &Value<'a>, metadata: &Value<'a>) {
     put(span, Field::User, 1, row.get("end_user"));
     put(span, Field::User, 2, metadata.get("user_api_key_end_user_id"));
+    // What the client sent as `user`, where no proxy made it the end user.
+    let parameters = row.get("model_parameters").parsed();
+    put(span, Field::User, 40, parameters.get("user"));
     put(span, Field::Session, 1, row.get("session_id"));
     // The payloads have the session of the client there.
     put(span, Field::Session, 40, row.get("trace_id"));
@@ -229,17 +244,19 @@ fn usage_of(row: &Value<'_>, metadata: &Value<'_>, has_failed: bool) -> Result<U
         output: tokens("completion_tokens")?.or(none),
         ..Usage::default()
     };
-    if !usage.has_tokens() {
-        // The details of a request that failed are those of an attempt that was not billed.
+    if usage.input.is_none() && usage.output.is_none() {
         return Ok(usage);
     }
-    let details = metadata.get("usage_object");
+    // Older versions have the details under the second key alone.
+    let places = ["usage_object", "additional_usage_values"];
     let first = |paths: &[&str]| {
-        let found = paths.iter().map(|path| (*path, details.at(path)));
-        let mut found = found.filter(|(_, value)| !is_absent(value));
-        let found = found.next();
-        found.map_or(Ok(None), |(path, value)| {
-            count_of(&format!("metadata.usage_object.{path}"), &value)
+        let keys = places
+            .iter()
+            .flat_map(|place| paths.iter().map(move |path| format!("{place}.{path}")));
+        let mut found = keys.map(|key| (metadata.at(&key), key));
+        let found = found.find(|(value, _)| !is_absent(value));
+        found.map_or(Ok(None), |(value, key)| {
+            count_of(&format!("metadata.{key}"), &value)
         })
     };
     usage.cache_read = first(&[
@@ -250,6 +267,7 @@ fn usage_of(row: &Value<'_>, metadata: &Value<'_>, has_failed: bool) -> Result<U
     usage.cache_write = first(&[
         "cache_creation_input_tokens",
         "prompt_tokens_details.cache_creation_tokens",
+        "prompt_tokens_details.cache_write_tokens",
     ])?;
     usage.reasoning = first(&[
         "completion_tokens_details.reasoning_tokens",
@@ -261,6 +279,7 @@ fn usage_of(row: &Value<'_>, metadata: &Value<'_>, has_failed: bool) -> Result<U
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::traces::usage::Counted;
 
     fn value(text: &str) -> Value<'_> {
         serde_json::from_str(text).unwrap()
@@ -344,17 +363,16 @@ mod tests {
             let span = span_of(&row, TurnUnit::default()).unwrap();
             assert_eq!(span.flags.has(Flags::ERROR), error.is_some(), "{text}");
             assert_eq!(span.text(Field::ErrorType), error, "{text}");
-            let usage = Usage {
-                input: Some(0),
-                output: Some(0),
-                ..Usage::default()
-            };
-            assert_eq!((span.usage, span.cost), (usage, Some(0)), "{text}");
+            let found = (span.usage.input, span.usage.output, span.cost);
+            assert_eq!(found, (Some(0), Some(0), Some(0)), "{text}");
+            (span.usage.cache_read, Counted::new(&span).input)
         };
-        check(
+        let cached = check(
             r#""status":"failure","metadata":{"error_information":{"error_code":"408","error_class":"Timeout"},"usage_object":{"prompt_tokens_details":{"cached_tokens":384}}}"#,
             Some("Timeout"),
         );
+        // The row has no tokens, so that the cached ones of the attempt are not added to them.
+        assert_eq!(cached, (Some(384), 0));
         check(
             r#""status":"failure","error_information":{"error_code":429}"#,
             Some("429"),

@@ -9,17 +9,43 @@ use crate::traces::importers::fields::{
     either, id_of, note_keys, optional_id, put, put_metadata, put_named, time_of,
 };
 use crate::traces::importers::importer::{Importer, RowFault, wrong};
+use crate::traces::importers::python::opened;
 use crate::traces::record::{Field, Flags, Nanos, Role, Span, Target};
 use crate::traces::settings::Settings;
 use crate::traces::sink::{RawScore, Sink, text_of};
 use crate::traces::value::Value;
 
-pub(in crate::traces) const IMPORTERS: &[Importer] = &[Importer {
-    name: "MLflow traces",
-    keys: &["info", "data"],
-    is_kind: |has| has("info") && has("data"),
-    read,
-}];
+pub(in crate::traces) const IMPORTERS: &[Importer] = &[
+    Importer {
+        name: "MLflow traces",
+        keys: &["info", "data"],
+        is_kind: |has| has("info") && has("data"),
+        read,
+    },
+    // What `search_traces` returns as a table, in CSV or Parquet.
+    Importer {
+        name: "MLflow table of traces",
+        keys: &[
+            "trace",
+            "trace_id",
+            "request_id",
+            "state",
+            "status",
+            "request_time",
+            "timestamp_ms",
+            "trace_metadata",
+            "request_metadata",
+            "tags",
+            "spans",
+            "assessments",
+        ],
+        is_kind: |has| {
+            let is_trace = has("trace_id") || has("request_id");
+            is_trace && has("spans") && (has("trace_metadata") || has("request_metadata"))
+        },
+        read: |row, sink| read(&row_of_table(row), sink),
+    },
+];
 
 /// A score and what it belongs to.
 type TargetScore<'a> = (Target<'a>, RawScore<'a>);
@@ -36,6 +62,23 @@ fn read<'a>(row: &Value<'a>, sink: &mut Sink<'_>) -> Result<(), RowFault> {
     Ok(())
 }
 
+/// A row of a table as a trace: its column `trace` has all of it as JSON; older tables lack it.
+fn row_of_table<'a>(row: &Value<'a>) -> Value<'a> {
+    let trace = row.get("trace").parsed();
+    let mut entries = row.entries().to_vec();
+    if matches!(&*trace, Value::Map(_)) {
+        // Names of columns stay, for the paths of a source.
+        entries.extend(trace.into_owned().entries().iter().cloned());
+        return Value::Map(entries);
+    }
+    // Cells of CSV may have objects of Python.
+    let info = entries.iter().map(|(key, value)| (key.clone(), opened(value)));
+    let spans = Value::Map(vec![("spans".into(), opened(row.get("spans")))]);
+    let info = Value::Map(info.collect());
+    entries.extend([("info".into(), info), ("data".into(), spans)]);
+    Value::Map(entries)
+}
+
 fn trace_of<'a>(
     row: &Value<'a>,
     settings: &Settings,
@@ -45,6 +88,9 @@ fn trace_of<'a>(
     put_named(&mut header, row, settings);
     let keys = NamedKeys::new(settings);
     let raw_spans = data.get("spans").parsed();
+    if matches!(&*raw_spans, Value::Text(_)) {
+        return Err(wrong("spans", "a list of spans as JSON", &raw_spans));
+    }
     let (mut spans, mut scores) = (Vec::new(), Vec::new());
     for raw in raw_spans.elements() {
         let (span, found) = span_of(raw, &header, &keys, settings)?;
@@ -316,6 +362,30 @@ mod tests {
             (score.label.as_deref(), score.id.as_ref()),
             (Some("false"), "a-33")
         );
+    }
+
+    #[test]
+    fn rows_of_tables_are_the_same_traces() {
+        let document: serde_json::Value = serde_json::from_str(ROW).unwrap();
+        let (info, spans) = (&document["info"], &document["data"]["spans"]);
+        let text = |value: &serde_json::Value| serde_json::Value::String(value.to_string());
+        let new = serde_json::json!({"trace_id": "tr-28", "trace": document.to_string(),
+            "trace_metadata": text(&info["trace_metadata"]), "spans": "[{'name': 'of Python'}]"});
+        let old = serde_json::json!({"trace_id": "tr-28", "state": "OK", "request_time": info["request_time"],
+            "trace_metadata": text(&info["trace_metadata"]), "tags": text(&info["tags"]),
+            "assessments": text(&info["assessments"]), "spans": text(spans)});
+        for table in [new, old] {
+            let table = table.to_string();
+            let row: Value<'_> = serde_json::from_str(&table).unwrap();
+            let settings = Settings::new(&Default::default(), &TraceSource::default()).unwrap();
+            let (spans, scores) = trace_of(&row_of_table(&row), &settings).unwrap();
+            let (expected, expected_scores) = read_row(ROW).unwrap();
+            assert_eq!((spans, scores.len()), (expected, expected_scores.len()));
+        }
+        let row = r#"{"trace_id": "tr-28", "trace_metadata": "{}", "spans": "[{'name': array([1])}]"}"#;
+        let row: Value<'_> = serde_json::from_str(row).unwrap();
+        let settings = Settings::new(&Default::default(), &TraceSource::default()).unwrap();
+        assert!(trace_of(&row_of_table(&row), &settings).is_err());
     }
 
     #[test]

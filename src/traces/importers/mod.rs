@@ -3,12 +3,17 @@
 mod braintrust;
 pub(super) mod catalog;
 mod fields;
+pub(super) mod framing;
 mod helicone;
 pub(super) mod importer;
 mod langfuse;
+mod langfuse_names;
 mod langfuse_scores;
 mod langsmith;
+mod langsmith_feedback;
 mod litellm;
 mod mlflow;
 pub(super) mod otlp;
+pub(super) mod pages;
 mod phoenix;
+mod python;

@@ -1,15 +1,18 @@
 //! Phoenix: rows of spans, and annotations of spans, traces and sessions.
 //!
-//! An annotation of a span has no trace. It finds its span by a hash of the span's id, which stands
-//! where other sources have that of the model's answer.
+//! An annotation of a span has no trace: it finds its span by the span's id. A table of spans has the
+//! keys of attributes as columns, such as `attributes.llm.model_name`.
 
-use crate::base::hash;
+use std::borrow::Cow;
+
 use crate::traces::attributes::{Facts, NamedKeys};
 use crate::traces::importers::fields::{
     either, id_of, note_keys, optional_id, put, put_metadata, put_named, time_of,
 };
 use crate::traces::importers::importer::{Importer, RowFault, wrong};
-use crate::traces::record::{Field, Flags, Span, Target};
+use crate::traces::importers::pages::read_page;
+use crate::traces::importers::python::opened;
+use crate::traces::record::{Field, Flags, Span, Target, name_hash};
 use crate::traces::settings::Settings;
 use crate::traces::sink::{RawScore, Sink, text_of};
 use crate::traces::value::Value;
@@ -27,7 +30,7 @@ pub(in crate::traces) const IMPORTERS: &[Importer] = &[
             "attributes",
             "events",
         ],
-        is_kind: |has| has("context") && has("span_kind"),
+        is_kind: |has| has("span_kind") && (has("context") || has("context.trace_id")),
         read: read_span,
     },
     Importer {
@@ -38,13 +41,25 @@ pub(in crate::traces) const IMPORTERS: &[Importer] = &[
             "trace_id",
             "session_id",
             "name",
+            "annotation_name",
             "identifier",
             "result",
             "created_at",
             "updated_at",
         ],
-        is_kind: |has| has("annotator_kind") && has("result"),
+        is_kind: |has| {
+            let is_named = has("name") || has("annotation_name");
+            has("annotator_kind")
+                && is_named
+                && ["span_id", "trace_id", "session_id"].iter().any(|id| has(id))
+        },
         read: read_annotation,
+    },
+    Importer {
+        name: "Phoenix pages",
+        keys: &["data", "next_cursor"],
+        is_kind: |has| has("data") && has("next_cursor"),
+        read: |page, sink| read_page(IMPORTERS, "data", page, sink),
     },
 ];
 
@@ -67,20 +82,17 @@ fn read_annotation<'a>(row: &Value<'a>, sink: &mut Sink<'_>) -> Result<(), RowFa
     Ok(sink.score(&target, &score)?)
 }
 
-/// The hash by which annotations find a span.
-fn span_hash(id: &str) -> u64 {
-    hash::hash_id(id.as_bytes()).max(1)
-}
-
 /// A span, and the scores in its attributes.
 fn span_of<'a>(row: &Value<'a>, settings: &Settings) -> Result<(Span<'a>, Vec<TargetScore<'a>>), RowFault> {
-    let context = row.get("context").parsed();
-    let trace = id_of("context.trace_id", context.get("trace_id"))?;
+    let trace = id_of("context.trace_id", &row.at("context.trace_id"))?.into_owned();
+    let trace = Cow::<'a, str>::Owned(trace);
     let end = time_of("end_time", row.get("end_time"))?;
     let mut facts = Facts::new(Span {
         group: trace.clone(),
         trace,
-        id: id_of("context.span_id", context.get("span_id"))?,
+        id: id_of("context.span_id", &row.at("context.span_id"))?
+            .into_owned()
+            .into(),
         parent: optional_id("parent_id", row.get("parent_id"))?,
         start: time_of("start_time", row.get("start_time"))?,
         end,
@@ -94,6 +106,12 @@ fn span_of<'a>(row: &Value<'a>, settings: &Settings) -> Result<(Span<'a>, Vec<Ta
     // Phoenix writes objects of metadata as flat keys too.
     let mut metadata = Vec::new();
     add_attributes(&mut facts, "", &attributes, &keys, settings, &mut metadata);
+    let columns = row.entries().iter().filter_map(|(key, value)| {
+        let key = key.strip_prefix("attributes.")?.to_owned();
+        Some((key.into(), opened(value)))
+    });
+    let columns = Value::Map(columns.collect());
+    add_attributes(&mut facts, "", &columns, &keys, settings, &mut metadata);
     add(
         &mut facts,
         "openinference.span.kind",
@@ -104,7 +122,6 @@ fn span_of<'a>(row: &Value<'a>, settings: &Settings) -> Result<(Span<'a>, Vec<Ta
     let (mut span, scores) = facts.finish();
     put_metadata(&mut span, &Value::Map(metadata), 1);
     put_named(&mut span, row, settings);
-    span.response = span_hash(&span.id);
     if span.flags.has(Flags::ERROR) {
         for event in row.get("events").parsed().elements() {
             put(
@@ -125,7 +142,7 @@ fn add_attributes<'a>(
     attributes: &Value<'a>,
     keys: &NamedKeys,
     settings: &Settings,
-    metadata: &mut Vec<(std::borrow::Cow<'a, str>, Value<'a>)>,
+    metadata: &mut Vec<(Cow<'a, str>, Value<'a>)>,
 ) {
     for key in attributes.keys() {
         let value = attributes.get(key);
@@ -133,8 +150,25 @@ fn add_attributes<'a>(
         if let Some(rest) = path.strip_prefix("metadata.") {
             metadata.push((rest.to_owned().into(), value.clone()));
         }
-        if !add(facts, &path, value, keys, settings) && matches!(value, Value::Map(_)) {
-            add_attributes(facts, &format!("{path}."), value, keys, settings, metadata);
+        if add(facts, &path, value, keys, settings) {
+            continue;
+        }
+        match value {
+            Value::Map(_) => add_attributes(facts, &format!("{path}."), value, keys, settings, metadata),
+            // Tables have a list where rows have `annotations.0.annotation.name`.
+            Value::List(values) if path.ends_with("annotations") || path.ends_with("evaluations") => {
+                for (number, value) in values.iter().enumerate() {
+                    add_attributes(
+                        facts,
+                        &format!("{path}.{number}."),
+                        value,
+                        keys,
+                        settings,
+                        metadata,
+                    );
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -157,7 +191,7 @@ fn add<'a>(
 /// The score of an annotation.
 fn score_of<'a>(row: &Value<'a>) -> Result<TargetScore<'a>, RowFault> {
     let target = if let Some(id) = text_of(row.get("span_id")) {
-        Target::Response(span_hash(&id))
+        Target::Response(name_hash(&id))
     } else if let Some(trace) = text_of(row.get("trace_id")) {
         Target::Trace(trace, "".into())
     } else if let Some(session) = text_of(row.get("session_id")) {
@@ -169,18 +203,17 @@ fn score_of<'a>(row: &Value<'a>) -> Result<TargetScore<'a>, RowFault> {
             row.get("span_id"),
         ));
     };
-    let name = row.get("name");
+    let name = either(row.get("name"), row.get("annotation_name"));
     let at = time_of("created_at", row.get("created_at"))?;
     let written = time_of("updated_at", row.get("updated_at"))?;
-    let result = row.get("result").parsed();
     // Without an id of its own, an annotation is known by its name and identifier.
     let id = optional_id("id", either(row.get("id"), row.get("identifier")))?;
     let name = text_of(name).ok_or_else(|| wrong("name", "the name of the annotation", name))?;
     let score = RawScore {
         id: format!("{name}/{id}").into(),
         name,
-        number: result.get("score").number(),
-        label: text_of(result.get("label")),
+        number: row.at("result.score").number(),
+        label: text_of(&row.at("result.label")),
         at,
         version: written.or(at).unwrap_or(0),
     };
@@ -230,6 +263,37 @@ mod tests {
     }
 
     #[test]
+    fn a_row_of_a_table_is_the_same_span_and_has_the_same_scores() {
+        let settings = Settings::new(&std::collections::BTreeMap::new(), &TraceSource::default()).unwrap();
+        let check = |row: &str| {
+            let row = serde_json::from_str(row).unwrap();
+            let (span, scores) = span_of(&row, &settings).unwrap();
+            let scores: Vec<_> = scores
+                .iter()
+                .map(|(target, score)| (target.clone(), score.number))
+                .collect();
+            assert_eq!((&*span.trace, &*span.id), ("t-3", "s-3"));
+            assert_eq!(span.text(Field::Release), Some("rel_1"));
+            assert_eq!(
+                (span.usage.input, span.response),
+                (Some(9), name_hash("answer-1"))
+            );
+            assert_eq!(scores, [(Target::Trace("t-3".into(), "s-3".into()), Some(0.9))]);
+        };
+        check(
+            r#"{"context":{"trace_id":"t-3","span_id":"s-3"},"span_kind":"LLM","attributes":{
+                "llm.token_count.prompt":9,"metadata.release_id":"rel_1","gen_ai.response.id":"answer-1",
+                "evaluations.0.evaluation.name":"faithful","evaluations.0.evaluation.score":0.9}}"#,
+        );
+        check(
+            r#"{"context.trace_id":"t-3","context.span_id":"s-3","span_kind":"LLM","parent_id":"",
+                "attributes.llm.token_count.prompt":"9.0","attributes.metadata":"{'release_id': 'rel_1'}",
+                "attributes.gen_ai.response.id":"answer-1",
+                "attributes.evaluations":"[{'evaluation': {'name': 'faithful', 'score': 0.9}}]"}"#,
+        );
+    }
+
+    #[test]
     fn a_span_has_its_kind_times_and_error() {
         let found = span(SPAN).unwrap();
         assert_eq!((found.role, found.parent.as_ref()), (Role::Agent, ""));
@@ -252,7 +316,7 @@ mod tests {
     #[test]
     fn annotations_find_their_spans_traces_and_sessions() {
         let (target, found) = score(ANNOTATION).unwrap();
-        assert_eq!(target, Target::Response(span(SPAN).unwrap().response));
+        assert_eq!(target, Target::Response(name_hash(&span(SPAN).unwrap().id)));
         assert_eq!(
             (found.number, found.label.as_deref()),
             (Some(0.0), Some("thumbs_down"))
