@@ -29,8 +29,8 @@ use crate::release::tools::{ToolBundle, diff_bundles};
 use crate::release::{ReleaseRecord, read_records};
 use crate::replay::{CUBE_FILE, Cube, merge};
 use crate::report::Lang;
-use crate::scenario::{OnBadRow, Overrides, Scenario, Source};
-use crate::study;
+use crate::scenario::{Combine, OnBadRow, Overrides, Scenario, ScoreRule, Source, TraceSource};
+use crate::{study, traces};
 
 /// A target: its name, the function, and the folders and files of its seeds, relative to the
 /// repository.
@@ -44,7 +44,7 @@ pub struct FuzzTarget {
 }
 
 /// All targets.
-pub const TARGETS: [FuzzTarget; 17] = [
+pub const TARGETS: [FuzzTarget; 19] = [
     target("parquet", parquet, &["fuzz/corpus/parquet"]),
     target("csv", csv, &["fuzz/corpus/csv", "scenarios/guide"]),
     target("ndjson", ndjson, &["fuzz/corpus/ndjson"]),
@@ -73,6 +73,22 @@ pub const TARGETS: [FuzzTarget; 17] = [
     target("addresses", addresses, &["fuzz/corpus/addresses"]),
     target("prometheus", prometheus, &["fuzz/corpus/prometheus"]),
     target("redis", redis, &["fuzz/corpus/redis"]),
+    target("traces", traces_text, TRACES),
+    target("traces_parquet", traces_parquet, TRACES),
+];
+
+/// Files of all systems whose traces are read.
+const TRACES: &[&str] = &[
+    "datasets/traces",
+    "fuzz/corpus/traces",
+    "tests/data/traces/langfuse",
+    "tests/data/traces/langsmith_real",
+    "tests/data/traces/litellm",
+    "tests/data/traces/litellm_real",
+    "tests/data/traces/mlflow_real",
+    "tests/data/traces/otlp",
+    "tests/data/traces/phoenix",
+    "tests/data/traces/phoenix_real",
 ];
 
 const fn target(name: &'static str, run: fn(&[u8]), seeds: &'static [&'static str]) -> FuzzTarget {
@@ -398,6 +414,48 @@ fn redis(data: &[u8]) {
     publish::read_redis_answer(data);
     #[cfg(not(feature = "stores"))]
     let _ = data;
+}
+
+/// Traces as lines, as a document or a list, and as CSV.
+fn traces_text(data: &[u8]) {
+    for name in ["traces.jsonl", "traces.json", "traces.csv"] {
+        import_traces(&file(name, data));
+    }
+}
+
+fn traces_parquet(data: &[u8]) {
+    import_traces(&file("traces.parquet", data));
+}
+
+/// Imports a file of traces, with scores and columns that many systems have.
+fn import_traces(path: &Path) {
+    let rule = |score: &str| ScoreRule {
+        score: score.to_owned(),
+        test: None,
+        combine: Combine::default(),
+    };
+    let source = TraceSource {
+        scores: [("csat", "csat"), ("bad", "user_feedback")]
+            .map(|(column, score)| (column.to_owned(), rule(score)))
+            .into(),
+        ..TraceSource::default()
+    };
+    let columns = [("feature", "metadata.feature"), ("plan", "resource.service.name")]
+        .map(|(name, path)| (name.to_owned(), path.to_owned()))
+        .into();
+    for policy in [OnBadRow::Error, OnBadRow::Drop] {
+        let out = folder().join("turns.parquet");
+        let Ok(created) = fs::File::create(&out) else {
+            continue;
+        };
+        let target = traces::Target {
+            path: &out,
+            file: created,
+            held: 1 << 20,
+        };
+        let paths = [path.to_owned()];
+        let _ = traces::import(&paths, &columns, &source, policy, target, &Progress::silent());
+    }
 }
 
 /// Runs the target of a name.

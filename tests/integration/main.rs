@@ -88,5 +88,6 @@ mod together;
 mod tools;
 mod traces;
 mod traces_study;
+mod traces_hostile;
 mod vectors;
 mod watch;

@@ -1,0 +1,4 @@
+//! The target `traces_parquet` of `sluice::fuzzing`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sluice::fuzzing::run("traces_parquet", data));
