@@ -25,7 +25,7 @@ import sys
 from decimal import ROUND_HALF_EVEN, Decimal
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-FOLDERS = ["otlp/genai", "otlp/openinference", "otlp/openllmetry", "otlp/agentops",
+FOLDERS = ["otlp/genai", "otlp/openinference", "otlp/openllmetry", "otlp/agentops", "otlp/vercel",
            "litellm_real/payloads", "litellm_real/spend_logs", "litellm_real/page", "mlflow_real/lines",
            "mlflow_real/csv", "phoenix_real/lines", "phoenix_real/page", "phoenix_real/csv",
             "langsmith_real/plain", "langsmith_real/sums", "langsmith_real/page",
@@ -122,6 +122,9 @@ KIND_KEYS = ["openinference.span.kind", "gen_ai.operation.name", "mcp.method.nam
 
 
 def kind_of(a, span):
+    operation = a.get("ai.operationId")  # The AI SDK of Vercel: its `.do...` spans ask the model.
+    if operation:
+        return "tool" if operation == "ai.toolCall" else "llm" if ".do" in operation else "agent"
     for key in KIND_KEYS:
         word = str(opened(a.get(key) or "")).lower()
         if key == "mcp.method.name":
@@ -159,9 +162,9 @@ def understand(span, a, resource=None):
         span.cost = usd(obj(a.get("mlflow.llm.cost")).get("total_cost"))
     span.kind = kind_of(a, span)
     properties = {k.rsplit(".", 1)[1]: v for k, v in a.items() if k.startswith("traceloop.association.properties.")}
-    span.user = opened(first([a, resource], "user.id", "workflow.user_id", "user_id", "enduser.id", "gen_ai.user"))
+    span.user = opened(first([a, resource], "user.id", "workflow.user_id", "ai.telemetry.metadata.userId", "user_id", "enduser.id", "gen_ai.user"))
     span.user = properties.get("user_id") or span.user or metadata.get("user_id")
-    span.release = first([a], "release_id") or properties.get("release_id") or metadata.get("release_id")
+    span.release = first([a], "release_id", "ai.telemetry.metadata.release_id") or properties.get("release_id") or metadata.get("release_id")
     span.release = span.release or first([a], "feature_flag.result.variant") or first([a], "operation.version")
     span.release = span.release or first([resource], "release_id", "service.version") or first([a], "gen_ai.agent.version")
     span.service = resource.get("service.name")
