@@ -40,6 +40,16 @@ pub(crate) fn text(batch: &Batch<'_>, idx: usize) -> Result<Option<StringArray>>
     Err(problem.hint.into_iter().fold(error, Error::hint))
 }
 
+/// Reads a text column that is not required. It may have any type if all of its values are null.
+pub(crate) fn text_or_null(batch: &Batch<'_>, idx: usize) -> Result<Option<StringArray>> {
+    match batch.column(idx) {
+        Some((_, array)) if array.logical_null_count() == array.len() => {
+            Ok(Some(StringArray::new_null(array.len())))
+        }
+        _ => text(batch, idx),
+    }
+}
+
 /// Reads a text column in which every row needs a value. A null or empty text is a fault.
 pub(crate) fn required_text(
     batch: &Batch<'_>,

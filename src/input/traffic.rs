@@ -33,9 +33,10 @@ const PASSIVE: [&str; 1] = ["feature"];
 pub struct TrafficBatch<'a> {
     /// The raw rows, for messages.
     pub raw: &'a Batch<'a>,
-    /// Time of the turn, microseconds, UTC. Not null in a row that is used.
+    /// Time of the turn, microseconds, UTC. Not null in a row that is used, if the reader requires
+    /// it.
     pub event_time: Int64Array,
-    /// Id of the user. Not null in a row that is used.
+    /// Id of the user. Not null in a row that is used, if the reader requires it.
     pub user_id: StringArray,
     /// Id of the release that answered. Null if it is not known.
     pub release_id: StringArray,
@@ -73,6 +74,7 @@ pub struct TrafficReader {
     measured: Vec<Reading>,
     breakdowns: Vec<String>,
     on_bad_row: OnBadRow,
+    required: Vec<String>,
 }
 
 /// A source with the expressions of metrics, which read the columns of the source.
@@ -103,13 +105,24 @@ impl TrafficReader {
         breakdowns: &[String],
         on_bad_row: OnBadRow,
     ) -> Result<Self> {
-        Self::open_columns(
-            &with_metrics(source, measured),
-            &["event_time", "user_id", "release_id"],
-            measured,
-            breakdowns,
-            on_bad_row,
-        )
+        let required = ["event_time", "user_id", "release_id"];
+        Self::open_with(source, &required, measured, breakdowns, on_bad_row)
+    }
+
+    /// Opens a log of which only some columns are required. A row may lack a value of any other
+    /// column, the time and the user included.
+    ///
+    /// # Errors
+    /// The same as for [`Self::open`].
+    pub fn open_with(
+        source: &Source,
+        required: &[&str],
+        measured: &[Reading],
+        breakdowns: &[String],
+        on_bad_row: OnBadRow,
+    ) -> Result<Self> {
+        let source = with_metrics(source, measured);
+        Self::open_columns(&source, required, measured, breakdowns, on_bad_row)
     }
 
     /// Opens rows with other required columns, for example outcomes of logged requests.
@@ -154,7 +167,31 @@ impl TrafficReader {
             measured: measured.to_vec(),
             breakdowns: breakdowns.to_vec(),
             on_bad_row,
+            required: required.iter().map(|&column| column.to_owned()).collect(),
         })
+    }
+
+    /// Requires one more column. `why` says what needs it, for the hint of the error.
+    ///
+    /// # Errors
+    /// A file does not have the column.
+    pub(crate) fn require(mut self, column: &str, why: &str) -> Result<Self> {
+        self.table.check_columns(&[column]).map_err(|error| {
+            let hint = error
+                .problems()
+                .last()
+                .and_then(|problem| problem.hint.as_deref());
+            let hint = format!("{why}; {}", hint.unwrap_or_default());
+            error.hint(hint)
+        })?;
+        self.required.push(column.to_owned());
+        Ok(self)
+    }
+
+    /// Whether the reader requires a canonical column. Rows without a time or a user are bad if the
+    /// reader requires these columns.
+    pub fn requires(&self, column: &str) -> bool {
+        self.required.iter().any(|required| required == column)
     }
 
     /// Returns the files and their parts.
@@ -202,38 +239,48 @@ impl TrafficReader {
         let mut counts = BTreeMap::new();
         self.table.read(part, &wanted, &mut |batch| {
             let mut faults = batch.faults(self.on_bad_row)?;
-            let (Some(event_time), Some(user_id), Some(release_id)) = (
-                convert::instant(&batch, 0, &mut faults)?,
-                convert::required_text(&batch, 1, &mut faults)?,
-                convert::text(&batch, 2)?,
-            ) else {
-                return Ok(());
+            let event_time = convert::instant(&batch, 0, &mut faults)?;
+            let event_time = event_time.unwrap_or_else(|| Int64Array::new_null(batch.n_rows));
+            // A log for which no release is required may have columns that nothing filled.
+            let text = if self.requires("release_id") {
+                convert::text
+            } else {
+                convert::text_or_null
             };
-            for row in (0..batch.n_rows).filter(|row| event_time.is_null(*row)) {
-                faults.record(
-                    &batch,
-                    self.table.name_in_file("event_time"),
-                    row,
-                    time::EXPECTED,
-                    &"none",
-                )?;
+            let user_id = if self.requires("user_id") {
+                convert::required_text(&batch, 1, &mut faults)?
+            } else {
+                text(&batch, 1)?
+            };
+            let or_null =
+                |texts: Option<StringArray>| texts.unwrap_or_else(|| StringArray::new_null(batch.n_rows));
+            if self.requires("event_time") {
+                for row in (0..batch.n_rows).filter(|row| event_time.is_null(*row)) {
+                    faults.record(
+                        &batch,
+                        self.table.name_in_file("event_time"),
+                        row,
+                        time::EXPECTED,
+                        &"none",
+                    )?;
+                }
             }
             let measured = self.read_measured(&batch, &mut faults)?;
             let typed = TrafficBatch {
                 raw: &batch,
                 event_time,
-                user_id,
-                release_id,
-                tenant_id: convert::text(&batch, 3)?,
-                layer: convert::text(&batch, 4)?,
+                user_id: or_null(user_id),
+                release_id: or_null(text(&batch, 2)?),
+                tenant_id: text(&batch, 3)?,
+                layer: text(&batch, 4)?,
                 is_shadow: convert::flag(&batch, 5, &mut faults)?,
                 is_eval: convert::flag(&batch, 6, &mut faults)?,
-                trace_id: convert::text(&batch, 7)?,
-                session_id: convert::text(&batch, 8)?,
+                trace_id: text(&batch, 7)?,
+                session_id: text(&batch, 8)?,
                 propensity: convert::units(&batch, 9, &propensity, &mut faults)?,
                 measured,
                 breakdowns: (0..self.breakdowns.len())
-                    .map(|idx| convert::text(&batch, first_breakdown + idx))
+                    .map(|idx| text(&batch, first_breakdown + idx))
                     .collect::<Result<_>>()?,
                 faults: &faults,
             };
@@ -401,7 +448,7 @@ impl TrafficReader {
                 convert::flag(&batch, 7, &mut faults)?,
                 convert::flag(&batch, 8, &mut faults)?,
             ];
-            let text = |idx: usize| convert::text(&batch, idx);
+            let text = |idx: usize| convert::text_or_null(&batch, idx);
             let texts = [text(1)?, text(2)?, text(3)?, text(4)?, text(5)?, text(6)?];
             n_bad += faults.n_bad() as u64;
             on_batch(&Links {

@@ -160,9 +160,9 @@ impl Column {
 #[derive(Debug, Clone)]
 pub(crate) struct Turns {
     pub(crate) n: usize,
-    /// Time of the turn, microseconds, UTC.
+    /// Time of the turn, microseconds, UTC. Absent only if the reader does not require it.
     pub(crate) at: Column,
-    /// Hash of the user's id.
+    /// Hash of the user's id. [`hash::EMPTY`] for a row without a user.
     pub(crate) user: Column,
     /// Hash of the tenant's name.
     pub(crate) tenant: Column,
@@ -213,6 +213,11 @@ impl Turns {
             below_resolution: Vec::new(),
             bad: [0; STEP_WORDS],
         }
+    }
+
+    /// Whether a row names its user. Always so if the reader requires users.
+    pub(crate) fn has_user(&self, row: usize) -> bool {
+        self.user.values[row] as u64 != hash::EMPTY
     }
 
     /// Returns the hash of a row's tenant and user.
@@ -326,15 +331,14 @@ impl TrafficReader {
         for (column, spell) in self.breakdowns().iter().zip(&spell) {
             breakdowns.push(feeds.open(column, 0, Mapping::Id(spell))?);
         }
-        let mut at = feeds
-            .open("event_time", 0, Mapping::Micros(&micros))?
-            .ok_or(Unsupported)?;
-        let mut user = feeds
-            .open("user_id", 0, Mapping::Id(&of_user))?
-            .ok_or(Unsupported)?;
-        let mut release = feeds
-            .open("release_id", turns.release.missing, Mapping::Id(&of_release))?
-            .ok_or(Unsupported)?;
+        let [needs_time, needs_user, needs_release] =
+            ["event_time", "user_id", "release_id"].map(|column| self.requires(column));
+        let mut at = feeds.open("event_time", 0, Mapping::Micros(&micros))?;
+        let mut user = feeds.open("user_id", 0, Mapping::Id(&of_user))?;
+        let mut release = feeds.open("release_id", turns.release.missing, Mapping::Id(&of_release))?;
+        if needs_time && at.is_none() || needs_user && user.is_none() || needs_release && release.is_none() {
+            return Err(Stopped::Unsupported);
+        }
         let flag = |name: &str| {
             let mapping = if feeds.is_flag(name)? {
                 Mapping::Flag([0, 1])
@@ -376,9 +380,9 @@ impl TrafficReader {
             turns.bad = [0; STEP_WORDS];
             // The fast scan leaves values below the resolution to the general reader.
             turns.below_resolution.clear();
-            fill(Some(&mut at), derived, &mut turns.at, n)?;
-            fill(Some(&mut user), derived, &mut turns.user, n)?;
-            fill(Some(&mut release), derived, &mut turns.release, n)?;
+            fill(at.as_mut(), derived, &mut turns.at, n)?;
+            fill(user.as_mut(), derived, &mut turns.user, n)?;
+            fill(release.as_mut(), derived, &mut turns.release, n)?;
             fill(tenant.as_mut(), derived, &mut turns.tenant, n)?;
             fill(layer.as_mut(), derived, &mut turns.layer, n)?;
             fill(is_shadow.as_mut(), derived, &mut turns.is_shadow, n)?;
@@ -405,8 +409,8 @@ impl TrafficReader {
                 continue;
             }
             let n = turns.n;
-            let is_unsupported = turns.at.n_absent > 0
-                || turns.user.values[..n].contains(&(hash::EMPTY as i64))
+            let is_unsupported = needs_time && turns.at.n_absent > 0
+                || needs_user && turns.user.values[..n].contains(&(hash::EMPTY as i64))
                 || names.find_refused(turns).is_some();
             if is_unsupported {
                 return Err(Stopped::Unsupported);

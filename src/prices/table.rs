@@ -66,6 +66,13 @@ impl Prices {
         })
     }
 
+    /// Whether a price depends on the time of the request: it has a first instant.
+    pub fn depends_on_time(&self) -> bool {
+        let models = self.by_model.values();
+        let mut tiers = models.flat_map(|prices| prices.usual.iter().chain(&prices.batch));
+        tiers.any(|tier| tier.history.iter().any(|(from, _)| *from != Micros::MIN))
+    }
+
     /// Returns the cost of a request in nano-USD, rounded once, half to even. `None` if the table
     /// has no price for it, the counts are impossible, or the cost does not fit in `i64`.
     pub fn cost_of(&self, usage: &Usage<'_>) -> Option<i64> {
@@ -210,6 +217,23 @@ mod tests {
         for unknown in ["gpt-4o", "gpt-4o-mini-2025", "litellm:smart", "old-2024-05", ""] {
             check(unknown, "2026-06-01", None);
         }
+    }
+
+    #[test]
+    fn only_prices_with_a_first_instant_depend_on_time() {
+        let check = |toml: &str, expected| {
+            let prices = Prices::parse("p", "toml", toml.as_bytes()).unwrap();
+            assert_eq!(prices.depends_on_time(), expected, "{toml}");
+        };
+        let price = "[[price]]\nmodel = 'a'\ninput = 1\noutput = 2\n";
+        check(price, false);
+        check(&format!("{price}{price}batch = true\n"), false);
+        check(&format!("{price}{price}from = '2026-06-01'\n"), true);
+        check(
+            &format!("{price}{price}batch = true\nfrom = '2026-06-01'\n"),
+            true,
+        );
+        check(TOML, true);
     }
 
     #[test]
