@@ -17,6 +17,7 @@ mod driver;
 mod evals;
 mod fault;
 mod finops;
+mod finops_text;
 mod gate;
 mod generate;
 mod import;

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use crate::base::time::Micros;
 use crate::finops::budget::BudgetUse;
 use crate::finops::clusters::Success;
-use crate::finops::question::{By, Unseen};
+use crate::finops::key::By;
+use crate::finops::question::Unseen;
 use crate::stats::Known;
 
 /// The cost per success, USD.
@@ -15,7 +16,8 @@ pub struct UnitCost {
     /// The cost of all rows, failures included, divided by the number of successes. Not known if
     /// the cost of a row is not known, or there is no success.
     pub estimate: Known<f64>,
-    /// The standard error and the 95 % interval, from the spread between users.
+    /// The standard error and the 95 % interval, from the spread between users. Not known if the
+    /// user of a row is not known.
     pub robust: Known<RobustUnitCost>,
 }
 
@@ -43,9 +45,14 @@ pub struct BillLine {
     pub keys: BTreeMap<&'static str, String>,
     /// Number of rows that a user saw.
     pub n_rows: u64,
-    /// Number of distinct users.
-    pub n_users: u64,
-    /// Number of distinct sessions of users. `None` if the log has no sessions.
+    /// Number of distinct users, over the rows that name one. Not known if no row does.
+    pub n_users: Known<u64>,
+    /// Number of rows without a user. Their costs are in all sums.
+    pub n_without_user: u64,
+    /// Number of rows without a release. Their costs are in all sums.
+    pub n_without_release: u64,
+    /// Number of distinct sessions of users. A session of rows without a user is one of its tenant.
+    /// `None` if the log has no sessions.
     pub n_sessions: Option<u64>,
     /// Number of successes. `None` if the log has no column `task_completed`.
     pub n_successes: Option<u64>,
@@ -108,6 +115,11 @@ pub struct Chargeback {
     pub n_outside: u64,
     /// Numbers of rows that could not be used, by reason.
     pub bad_rows: BTreeMap<String, u64>,
+    /// Columns that a bill reads and the log does not have.
+    pub absent_columns: Vec<&'static str>,
+    /// Keys of which no row has a value: their columns are absent or empty, and no record has the
+    /// value. Empty if no row counts.
+    pub unknown_keys: Vec<By>,
     /// Lines in order of falling cost.
     pub lines: Vec<BillLine>,
     /// The total of all lines.
@@ -122,5 +134,12 @@ impl Chargeback {
     /// Whether any budget was exceeded.
     pub fn has_breach(&self) -> bool {
         self.budgets.iter().any(|used| !used.breaches.is_empty())
+    }
+
+    /// Whether the cost of any budget is not known, because the log does not say which rows it
+    /// covers.
+    pub fn has_unknown_budget(&self) -> bool {
+        let mut spent = self.budgets.iter().map(|used| &used.spent_nano_usd);
+        spent.any(|spent| spent.value().is_none())
     }
 }

@@ -11,9 +11,12 @@ use crate::base::limits::{Limit, read_limited};
 use crate::base::schema::document_schema;
 use crate::base::time;
 use crate::base::time::Zone;
+use crate::finops::key::By;
 use crate::finops::money::overflow;
 use crate::metric::{ColumnKind, MAX_UNITS};
 use crate::prices::model_name;
+use crate::release::UNKNOWN;
+use crate::stats::{Known, Reason};
 
 /// Period of a budget. Each period starts at 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -62,13 +65,33 @@ pub struct Budget {
     pub time_zone: Zone,
 }
 
-/// The properties of a row that budgets filter by.
+/// The properties of a row that budgets filter by. `None` for one that the log does not say.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Spender<'a> {
     pub(super) tenant: &'a str,
-    pub(super) feature: &'a str,
-    pub(super) release: &'a str,
-    pub(super) model: &'a str,
+    pub(super) feature: Option<&'a str>,
+    pub(super) release: Option<&'a str>,
+    pub(super) model: Option<&'a str>,
+}
+
+/// Whether a budget covers rows, from yes to no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fit {
+    /// It covers them.
+    Pays,
+    /// It may cover them: the log does not say a key that it filters by.
+    Unknown,
+    /// It does not cover them.
+    Other,
+}
+
+/// The sums of a budget.
+#[derive(Debug, Clone, Default)]
+pub(super) struct BudgetSums {
+    /// Costs by day, in days since 1970-01-01.
+    pub(super) days: BTreeMap<i64, Day>,
+    /// Number of rows that the budget may cover.
+    pub(super) n_key_unknown: u64,
 }
 
 /// Budgets of `sluice finops`, as one TOML file.
@@ -203,12 +226,47 @@ impl Budget {
     }
 
     /// Whether the budget covers rows of this spender.
-    pub(super) fn pays(&self, spender: Spender<'_>) -> bool {
-        let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
-        is(&self.tenant, spender.tenant)
-            && is(&self.feature, spender.feature)
-            && is(&self.release, spender.release)
-            && (is(&self.model, spender.model) || is(&self.model, model_name(spender.model)))
+    pub(super) fn fit(&self, spender: Spender<'_>) -> Fit {
+        let filters = [
+            (&self.tenant, Some(spender.tenant)),
+            (&self.feature, spender.feature),
+            (&self.release, spender.release),
+        ];
+        let fits = filters.map(|(wanted, found)| fit(wanted.as_deref(), &[found]));
+        let names = [spender.model, spender.model.map(model_name)];
+        let of_model = fit(self.model.as_deref(), &names);
+        fits.into_iter().fold(of_model, Fit::max)
+    }
+
+    /// The keys that the budget filters by. A filter with the word of rows without the key
+    /// (`default` for tenants, `unknown` for others) needs no value in the log and is left out.
+    pub fn keys(&self) -> impl Iterator<Item = By> {
+        let filters = [
+            (By::Tenant, &self.tenant),
+            (By::Feature, &self.feature),
+            (By::Release, &self.release),
+            (By::Model, &self.model),
+        ];
+        let keys = filters.map(|(by, wanted)| {
+            let is_filter = wanted.as_ref().is_some_and(|wanted| wanted != by.without_value());
+            is_filter.then_some(by)
+        });
+        keys.into_iter().flatten()
+    }
+}
+
+/// Whether a filter fits one of the names of a row. Names that the log does not say are `None`.
+fn fit(wanted: Option<&str>, names: &[Option<&str>]) -> Fit {
+    let Some(wanted) = wanted else {
+        return Fit::Pays;
+    };
+    let is = |name: &Option<&str>| name.unwrap_or(UNKNOWN) == wanted;
+    if names.iter().any(is) {
+        Fit::Pays
+    } else if names.contains(&None) {
+        Fit::Unknown
+    } else {
+        Fit::Other
     }
 }
 
@@ -255,25 +313,29 @@ pub struct Breach {
 }
 
 /// A budget with its spending and its breaches.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BudgetUse {
     /// The budget, as its file defines it.
     #[serde(flatten)]
     pub budget: Budget,
-    /// Cost of all rows that the budget covers, nano-USD.
-    pub spent_nano_usd: i64,
+    /// Cost of all rows that the budget covers, nano-USD. Not known if no row of the log has a
+    /// value of a key that the budget filters by.
+    pub spent_nano_usd: Known<i64>,
     /// Number of rows that the budget covers and whose cost is not known.
     pub n_cost_unknown: u64,
+    /// Number of rows that the budget may cover: they lack a value of a key that it filters by.
+    pub n_key_unknown: u64,
     /// Periods in which the budget was exceeded, in time order.
     pub breaches: Vec<Breach>,
 }
 
-/// Computes the use of a budget from the costs of its days, by the number of days since 1970-01-01.
-pub(super) fn judge(budget: &Budget, days: &BTreeMap<i64, Day>) -> Result<BudgetUse> {
+/// Computes the use of a budget from its sums. `unknown` is the reason why the log does not say
+/// which rows the budget covers.
+pub(super) fn judge(budget: &Budget, sums: &BudgetSums, unknown: Option<Reason>) -> Result<BudgetUse> {
     let mut total = Day::default();
     // Each period: its name, its cost so far, and the first day above the limit.
     let mut periods: Vec<(String, Day, Option<String>)> = Vec::new();
-    for (day, cost) in days {
+    for (day, cost) in &sums.days {
         total.merge(*cost)?;
         let date = time::format_day(*day);
         let period = match budget.per {
@@ -304,8 +366,9 @@ pub(super) fn judge(budget: &Budget, days: &BTreeMap<i64, Day>) -> Result<Budget
     };
     Ok(BudgetUse {
         budget: budget.clone(),
-        spent_nano_usd: total.nano_usd,
+        spent_nano_usd: unknown.map_or(Ok(total.nano_usd), Err).into(),
         n_cost_unknown: total.n_unknown,
+        n_key_unknown: sums.n_key_unknown,
         breaches: periods.into_iter().filter_map(breach).collect(),
     })
 }
@@ -314,8 +377,8 @@ pub(super) fn judge(budget: &Budget, days: &BTreeMap<i64, Day>) -> Result<Budget
 mod tests {
     use super::*;
 
-    fn days(costs: &[(&str, i64)]) -> BTreeMap<i64, Day> {
-        costs
+    fn sums(costs: &[(&str, i64)]) -> BudgetSums {
+        let days = costs
             .iter()
             .map(|(date, nano_usd)| {
                 (
@@ -326,12 +389,16 @@ mod tests {
                     },
                 )
             })
-            .collect()
+            .collect();
+        BudgetSums {
+            days,
+            n_key_unknown: 0,
+        }
     }
 
     #[test]
     fn a_breach_has_its_first_day_and_a_month_begins_anew() {
-        let costs = days(&[
+        let costs = sums(&[
             ("2026-05-30", 60),
             ("2026-05-31", 50),
             ("2026-06-01", 100),
@@ -345,8 +412,8 @@ mod tests {
                 limit_nano_usd: limit,
                 ..Budget::parse_all("b", toml.as_bytes()).unwrap().remove(0)
             };
-            let found = judge(&budget, &costs).unwrap();
-            assert_eq!(found.spent_nano_usd, 216);
+            let found = judge(&budget, &costs, None).unwrap();
+            assert_eq!(found.spent_nano_usd, Known::Value(216));
             let found: Vec<_> = found
                 .breaches
                 .iter()
@@ -389,13 +456,38 @@ mod tests {
             b"[[budget]]\nusd = 1\nper = 'day'\nmodel = 'gpt-4o'\ntenant = 'a'",
         )
         .unwrap()[0];
-        let spender = |tenant, model| Spender {
-            tenant,
-            feature: "f",
-            release: "r",
-            model,
+        let check = |tenant, model, expected| {
+            let spender = Spender {
+                tenant,
+                feature: None,
+                release: None,
+                model,
+            };
+            assert_eq!(budget.fit(spender), expected, "{spender:?}");
         };
-        assert!(budget.pays(spender("a", "litellm:smart=gpt-4o")) && budget.pays(spender("a", "gpt-4o")));
-        assert!(!budget.pays(spender("b", "gpt-4o")) && !budget.pays(spender("a", "gpt-4o-mini")));
+        check("a", Some("litellm:smart=gpt-4o"), Fit::Pays);
+        check("a", Some("gpt-4o"), Fit::Pays);
+        check("b", Some("gpt-4o"), Fit::Other);
+        check("a", Some("gpt-4o-mini"), Fit::Other);
+        // A row without a model may be one of this model, but only of the tenant.
+        check("a", None, Fit::Unknown);
+        check("b", None, Fit::Other);
+        assert_eq!(budget.keys().collect::<Vec<_>>(), [By::Tenant, By::Model]);
+    }
+
+    #[test]
+    fn the_word_unknown_pays_for_rows_without_the_key() {
+        let toml = b"[[budget]]\nusd = 1\nper = 'day'\nrelease = 'unknown'";
+        let budget = &Budget::parse_all("b", toml).unwrap()[0];
+        let fit = |release| {
+            budget.fit(Spender {
+                tenant: "a",
+                feature: None,
+                release,
+                model: None,
+            })
+        };
+        assert_eq!((fit(None), fit(Some("r1"))), (Fit::Pays, Fit::Other));
+        assert_eq!(budget.keys().count(), 0);
     }
 }

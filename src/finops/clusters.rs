@@ -1,9 +1,10 @@
 //! Users and sessions of each line: exact counts, and sums by user. Memory does not grow with the
 //! number of rows.
 //!
-//! A row becomes a record of its user, session and line. Records are sorted and merged from time to
-//! time. When merging frees too little memory, the records go to temporary nameless files, one for
-//! each part of the users.
+//! A row becomes a record of its user, session and line. A row without a user is a record of its
+//! session alone, which counts in the sums and not as a user. Records are sorted and merged from
+//! time to time. When merging frees too little memory, the records go to temporary nameless files,
+//! one for each part of the users.
 
 use std::fs::File;
 use std::io;
@@ -21,11 +22,32 @@ pub(super) const HELD: usize = 1 << 20;
 /// Size of a record in a file, bytes.
 const BYTES: usize = 40;
 
+/// The owner of rows: a user, or a session whose rows have no user. Bit 0 of the hash tells them
+/// apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Owner(u64);
+
+impl Owner {
+    /// A user, by the hash of tenant and user.
+    pub(super) fn user(hash: u64) -> Self {
+        Self(hash & !1)
+    }
+
+    /// The rows of a session without a user, by the hash of tenant and session. Sessions have
+    /// owners of their own, so that these rows are spread over all parts.
+    pub(super) fn unknown(hash: u64) -> Self {
+        Self(hash | 1)
+    }
+
+    pub(super) fn is_user(self) -> bool {
+        self.0 & 1 == 0
+    }
+}
+
 /// Sums over a user's rows in one session on one line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ClusterRecord {
-    /// Hash of tenant and user.
-    pub(super) user: u64,
+    pub(super) owner: Owner,
     pub(super) line: u32,
     /// Hash of the session. 0 for rows without a session.
     pub(super) session: u64,
@@ -36,12 +58,12 @@ pub(super) struct ClusterRecord {
 }
 
 impl ClusterRecord {
-    fn key(&self) -> (u64, u32, u64) {
-        (self.user, self.line, self.session)
+    fn key(&self) -> (Owner, u32, u64) {
+        (self.owner, self.line, self.session)
     }
 
     fn part(&self) -> usize {
-        (self.user >> 58) as usize
+        (self.owner.0 >> 58) as usize
     }
 
     fn add(&mut self, other: &Self) -> Result<()> {
@@ -61,7 +83,7 @@ impl ClusterRecord {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        for word in [self.user, self.session, self.cost as u64, self.repriced as u64] {
+        for word in [self.owner.0, self.session, self.cost as u64, self.repriced as u64] {
             out.extend_from_slice(&word.to_le_bytes());
         }
         out.extend_from_slice(&self.line.to_le_bytes());
@@ -76,7 +98,7 @@ impl ClusterRecord {
         };
         let half = word(32);
         Self {
-            user: word(0),
+            owner: Owner(word(0)),
             session: word(8),
             cost: word(16) as i64,
             repriced: word(24) as i64,
@@ -193,9 +215,10 @@ impl Records {
     }
 }
 
-/// The sums of a user on a line.
+/// The sums of a user, or of a session without a user, on a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct UserOnLine {
+    pub(super) is_user: bool,
     pub(super) line: u32,
     pub(super) n_sessions: u32,
     pub(super) n_successes: u32,
@@ -229,7 +252,7 @@ pub(super) fn users_of_part(
     merge_by_key(&mut records)?;
     let mut users = Vec::new();
     let mut sessions: Vec<(u64, u32)> = Vec::new();
-    for of_user in records.chunk_by(|a, b| a.user == b.user) {
+    for of_user in records.chunk_by(|a, b| a.owner == b.owner) {
         for of_line in of_user.chunk_by(|a, b| a.line == b.line) {
             users.push(summed(of_line, of_line[0].line, success, &mut sessions)?);
         }
@@ -275,6 +298,7 @@ fn summed(
     };
     let n_successes = n_successes.ok_or_else(|| overflow("the completed tasks of a user"))?;
     Ok(UserOnLine {
+        is_user: records.first().is_some_and(|record| record.owner.is_user()),
         line,
         n_sessions: by_session().count() as u32,
         n_successes,
@@ -295,7 +319,7 @@ mod tests {
         for row in 0..20_000_u64 {
             let (user, session) = (hash::hash_id(&(row % 700).to_le_bytes()), row % 1_900);
             let record = ClusterRecord {
-                user,
+                owner: Owner::user(user),
                 line: (row % 3) as u32,
                 session: if row % 11 == 0 { 0 } else { session + 1 },
                 tasks: u32::from(row % 2 == 0),
@@ -346,7 +370,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut records = Records::new(&dir.path().join("out"), 100);
         let record = ClusterRecord {
-            user: 1,
+            owner: Owner::user(1),
             line: 0,
             session: 0,
             tasks: 1,

@@ -5,7 +5,8 @@ use crate::base::parallel;
 use crate::base::progress::Progress;
 use crate::finops::bill::{BillLine, Chargeback, RobustUnitCost, UnitCost, Unpriced};
 use crate::finops::clusters::{N_PARTS, Success, UserOnLine, users_of_part};
-use crate::finops::question::{By, ChargebackQuestion};
+use crate::finops::key::By;
+use crate::finops::question::ChargebackQuestion;
 use crate::finops::scan::{ScanResult, Sums};
 use crate::finops::{budget, scan};
 use crate::input::TrafficReader;
@@ -15,21 +16,34 @@ use crate::stats::{Clusters, Known, Reason, jackknife};
 
 /// Two-sided error level of the intervals.
 pub(super) const ALPHA: f64 = 0.05;
+/// USD of a nano-USD.
+const USD: f64 = 1e-9;
 
-/// Opens a log for [`chargeback`].
+/// Columns that a bill reads beside its keys and its measured columns.
+const ROW_COLUMNS: [&str; 3] = ["event_time", "user_id", "session_id"];
+
+/// Opens a log for the [`chargeback`] of a question. Neither users nor releases are required.
 ///
 /// # Errors
-/// The source has no readable files or lacks a required column. With sessions as successes,
-/// `session_id` and `task_completed` are required too.
-pub fn open(source: &Source, success: Success, on_bad_row: OnBadRow) -> Result<TrafficReader> {
+/// The source has no readable files or lacks a required column: `event_time` if the bill depends on
+/// it, and with sessions as successes `session_id` and `task_completed`.
+pub fn open(
+    source: &Source,
+    question: &ChargebackQuestion<'_>,
+    on_bad_row: OnBadRow,
+) -> Result<TrafficReader> {
     let measured = scan::MeasuredColumn::NAMES.map(|column| Reading {
         column: column.into(),
         test: None,
         limits: None,
     });
     let columns = By::ALL.map(|by| by.column().to_owned());
-    let reader = TrafficReader::open(source, &measured, &columns, on_bad_row)?;
-    let needed: &[&str] = if success == Success::Session {
+    let mut reader = TrafficReader::open_with(source, &[], &measured, &columns, on_bad_row)?;
+    if question.needs_time() {
+        let why = "a period, budgets and prices with a first instant need the time of each row";
+        reader = reader.require("event_time", why)?;
+    }
+    let needed: &[&str] = if question.success == Success::Session {
         &["session_id", "task_completed"]
     } else {
         &[]
@@ -50,12 +64,19 @@ pub fn open(source: &Source, success: Success, on_bad_row: OnBadRow) -> Result<T
 /// the order of the files.
 ///
 /// # Errors
-/// The log cannot be read, a row is bad under the policy `error`, or a sum does not fit in `i64`.
+/// The log cannot be read or was opened for another question, a row is bad under the policy
+/// `error`, or a sum does not fit in `i64`.
 pub fn chargeback(
     question: &ChargebackQuestion<'_>,
     reader: &TrafficReader,
     progress: &Progress,
 ) -> Result<Chargeback> {
+    if question.needs_time() && !reader.requires("event_time") {
+        return Err(Error::in_file(
+            &reader.table().source.path,
+            "expected a log that was opened for this question, found one whose rows may have no time",
+        ));
+    }
     let ScanResult {
         mut threads,
         lines,
@@ -64,6 +85,7 @@ pub fn chargeback(
         bad_rows,
         unpriced,
         budgets,
+        has_key,
     } = scan::scan(question, reader, progress)?;
     threads.iter_mut().try_for_each(|(records, _)| records.finish())?;
     let mut total = Sums::default();
@@ -95,11 +117,20 @@ pub fn chargeback(
     let counted = counted.next().unwrap_or_else(|| Counted::new(&total));
     let total = columns.line(&[], &[], &total, counted);
     let found: Vec<BillLine> = found.into_iter().map(|(_, line)| line).collect();
+    let mut unknown_keys = By::ALL.to_vec();
+    unknown_keys.retain(|by| !lines.is_empty() && !has_key[*by as usize]);
     let budgets = question
         .budgets
         .iter()
         .zip(&budgets)
-        .map(|(budget, days)| budget::judge(budget, days))
+        .map(|(budget, sums)| {
+            let unknown = budget.keys().find(|by| unknown_keys.contains(by));
+            let reason = unknown.map(|by| match reader.has(by.column()) {
+                true => Reason::NoData,
+                false => Reason::NoColumn,
+            });
+            budget::judge(budget, sums, reason)
+        })
         .collect::<Result<_>>()?;
     Ok(Chargeback {
         by: question.by.to_vec(),
@@ -109,6 +140,8 @@ pub fn chargeback(
         n_rows,
         n_outside,
         bad_rows,
+        absent_columns: absent_columns(reader),
+        unknown_keys,
         lines: found,
         total,
         unpriced: unpriced
@@ -119,34 +152,60 @@ pub fn chargeback(
     })
 }
 
-/// Counts and cost pairs over a line's users.
+/// The columns that a bill reads and the log does not have.
+fn absent_columns(reader: &TrafficReader) -> Vec<&'static str> {
+    let keys = By::ALL.map(By::column);
+    let columns = ROW_COLUMNS
+        .into_iter()
+        .chain(keys)
+        .chain(scan::MeasuredColumn::NAMES);
+    columns.filter(|column| !reader.has(column)).collect()
+}
+
+/// Counts over a line's users, and their costs and successes.
 pub(super) struct Counted {
     n_users: u64,
     n_sessions: u64,
     n_successes: u64,
-    /// Cost and successes of each user. `None` unless every row has a known cost.
-    costs: Option<Vec<f64>>,
-    repriced: Option<Vec<f64>>,
+    costs: UnitInputs,
+    repriced: UnitInputs,
+}
+
+/// The inputs of a cost per success.
+struct UnitInputs {
+    /// Whether every row has a known cost.
+    is_known: bool,
+    /// Cost and successes of each user. `None` unless every row has a known cost and a user.
+    clusters: Option<Vec<f64>>,
+}
+
+impl UnitInputs {
+    fn new(sums: &Sums, n_known: u64) -> Self {
+        let is_known = n_known == sums.n_rows;
+        Self {
+            is_known,
+            clusters: (is_known && sums.n_without_user == 0).then(Vec::new),
+        }
+    }
 }
 
 impl Counted {
     fn new(sums: &Sums) -> Self {
-        let clusters = |n_known: u64| (n_known == sums.n_rows).then(Vec::new);
         Self {
             n_users: 0,
             n_sessions: 0,
             n_successes: 0,
-            costs: clusters(sums.n_cost),
-            repriced: clusters(sums.n_repriced),
+            costs: UnitInputs::new(sums, sums.n_cost),
+            repriced: UnitInputs::new(sums, sums.n_repriced),
         }
     }
 
     fn add(&mut self, user: &UserOnLine) {
-        self.n_users += 1;
+        self.n_users += u64::from(user.is_user);
         self.n_sessions += u64::from(user.n_sessions);
         self.n_successes += u64::from(user.n_successes);
-        for (clusters, cost) in [(&mut self.costs, user.cost), (&mut self.repriced, user.repriced)] {
-            if let Some(clusters) = clusters {
+        for (inputs, cost) in [(&mut self.costs, user.cost), (&mut self.repriced, user.repriced)] {
+            if let Some(clusters) = &mut inputs.clusters {
                 clusters.extend([cost as f64, f64::from(user.n_successes)]);
             }
         }
@@ -155,6 +214,7 @@ impl Counted {
 
 /// The columns that the log has, and whether there are prices.
 pub(super) struct Columns {
+    users: bool,
     sessions: bool,
     outcomes: bool,
     costs: bool,
@@ -168,6 +228,7 @@ impl Columns {
     fn new(question: &ChargebackQuestion<'_>, reader: &TrafficReader) -> Self {
         let prices = question.prices.is_some();
         Self {
+            users: reader.has("user_id"),
             sessions: reader.has("session_id"),
             outcomes: reader.has("task_completed"),
             costs: prices || reader.has("cost_usd"),
@@ -185,8 +246,13 @@ impl Columns {
         } else {
             Ok(sums.n_cost as f64 / sums.n_rows as f64)
         };
+        let no_users = self.no_users(sums);
+        let n_users = match no_users {
+            None | Some(Reason::Incomplete) => Ok(counted.n_users),
+            Some(reason) => Err(reason),
+        };
         let unit =
-            |nano: i64, clusters: Option<Vec<f64>>| self.unit_cost(nano, clusters, counted.n_successes);
+            |nano: i64, inputs: UnitInputs| self.unit_cost(nano, inputs, counted.n_successes, no_users);
         BillLine {
             keys: by
                 .iter()
@@ -194,7 +260,9 @@ impl Columns {
                 .zip(keys.iter().cloned())
                 .collect(),
             n_rows: sums.n_rows,
-            n_users: counted.n_users,
+            n_users: n_users.into(),
+            n_without_user: sums.n_without_user,
+            n_without_release: sums.n_without_release,
             n_sessions: self.sessions.then_some(counted.n_sessions),
             n_successes: self.outcomes.then_some(counted.n_successes),
             n_outcome_unknown: sums.n_outcome_unknown,
@@ -215,7 +283,26 @@ impl Columns {
         }
     }
 
-    fn unit_cost(&self, nano: i64, clusters: Option<Vec<f64>>, n_successes: u64) -> UnitCost {
+    /// The reason why the users of a line are not known. `None` if every row has one.
+    fn no_users(&self, sums: &Sums) -> Option<Reason> {
+        if !self.users {
+            Some(Reason::NoColumn)
+        } else if sums.n_without_user == 0 {
+            None
+        } else if sums.n_without_user == sums.n_rows {
+            Some(Reason::NoData)
+        } else {
+            Some(Reason::Incomplete)
+        }
+    }
+
+    fn unit_cost(
+        &self,
+        nano: i64,
+        inputs: UnitInputs,
+        n_successes: u64,
+        no_users: Option<Reason>,
+    ) -> UnitCost {
         let refused = |reason: Reason| UnitCost {
             estimate: Err(reason).into(),
             robust: Err(reason).into(),
@@ -223,38 +310,38 @@ impl Columns {
         if !self.outcomes || !self.costs {
             return refused(Reason::NoColumn);
         }
-        let Some(clusters) = clusters else {
+        if !inputs.is_known {
             return refused(Reason::Incomplete);
-        };
+        }
         if n_successes == 0 {
             return refused(Reason::NoData);
         }
-        let usd = 1e-9;
-        // Users without a success have costs too, so they are clusters like all others.
-        let robust = jackknife::delete_one(&Clusters::from_sums(2, clusters), |sums| {
-            (sums[1] > 0.0).then(|| sums[0] / sums[1])
-        });
-        // Equal costs have no spread, which is not a cost without an error.
-        let robust = robust.and_then(|found| {
-            if found.std_error > 0.0 {
-                Ok(found)
-            } else {
-                Err(Reason::NoVariance)
-            }
-        });
-        let robust = robust.map(|found| {
-            let interval = found.interval(ALPHA);
-            RobustUnitCost {
-                std_error: found.std_error * usd,
-                df: found.df,
-                n_clusters: found.n_clusters,
-                ci_lower: interval.ci_lower * usd,
-                ci_upper: interval.ci_upper * usd,
-            }
-        });
         UnitCost {
-            estimate: Known::Value(nano as f64 * usd / n_successes as f64),
-            robust: robust.into(),
+            estimate: Known::Value(nano as f64 * USD / n_successes as f64),
+            robust: match no_users {
+                Some(reason) => Err(reason).into(),
+                None => robust_of(inputs.clusters.unwrap_or_default()).into(),
+            },
         }
     }
+}
+
+/// The error of a cost per success, from the cost and the successes of each user.
+fn robust_of(clusters: Vec<f64>) -> Result<RobustUnitCost, Reason> {
+    // Users without a success have costs too, so they are clusters like all others.
+    let found = jackknife::delete_one(&Clusters::from_sums(2, clusters), |sums| {
+        (sums[1] > 0.0).then(|| sums[0] / sums[1])
+    })?;
+    // Equal costs have no spread, which is not a cost without an error.
+    if found.std_error <= 0.0 {
+        return Err(Reason::NoVariance);
+    }
+    let interval = found.interval(ALPHA);
+    Ok(RobustUnitCost {
+        std_error: found.std_error * USD,
+        df: found.df,
+        n_clusters: found.n_clusters,
+        ci_lower: interval.ci_lower * USD,
+        ci_upper: interval.ci_upper * USD,
+    })
 }

@@ -9,6 +9,7 @@ mod bill;
 mod budget;
 pub(crate) mod clusters;
 mod driver;
+mod key;
 mod money;
 mod question;
 pub(crate) mod scan;
@@ -20,5 +21,6 @@ pub use table::write;
 
 pub use bill::{BillLine, Chargeback, RobustUnitCost, UnitCost, Unpriced};
 pub use driver::{chargeback, open};
+pub use key::By;
 pub use money::usd_text;
-pub use question::{By, ChargebackQuestion, Unseen};
+pub use question::{ChargebackQuestion, Unseen};

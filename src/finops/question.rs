@@ -1,60 +1,14 @@
 //! The inputs of a chargeback: the keys of lines, the definition of a success, prices and budgets.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::path::Path;
 
 use crate::base::time::Micros;
 use crate::finops::budget::Budget;
 use crate::finops::clusters::Success;
+use crate::finops::key::By;
 use crate::prices::Prices;
 use crate::release::RecordIndex;
-
-/// A key of the bill's lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum By {
-    /// The tenant: column `tenant_id`, `default` where it is empty.
-    #[serde(rename = "tenant_id")]
-    Tenant,
-    /// The feature of the product: column `feature`, `unknown` where it is empty.
-    #[serde(rename = "feature")]
-    Feature,
-    /// The release that answered: column `release_id`, `unknown` where it is empty.
-    #[serde(rename = "release_id")]
-    Release,
-    /// The model of the log, else the model in the release's record, else `unknown`.
-    #[serde(rename = "model_ref")]
-    Model,
-    /// The prompt of the log, else the prompt in the release's record, else `unknown`.
-    #[serde(rename = "prompt_ref")]
-    Prompt,
-}
-
-impl By {
-    /// All keys, in the order of a line.
-    pub const ALL: [Self; 5] = [
-        Self::Tenant,
-        Self::Feature,
-        Self::Release,
-        Self::Model,
-        Self::Prompt,
-    ];
-
-    /// Returns the name of the column.
-    pub fn column(self) -> &'static str {
-        match self {
-            Self::Tenant => "tenant_id",
-            Self::Feature => "feature",
-            Self::Release => "release_id",
-            Self::Model => "model_ref",
-            Self::Prompt => "prompt_ref",
-        }
-    }
-
-    /// Returns the key of a column. `None` for another column.
-    pub fn from_column(column: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|by| by.column() == column)
-    }
-}
 
 /// The inputs of a chargeback.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +30,17 @@ pub struct ChargebackQuestion<'a> {
     pub budgets: &'a [Budget],
     /// A path beside which temporary files are written when memory is not enough.
     pub near: &'a Path,
+}
+
+impl ChargebackQuestion<'_> {
+    /// Whether the bill depends on the times of rows: it has a period, budgets, or prices with a
+    /// first instant.
+    pub fn needs_time(&self) -> bool {
+        self.from.is_some()
+            || self.until.is_some()
+            || !self.budgets.is_empty()
+            || self.prices.is_some_and(Prices::depends_on_time)
+    }
 }
 
 /// Rows that no user saw.

@@ -8,10 +8,11 @@ use crate::base::error::Result;
 use crate::base::progress::Progress;
 use crate::base::time::{DayClock, Micros};
 use crate::base::{hash, parallel};
-use crate::finops::budget::{Day, Scope, Spender};
-use crate::finops::clusters::{ClusterRecord, HELD, Records};
+use crate::finops::budget::{BudgetSums, Day, Fit, Scope, Spender};
+use crate::finops::clusters::{ClusterRecord, HELD, Owner, Records};
+use crate::finops::key::By;
 use crate::finops::money::overflow;
-use crate::finops::question::{By, ChargebackQuestion, Unseen};
+use crate::finops::question::{ChargebackQuestion, Unseen};
 use crate::input::{DEFAULT_TENANT, NameCodes, TrafficReader, Turns};
 use crate::prices::{ModelPrices, Usage};
 use crate::release::{Dimension, UNKNOWN};
@@ -55,6 +56,8 @@ impl MeasuredColumn {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Sums {
     pub(super) n_rows: u64,
+    pub(super) n_without_user: u64,
+    pub(super) n_without_release: u64,
     pub(super) n_outcome_unknown: u64,
     /// Number of rows with a known cost, and the sum of these costs.
     pub(super) n_cost: u64,
@@ -94,6 +97,8 @@ impl Unseen {
 impl Sums {
     pub(super) fn merge(&mut self, other: &Self) -> Result<()> {
         self.n_rows += other.n_rows;
+        self.n_without_user += other.n_without_user;
+        self.n_without_release += other.n_without_release;
         self.n_outcome_unknown += other.n_outcome_unknown;
         self.n_cost += other.n_cost;
         self.n_logged += other.n_logged;
@@ -119,22 +124,27 @@ pub(crate) struct ScanResult {
     pub(super) n_outside: u64,
     pub(super) bad_rows: BTreeMap<String, u64>,
     pub(super) unpriced: BTreeMap<String, u64>,
-    /// Costs of each budget, by day.
-    pub(super) budgets: Vec<BTreeMap<i64, Day>>,
+    /// The sums of each budget.
+    pub(super) budgets: Vec<BudgetSums>,
+    /// Whether any row has a value of each key, in the log or its record, indexed by [`By`].
+    pub(super) has_key: [bool; By::ALL.len()],
 }
 
 /// Data of all rows with the same tenant, feature, release, model and prompt.
 struct CostCell<'a> {
     line: u32,
+    has_release: bool,
     model: String,
     prices: Option<&'a ModelPrices>,
     n_unpriced: u64,
     budgets: Vec<PayingBudget>,
 }
 
-/// A budget that covers a cell.
+/// A budget that covers a cell, or may cover it.
 struct PayingBudget {
     budget_idx: usize,
+    /// Whether the log says that it covers the cell.
+    is_certain: bool,
     /// Whether it covers shadow and evaluation rows as well.
     pays_all: bool,
 }
@@ -148,6 +158,14 @@ struct LastCell {
 /// Hashes of a cell's texts, indexed by [`By`].
 type CellKey = [i64; By::ALL.len()];
 
+/// The costs of a budget by day, and the clock that numbers the days.
+struct BudgetDays {
+    clock: DayClock,
+    days: HashMap<i64, Day>,
+    /// Number of rows that the budget may cover.
+    n_key_unknown: u64,
+}
+
 /// The state of one thread.
 struct ScanState<'a> {
     question: &'a ChargebackQuestion<'a>,
@@ -160,8 +178,9 @@ struct ScanState<'a> {
     lines: Vec<Sums>,
     line_of: HashMap<Vec<String>, u32>,
     records: Records,
-    /// The budgets' days, and the clocks that number them.
-    budgets: Vec<(DayClock, HashMap<i64, Day>)>,
+    budgets: Vec<BudgetDays>,
+    /// Whether any row has a value of each key, in the log or its record, indexed by [`By`].
+    has_key: [bool; By::ALL.len()],
     has_tools: bool,
     n_rows: u64,
     n_outside: u64,
@@ -211,7 +230,8 @@ fn merge(states: Vec<ScanState<'_>>, n_budgets: usize) -> Result<ScanResult> {
         n_outside: 0,
         bad_rows: BTreeMap::new(),
         unpriced: BTreeMap::new(),
-        budgets: vec![BTreeMap::new(); n_budgets],
+        budgets: vec![BudgetSums::default(); n_budgets],
+        has_key: [false; By::ALL.len()],
     };
     for state in &states {
         for (keys, line) in &state.line_of {
@@ -243,10 +263,14 @@ fn merge(states: Vec<ScanState<'_>>, n_budgets: usize) -> Result<ScanResult> {
         for cell in state.cells.into_iter().filter(|cell| cell.n_unpriced > 0) {
             *found.unpriced.entry(cell.model).or_default() += cell.n_unpriced;
         }
-        for (days, (_, more)) in found.budgets.iter_mut().zip(state.budgets) {
-            for (day, cost) in more {
-                days.entry(day).or_default().merge(cost)?;
+        for (sums, more) in found.budgets.iter_mut().zip(state.budgets) {
+            sums.n_key_unknown += more.n_key_unknown;
+            for (day, cost) in more.days {
+                sums.days.entry(day).or_default().merge(cost)?;
             }
+        }
+        for (any, has) in found.has_key.iter_mut().zip(state.has_key) {
+            *any |= has;
         }
     }
     Ok(found)
@@ -282,8 +306,13 @@ impl<'a> ScanState<'a> {
             budgets: question
                 .budgets
                 .iter()
-                .map(|budget| (DayClock::new(&budget.time_zone), HashMap::new()))
+                .map(|budget| BudgetDays {
+                    clock: DayClock::new(&budget.time_zone),
+                    days: HashMap::new(),
+                    n_key_unknown: 0,
+                })
                 .collect(),
+            has_key: [false; By::ALL.len()],
             has_tools,
             n_rows: 0,
             n_outside: 0,
@@ -318,11 +347,16 @@ impl<'a> ScanState<'a> {
         let cell = self.cell(turns, row);
         let cost = self.cost(turns, row, at, cell)?;
         let (line, charged) = (self.cells[cell].line, cost.charged());
+        let has_release = self.cells[cell].has_release;
         let (is_shadow, is_eval) = (turns.is_shadow.values[row] != 0, turns.is_eval.values[row] != 0);
         for budget in &self.cells[cell].budgets {
             if budget.pays_all || !(is_shadow || is_eval) {
-                let (clock, days) = &mut self.budgets[budget.budget_idx];
-                days.entry(clock.day(at)).or_default().add(charged)?;
+                let sums = &mut self.budgets[budget.budget_idx];
+                if budget.is_certain {
+                    sums.days.entry(sums.clock.day(at)).or_default().add(charged)?;
+                } else {
+                    sums.n_key_unknown += 1;
+                }
             }
         }
         let sums = &mut self.lines[line as usize];
@@ -334,7 +368,10 @@ impl<'a> ScanState<'a> {
         }
         let measured = |column: MeasuredColumn| column.value(turns, row);
         let completed = measured(MeasuredColumn::TaskCompleted);
+        let has_user = turns.has_user(row);
         sums.n_rows += 1;
+        sums.n_without_user += u64::from(!has_user);
+        sums.n_without_release += u64::from(!has_release);
         sums.n_outcome_unknown += u64::from(completed.is_none());
         sums.n_cost += u64::from(charged.is_some());
         sums.n_logged += u64::from(cost.logged.is_some());
@@ -351,10 +388,16 @@ impl<'a> ScanState<'a> {
             &mut sums.tokens_out,
             measured(MeasuredColumn::TokensOut).unwrap_or(0),
         )?;
+        let session = hash_of_text(&turns.session, row).map_or(0, |session| (session as u64).max(1));
+        let owner = if has_user {
+            Owner::user(turns.user_hash(row))
+        } else {
+            Owner::unknown(hash::join(turns.tenant.values[row] as u64, session))
+        };
         self.records.push(ClusterRecord {
-            user: turns.user_hash(row),
+            owner,
             line,
-            session: hash_of_text(&turns.session, row).map_or(0, |session| (session as u64).max(1)),
+            session,
             tasks: u32::from(completed == Some(1)),
             cost: charged.unwrap_or(0),
             repriced: cost.repriced.unwrap_or(0),
@@ -435,53 +478,51 @@ impl<'a> ScanState<'a> {
                 .map(String::as_str)
         };
         let tenant = text(By::Tenant).unwrap_or(DEFAULT_TENANT);
-        let release = text(By::Release).unwrap_or(UNKNOWN);
-        let record = question.records.and_then(|records| records.find(tenant, release));
+        let (release, feature) = (text(By::Release), text(By::Feature));
+        let record = release.and_then(|release| question.records?.find(tenant, release));
         let of_record = |dimension: Dimension| {
             record
                 .and_then(|record| record.artifact(dimension))
                 .map(|artifact| artifact.reference.as_str())
         };
-        let model = text(By::Model)
-            .or_else(|| of_record(Dimension::Model))
-            .unwrap_or(UNKNOWN);
-        let prompt = text(By::Prompt)
-            .or_else(|| of_record(Dimension::Prompt))
-            .unwrap_or(UNKNOWN);
-        let feature = text(By::Feature).unwrap_or(UNKNOWN);
-        let keys: Vec<String> = question
-            .by
-            .iter()
-            .map(|by| match by {
-                By::Tenant => tenant.to_owned(),
-                By::Feature => feature.to_owned(),
-                By::Release => release.to_owned(),
-                By::Model => model.to_owned(),
-                By::Prompt => prompt.to_owned(),
-            })
-            .collect();
+        let model = text(By::Model).or_else(|| of_record(Dimension::Model));
+        let prompt = text(By::Prompt).or_else(|| of_record(Dimension::Prompt));
+        let of_key = |by: By| match by {
+            By::Tenant => text(By::Tenant),
+            By::Feature => feature,
+            By::Release => release,
+            By::Model => model,
+            By::Prompt => prompt,
+        };
+        let name = |by: &By| of_key(*by).unwrap_or(by.without_value()).to_owned();
+        let keys: Vec<String> = question.by.iter().map(name).collect();
+        for by in By::ALL {
+            self.has_key[by as usize] |= of_key(by).is_some();
+        }
         let spender = Spender {
             tenant,
             feature,
             release,
             model,
         };
-        let paying = question
-            .budgets
-            .iter()
-            .enumerate()
-            .filter(|(_, budget)| budget.pays(spender));
+        let paying = question.budgets.iter().enumerate();
+        let paying = paying.filter_map(|(budget_idx, budget)| {
+            let fit = budget.fit(spender);
+            (fit != Fit::Other).then_some(PayingBudget {
+                budget_idx,
+                is_certain: fit == Fit::Pays,
+                pays_all: budget.rows == Scope::All,
+            })
+        });
         let cell = CostCell {
             line: 0,
-            model: model.to_owned(),
-            prices: question.prices.and_then(|prices| prices.of_model(model)),
+            has_release: release.is_some(),
+            model: model.unwrap_or(UNKNOWN).to_owned(),
+            prices: question
+                .prices
+                .and_then(|prices| prices.of_model(model.unwrap_or(UNKNOWN))),
             n_unpriced: 0,
-            budgets: paying
-                .map(|(budget_idx, budget)| PayingBudget {
-                    budget_idx,
-                    pays_all: budget.rows == Scope::All,
-                })
-                .collect(),
+            budgets: paying.collect(),
         };
         let n_lines = self.lines.len() as u32;
         let line = *self.line_of.entry(keys).or_insert(n_lines);

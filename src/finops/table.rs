@@ -12,6 +12,7 @@ use crate::finops::bill::{BillLine, Chargeback, UnitCost};
 use crate::finops::money::usd_text;
 use crate::finops::question::Unseen;
 use crate::input::Format;
+use crate::stats::Reason;
 
 /// The values of a column of the file, one per line of the bill.
 enum Values {
@@ -60,9 +61,13 @@ fn columns(bill: &Chargeback) -> Vec<(String, Values)> {
     let tokens = |of: fn(&BillLine) -> Option<i64>| Values::Count(lines.iter().map(of).collect());
     let money = |of: fn(&BillLine) -> Option<i64>| Values::Money(lines.iter().map(of).collect());
     let real = |of: fn(&BillLine) -> Option<f64>| Values::Real(lines.iter().map(of).collect());
+    let reason = |of: fn(&BillLine) -> Option<Reason>| Values::Text(lines.iter().map(of).map(word).collect());
     let named: Vec<(&str, Values)> = vec![
         ("n_rows", count(|line| Some(line.n_rows))),
-        ("n_users", count(|line| Some(line.n_users))),
+        ("n_users", count(|line| line.n_users.value().copied())),
+        ("n_users_reason", reason(|line| line.n_users.reason())),
+        ("n_without_user", count(|line| Some(line.n_without_user))),
+        ("n_without_release", count(|line| Some(line.n_without_release))),
         ("n_sessions", count(|line| line.n_sessions)),
         ("n_successes", count(|line| line.n_successes)),
         ("n_outcome_unknown", count(|line| Some(line.n_outcome_unknown))),
@@ -85,6 +90,10 @@ fn columns(bill: &Chargeback) -> Vec<(String, Values)> {
             real(|line| ends(&line.usd_per_success).map(|ends| ends.1)),
         ),
         (
+            "usd_per_success_reason",
+            reason(|line| unit_reason(&line.usd_per_success)),
+        ),
+        (
             "usd_per_success_repriced",
             real(|line| line.usd_per_success_repriced.as_ref().and_then(estimate)),
         ),
@@ -105,6 +114,10 @@ fn columns(bill: &Chargeback) -> Vec<(String, Values)> {
                     .and_then(ends)
                     .map(|ends| ends.1)
             }),
+        ),
+        (
+            "usd_per_success_repriced_reason",
+            reason(|line| unit_reason(line.usd_per_success_repriced.as_ref()?)),
         ),
     ];
     columns.extend(named.into_iter().map(|(name, values)| (name.to_owned(), values)));
@@ -131,6 +144,18 @@ fn columns(bill: &Chargeback) -> Vec<(String, Values)> {
         ));
     }
     columns
+}
+
+/// The word of a reason in documents. Empty without a reason.
+fn word(reason: Option<Reason>) -> String {
+    let word = serde_json::to_value(reason).ok();
+    word.and_then(|word| Some(word.as_str()?.to_owned()))
+        .unwrap_or_default()
+}
+
+/// The reason why a cost per success is not known or, if it is, why its interval is not.
+fn unit_reason(unit: &UnitCost) -> Option<Reason> {
+    unit.estimate.reason().or_else(|| unit.robust.reason())
 }
 
 fn estimate(unit: &UnitCost) -> Option<f64> {

@@ -23,6 +23,7 @@ mod evals;
 mod exact;
 mod finops;
 mod finops_prices;
+mod finops_unknown;
 mod formats;
 mod fuzz;
 mod gate;
