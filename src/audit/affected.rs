@@ -14,6 +14,7 @@ use crate::base::{hash, parallel};
 use crate::input::{DEFAULT_TENANT, Link, TrafficReader};
 use crate::release::canonical;
 use crate::release::tools::{Tool, ToolBundle, read_calls};
+use crate::stats::{Known, Reason};
 
 /// The largest number of release names in a hint.
 const MAX_NAMES: usize = 20;
@@ -73,11 +74,15 @@ pub struct Affected {
     pub until: Option<Micros>,
     /// Number of requests that the release answered.
     pub n_requests: u64,
-    /// Number of distinct users, within tenants.
-    pub n_users: u64,
+    /// Number of distinct users, within tenants, over the requests that name one. Not known if no
+    /// request does.
+    pub n_users: Known<u64>,
     /// Number of requests without a user id.
     pub n_without_user: u64,
-    /// Number of distinct sessions of users. `None` if the log has no column `session_id`.
+    /// Number of requests of the period without a release. Any of them may be one of this release.
+    pub n_without_release: u64,
+    /// Number of distinct sessions of users. A session of requests without a user is one of its
+    /// tenant. `None` if the log has no column `session_id`.
     pub n_sessions: Option<u64>,
     /// Time of the first request, microseconds, UTC. `None` if no request has a time.
     pub first: Option<Micros>,
@@ -181,6 +186,7 @@ struct Part {
     n_shadow: u64,
     n_eval: u64,
     n_bad: u64,
+    n_without_release: u64,
     releases: BTreeSet<String>,
 }
 
@@ -207,8 +213,9 @@ pub fn affected(
         from: question.period.start,
         until: question.period.end,
         n_requests: 0,
-        n_users: 0,
+        n_users: Known::Value(0),
         n_without_user: 0,
+        n_without_release: 0,
         n_sessions: None,
         first: None,
         last: None,
@@ -230,11 +237,16 @@ pub fn affected(
                 bar.advance(links.len() as u64);
                 for row in (0..links.len()).filter(|row| !links.faults.is_bad(*row)) {
                     let release = links.text(Link::Release, row);
-                    if release != Some(question.release) {
+                    if release.is_some_and(|release| release != question.release) {
                         note_release(&mut found.releases, release);
                         continue;
                     }
                     if !is_within(&question.period, links.at(row)) {
+                        continue;
+                    }
+                    if release.is_none() {
+                        let is_seen = !links.is_shadow(row) && !links.is_eval(row);
+                        found.n_without_release += u64::from(is_seen);
                         continue;
                     }
                     if links.is_shadow(row) {
@@ -263,16 +275,18 @@ pub fn affected(
             found.n_shadow += part.n_shadow;
             found.n_eval += part.n_eval;
             found.n_bad += part.n_bad;
+            found.n_without_release += part.n_without_release;
             releases.extend(part.releases);
             for row in &part.rows {
                 found.n_requests += 1;
-                let user = row.user_id.as_ref().map(|user| user_hash(&row.tenant_id, user));
-                match user {
-                    Some(user) => drop(users.insert(user)),
-                    None => found.n_without_user += 1,
+                let owner = user_hash(&row.tenant_id, row.user_id.as_deref().unwrap_or_default());
+                if row.user_id.is_some() {
+                    users.insert(owner);
+                } else {
+                    found.n_without_user += 1;
                 }
                 if let Some(session) = &row.session_id {
-                    sessions.insert(hash::join(hash::hash_id(session.as_bytes()), user.unwrap_or(0)));
+                    sessions.insert(hash::join(hash::hash_id(session.as_bytes()), owner));
                 }
                 found.first = found.first.into_iter().chain(row.event_time).min();
                 found.last = found.last.into_iter().chain(row.event_time).max();
@@ -287,7 +301,14 @@ pub fn affected(
             }
         },
     )?;
-    found.n_users = users.len() as u64;
+    let n_users = if !reader.has("user_id") {
+        Err(Reason::NoColumn)
+    } else if users.is_empty() && found.n_requests > 0 {
+        Err(Reason::NoData)
+    } else {
+        Ok(users.len() as u64)
+    };
+    found.n_users = n_users.into();
     found.n_sessions = reader.has("session_id").then_some(sessions.len() as u64);
     if found.n_requests + found.n_shadow + found.n_eval == 0 {
         found.releases = releases.into_iter().take(MAX_NAMES).collect();

@@ -51,7 +51,8 @@ pub struct ReleaseLinks {
     pub has_eval_report: bool,
     /// Whether the record names an approver.
     pub has_approvers: bool,
-    /// Names of the links that the record lacks.
+    /// Names of the links that the record lacks; `record` without a record, `release` for rows
+    /// without a release.
     pub missing: Vec<&'static str>,
 }
 
@@ -66,6 +67,8 @@ pub struct Completeness {
     pub n_outside: u64,
     /// Whether every row has every link.
     pub is_complete: bool,
+    /// Columns of links that the log does not have. No row has these links.
+    pub absent_columns: Vec<&'static str>,
     /// Number and share of rows that have each link.
     pub links: Vec<LinkShare>,
     /// Results by release, in order of falling numbers of rows.
@@ -171,10 +174,12 @@ pub fn completeness(
                 .for_each(|(release, counts)| all.add(tenant, release, *counts));
         }
     }
-    Ok(judge(&all, records))
+    let columns = ["user_id", "event_time", "release_id", "layer", "trace_id"];
+    let absent_columns = columns.into_iter().filter(|column| !reader.has(column));
+    Ok(judge(&all, records, absent_columns.collect()))
 }
 
-fn judge(all: &CompletenessState, records: &RecordIndex) -> Completeness {
+fn judge(all: &CompletenessState, records: &RecordIndex, absent_columns: Vec<&'static str>) -> Completeness {
     let mut releases = Vec::new();
     let mut n_release = 0;
     for (tenant, tallies) in &all.by_tenant {
@@ -211,7 +216,8 @@ fn judge(all: &CompletenessState, records: &RecordIndex) -> Completeness {
                 has_eval_report: has("eval_report"),
                 has_approvers: has("approvers"),
                 missing: match record {
-                    None => vec!["record"],
+                    None if is_named => vec!["record"],
+                    None => vec!["release"],
                     Some(_) => links
                         .iter()
                         .filter(|link| link.hold == Hold::Missing)
@@ -257,6 +263,7 @@ fn judge(all: &CompletenessState, records: &RecordIndex) -> Completeness {
         n_bad: all.n_bad,
         n_outside: all.n_outside,
         is_complete,
+        absent_columns,
         links,
         releases,
     }

@@ -1,6 +1,7 @@
 //! The rows of a trace, read from the log.
 
 use serde::Serialize;
+use std::ops::Range;
 
 use crate::base::error::Result;
 use crate::base::hash;
@@ -11,12 +12,41 @@ use crate::scenario::{OnBadRow, Source};
 /// The largest number of rows of a trace that are shown.
 pub(super) const MAX_ROWS: usize = 20;
 
-/// Opens a log for an audit.
+/// Opens a log for an audit. Rows may lack a user, a time and a release.
 ///
 /// # Errors
-/// The source has no readable files, or lacks a required column.
+/// The source has no readable files.
 pub fn open(source: &Source, on_bad_row: OnBadRow) -> Result<TrafficReader> {
-    TrafficReader::open(source, &[], &[], on_bad_row)
+    TrafficReader::open_with(source, &[], &[], &[], on_bad_row)
+}
+
+/// Opens a log for an audit of a period, which needs the times of rows if it has an end.
+///
+/// # Errors
+/// The same as for [`open`]. With a period the log lacks the column `event_time`.
+pub fn open_period(
+    source: &Source,
+    period: &Range<Option<Micros>>,
+    on_bad_row: OnBadRow,
+) -> Result<TrafficReader> {
+    let reader = open(source, on_bad_row)?;
+    if period.start.is_none() && period.end.is_none() {
+        return Ok(reader);
+    }
+    reader.require("event_time", "--from and --until need the time of each row")
+}
+
+/// Opens a log for [`affected`](crate::audit::affected), which needs the releases of rows.
+///
+/// # Errors
+/// The same as for [`open_period`]. The log lacks the column `release_id`.
+pub fn open_affected(
+    source: &Source,
+    period: &Range<Option<Micros>>,
+    on_bad_row: OnBadRow,
+) -> Result<TrafficReader> {
+    let why = "--rolled-back needs the release of each row";
+    open_period(source, period, on_bad_row)?.require("release_id", why)
 }
 
 /// A row of the log with the requested trace id.

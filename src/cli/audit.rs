@@ -20,6 +20,7 @@ use crate::cli::values::{BadRowArg, check_out, check_period, parse_allowed, pars
 use crate::release::tools::ToolBundle;
 use crate::release::{RecordIndex, read_records};
 use crate::scenario::AllowedColumn;
+use crate::stats::{Known, Reason};
 
 /// Rows that a terminal shows.
 const SHOWN: usize = 20;
@@ -81,10 +82,9 @@ pub(super) fn run(args: &AuditArgs, terminal: &Terminal) -> Result<u8> {
         return Err(Error::usage("expected --records, found none"));
     };
     let records = RecordIndex::new(read_records(records)?);
-    let reader = audit::open(
-        &args.source.source(&args.traffic, &args.allowed)?,
-        args.on_bad_row.into(),
-    )?;
+    let source = args.source.source(&args.traffic, &args.allowed)?;
+    let period = args.from..args.until;
+    let reader = audit::open_period(&source, &period, args.on_bad_row.into())?;
     reader
         .table()
         .warnings()
@@ -92,7 +92,7 @@ pub(super) fn run(args: &AuditArgs, terminal: &Terminal) -> Result<u8> {
         .for_each(|warning| terminal.warn(warning));
     let progress = terminal.progress();
     let is_complete = if args.traces.is_empty() {
-        let found = audit::completeness(args.from..args.until, &reader, &records, progress)?;
+        let found = audit::completeness(period, &reader, &records, progress)?;
         if args.json {
             print_json(&json::to_json(&found))?;
         } else {
@@ -146,10 +146,9 @@ fn rolled_back(args: &AuditArgs, release: &str, terminal: &Terminal) -> Result<u
         (Some(calls), Some(tools)) => Some(WriteCalls::read(calls, &ToolBundle::read(tools)?)?),
         _ => None,
     };
-    let reader = audit::open(
-        &args.source.source(&args.traffic, &args.allowed)?,
-        args.on_bad_row.into(),
-    )?;
+    let source = args.source.source(&args.traffic, &args.allowed)?;
+    let period = args.from..args.until;
+    let reader = audit::open_affected(&source, &period, args.on_bad_row.into())?;
     reader
         .table()
         .warnings()
@@ -162,10 +161,7 @@ fn rolled_back(args: &AuditArgs, release: &str, terminal: &Terminal) -> Result<u
         )
         .hint("if the column has another name, say so: --column trace_id=..."));
     }
-    let question = AffectedQuestion {
-        release,
-        period: args.from..args.until,
-    };
+    let question = AffectedQuestion { release, period };
     let progress = terminal.progress();
     let found = match &out {
         None => audit::affected(&question, &reader, calls, progress, &mut |_| Ok(()))?,
@@ -252,6 +248,14 @@ fn completeness_text(found: &Completeness, terminal: &Terminal) -> String {
         .filter(|(n, _)| *n > 0)
         .for_each(|(n, what)| text.push_str(&format!(", {} {what}", count(*n))));
     text.push_str(&format!("\n\n{}\n", table.render(terminal)));
+    if !found.absent_columns.is_empty() {
+        let note = format!(
+            "not in the log: {} (columns with other names: --column {}=...)",
+            found.absent_columns.join(", "),
+            found.absent_columns[0]
+        );
+        text.push_str(&format!("{}\n", terminal.fill(&note)));
+    }
     let mut table = Table::new([
         column("tenant").rank(1),
         column("release"),
@@ -287,11 +291,13 @@ fn completeness_text(found: &Completeness, terminal: &Terminal) -> String {
 
 fn affected_text(found: &Affected, args: &AuditArgs, terminal: &Terminal) -> String {
     let mut text = format!(
-        "{}: {} requests of {} users",
+        "{}: {} requests",
         shown(&found.release_id),
-        count(found.n_requests),
-        count(found.n_users)
+        count(found.n_requests)
     );
+    if let Known::Value(n) = found.n_users {
+        text.push_str(&format!(" of {} users", count(n)));
+    }
     text.push_str(
         &found
             .n_sessions
@@ -303,6 +309,10 @@ fn affected_text(found: &Affected, args: &AuditArgs, terminal: &Terminal) -> Str
     text.push('\n');
     for (n, what) in [
         (found.n_without_user, "requests without a user"),
+        (
+            found.n_without_release,
+            "requests without a release, which may be its own",
+        ),
         (found.n_bad, "bad rows"),
     ] {
         if n > 0 {
@@ -319,6 +329,9 @@ fn affected_text(found: &Affected, args: &AuditArgs, terminal: &Terminal) -> Str
     if !found.releases.is_empty() {
         let names: Vec<String> = found.releases.iter().map(|name| shown(name)).collect();
         text.push_str(&format!("the log has releases {}\n", names.join(", ")));
+    }
+    if found.n_users.reason() == Some(Reason::NoColumn) {
+        text.push_str("no number of users: the log does not have the column user_id\n");
     }
     text = terminal.fill(&text);
     if let (Some(calls), Some(tools)) = (&found.calls, &found.tools) {

@@ -464,17 +464,6 @@ fn hostile_logs() {
         &[
             "audit",
             "--traffic",
-            bad("event_time,user_id\n"),
-            "--records",
-            records,
-        ],
-        3,
-    );
-    assert!(error.contains("expected a column `release_id`"), "{error}");
-    let error = fails(
-        &[
-            "audit",
-            "--traffic",
             bad("event_time,user_id,release_id\nsoon,u,r\n"),
             "--records",
             records,
@@ -567,4 +556,79 @@ fn hostile_logs() {
             "{printed}"
         );
     }
+}
+
+#[test]
+fn a_log_without_users_or_releases_is_audited_as_far_as_it_goes() {
+    let folder = Folder::new();
+    let records = folder.path("records.json");
+    // Nothing but a trace and a tenant: the chain says what is missing.
+    let bare = folder.write("log.csv", "trace_id,tenant_id\nt1,shop\nt1,shop\nt2,\n");
+    let chain = &folder.audit(&["--trace", "t1"], 11)[0];
+    assert_eq!(
+        (&chain["n_rows"], names(&chain["rows"][0]["links"], "missing")),
+        (&2.into(), ["user", "time", "release"].map(str::to_owned).to_vec())
+    );
+    let found = folder.audit(&[], 11);
+    assert_eq!(
+        found["absent_columns"],
+        json!(["user_id", "event_time", "release_id", "layer"])
+    );
+    let releases = found["releases"].as_array().unwrap();
+    assert_eq!((found["n_rows"].as_u64(), releases.len()), (Some(3), 2));
+    assert_eq!(
+        (&releases[0]["release_id"], &releases[0]["missing"]),
+        (&"unknown".into(), &json!(["release"]))
+    );
+    let output = sluice(&["audit", "--traffic", bare, "--records", records]);
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        printed.contains("not in the log: user_id, event_time, release_id, layer"),
+        "{printed}"
+    );
+    // What needs a release or a time is an error that says so.
+    for (args, parts) in [
+        (
+            vec!["--rolled-back", "r1"],
+            ["`release_id`", "--rolled-back needs"],
+        ),
+        (
+            vec!["--records", records, "--from", "2026-05-25"],
+            ["`event_time`", "--from and --until need"],
+        ),
+    ] {
+        let error = fails(&[&["audit", "--traffic", bare], &args[..]].concat(), 3);
+        assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+    }
+    // Users that are not known are not counted as none.
+    let check = |log: &str, n_users: Value, [n_without_user, n_without_release, n_sessions]: [u64; 3]| {
+        folder.write("log.csv", log);
+        let found = folder.audit(&["--rolled-back", "r1"], 0);
+        assert_eq!(
+            ["n_users", "n_without_user", "n_without_release", "n_sessions"].map(|key| found[key].clone()),
+            [
+                n_users,
+                n_without_user.into(),
+                n_without_release.into(),
+                n_sessions.into()
+            ],
+            "{log}"
+        );
+    };
+    let rows = "r1,shop,s1\nr1,books,s1\n,shop,s2\nr2,shop,s1\n";
+    check(
+        &format!("release_id,tenant_id,session_id\n{rows}"),
+        json!({"reason": "no_column"}),
+        [2, 1, 2],
+    );
+    check(
+        "release_id,tenant_id,session_id,user_id,is_shadow\nr1,shop,s1,,\n,shop,s1,,true\n",
+        json!({"reason": "no_data"}),
+        [1, 0, 1],
+    );
+    check(
+        "release_id,tenant_id,session_id,user_id\nr1,shop,s1,ann\nr1,shop,s2,\n",
+        1.into(),
+        [1, 0, 2],
+    );
 }
