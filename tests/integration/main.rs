@@ -88,7 +88,7 @@ mod time_zone;
 mod together;
 mod tools;
 mod traces;
-mod traces_study;
 mod traces_hostile;
+mod traces_study;
 mod vectors;
 mod watch;
