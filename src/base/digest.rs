@@ -87,7 +87,38 @@ pub fn blake3_of_file(path: &Path) -> Result<String> {
     read_through(path, &mut |bytes| {
         hasher.update(bytes);
     })?;
-    Ok(format!("blake3:{}", hasher.finalize().to_hex()))
+    Ok(show_blake3(&hasher))
+}
+
+/// The digests of [`blake3_of_file`] for the first bytes of a text, at each of some lengths in
+/// ascending order. Lengths beyond the end of the text are left out.
+///
+/// # Errors
+/// When the text cannot be read.
+pub(crate) fn blake3_of_prefixes(text: &mut dyn Read, lengths: &[u64]) -> io::Result<Vec<String>> {
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 1 << 18];
+    let (mut digests, mut n_read) = (Vec::with_capacity(lengths.len()), 0);
+    for length in lengths {
+        while n_read < *length {
+            let n_most = usize::try_from(length - n_read).unwrap_or(usize::MAX);
+            let n_most = n_most.min(buffer.len());
+            match text.read(&mut buffer[..n_most])? {
+                0 => return Ok(digests),
+                n => {
+                    hasher.update(&buffer[..n]);
+                    n_read += n as u64;
+                }
+            }
+        }
+        digests.push(show_blake3(&hasher));
+    }
+    Ok(digests)
+}
+
+/// The digest of a hasher, as `blake3:<hex>`.
+fn show_blake3(hasher: &blake3::Hasher) -> String {
+    format!("blake3:{}", hasher.finalize().to_hex())
 }
 
 /// Reads a file in blocks and passes each block to `on_bytes`.

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use crate::base::apart::Apart;
 use crate::base::error::{Error, FileResult, Result};
+use crate::base::memory::memory_limit;
 use crate::base::{files, json, open};
 use crate::cli::summary::coverage_text;
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::trace_args::{parse_format, parse_score, parse_unit, scores_by_column, twice};
-use crate::cli::values::{BadRowArg, parse_column};
-use crate::scenario::{OnBadRow, ScoreRule, SensitiveRule, TraceFormat, TraceSource, TurnUnit};
-use crate::traces::{self, Coverage, Target};
+use crate::cli::values::{BadRowArg, parse_column, parse_size};
+use crate::scenario::{ScoreRule, SensitiveRule, TraceFormat, TraceSource, TurnUnit};
+use crate::traces::{self, Coverage, State, Target};
 
 /// Read traces of agents into a table with one row a turn
 #[derive(Debug, Args)]
@@ -43,6 +44,14 @@ pub(super) struct ImportArgs {
     /// What to do with a row that cannot be used: error or drop
     #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
     on_bad_row: BadRowArg,
+    /// Go on from earlier imports: read only what is new in the files. STATE is the folder that they
+    /// made; the first import makes it
+    #[arg(long, value_name = "STATE")]
+    since: Option<PathBuf>,
+    /// Memory for the job, such as 300MB; records beyond it are held on disk. Default: half of the
+    /// machine's memory
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    memory_limit: Option<u64>,
     /// Print the coverage as JSON
     #[arg(long)]
     json: bool,
@@ -62,6 +71,7 @@ pub(super) fn run(args: &ImportArgs, terminal: &Terminal) -> Result<u8> {
         .reads(&args.paths)
         .reads(&args.prices)
         .writes([&out, &coverage_path])
+        .writes(args.since.as_deref().map(State::document_of))
         .check()?;
     let columns = columns(args)?;
     let traces = TraceSource {
@@ -71,15 +81,45 @@ pub(super) fn run(args: &ImportArgs, terminal: &Terminal) -> Result<u8> {
         prices: args.prices.clone(),
         key: "sluice import".to_owned(),
     };
-    let coverage = write(
-        &args.paths,
-        &columns,
-        &traces,
-        args.on_bad_row.into(),
-        &out,
-        terminal,
-    )?;
-    json::write_json(&coverage_path, &coverage)?;
+    let import = |path: &Path, state: Option<&mut State>| {
+        let mut coverage = Coverage::default();
+        open::create_folders(open::parent_of(path)).or_unwritable(path)?;
+        files::write_file(path, |file| {
+            let target = Target {
+                path: &out,
+                file: file.get_ref().try_clone().or_unwritable(&out)?,
+                held: traces::held(args.memory_limit.unwrap_or_else(memory_limit)),
+                required: &traces::IDS,
+                state,
+            };
+            let progress = terminal.progress();
+            coverage = traces::import(
+                &args.paths,
+                &columns,
+                &traces,
+                args.on_bad_row.into(),
+                target,
+                progress,
+            )?;
+            Ok(())
+        })?;
+        Ok(coverage)
+    };
+    let coverage = match &args.since {
+        None => {
+            let coverage = import(&out, None)?;
+            json::write_json(&coverage_path, &coverage)?;
+            coverage
+        }
+        Some(folder) => {
+            let mut state = State::open(folder)?;
+            let staged = state.stage(&out)?;
+            let coverage = import(&staged, Some(&mut state))?;
+            state.add(&coverage_path, json::to_json(&coverage).as_bytes())?;
+            state.commit()?;
+            coverage
+        }
+    };
     if args.json {
         print_json(&json::to_json(&coverage))?;
         return Ok(DONE);
@@ -113,28 +153,4 @@ fn columns(args: &ImportArgs) -> Result<BTreeMap<String, String>> {
         }
     }
     Ok(columns)
-}
-
-/// Writes the table beside its place and moves it there at the end.
-fn write(
-    paths: &[PathBuf],
-    columns: &BTreeMap<String, String>,
-    traces: &TraceSource,
-    on_bad_row: OnBadRow,
-    out: &Path,
-    terminal: &Terminal,
-) -> Result<Coverage> {
-    let mut coverage = Coverage::default();
-    open::create_folders(open::parent_of(out)).or_unwritable(out)?;
-    files::write_file(out, |file| {
-        let target = Target {
-            path: out,
-            file: file.get_ref().try_clone().or_unwritable(out)?,
-            held: traces::HELD,
-            required: &traces::IDS,
-        };
-        coverage = traces::import(paths, columns, traces, on_bad_row, target, terminal.progress())?;
-        Ok(())
-    })?;
-    Ok(coverage)
 }

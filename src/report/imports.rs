@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::base::number::{count, percent};
 use crate::report::words::{Lang, Words, fill};
-use crate::traces::Coverage;
+use crate::traces::{Coverage, SinceCoverage};
 
 /// The coverage of an import as names and values: what was read, what was made of it, and what was
 /// left out. Counts of zero that are no finding are left out.
@@ -64,10 +64,30 @@ impl Rows {
 
     fn read(&mut self, coverage: &Coverage, words: &Words) {
         self.each(words.traces_files, &coverage.files);
+        if let Some(since) = &coverage.since {
+            self.since(since, words);
+        }
         self.push(words.traces_rows, count(coverage.n_rows));
         self.each(words.traces_bad_rows, &coverage.bad_rows);
         self.push(words.traces_traces, count(coverage.n_traces));
         self.push(words.traces_turns, count(coverage.n_turns));
+    }
+
+    /// What an import that goes on read and had.
+    fn since(&mut self, since: &SinceCoverage, words: &Words) {
+        for (name, n) in [
+            (words.since_known, since.n_known_files),
+            (words.since_grown, since.n_grown_files),
+            (words.since_new, since.n_new_files),
+        ] {
+            self.push(name, count(n));
+        }
+        self.some(words.since_missing, since.n_missing_files);
+        self.some(words.since_replaced, since.n_replaced_files);
+        self.some(words.since_waiting, since.n_waiting_files);
+        self.some(words.since_waiting_bytes, since.n_waiting_bytes);
+        self.some(words.since_amended, since.n_amended_traces);
+        self.push(words.since_bytes, count(since.n_read_bytes));
     }
 
     fn turns(&mut self, coverage: &Coverage, words: &Words) {

@@ -156,6 +156,15 @@ words! {
     traces: "How each verdict came about", "各结论如何得出";
     imports: "Traces read", "链路读取";
     traces_files: "files of {0}", "{0} 文件数";
+    since_known: "  known", "  已读";
+    since_grown: "  with more lines", "  有新增行";
+    since_new: "  new", "  新文件";
+    since_missing: "  not there any more", "  已不存在";
+    since_replaced: "  new under a name of them", "  同名的新文件";
+    since_waiting: "  with an end that waits", "  末尾待续";
+    since_waiting_bytes: "bytes that wait", "待续字节数";
+    since_amended: "traces amended", "已补充的链路";
+    since_bytes: "bytes read", "读取字节数";
     traces_rows: "rows", "行数";
     traces_bad_rows: "left out, {0}", "已剔除：{0}";
     traces_traces: "traces", "链路数";

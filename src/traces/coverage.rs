@@ -68,6 +68,34 @@ pub struct Coverage {
     pub unmapped_scores: BTreeMap<String, u64>,
     /// Keys of the first rows of each file, with the number of spans or rows that have them.
     pub keys: BTreeMap<String, u64>,
+    /// What was new since the earlier import. `None` for an import of all files at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<SinceCoverage>,
+}
+
+/// What an import that goes on read, and what it had from earlier ones.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SinceCoverage {
+    /// Files that were read before, with nothing new.
+    pub n_known_files: u64,
+    /// Files that were read before and have more lines.
+    pub n_grown_files: u64,
+    /// Files that were not read before.
+    pub n_new_files: u64,
+    /// Files that were read before and are not there any more. Their turns stay.
+    pub n_missing_files: u64,
+    /// New files under the name of a missing one.
+    pub n_replaced_files: u64,
+    /// Files whose end waits for the next import, because its document is not whole.
+    pub n_waiting_files: u64,
+    /// Bytes that wait.
+    pub n_waiting_bytes: u64,
+    /// Bytes that were read, as they are stored.
+    pub n_read_bytes: u64,
+    /// Spans and scores that were read before.
+    pub n_kept_records: u64,
+    /// Traces of earlier imports with spans or scores that are new.
+    pub n_amended_traces: u64,
 }
 
 /// Tokens of all turns, and the rules that decided them.
@@ -212,6 +240,7 @@ impl Coverage {
             scores,
             unmapped_scores,
             keys,
+            since: _,
         } = other;
         for (counts, more) in [
             (&mut self.files, files),

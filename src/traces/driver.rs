@@ -1,40 +1,54 @@
 //! An import: files of traces to a table of turns and its coverage.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fs;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 
-use crate::base::error::{Error, Result};
+use crate::base::at_work;
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::json::Document;
-use crate::base::lock::{into_inner, lock};
-use crate::base::parallel::{fold_parts, map_in_order};
+use crate::base::parallel::fold_parts;
 use crate::base::progress::Progress;
-use crate::base::time::HOUR;
-use crate::base::{at_work, hash};
 use crate::input::{Part, Table};
 use crate::scenario::{OnBadRow, TraceSource};
 use crate::traces::attributes::{NamedKeys, keys_of};
 use crate::traces::columns::for_each_row;
-use crate::traces::coverage::{Coverage, count};
-use crate::traces::deal::{Deal, Dealt, Hand};
+use crate::traces::coverage::{Coverage, SinceCoverage, count};
+use crate::traces::deal::{Deal, Dealt};
 use crate::traces::files::{
-    FilePart, Form, TraceFile, for_each_document, lines_before, open_files, parts_of,
+    FilePart, Form, PART, TraceFile, all_empty, find, for_each_document, lines_before, open_files, parts_of,
 };
-use crate::traces::fold::{FoldContext, fold_group};
 use crate::traces::importers::importer::{Importer, Kind, RowFault};
 use crate::traces::importers::otlp;
 use crate::traces::importers::pages::read_list;
-use crate::traces::loose::{Loose, LooseScores};
-use crate::traces::record::{Field, Record};
+use crate::traces::kept::{Block, blocks_of};
+use crate::traces::record::Field;
 use crate::traces::settings::Settings;
+use crate::traces::since::Plan;
 use crate::traces::sink::Sink;
-use crate::traces::table::TableWriter;
-use crate::traces::turn::{OPTIONAL, Turn};
+use crate::traces::stages::{Sizes, Stages, keep, refined};
+use crate::traces::state::State;
 use crate::traces::value::{Picked, Value};
 
 /// Bytes of records that are held before they go to a temporary file, unless a limit is given.
 pub const HELD: usize = 256 << 20;
+/// Memory that an import takes besides records: the program, and the columns of a part of the table.
+const BASE: u64 = 110_000_000;
+/// Memory of each thread besides records: rows that are parsed, and turns that wait.
+const BASE_OF_THREAD: u64 = 35_000_000;
+/// The fewest bytes of records that are held.
+const LEAST_HELD: u64 = 4 << 20;
+
+/// Bytes of records to hold so that an import takes no more than this memory, unless it is less than
+/// every import takes.
+pub fn held(memory_limit: u64) -> usize {
+    let base = BASE + BASE_OF_THREAD * rayon::current_num_threads() as u64;
+    let held = (memory_limit.saturating_sub(base) / 4).max(LEAST_HELD);
+    usize::try_from(held).unwrap_or(usize::MAX)
+}
+
 /// Rows of a file whose keys are noted.
 const NOTED_ROWS: u64 = 200;
 
@@ -48,6 +62,8 @@ pub struct Target<'a> {
     pub held: usize,
     /// Columns that at least one turn must have a value in, of `user_id` and `release_id`.
     pub required: &'a [&'a str],
+    /// The state of earlier imports, if the import goes on. `None` reads all files.
+    pub state: Option<&'a mut State>,
 }
 
 /// Reads the traces of some paths and writes their table of turns. `columns` are paths in the files, by
@@ -66,62 +82,125 @@ pub fn import(
 ) -> Result<Coverage> {
     let required = target.required;
     let settings = Settings::new(columns, traces)?;
-    let files = open_files(paths, settings.format)?;
-    let keys = NamedKeys::new(&settings);
-    let (deal, mut coverage, loose) = read_files(&files, &settings, &keys, on_bad_row, &target, progress)?;
-    let loose = Loose::new(loose);
-    let ctx = FoldContext {
+    let reading = Reading {
         settings: &settings,
-        loose: &loose,
+        keys: NamedKeys::new(&settings),
+        on_bad_row,
+        progress,
     };
-    let turns = fold(&deal, &ctx, &mut coverage, &target)?;
+    let stages = Stages {
+        settings: &settings,
+        near: target.path,
+        sizes: Sizes::new(target.held),
+        n_amended: AtomicU64::default(),
+    };
+    let (records, mut coverage) = match target.state {
+        None => {
+            let files = open_files(paths, settings.format)?;
+            let (records, mut coverage) = read_files(&files, &reading, &stages)?;
+            for file in &files {
+                count(&mut coverage.files, file.kind.name(), 1);
+                coverage.n_bytes += file.n_bytes;
+            }
+            (refined(records, stages.sizes)?, coverage)
+        }
+        Some(state) => go_on(paths, state, &reading, &stages)?,
+    };
+    let turns = stages.turns(&records, &mut coverage)?;
     coverage.name_columns();
-    drop(deal);
-    let mut scores = loose.finish();
-    note_loose(&scores, &settings, &mut coverage);
-    write(&turns, &mut scores, &settings, target, &mut coverage)?;
+    drop(records);
+    stages.write(&turns, target.file, &mut coverage)?;
     coverage.schema = Coverage::SCHEMA.to_owned();
     coverage.shorten();
+    if let Some(since) = &mut coverage.since {
+        since.n_amended_traces = stages.n_amended.into_inner();
+    }
     check(&coverage, paths, required)?;
     Ok(coverage)
 }
 
-/// Reads all files into records by trace.
-fn read_files(
-    files: &[TraceFile],
-    settings: &Settings,
-    keys: &NamedKeys,
+/// How files are read.
+struct Reading<'r> {
+    settings: &'r Settings,
+    keys: NamedKeys,
     on_bad_row: OnBadRow,
-    target: &Target<'_>,
-    progress: &Progress,
-) -> Result<(Dealt, Coverage, Vec<crate::traces::record::Score<'static>>)> {
-    let deal = Deal::new(target.path, target.held);
+    progress: &'r Progress,
+}
+
+/// Reads what is new since earlier imports. Returns the records of all imports.
+fn go_on(
+    paths: &[PathBuf],
+    state: &mut State,
+    reading: &Reading<'_>,
+    stages: &Stages<'_>,
+) -> Result<(Dealt, Coverage)> {
+    let settings = reading.settings;
+    let (found, known) = (find(paths)?, state.known(settings)?);
+    if found.is_empty() && known.is_empty() {
+        return Err(all_empty(paths));
+    }
+    let plan = Plan::new(found, known, settings.format)?;
+    let (records, mut coverage) = read_files(&plan.files, reading, stages)?;
+    plan.check_unchanged()?;
+    coverage.merge(state.coverage(settings));
+    for file in &plan.known {
+        count(&mut coverage.files, &file.kind, 1);
+        coverage.n_bytes += file.n_bytes;
+    }
+    let (earlier, n_kept_records) = state.blocks()?;
+    let mut blocks: Vec<(i64, Block, bool)> = Vec::new();
+    let mut written = None;
+    let earlier = if records.n_piles() == 0 {
+        earlier
+    } else {
+        let (name, path) = state.stage_records()?;
+        let (merged, apart, n_merged) = match state.merges() {
+            true => (earlier, Vec::new(), n_kept_records),
+            false => (Vec::new(), earlier, 0),
+        };
+        let (n_new, is_merged) = keep(&refined(records, stages.sizes)?, merged, &path)?;
+        let n_bytes = fs::metadata(&path).or_unreadable(&path)?.len();
+        let found = blocks_of(&path, n_bytes)?.into_iter().zip(is_merged);
+        blocks.extend(found.map(|((key, block), is_merged)| (key, block, is_merged)));
+        written = Some((name, n_bytes, n_new + n_merged));
+        apart
+    };
+    blocks.extend(earlier.into_iter().map(|(key, block)| (key, block, true)));
+    let records = Dealt::of_blocks(stages.near, stages.sizes.held, blocks);
+    state.note(settings, plan.known, written, &coverage);
+    coverage.since = Some(SinceCoverage {
+        n_kept_records,
+        ..plan.coverage
+    });
+    Ok((refined(records, stages.sizes)?, coverage))
+}
+
+/// Reads files into records by trace.
+fn read_files(files: &[TraceFile], reading: &Reading<'_>, stages: &Stages<'_>) -> Result<(Dealt, Coverage)> {
+    let deal = Deal::new(stages.near, stages.sizes.held);
     let parts = parts_of(files);
-    let bar = progress.bar("traces", "B", Some(files.iter().map(|file| file.n_bytes).sum()));
+    let n_bytes = parts
+        .iter()
+        .map(|part| share_of(&files[part.file_idx], *part))
+        .sum();
+    let bar = reading.progress.bar("traces", "B", Some(n_bytes));
     let sinks = fold_parts(
         parts.len(),
-        || Sink::new(settings, &deal),
+        || Sink::new(reading.settings, &deal),
         |sink, idx| {
             let part = parts[idx];
             let file = &files[part.file_idx];
             at_work::note(&file.path);
-            read_part(file, part, keys, on_bad_row, sink)?;
-            let n = share_of(file, part);
-            bar.advance(n);
+            read_part(file, part, &reading.keys, reading.on_bad_row, sink)?;
+            bar.advance(share_of(file, part));
             Ok(())
         },
     )?;
-    let (mut coverage, mut loose) = (Coverage::default(), Vec::new());
+    let mut coverage = Coverage::default();
     for sink in sinks {
-        let (part, scores) = sink.finish()?;
-        coverage.merge(part);
-        loose.extend(scores);
+        coverage.merge(sink.finish()?);
     }
-    for file in files {
-        count(&mut coverage.files, file.kind.name(), 1);
-        coverage.n_bytes += file.n_bytes;
-    }
-    Ok((deal.finish(), coverage, loose))
+    Ok((deal.finish(), coverage))
 }
 
 /// The bytes of a part, for progress.
@@ -143,9 +222,9 @@ fn read_part(
     if let (Some(table), Some(rows), Kind::Rows(importer)) = (&file.table, part.rows, file.kind) {
         return read_table(table, rows, importer, on_bad_row, sink);
     }
-    let is_first = part.range.is_none_or(|(start, _)| start == 0);
+    let n_noted = noted_rows(file, part);
     for_each_document(file, part, &mut |number, text| {
-        sink.notes_keys = is_first && number <= NOTED_ROWS;
+        sink.notes_keys = number <= n_noted;
         sink.coverage.n_rows += 1;
         let read = match file.kind {
             Kind::Otlp => otlp::read(text, keys, sink),
@@ -160,6 +239,18 @@ fn read_part(
         };
         settle(read, &location, on_bad_row, sink)
     })
+}
+
+/// How many of the first rows of a part are among the first ones of its file, whose keys are noted.
+fn noted_rows(file: &TraceFile, part: FilePart) -> u64 {
+    match part.range {
+        None | Some((0, _)) => NOTED_ROWS,
+        // Rows of the first part that earlier imports did not read.
+        Some((start, _)) if start == file.from && start < PART => {
+            NOTED_ROWS.saturating_sub(lines_before(&file.path, start))
+        }
+        Some(_) => 0,
+    }
 }
 
 /// Counts a row that cannot be used, or makes an error of it.
@@ -247,97 +338,6 @@ fn read_rows(importer: &Importer, text: &[u8], sink: &mut Sink<'_>) -> std::resu
         serde::de::DeserializeSeed::deserialize(Picked(&is_read), &mut deserializer).map_err(no_json)?;
     deserializer.end().map_err(no_json)?;
     (importer.read)(&row, sink)
-}
-
-/// Folds the records of all traces into turns, by the hour of their start.
-fn fold(dealt: &Dealt, ctx: &FoldContext<'_>, coverage: &mut Coverage, target: &Target<'_>) -> Result<Dealt> {
-    let turns = Deal::new(target.path, target.held);
-    let folded: Mutex<Coverage> = Mutex::default();
-    let states = fold_parts(dealt.n_keys(), Hand::default, |hand, idx| {
-        let records = dealt.records(idx)?;
-        let mut by_group: Vec<(u64, &[u8])> = records
-            .iter()
-            .filter_map(|record| Some((hash::hash_id(Record::group_of(record)?.as_bytes()), record)))
-            .collect();
-        by_group.sort_unstable();
-        let mut counts = Coverage::default();
-        let mut bytes = Vec::new();
-        for same_hash in by_group.chunk_by(|a, b| a.0 == b.0) {
-            let mut groups: BTreeMap<&str, Vec<Record<'_>>> = BTreeMap::new();
-            for (_, record) in same_hash {
-                if let (Some(group), Some(decoded)) = (Record::group_of(record), Record::decode(record)) {
-                    groups.entry(group).or_default().push(decoded);
-                }
-            }
-            for records in groups.into_values() {
-                for turn in fold_group(records, ctx, &mut counts) {
-                    bytes.clear();
-                    turn.encode(&mut bytes);
-                    turns.add(hand, turn.event_time.div_euclid(HOUR), &bytes)?;
-                }
-            }
-        }
-        lock(&folded).merge(counts);
-        Ok(())
-    })?;
-    for mut hand in states {
-        turns.take(&mut hand)?;
-    }
-    coverage.merge(into_inner(folded));
-    Ok(turns.finish())
-}
-
-/// Counts the scores of sessions and answers.
-fn note_loose(scores: &LooseScores, settings: &Settings, coverage: &mut Coverage) {
-    for (rule, [n_ambiguous, n_unjoined]) in &scores.n_unused {
-        let (column, rule) = &settings.rules[usize::from(*rule)];
-        let known = coverage.scores.entry(column.clone()).or_default();
-        known.score.clone_from(&rule.score);
-        known.n_ambiguous += n_ambiguous;
-        known.n_unjoined += n_unjoined;
-    }
-    for score in scores.by_turn.values().flatten() {
-        let (column, rule) = &settings.rules[usize::from(score.rule)];
-        let known = coverage.scores.entry(column.clone()).or_default();
-        known.score.clone_from(&rule.score);
-        known.n_joined += 1;
-    }
-}
-
-/// Writes the turns in the order of their starts.
-fn write(
-    dealt: &Dealt,
-    scores: &mut LooseScores,
-    settings: &Settings,
-    target: Target<'_>,
-    coverage: &mut Coverage,
-) -> Result<()> {
-    let lacking = OPTIONAL.into_iter().filter(|column| coverage.lacks(column));
-    let lacking: Vec<&str> = lacking.collect();
-    let mut table = TableWriter::create(target.path, target.file, settings, &lacking)?;
-    map_in_order(
-        dealt.n_keys(),
-        |idx| {
-            let mut turns: Vec<Turn> = dealt.records(idx)?.iter().filter_map(Turn::decode).collect();
-            turns.sort_by(|a, b| (a.event_time, &a.trace, &a.root).cmp(&(b.event_time, &b.trace, &b.root)));
-            Ok(turns)
-        },
-        |_, turns| {
-            for mut turn in turns {
-                turn.scores
-                    .extend(scores.by_turn.remove(&turn.key()).into_iter().flatten());
-                for (number, (column, _)) in settings.rules.iter().enumerate() {
-                    let has_value = turn.scores.iter().any(|score| usize::from(score.rule) == number);
-                    if has_value {
-                        coverage.scores.entry(column.clone()).or_default().n_turns += 1;
-                    }
-                }
-                table.push(turn)?;
-            }
-            Ok(())
-        },
-    )?;
-    table.finish()
 }
 
 /// Refuses a source without turns, and one without a single user or release.

@@ -15,7 +15,7 @@ use crate::traces::importers::importer::Kind;
 use crate::traces::value::{Picked, Value};
 
 /// Bytes of a part of a file of lines that is not packed.
-const PART: u64 = 8 << 20;
+pub(super) const PART: u64 = 8 << 20;
 /// Keys of a document of OTLP.
 const OTLP_KEYS: [&str; 4] = ["resourceSpans", "resourceLogs", "resource_spans", "resource_logs"];
 /// Bytes that are looked at to find what a file is.
@@ -38,6 +38,10 @@ pub(super) struct TraceFile {
     pub(super) form: Form,
     pub(super) kind: Kind,
     pub(super) n_bytes: u64,
+    /// Bytes of the text that were read before. 0 for a table.
+    pub(super) from: u64,
+    /// The end of the bytes that are read, for lines that are not packed.
+    pub(super) until: u64,
     /// The columns of a table. `None` for text.
     pub(super) table: Option<Table>,
 }
@@ -51,12 +55,12 @@ pub(super) struct FilePart {
     pub(super) rows: Option<Part>,
 }
 
-/// Finds the files of all paths and what each of them is.
+/// Finds the files of all paths, in the order of their names, with their sizes. Empty ones are left
+/// out.
 ///
 /// # Errors
-/// There is no file, or a file is not of the format.
-pub(super) fn open_files(paths: &[PathBuf], format: TraceFormat) -> Result<Vec<TraceFile>> {
-    let mut files = Vec::new();
+/// There is no file.
+pub(super) fn find(paths: &[PathBuf]) -> Result<Vec<(PathBuf, u64)>> {
     let mut found = Vec::new();
     for path in paths {
         found.extend(find_files(path)?);
@@ -64,38 +68,62 @@ pub(super) fn open_files(paths: &[PathBuf], format: TraceFormat) -> Result<Vec<T
     // A file that two paths name is read once.
     found.sort();
     found.dedup();
+    let mut files = Vec::new();
     for path in found {
         let n_bytes = fs::metadata(&path).or_unreadable(&path)?.len();
-        if n_bytes == 0 {
-            continue;
+        if n_bytes > 0 {
+            files.push((path, n_bytes));
         }
-        let (form, kind, table) = match Format::by_path(&path) {
-            Some(Format::Ndjson { packing } | Format::Json { packing }) => {
-                let (form, kind) = look(&path, packing, format)?;
-                (form, kind, None)
-            }
-            _ => {
-                let table = Table::open(&Source::at(&path))?;
-                let keys: Vec<String> = table.files.iter().flat_map(|file| file.columns.clone()).collect();
-                (Form::Table, kind_of(&path, &keys, format)?, Some(table))
-            }
-        };
-        files.push(TraceFile {
-            path,
-            form,
-            kind,
-            n_bytes,
-            table,
-        });
-    }
-    if files.is_empty() {
-        let shown: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-        return Err(Error::input(
-            shown.join(", "),
-            "expected traces, found empty files alone",
-        ));
     }
     Ok(files)
+}
+
+/// Finds the files of all paths and what each of them is.
+///
+/// # Errors
+/// There is no file, or a file is not of the format.
+pub(super) fn open_files(paths: &[PathBuf], format: TraceFormat) -> Result<Vec<TraceFile>> {
+    let found = find(paths)?.into_iter();
+    let files: Vec<TraceFile> = found
+        .map(|(path, n_bytes)| open_file(path, n_bytes, format))
+        .collect::<Result<_>>()?;
+    if files.is_empty() {
+        return Err(all_empty(paths));
+    }
+    Ok(files)
+}
+
+/// The error of paths without a byte.
+pub(super) fn all_empty(paths: &[PathBuf]) -> Error {
+    let shown: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    Error::input(shown.join(", "), "expected traces, found empty files alone")
+}
+
+/// Finds out what a file is.
+///
+/// # Errors
+/// It cannot be read, or is not of the format.
+pub(super) fn open_file(path: PathBuf, n_bytes: u64, format: TraceFormat) -> Result<TraceFile> {
+    let (form, kind, table) = match Format::by_path(&path) {
+        Some(Format::Ndjson { packing } | Format::Json { packing }) => {
+            let (form, kind) = look(&path, packing, format)?;
+            (form, kind, None)
+        }
+        _ => {
+            let table = Table::open(&Source::at(&path))?;
+            let keys: Vec<String> = table.files.iter().flat_map(|file| file.columns.clone()).collect();
+            (Form::Table, kind_of(&path, &keys, format)?, Some(table))
+        }
+    };
+    Ok(TraceFile {
+        path,
+        form,
+        kind,
+        n_bytes,
+        from: 0,
+        until: n_bytes,
+        table,
+    })
 }
 
 /// Opens a file, which is unpacked while it is read.
@@ -181,8 +209,12 @@ pub(super) fn parts_of(files: &[TraceFile]) -> Vec<FilePart> {
         if let Some(table) = &file.table {
             table.parts.iter().for_each(|part| push(None, Some(*part)));
         } else if file.form == Form::Lines(Packing::None) {
-            let starts = (0..file.n_bytes).step_by(PART as usize);
-            starts.for_each(|start| push(Some((start, start + PART)), None));
+            let mut start = file.from;
+            while start < file.until {
+                let end = (start / PART + 1) * PART;
+                push(Some((start, end.min(file.until))), None);
+                start = end;
+            }
         } else {
             push(None, None);
         }
@@ -215,7 +247,10 @@ pub(super) fn for_each_document(
         }
         (Form::Lines(packing), None) => {
             let mut reader = BufReader::with_capacity(1 << 18, open_text(path, packing)?);
-            lines(path, &mut reader, u64::MAX, on_document)
+            let n_before = skip_bytes(&mut reader, file.from).or_unreadable(path)?;
+            lines(path, &mut reader, u64::MAX, &mut |number, text| {
+                on_document(n_before + number, text)
+            })
         }
         (Form::Lines(_), Some((start, end))) => {
             let mut opened = open::regular(path).or_unreadable(path)?;
@@ -236,6 +271,22 @@ pub(super) fn for_each_document(
             lines(path, &mut reader, n_left, on_document)
         }
     }
+}
+
+/// Skips bytes. Returns the number of ends of lines among them.
+fn skip_bytes(reader: &mut impl BufRead, mut n_left: u64) -> std::io::Result<u64> {
+    let mut n_lines = 0;
+    while n_left > 0 {
+        let bytes = reader.fill_buf()?;
+        let n = bytes.len().min(usize::try_from(n_left).unwrap_or(usize::MAX));
+        if n == 0 {
+            break;
+        }
+        n_lines += memchr::memchr_iter(b'\n', &bytes[..n]).count() as u64;
+        reader.consume(n);
+        n_left -= n as u64;
+    }
+    Ok(n_lines)
 }
 
 fn skip_line(reader: &mut impl BufRead) -> std::io::Result<u64> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::base::time::HOUR;
 use crate::traces::coverage::{Coverage, count};
-use crate::traces::loose::{Loose, turn_score};
+use crate::traces::loose::{Wanted, turn_score};
 use crate::traces::record::{Field, Flags, NAMED, Nanos, Record, Role, Score, Span, Target, name_hash};
 use crate::traces::settings::Settings;
 use crate::traces::tree::Tree;
@@ -15,7 +15,8 @@ use crate::traces::usage::usage_of;
 /// What all folds of an import share.
 pub(super) struct FoldContext<'s> {
     pub(super) settings: &'s Settings,
-    pub(super) loose: &'s Loose,
+    /// The sessions and answers that scores without a trace name.
+    pub(super) wanted: &'s Wanted,
 }
 
 /// A score that comes this long after its turn is late.
@@ -151,17 +152,14 @@ fn fold_trace(
         if !spans.iter().any(is_of_agents) {
             return;
         }
-        let Some(turn) = fold_turn(spans, tree, ctx, coverage) else {
+        let Some(mut turn) = fold_turn(spans, tree, ctx, coverage) else {
             coverage.n_traces_without_time += 1;
             return;
         };
         by_span.extend(spans.iter().map(|span| (span.id.to_string(), turns.len())));
-        if !ctx.loose.is_empty() {
-            let names = spans.iter().flat_map(|span| [span.response, name_hash(&span.id)]);
-            let responses: Vec<u64> = names.filter(|hash| *hash != 0).collect();
-            ctx.loose
-                .offer(&turn.key(), turn.text(Field::Session), &responses);
-        }
+        let names = spans.iter().flat_map(|span| [span.response, name_hash(&span.id)]);
+        let names = names.filter(|hash| *hash != 0 && ctx.wanted.has(*hash));
+        turn.responses = names.collect();
         turns.push(turn);
     };
     if tree.roots.len() == 1 {
@@ -286,6 +284,7 @@ fn fold_turn(
             .map(|(field, (_, text))| (field, text))
             .collect(),
         scores: Vec::new(),
+        responses: Vec::new(),
     })
 }
 

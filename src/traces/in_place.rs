@@ -99,6 +99,7 @@ pub fn turns_of<'a>(
             file,
             held: HELD,
             required: &required,
+            state: None,
         };
         let paths = [source.path.clone()];
         let coverage = import(&paths, &source.columns, traces, on_bad_row, target, progress)?;

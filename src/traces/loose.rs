@@ -1,17 +1,127 @@
-//! Scores that name no trace: of a session, or of a model's answer. Their turns are found while turns
-//! are made.
+//! Scores that name no trace: of a session, or of a model's answer. While turns are made, each is
+//! offered to the sessions and answers that scores name. Offers and scores are dealt by their target,
+//! so memory does not grow with their number.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use crate::base::bitmap;
 use crate::base::lock::lock;
-use crate::traces::record::{Nanos, Score, Target};
+use crate::traces::record::{Nanos, Reader, SCORE, Score, Target, Writer};
 use crate::traces::turn::{TurnKey, TurnScore};
 
+/// Bits of a hash that are a place among the targets.
+const WANTED_BITS: u32 = 23;
+
+/// The targets of scores without a trace. A few other targets are taken for one of them, which costs
+/// time only.
+#[derive(Default)]
+pub(super) struct Wanted(Vec<u64>);
+
+impl Wanted {
+    fn place(hash: u64) -> usize {
+        (hash >> (u64::BITS - WANTED_BITS)) as usize
+    }
+
+    /// Adds the target with this hash.
+    pub(super) fn add(&mut self, hash: u64) {
+        self.0.resize(1 << (WANTED_BITS - u64::BITS.ilog2()), 0);
+        bitmap::set(&mut self.0, Self::place(hash));
+    }
+
+    /// Adds all targets of another part.
+    pub(super) fn merge(&mut self, other: Self) {
+        if self.0.is_empty() {
+            self.0 = other.0;
+        } else {
+            let both = self.0.iter_mut().zip(other.0);
+            both.for_each(|(bits, more)| *bits |= more);
+        }
+    }
+
+    /// Whether a score may name the target with this hash. 0 stands for no target.
+    pub(super) fn has(&self, hash: u64) -> bool {
+        hash != 0 && !self.0.is_empty() && bitmap::is_set(&self.0, Self::place(hash))
+    }
+}
+
+/// A turn that is offered to the scores of a session or an answer.
+#[derive(Debug, PartialEq)]
+pub(super) struct Offer<'a> {
+    pub(super) target: Target<'a>,
+    pub(super) turn: TurnKey,
+}
+
+const OFFER: u8 = SCORE + 1;
+
+/// A record of the join of scores with turns.
+pub(super) enum Joined<'a> {
+    Score(Score<'a>),
+    Offer(Offer<'a>),
+}
+
+impl Offer<'_> {
+    /// Appends the record.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        let out = &mut Writer(out);
+        out.0.push(OFFER);
+        match &self.target {
+            Target::Session(session) => {
+                out.0.push(0);
+                out.text(session);
+            }
+            Target::Response(hash) => {
+                out.0.push(1);
+                out.fixed(*hash as i64);
+            }
+            Target::Trace(trace, _) => {
+                out.0.push(2);
+                out.text(trace);
+            }
+        }
+        out.signed(self.turn.0);
+        out.text(&self.turn.1);
+        out.text(&self.turn.2);
+    }
+}
+
+impl<'a> Joined<'a> {
+    /// Reads a record. `None` if it is damaged.
+    pub(super) fn decode(bytes: &'a [u8]) -> Option<Self> {
+        let mut bytes = Reader(bytes);
+        match bytes.byte()? {
+            SCORE => Score::decode(&mut bytes).map(Self::Score),
+            OFFER => {
+                let target = match bytes.byte()? {
+                    0 => Target::Session(bytes.text()?.into()),
+                    1 => Target::Response(bytes.fixed()? as u64),
+                    _ => Target::Trace(bytes.text()?.into(), "".into()),
+                };
+                let turn = (
+                    bytes.signed()?,
+                    bytes.text()?.to_owned(),
+                    bytes.text()?.to_owned(),
+                );
+                Some(Self::Offer(Offer { target, turn }))
+            }
+            _ => None,
+        }
+    }
+
+    /// The hash of the target of a record.
+    pub(super) fn hash_of(bytes: &[u8]) -> u64 {
+        match Joined::decode(bytes) {
+            Some(Joined::Score(score)) => score.target.hash(),
+            Some(Joined::Offer(offer)) => offer.target.hash(),
+            None => 0,
+        }
+    }
+}
+
 /// Scores without a trace, and the turns that they belong to.
-pub(super) struct Loose {
-    scores: Vec<Score<'static>>,
+pub(super) struct Loose<'s> {
+    scores: Vec<Score<'s>>,
     by_session: HashMap<String, Vec<usize>>,
     by_response: HashMap<u64, Vec<usize>>,
     found: Mutex<HashMap<usize, Found>>,
@@ -27,10 +137,10 @@ enum Found {
     Ambiguous,
 }
 
-impl Loose {
+impl<'s> Loose<'s> {
     /// Collects the scores. Of several rows of one score the latest counts.
-    pub(super) fn new(mut scores: Vec<Score<'static>>) -> Self {
-        let target = |score: &Score<'static>| match &score.target {
+    pub(super) fn new(mut scores: Vec<Score<'s>>) -> Self {
+        let target = |score: &Score<'s>| match &score.target {
             Target::Session(session) => (0, session.to_string()),
             Target::Response(hash) => (1, hash.to_string()),
             Target::Trace(trace, _) => (2, trace.to_string()),
@@ -65,10 +175,6 @@ impl Loose {
             by_response,
             found: Mutex::default(),
         }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.scores.is_empty()
     }
 
     /// Offers a turn to the scores of its session and of its models' answers.
@@ -173,6 +279,27 @@ mod tests {
         check(Some(50), &[10, 20, 30], Some(30));
         check(None, &[10, 20, 30], Some(30));
         check(Some(25), &[], None);
+    }
+
+    #[test]
+    fn offers_come_back_and_their_targets_are_wanted() {
+        for target in [Target::Session("c".into()), Target::Response(7)] {
+            let mut wanted = Wanted::default();
+            assert!(!wanted.has(target.hash()));
+            let mut other = Wanted::default();
+            other.add(target.hash());
+            wanted.merge(other);
+            wanted.merge(Wanted::default());
+            assert!(wanted.has(target.hash()) && !wanted.has(0) && !wanted.has(!target.hash()));
+            let offer = Offer {
+                turn: (-3, "t".into(), "s".into()),
+                target,
+            };
+            let mut bytes = Vec::new();
+            offer.encode(&mut bytes);
+            assert_eq!(Joined::hash_of(&bytes), offer.target.hash());
+            assert!(matches!(Joined::decode(&bytes), Some(Joined::Offer(found)) if found == offer));
+        }
     }
 
     #[test]

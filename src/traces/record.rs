@@ -244,6 +244,16 @@ pub(super) enum Target<'a> {
     Response(u64),
 }
 
+impl Target<'_> {
+    /// The hash by which records of the target are dealt: of a trace its group.
+    pub(super) fn hash(&self) -> u64 {
+        match self {
+            Self::Trace(text, _) | Self::Session(text) => hash::hash_id(text.as_bytes()),
+            Self::Response(hash) => *hash,
+        }
+    }
+}
+
 /// A score of a turn that a rule of the source reads.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Score<'a> {
@@ -300,7 +310,7 @@ impl Writer<'_> {
         self.0.extend_from_slice(&value.to_bits().to_le_bytes());
     }
 
-    fn fixed(&mut self, value: i64) {
+    pub(super) fn fixed(&mut self, value: i64) {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 }
@@ -353,13 +363,13 @@ impl<'a> Reader<'a> {
         Some(f64::from_bits(u64::from_le_bytes(bytes)))
     }
 
-    fn fixed(&mut self) -> Option<i64> {
+    pub(super) fn fixed(&mut self) -> Option<i64> {
         Some(i64::from_le_bytes(self.take(8)?.try_into().ok()?))
     }
 }
 
 const SPAN: u8 = 0;
-const SCORE: u8 = 1;
+pub(super) const SCORE: u8 = 1;
 
 /// The text that an id is, if it is the same as another one: then it takes one byte.
 fn put_same(out: &mut Writer<'_>, text: &str, other: &str) {
@@ -499,7 +509,7 @@ impl Score<'_> {
 }
 
 impl<'a> Score<'a> {
-    fn decode(bytes: &mut Reader<'a>) -> Option<Self> {
+    pub(super) fn decode(bytes: &mut Reader<'a>) -> Option<Self> {
         let group = bytes.text()?;
         let kind = bytes.byte()?;
         let hash = if kind == 2 { bytes.fixed()? as u64 } else { 0 };

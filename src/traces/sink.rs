@@ -11,8 +11,15 @@ use crate::traces::record::{Nanos, Score, Span, Target};
 use crate::traces::settings::Settings;
 use crate::traces::value::Value;
 
-/// Bits of a group's hash that say its partition.
+/// Bits of a hash that say the partition.
 const PARTITION_BITS: u32 = 8;
+/// The first partition of scores that name no trace.
+pub(super) const LOOSE: i64 = 1 << PARTITION_BITS;
+
+/// The partition of a group, or of the target of a score.
+pub(super) fn partition_of(hash: u64) -> i64 {
+    (hash >> (u64::BITS - PARTITION_BITS)) as i64
+}
 
 /// The receiver of one thread.
 pub(super) struct Sink<'s> {
@@ -20,8 +27,6 @@ pub(super) struct Sink<'s> {
     deal: &'s Deal,
     hand: Hand,
     record: Vec<u8>,
-    /// Scores of sessions and of answers, which no trace has.
-    pub(super) loose: Vec<Score<'static>>,
     pub(super) coverage: Coverage,
     /// Whether keys of rows are noted, for messages: in the first rows of a file.
     pub(super) notes_keys: bool,
@@ -45,7 +50,6 @@ impl<'s> Sink<'s> {
             deal,
             hand: Hand::default(),
             record: Vec::new(),
-            loose: Vec::new(),
             coverage: Coverage::default(),
             notes_keys: false,
         }
@@ -58,7 +62,8 @@ impl<'s> Sink<'s> {
     pub(super) fn span(&mut self, span: &Span<'_>) -> Result<()> {
         self.record.clear();
         span.encode(&mut self.record);
-        self.put(&span.group)
+        let key = partition_of(hash::hash_id(span.group.as_bytes()));
+        self.deal.add(&mut self.hand, key, &self.record)
     }
 
     /// Adds a score for each rule that reads it.
@@ -87,39 +92,25 @@ impl<'s> Sink<'s> {
                 at: raw.at,
                 version: raw.version,
             };
-            match target {
-                Target::Trace(trace, _) => {
-                    self.record.clear();
-                    score.encode(&mut self.record);
-                    self.put(trace)?;
-                }
-                Target::Session(session) => self.loose.push(Score {
-                    target: Target::Session(session.clone().into_owned().into()),
-                    id: score.id.into_owned().into(),
-                    ..score
-                }),
-                Target::Response(hash) => self.loose.push(Score {
-                    target: Target::Response(*hash),
-                    id: score.id.into_owned().into(),
-                    ..score
-                }),
-            }
+            self.record.clear();
+            score.encode(&mut self.record);
+            let first = match target {
+                Target::Trace(..) => 0,
+                Target::Session(_) | Target::Response(_) => LOOSE,
+            };
+            let key = first + partition_of(target.hash());
+            self.deal.add(&mut self.hand, key, &self.record)?;
         }
         Ok(())
-    }
-
-    fn put(&mut self, group: &str) -> Result<()> {
-        let partition = hash::hash_id(group.as_bytes()) >> (u64::BITS - PARTITION_BITS);
-        self.deal.add(&mut self.hand, partition as i64, &self.record)
     }
 
     /// Hands over what is left.
     ///
     /// # Errors
     /// The temporary file cannot be written.
-    pub(super) fn finish(mut self) -> Result<(Coverage, Vec<Score<'static>>)> {
+    pub(super) fn finish(mut self) -> Result<Coverage> {
         self.deal.take(&mut self.hand)?;
-        Ok((self.coverage, self.loose))
+        Ok(self.coverage)
     }
 }
 

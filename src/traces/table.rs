@@ -19,7 +19,9 @@ use crate::traces::settings::{FIELDS, Settings};
 use crate::traces::turn::{Turn, TurnScore};
 
 /// Turns of a row group.
-const GROUP_ROWS: usize = 131_072;
+const GROUP_ROWS: usize = 65_536;
+/// Turns that wait before they are made columns.
+const WAITING: usize = 8_192;
 
 /// A column: its name and its values.
 type Column = (String, ArrayRef);
@@ -62,7 +64,7 @@ impl<'s> TableWriter<'s> {
     /// The file cannot be written.
     pub(super) fn push(&mut self, turn: Turn) -> Result<()> {
         self.waiting.push(turn);
-        if self.waiting.len() >= GROUP_ROWS {
+        if self.waiting.len() >= WAITING {
             self.write()
         } else {
             Ok(())

@@ -63,6 +63,8 @@ pub(super) struct Turn {
     pub(super) texts: Vec<(Field, String)>,
     /// The scores that belong to the turn.
     pub(super) scores: Vec<TurnScore>,
+    /// Hashes of the answers of models that a score may name. They are no part of the record.
+    pub(super) responses: Vec<u64>,
 }
 
 /// A score of a turn.
@@ -190,6 +192,7 @@ impl Turn {
             retries: bytes.signed()?,
             texts: Vec::new(),
             scores: Vec::new(),
+            responses: Vec::new(),
         };
         for _ in 0..bytes.unsigned()? {
             turn.texts
@@ -203,6 +206,62 @@ impl Turn {
             });
         }
         Some(turn)
+    }
+}
+
+/// A record of the table's part: a turn, or a score that names no trace and belongs to a turn.
+#[derive(Debug, PartialEq)]
+pub(super) enum Entry {
+    Turn(Turn),
+    Score(TurnKey, TurnScore),
+}
+
+const TURN: u8 = 0;
+const SCORE: u8 = 1;
+
+impl Entry {
+    /// Appends the record of a turn.
+    pub(super) fn encode_turn(turn: &Turn, out: &mut Vec<u8>) {
+        out.push(TURN);
+        turn.encode(out);
+    }
+
+    /// Appends the record of a score of a turn.
+    pub(super) fn encode_score((at, trace, root): &TurnKey, score: &TurnScore, out: &mut Vec<u8>) {
+        let out = &mut Writer(out);
+        out.0.push(SCORE);
+        out.signed(*at);
+        out.text(trace);
+        out.text(root);
+        out.0.push(score.rule);
+        out.signed(score.at);
+        out.real(score.value);
+    }
+
+    /// Reads a record. `None` if it is damaged.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (kind, rest) = bytes.split_first()?;
+        if *kind == TURN {
+            return Turn::decode(rest).map(Self::Turn);
+        }
+        let bytes = &mut Reader(rest);
+        let key = (
+            bytes.signed()?,
+            bytes.text()?.to_owned(),
+            bytes.text()?.to_owned(),
+        );
+        let score = TurnScore {
+            rule: bytes.byte()?,
+            at: bytes.signed()?,
+            value: bytes.real()?,
+        };
+        Some(Self::Score(key, score))
+    }
+
+    /// The start of the turn that a record is or belongs to.
+    pub(super) fn time_of(bytes: &[u8]) -> Micros {
+        let rest = bytes.get(1..).unwrap_or_default();
+        Reader(rest).signed().unwrap_or_default()
     }
 }
 
@@ -230,7 +289,19 @@ mod tests {
         };
         let mut bytes = Vec::new();
         turn.encode(&mut bytes);
-        assert_eq!(Turn::decode(&bytes), Some(turn));
+        assert_eq!(Turn::decode(&bytes).as_ref(), Some(&turn));
         assert_eq!(Turn::decode(&bytes[..bytes.len() - 1]), None);
+        let (key, score) = (turn.key(), turn.scores[0]);
+        let check = |encode: &dyn Fn(&mut Vec<u8>), expected: Entry| {
+            let mut bytes = Vec::new();
+            encode(&mut bytes);
+            assert_eq!(Entry::time_of(&bytes), -5);
+            assert_eq!(Entry::decode(&bytes), Some(expected));
+        };
+        check(&|out| Entry::encode_turn(&turn, out), Entry::Turn(turn.clone()));
+        check(
+            &|out| Entry::encode_score(&key, &score, out),
+            Entry::Score(key.clone(), score),
+        );
     }
 }

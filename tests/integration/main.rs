@@ -89,6 +89,7 @@ mod together;
 mod tools;
 mod traces;
 mod traces_hostile;
+mod traces_since;
 mod traces_study;
 mod vectors;
 mod watch;

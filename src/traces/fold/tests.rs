@@ -44,10 +44,10 @@ fn span(text: &str) -> Span<'_> {
 
 fn fold(spans: &[&str]) -> (Vec<Turn>, Coverage) {
     let settings = Settings::new(&BTreeMap::new(), &TraceSource::default()).unwrap();
-    let loose = Loose::new(Vec::new());
+    let wanted = Wanted::default();
     let ctx = FoldContext {
         settings: &settings,
-        loose: &loose,
+        wanted: &wanted,
     };
     let mut results = Vec::new();
     // The order of records changes nothing.
