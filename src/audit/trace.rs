@@ -5,19 +5,22 @@ use std::ops::Range;
 
 use crate::base::error::Result;
 use crate::base::hash;
+use crate::base::progress::Progress;
 use crate::base::time::Micros;
 use crate::input::{DEFAULT_TENANT, Link, Links, TrafficReader};
 use crate::scenario::{OnBadRow, Source};
+use crate::traces::{Needs, turns_of};
 
 /// The largest number of rows of a trace that are shown.
 pub(super) const MAX_ROWS: usize = 20;
 
-/// Opens a log for an audit. Rows may lack a user, a time and a release.
+/// Opens a log for an audit. Rows may lack a user, a time and a release. Traces are imported.
 ///
 /// # Errors
 /// The source has no readable files.
-pub fn open(source: &Source, on_bad_row: OnBadRow) -> Result<TrafficReader> {
-    TrafficReader::open_with(source, &[], &[], &[], on_bad_row)
+pub fn open(source: &Source, on_bad_row: OnBadRow, progress: &Progress) -> Result<TrafficReader> {
+    let turns = turns_of(source, Needs::Nothing, on_bad_row, progress)?;
+    TrafficReader::open_with(&turns.source, &[], &[], &[], on_bad_row)
 }
 
 /// Opens a log for an audit of a period, which needs the times of rows if it has an end.
@@ -28,8 +31,9 @@ pub fn open_period(
     source: &Source,
     period: &Range<Option<Micros>>,
     on_bad_row: OnBadRow,
+    progress: &Progress,
 ) -> Result<TrafficReader> {
-    let reader = open(source, on_bad_row)?;
+    let reader = open(source, on_bad_row, progress)?;
     if period.start.is_none() && period.end.is_none() {
         return Ok(reader);
     }
@@ -44,9 +48,10 @@ pub fn open_affected(
     source: &Source,
     period: &Range<Option<Micros>>,
     on_bad_row: OnBadRow,
+    progress: &Progress,
 ) -> Result<TrafficReader> {
     let why = "--rolled-back needs the release of each row";
-    open_period(source, period, on_bad_row)?.require("release_id", why)
+    open_period(source, period, on_bad_row, progress)?.require("release_id", why)
 }
 
 /// A row of the log with the requested trace id.

@@ -16,6 +16,7 @@ use crate::cli::source_args::SourceArgs;
 use crate::cli::summary::{percent_of_count, shown};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
+use crate::cli::trace_args::TraceArgs;
 use crate::cli::values::{BadRowArg, check_out, check_period, parse_allowed, parse_instant};
 use crate::release::tools::ToolBundle;
 use crate::release::{RecordIndex, read_records};
@@ -35,6 +36,8 @@ pub(super) struct AuditArgs {
     traffic: PathBuf,
     #[command(flatten)]
     source: SourceArgs,
+    #[command(flatten)]
+    log: TraceArgs,
     /// A column whose name contains a sensitive attribute and that may be used all the same, with
     /// the reason; repeatable
     #[arg(long = "allow-column", value_name = "COLUMN=REASON", value_parser = parse_allowed)]
@@ -82,9 +85,10 @@ pub(super) fn run(args: &AuditArgs, terminal: &Terminal) -> Result<u8> {
         return Err(Error::usage("expected --records, found none"));
     };
     let records = RecordIndex::new(read_records(records)?);
-    let source = args.source.source(&args.traffic, &args.allowed)?;
+    let mut source = args.source.source(&args.traffic, &args.allowed)?;
+    args.log.add_to(&mut source, None)?;
     let period = args.from..args.until;
-    let reader = audit::open_period(&source, &period, args.on_bad_row.into())?;
+    let reader = audit::open_period(&source, &period, args.on_bad_row.into(), terminal.progress())?;
     reader
         .table()
         .warnings()
@@ -146,9 +150,10 @@ fn rolled_back(args: &AuditArgs, release: &str, terminal: &Terminal) -> Result<u
         (Some(calls), Some(tools)) => Some(WriteCalls::read(calls, &ToolBundle::read(tools)?)?),
         _ => None,
     };
-    let source = args.source.source(&args.traffic, &args.allowed)?;
+    let mut source = args.source.source(&args.traffic, &args.allowed)?;
+    args.log.add_to(&mut source, None)?;
     let period = args.from..args.until;
-    let reader = audit::open_affected(&source, &period, args.on_bad_row.into())?;
+    let reader = audit::open_affected(&source, &period, args.on_bad_row.into(), terminal.progress())?;
     reader
         .table()
         .warnings()

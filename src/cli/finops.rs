@@ -10,6 +10,7 @@ use crate::base::{files, json};
 use crate::cli::finops_text::bill_text;
 use crate::cli::source_args::SourceArgs;
 use crate::cli::terminal::{DONE, Terminal, print_json};
+use crate::cli::trace_args::TraceArgs;
 use crate::cli::values::{BadRowArg, check_out, check_period, parse_allowed, parse_written};
 use crate::finops;
 use crate::finops::{Budget, By, ChargebackQuestion, Success};
@@ -27,6 +28,8 @@ pub(super) struct FinopsArgs {
     traffic: PathBuf,
     #[command(flatten)]
     source: SourceArgs,
+    #[command(flatten)]
+    log: TraceArgs,
     /// A column whose name contains a sensitive attribute and that may be used all the same, with
     /// the reason; repeatable
     #[arg(long = "allow-column", value_name = "COLUMN=REASON", value_parser = parse_allowed)]
@@ -135,8 +138,9 @@ pub(super) fn run(args: &FinopsArgs, terminal: &Terminal) -> Result<u8> {
         budgets: &budgets,
         near: out.as_deref().unwrap_or(&nowhere),
     };
-    let source = args.source.source(&args.traffic, &args.allowed)?;
-    let reader = finops::open(&source, &question, args.on_bad_row.into())?;
+    let mut source = args.source.source(&args.traffic, &args.allowed)?;
+    args.log.add_to(&mut source, args.prices.as_deref())?;
+    let reader = finops::open(&source, &question, args.on_bad_row.into(), terminal.progress())?;
     reader
         .table()
         .warnings()

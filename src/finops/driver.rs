@@ -13,6 +13,7 @@ use crate::input::TrafficReader;
 use crate::metric::Reading;
 use crate::scenario::{OnBadRow, Source};
 use crate::stats::{Clusters, Known, Reason, jackknife};
+use crate::traces::{Needs, turns_of};
 
 /// Two-sided error level of the intervals.
 pub(super) const ALPHA: f64 = 0.05;
@@ -22,7 +23,8 @@ const USD: f64 = 1e-9;
 /// Columns that a bill reads beside its keys and its measured columns.
 const ROW_COLUMNS: [&str; 3] = ["event_time", "user_id", "session_id"];
 
-/// Opens a log for the [`chargeback`] of a question. Neither users nor releases are required.
+/// Opens a log for the [`chargeback`] of a question. Neither users nor releases are required. Traces are
+/// imported.
 ///
 /// # Errors
 /// The source has no readable files or lacks a required column: `event_time` if the bill depends on
@@ -31,6 +33,7 @@ pub fn open(
     source: &Source,
     question: &ChargebackQuestion<'_>,
     on_bad_row: OnBadRow,
+    progress: &Progress,
 ) -> Result<TrafficReader> {
     let measured = scan::MeasuredColumn::NAMES.map(|column| Reading {
         column: column.into(),
@@ -38,7 +41,8 @@ pub fn open(
         limits: None,
     });
     let columns = By::ALL.map(|by| by.column().to_owned());
-    let mut reader = TrafficReader::open_with(source, &[], &measured, &columns, on_bad_row)?;
+    let turns = turns_of(source, Needs::Nothing, on_bad_row, progress)?;
+    let mut reader = TrafficReader::open_with(&turns.source, &[], &measured, &columns, on_bad_row)?;
     if question.needs_time() {
         let why = "a period, budgets and prices with a first instant need the time of each row";
         reader = reader.require("event_time", why)?;

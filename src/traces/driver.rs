@@ -371,7 +371,10 @@ fn check(coverage: &Coverage, paths: &[PathBuf], required: &[&str]) -> Result<()
                     keys_of(field).join(", ")
                 ),
             )
-            .hint(format!("name the key that has it: columns.{column} = \"...\", or --column {column}=...")));
+            .hint(format!(
+                "name the key that has it: columns.{column} = \"...\", or --column {column}=...; a bill needs \
+                 none: sluice finops --traffic PATH --format auto"
+            )));
         }
     }
     Ok(())
