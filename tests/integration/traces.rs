@@ -433,7 +433,7 @@ fn tables_of_parquet_have_the_turns_of_lines() {
             vec!["mlflow_real/csv", "mlflow_real/parquet"],
             "bad\n0\n",
         ),
-        ("phoenix_real/lines", vec!["phoenix_real/csv"], "bad\n2\n"),
+        ("phoenix_real/lines", vec!["phoenix_real/csv"], "bad\n3\n"),
     ] {
         let expected = turns(lines);
         assert_eq!(expected.1, bad, "{lines}");
