@@ -1,5 +1,6 @@
 //! Records dealt by key: in memory, and in a file without a name when they are many.
 
+use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
@@ -14,6 +15,8 @@ use crate::traces::kept::{Block, Range};
 
 /// Bytes that a thread gathers before it hands them over.
 const HAND: usize = 4 << 20;
+/// Bytes for which the buffer of a key keeps room.
+const PILE: usize = 64 << 10;
 /// Bytes of the length before each record.
 const LENGTH: usize = 4;
 /// The bit of a length that says that the record is from an earlier import.
@@ -57,7 +60,7 @@ enum Piece {
 /// The records that one thread has not handed over yet.
 #[derive(Default)]
 pub(super) struct Hand {
-    piles: BTreeMap<i64, Vec<u8>>,
+    piles: HashMap<i64, Vec<u8>>,
     n_bytes: usize,
 }
 
@@ -100,10 +103,18 @@ impl Deal {
     /// # Errors
     /// The file cannot be written.
     pub(super) fn take(&self, hand: &mut Hand) -> Result<()> {
+        // Copies of the exact size: the buffers of the hand are used again and need not grow.
+        let filled = hand.piles.iter_mut().filter(|(_, bytes)| !bytes.is_empty());
+        let copies = filled.map(|(key, bytes)| {
+            let copy = bytes.as_slice().to_vec();
+            bytes.clear();
+            bytes.shrink_to(PILE.min(self.hand / 64));
+            (*key, copy)
+        });
+        let copies: Vec<(i64, Vec<u8>)> = copies.collect();
         let state = &mut *lock(&self.state);
         hand.n_bytes = 0;
-        for (key, bytes) in std::mem::take(&mut hand.piles) {
-            // What the allocator holds counts, not only what is used of it.
+        for (key, bytes) in copies {
             state.n_held += bytes.capacity();
             state.piles.entry(key).or_default().0.push(Piece::Held(bytes));
         }

@@ -36,8 +36,8 @@ const ROLES: [(Role, &str); 7] = [
 ];
 
 /// Folds the records of one group into turns. The result does not depend on the order of records.
-pub(super) fn fold_group(
-    records: Vec<Record<'_>>,
+pub(super) fn fold_group<'a>(
+    records: impl IntoIterator<Item = Record<'a>>,
     ctx: &FoldContext<'_>,
     coverage: &mut Coverage,
 ) -> Vec<Turn> {
@@ -54,22 +54,24 @@ pub(super) fn fold_group(
             count(&mut coverage.spans, name, 1);
         }
     }
-    let (loose_tools, mut spans): (Vec<Span<'_>>, Vec<Span<'_>>) =
-        spans.into_iter().partition(|span| span.flags.has(Flags::LOOSE));
+    let is_loose = |span: &Span<'_>| span.flags.has(Flags::LOOSE);
+    let (loose_tools, mut spans) = match spans.iter().any(is_loose) {
+        true => spans.into_iter().partition(is_loose),
+        false => (Vec::new(), spans),
+    };
     spans.sort_by(|a, b| a.trace.cmp(&b.trace));
     let mut turns = Vec::new();
+    let has_scores = !scores.is_empty();
     let mut homes: BTreeMap<String, Homes> = BTreeMap::new();
     for trace in spans.chunk_by(|a, b| a.trace == b.trace) {
         coverage.n_traces += 1;
         let first = turns.len();
-        let by_span = fold_trace(trace, ctx, coverage, &mut turns);
-        homes.insert(
-            trace[0].trace.to_string(),
-            Homes {
-                turns: first..turns.len(),
-                by_span,
-            },
-        );
+        let mut by_span = has_scores.then(BTreeMap::new);
+        fold_trace(trace, ctx, coverage, &mut turns, by_span.as_mut());
+        if let Some(by_span) = by_span {
+            let turns = first..turns.len();
+            homes.insert(trace[0].trace.to_string(), Homes { turns, by_span });
+        }
     }
     join_tools(&loose_tools, &mut turns, coverage);
     join_scores(latest_scores(scores), &homes, &mut turns, ctx, coverage);
@@ -132,18 +134,18 @@ fn latest_scores(mut scores: Vec<Score<'_>>) -> Vec<Score<'_>> {
     scores
 }
 
-/// Adds the turns of a trace. Returns the turn of each span.
+/// Adds the turns of a trace, and the turn of each span to `by_span`.
 fn fold_trace(
     spans: &[Span<'_>],
     ctx: &FoldContext<'_>,
     coverage: &mut Coverage,
     turns: &mut Vec<Turn>,
-) -> BTreeMap<String, usize> {
-    let mut by_span = BTreeMap::new();
+    mut by_span: Option<&mut BTreeMap<String, usize>>,
+) {
     let is_of_agents = |span: &Span<'_>| span.role != Role::Other || span.usage.has_tokens();
     if !spans.iter().any(is_of_agents) {
         coverage.n_traces_of_others += 1;
-        return by_span;
+        return;
     }
     let tree = Tree::new(spans);
     coverage.n_traces_without_root += u64::from(tree.lacks_root);
@@ -156,10 +158,14 @@ fn fold_trace(
             coverage.n_traces_without_time += 1;
             return;
         };
-        by_span.extend(spans.iter().map(|span| (span.id.to_string(), turns.len())));
-        let names = spans.iter().flat_map(|span| [span.response, name_hash(&span.id)]);
-        let names = names.filter(|hash| *hash != 0 && ctx.wanted.has(*hash));
-        turn.responses = names.collect();
+        if let Some(by_span) = &mut by_span {
+            by_span.extend(spans.iter().map(|span| (span.id.to_string(), turns.len())));
+        }
+        if !ctx.wanted.is_empty() {
+            let names = spans.iter().flat_map(|span| [span.response, name_hash(&span.id)]);
+            let names = names.filter(|hash| *hash != 0 && ctx.wanted.has(*hash));
+            turn.responses = names.collect();
+        }
         turns.push(turn);
     };
     if tree.roots.len() == 1 {
@@ -171,7 +177,6 @@ fn fold_trace(
         }
     }
     coverage.n_traces_of_several_roots += u64::from(turns.len() > first + 1);
-    by_span
 }
 
 /// The times of a turn.
@@ -244,18 +249,12 @@ fn fold_turn(
         .iter()
         .filter(|idx| is_inference(**idx) && !above_inference[**idx]);
     let mut texts = texts_of(spans, root, &members);
-    for (field, model) in [
-        (Field::Model, usage.model),
-        (Field::RequestedModel, usage.requested_model),
-    ] {
-        let is_named = texts.get(&field).is_some_and(|(rank, _)| *rank == NAMED);
-        if let Some(model) = model.filter(|_| !is_named) {
-            texts.insert(field, (NAMED, model));
-        }
-    }
+    // The model with the most tokens replaces all but a named one.
+    texts.put(Field::Model, NAMED, usage.model);
+    texts.put(Field::RequestedModel, NAMED, usage.requested_model);
     if !is_failed {
         // The error of a span that was made good is no error of the turn.
-        texts.remove(&Field::ErrorType);
+        texts.0.retain(|(field, ..)| *field != Field::ErrorType);
     }
     Some(Turn {
         event_time: times.start.div_euclid(1_000),
@@ -279,27 +278,44 @@ fn fold_turn(
         cost: usage.cost,
         retries: members.iter().map(|idx| i64::from(spans[*idx].retries)).sum(),
         is_fallback: any(Flags::FALLBACK),
-        texts: texts
-            .into_iter()
-            .map(|(field, (_, text))| (field, text))
-            .collect(),
+        texts: texts.finish(),
         scores: Vec::new(),
         responses: Vec::new(),
     })
 }
 
+/// Texts of a turn by field, each with its rank.
+#[derive(Default)]
+struct Texts<'s>(Vec<(Field, u8, &'s str)>);
+
+impl<'s> Texts<'s> {
+    /// Adds a text. Of two texts of one field the one of the lower rank is kept, then the first.
+    fn put(&mut self, field: Field, rank: u8, text: Option<&'s str>) {
+        let Some(text) = text else { return };
+        match self.0.iter_mut().find(|(known, ..)| *known == field) {
+            Some((_, known, _)) if *known <= rank => {}
+            Some(known) => *known = (field, rank, text),
+            None => self.0.push((field, rank, text)),
+        }
+    }
+
+    /// The texts in the order of fields.
+    fn finish(mut self) -> Vec<(Field, String)> {
+        self.0.sort_unstable_by_key(|(field, ..)| *field);
+        let texts = self.0.into_iter();
+        texts.map(|(field, _, text)| (field, text.to_owned())).collect()
+    }
+}
+
 /// The texts of a turn: of each field the text with the best rank, of the root before others.
-fn texts_of(spans: &[Span<'_>], root: usize, members: &[usize]) -> BTreeMap<Field, (u8, String)> {
-    let mut texts: BTreeMap<Field, (u8, String)> = BTreeMap::new();
+fn texts_of<'s>(spans: &'s [Span<'_>], root: usize, members: &[usize]) -> Texts<'s> {
+    let mut texts = Texts::default();
     let root_first = std::iter::once(root).chain(members.iter().copied().filter(|idx| *idx != root));
     for idx in root_first {
         // The error of a turn is that of its root.
         let is_read = |field: Field| idx == root || field != Field::ErrorType;
         for text in spans[idx].texts.iter().filter(|text| is_read(text.field)) {
-            let is_better = texts.get(&text.field).is_none_or(|(rank, _)| text.rank < *rank);
-            if is_better {
-                texts.insert(text.field, (text.rank, text.text.to_string()));
-            }
+            texts.put(text.field, text.rank, Some(&text.text));
         }
     }
     texts

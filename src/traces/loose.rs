@@ -40,6 +40,11 @@ impl Wanted {
         }
     }
 
+    /// Whether no score names a target.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether a score may name the target with this hash. 0 stands for no target.
     pub(super) fn has(&self, hash: u64) -> bool {
         hash != 0 && !self.0.is_empty() && bitmap::is_set(&self.0, Self::place(hash))

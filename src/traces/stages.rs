@@ -1,6 +1,6 @@
 //! The stages after reading: records to turns, scores to their turns, turns to the table.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -192,28 +192,26 @@ impl Stages<'_> {
         counts: &mut Coverage,
         on_turn: &mut dyn FnMut(&Turn, &mut Vec<u8>) -> Result<()>,
     ) -> Result<()> {
-        let mut by_group: Vec<(u64, &[u8], bool)> = records
+        let mut by_group: Vec<(u64, &str, &[u8], bool)> = records
             .with_origin()
-            .map(|(record, is_kept)| (group_hash(record), record, is_kept))
+            .filter_map(|(record, is_kept)| {
+                let group = Record::group_of(record)?;
+                Some((hash::hash_id(group.as_bytes()), group, record, is_kept))
+            })
             .collect();
-        by_group.sort_unstable();
+        by_group.sort_unstable_by_key(|(hash, group, ..)| (*hash, *group));
         let mut bytes = Vec::new();
-        for same_hash in by_group.chunk_by(|a, b| a.0 == b.0) {
-            let mut groups: BTreeMap<&str, (Vec<Record<'_>>, [bool; 2])> = BTreeMap::new();
-            for (_, record, is_kept) in same_hash {
-                if let (Some(group), Some(decoded)) = (Record::group_of(record), Record::decode(record)) {
-                    let (records, has) = groups.entry(group).or_default();
-                    records.push(decoded);
-                    has[usize::from(*is_kept)] = true;
-                }
+        for same_group in by_group.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            let is_there = |origin: bool| same_group.iter().any(|(.., is_kept)| *is_kept == origin);
+            if is_there(true) && is_there(false) {
+                self.n_amended.fetch_add(1, Ordering::Relaxed);
             }
-            for (records, has) in groups.into_values() {
-                self.n_amended
-                    .fetch_add(u64::from(has == [true, true]), Ordering::Relaxed);
-                for turn in fold_group(records, ctx, counts) {
-                    bytes.clear();
-                    on_turn(&turn, &mut bytes)?;
-                }
+            let records = same_group
+                .iter()
+                .filter_map(|(_, _, record, _)| Record::decode(record));
+            for turn in fold_group(records, ctx, counts) {
+                bytes.clear();
+                on_turn(&turn, &mut bytes)?;
             }
         }
         Ok(())

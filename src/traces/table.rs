@@ -108,9 +108,24 @@ pub(super) fn outcome(scores: &[TurnScore], rule: u8, combine: Combine) -> Optio
 }
 
 fn texts<'t>(turns: &'t [Turn], text: impl Fn(&'t Turn) -> Option<&'t str>) -> ArrayRef {
-    let mut column = StringBuilder::new();
-    turns.iter().for_each(|turn| column.append_option(text(turn)));
+    let texts: Vec<Option<&str>> = turns.iter().map(text).collect();
+    let n_bytes = texts.iter().flatten().map(|text| text.len()).sum();
+    let mut column = StringBuilder::with_capacity(turns.len(), n_bytes);
+    texts.into_iter().for_each(|text| column.append_option(text));
     Arc::new(column.finish())
+}
+
+/// The columns of `FIELDS`. All of a turn are read at a time: they lie close to each other.
+fn fields(turns: &[Turn]) -> Vec<ArrayRef> {
+    let mut columns = FIELDS.map(|(_, field)| (field, StringBuilder::with_capacity(turns.len(), 0)));
+    for turn in turns {
+        for (field, column) in &mut columns {
+            column.append_option(turn.text(*field));
+        }
+    }
+    columns
+        .map(|(_, mut column)| Arc::new(column.finish()) as ArrayRef)
+        .into()
 }
 
 fn wholes(turns: &[Turn], number: impl Fn(&Turn) -> Option<i64>) -> ArrayRef {
@@ -145,7 +160,12 @@ fn columns(turns: &[Turn], settings: &Settings) -> Vec<Column> {
         ("event_time".into(), Arc::new(times)),
         ("trace_id".into(), texts(turns, |turn| Some(&turn.trace))),
     ];
-    all.extend(FIELDS.map(|(name, field)| (name.to_owned(), texts(turns, |turn| turn.text(field)))));
+    all.extend(
+        FIELDS
+            .iter()
+            .map(|(name, _)| (*name).to_owned())
+            .zip(fields(turns)),
+    );
     let computed: [(&str, ArrayRef); 16] = [
         ("prompt_ref", Arc::new(prompt_column.finish())),
         ("is_shadow", flags(turns, |turn| Some(turn.is_shadow))),

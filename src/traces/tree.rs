@@ -1,6 +1,6 @@
 //! The spans of one trace as a tree.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use crate::traces::record::{Flags, Span};
 
@@ -110,8 +110,8 @@ impl Tree {
 fn cut_circles(parents: &mut [Option<usize>]) {
     // 0: not seen, 1: on the way, 2: leads to a root.
     let mut seen = vec![0_u8; parents.len()];
+    let mut way = Vec::new();
     for start in 0..parents.len() {
-        let mut way = Vec::new();
         let mut at = start;
         loop {
             match seen[at] {
@@ -130,7 +130,7 @@ fn cut_circles(parents: &mut [Option<usize>]) {
                 None => break,
             }
         }
-        way.into_iter().for_each(|idx| seen[idx] = 2);
+        way.drain(..).for_each(|idx| seen[idx] = 2);
     }
 }
 
@@ -138,15 +138,15 @@ fn cut_circles(parents: &mut [Option<usize>]) {
 fn parents_first(parents: &[Option<usize>]) -> Vec<usize> {
     let mut order = Vec::with_capacity(parents.len());
     let mut is_placed = vec![false; parents.len()];
+    let mut way = Vec::new();
     for start in 0..parents.len() {
-        let mut way = Vec::new();
         let mut at = Some(start);
         while let Some(idx) = at.filter(|idx| !is_placed[*idx]) {
             is_placed[idx] = true;
             way.push(idx);
             at = parents[idx];
         }
-        order.extend(way.into_iter().rev());
+        order.extend(way.drain(..).rev());
     }
     order
 }

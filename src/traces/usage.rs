@@ -17,7 +17,7 @@ use crate::traces::tree::Tree;
 
 /// Tokens and cost of a turn.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct TurnUsage {
+pub(super) struct TurnUsage<'s> {
     pub(super) tokens_in: Option<i64>,
     pub(super) cached_tokens_in: Option<i64>,
     pub(super) tokens_out: Option<i64>,
@@ -25,9 +25,9 @@ pub(super) struct TurnUsage {
     /// Nano-USD.
     pub(super) cost: Option<i64>,
     /// The model with the most tokens.
-    pub(super) model: Option<String>,
+    pub(super) model: Option<&'s str>,
     /// The model that was asked for where that one answered.
-    pub(super) requested_model: Option<String>,
+    pub(super) requested_model: Option<&'s str>,
 }
 
 /// Reasons for which a span does not count.
@@ -69,13 +69,13 @@ impl Counted {
 }
 
 /// Counts the spans of one turn. `members` are its spans that are not left out.
-pub(super) fn usage_of(
-    spans: &[Span<'_>],
+pub(super) fn usage_of<'s>(
+    spans: &'s [Span<'_>],
     tree: &Tree,
     members: &[usize],
     settings: &Settings,
     coverage: &mut Coverage,
-) -> TurnUsage {
+) -> TurnUsage<'s> {
     let counted = counted_spans(spans, tree, members, coverage);
     let mut usage = TurnUsage::default();
     let mut cost = Cost::default();
@@ -109,8 +109,8 @@ pub(super) fn usage_of(
     // The last of the models with most tokens in the alphabet, for a decision that never depends on
     // the order of spans.
     if let Some((model, (_, idx))) = models.into_iter().max_by_key(|(name, (n, _))| (*n, *name)) {
-        usage.model = Some(model.to_owned());
-        usage.requested_model = spans[idx].text(Field::RequestedModel).map(str::to_owned);
+        usage.model = Some(model);
+        usage.requested_model = spans[idx].text(Field::RequestedModel);
     }
     usage.cost = cost.finish();
     usage
