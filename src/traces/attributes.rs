@@ -1,7 +1,7 @@
 //! Attributes of spans, in all dialects: what each key says about a span.
 
+use hashbrown::HashMap;
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use crate::traces::kinds::{Dialect, role_of};
@@ -307,10 +307,12 @@ pub(super) struct Wanted {
 impl NamedKeys {
     /// What a key is wanted for. `None` if its value need not be read.
     pub(super) fn wanted(&self, key: &str, is_resource: bool) -> Option<Wanted> {
+        let meaning = MEANINGS.get(key).copied();
         let wanted = Wanted {
-            meaning: MEANINGS.get(key).copied(),
+            meaning,
             is_named: !self.places(is_resource).is_empty() && self.places(is_resource).contains_key(key),
-            is_score: is_score_key(key),
+            // No key of the table is part of a score.
+            is_score: meaning.is_none() && is_score_key(key),
         };
         (wanted.meaning.is_some() || wanted.is_named || wanted.is_score).then_some(wanted)
     }

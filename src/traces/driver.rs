@@ -223,11 +223,12 @@ fn read_part(
         return read_table(table, rows, importer, on_bad_row, sink);
     }
     let n_noted = noted_rows(file, part);
+    let mut otlp = otlp::Reader::new(keys);
     for_each_document(file, part, &mut |number, text| {
         sink.notes_keys = number <= n_noted;
         sink.coverage.n_rows += 1;
         let read = match file.kind {
-            Kind::Otlp => otlp::read(text, keys, sink),
+            Kind::Otlp => otlp.read(text, sink),
             Kind::Rows(importer) => read_rows(importer, text, sink),
         };
         let location = || match file.form {

@@ -12,6 +12,7 @@ use crate::scenario::{Source, TraceFormat};
 use crate::traces::importers::catalog::kinds;
 use crate::traces::importers::framing;
 use crate::traces::importers::importer::Kind;
+use crate::traces::lines::Lines;
 use crate::traces::value::{Picked, Value};
 
 /// Bytes of a part of a file of lines that is not packed.
@@ -248,27 +249,26 @@ pub(super) fn for_each_document(
         (Form::Lines(packing), None) => {
             let mut reader = BufReader::with_capacity(1 << 18, open_text(path, packing)?);
             let n_before = skip_bytes(&mut reader, file.from).or_unreadable(path)?;
-            lines(path, &mut reader, u64::MAX, &mut |number, text| {
+            let mut lines = Lines::new(reader);
+            for_each_line(path, &mut lines, u64::MAX, &mut |number, text| {
                 on_document(n_before + number, text)
             })
         }
         (Form::Lines(_), Some((start, end))) => {
             let mut opened = open::regular(path).or_unreadable(path)?;
-            let mut reader = BufReader::with_capacity(1 << 18, {
-                // A line belongs to the part in which it begins.
-                let from = start.saturating_sub(1);
-                opened.seek(SeekFrom::Start(from)).or_unreadable(path)?;
-                opened
-            });
+            // A line belongs to the part in which it begins.
+            let from = start.saturating_sub(1);
+            opened.seek(SeekFrom::Start(from)).or_unreadable(path)?;
+            let mut lines = Lines::new(opened);
             let mut n_left = end - start;
             if start > 0 {
-                let n = skip_line(&mut reader).or_unreadable(path)?.saturating_sub(1);
+                let n = lines.skip().or_unreadable(path)?.saturating_sub(1);
                 n_left = match n_left.checked_sub(n) {
                     Some(left) if left > 0 => left,
                     _ => return Ok(()),
                 };
             }
-            lines(path, &mut reader, n_left, on_document)
+            for_each_line(path, &mut lines, n_left, on_document)
         }
     }
 }
@@ -289,52 +289,25 @@ fn skip_bytes(reader: &mut impl BufRead, mut n_left: u64) -> std::io::Result<u64
     Ok(n_lines)
 }
 
-fn skip_line(reader: &mut impl BufRead) -> std::io::Result<u64> {
-    let mut n = 0;
-    loop {
-        let bytes = reader.fill_buf()?;
-        if bytes.is_empty() {
-            return Ok(n);
-        }
-        match memchr::memchr(b'\n', bytes) {
-            Some(at) => {
-                reader.consume(at + 1);
-                return Ok(n + at as u64 + 1);
-            }
-            None => {
-                let all = bytes.len();
-                reader.consume(all);
-                n += all as u64;
-            }
-        }
-    }
-}
-
-/// Reads the lines that begin within the next `n_left` bytes.
-fn lines(
+/// Passes the lines that begin within the next `n_left` bytes.
+fn for_each_line(
     path: &Path,
-    reader: &mut impl BufRead,
+    lines: &mut Lines<impl Read>,
     mut n_left: u64,
     on_document: &mut dyn FnMut(u64, &[u8]) -> Result<()>,
 ) -> Result<()> {
-    let mut line = Vec::new();
     let mut number = 0;
-    let max = Limit::Line.value();
+    let max = Limit::Line.size();
     while n_left > 0 {
-        line.clear();
         number += 1;
-        let n = reader
-            .take(max + 1)
-            .read_until(b'\n', &mut line)
-            .or_unreadable(path)? as u64;
-        if n > max {
+        let Some(line) = lines.next(max).or_unreadable(path)? else {
+            break;
+        };
+        if line.len() > max {
             return Err(Limit::Line.overrun(format!("{}: line {number}", path.display())));
         }
-        if n == 0 {
-            break;
-        }
-        n_left = n_left.saturating_sub(n);
-        let text = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii();
+        n_left = n_left.saturating_sub(line.len() as u64);
+        let text = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii();
         if !text.is_empty() {
             on_document(number, text)?;
         }

@@ -20,17 +20,21 @@ pub(super) enum Dialect {
 
 /// The role that a kind says. `None` for an unknown word.
 fn role_of_kind(dialect: Dialect, kind: &str) -> Option<Role> {
-    let kind = kind.trim_matches('"').to_ascii_lowercase();
+    let kind = kind.trim_matches('"');
+    let kind = match kind.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => Cow::Owned(kind.to_ascii_lowercase()),
+        false => Cow::Borrowed(kind),
+    };
     let role = match dialect {
         Dialect::Mcp => return (kind == "tools/call").then_some(Role::Tool),
-        Dialect::Vercel => match kind.as_str() {
+        Dialect::Vercel => match kind.as_ref() {
             "ai.toolcall" => Role::Tool,
             kind if kind.contains(".do") && kind.starts_with("ai.embed") => Role::Embedding,
             kind if kind.contains(".do") => Role::Inference,
             kind if kind.starts_with("ai.embed") => Role::Step,
             _ => Role::Agent,
         },
-        _ => match kind.as_str() {
+        _ => match kind.as_ref() {
             "chat" | "text_completion" | "generate_content" | "completion" | "llm" | "generation"
             | "chat_model" | "llm.call" => Role::Inference,
             "invoke_agent" | "create_agent" | "invoke_workflow" | "agent" | "chain" | "workflow"

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::base::hash;
+use crate::traces::value::is_blank;
 
 /// Nanoseconds since 1970, UTC.
 pub(super) type Nanos = i64;
@@ -105,6 +106,17 @@ pub(super) struct Text<'a> {
     pub(super) field: Field,
     pub(super) rank: u8,
     pub(super) text: Cow<'a, str>,
+}
+
+impl Text<'_> {
+    /// A copy that borrows nothing.
+    pub(super) fn into_owned(self) -> Text<'static> {
+        Text {
+            text: self.text.into_owned().into(),
+            field: self.field,
+            rank: self.rank,
+        }
+    }
 }
 
 /// Rank of a text whose path the source names.
@@ -211,7 +223,7 @@ impl<'a> Span<'a> {
     /// Adds a text. Of two texts of one field the one of the lower rank is kept, then the first.
     pub(super) fn put(&mut self, field: Field, rank: u8, text: impl Into<Cow<'a, str>>) {
         let text = text.into();
-        if text.trim().is_empty() {
+        if is_blank(&text) {
             return;
         }
         match self.texts.iter_mut().find(|known| known.field == field) {

@@ -9,7 +9,7 @@ use crate::traces::coverage::{Coverage, count};
 use crate::traces::deal::{Deal, Hand};
 use crate::traces::record::{Nanos, Score, Span, Target};
 use crate::traces::settings::Settings;
-use crate::traces::value::Value;
+use crate::traces::value::{Value, is_blank};
 
 /// Bits of a hash that say the partition.
 const PARTITION_BITS: u32 = 8;
@@ -117,7 +117,7 @@ impl<'s> Sink<'s> {
 /// The text of a value that a column takes: lists and objects have none.
 pub(super) fn text_of<'a>(value: &Value<'a>) -> Option<Cow<'a, str>> {
     match value {
-        Value::Text(text) => Some(text.clone()).filter(|text| !text.trim().is_empty()),
+        Value::Text(text) => (!is_blank(text)).then(|| text.clone()),
         other => other.text().map(|text| text.into_owned().into()),
     }
 }

@@ -59,12 +59,11 @@ impl<'a> Value<'a> {
         match self {
             Self::Int(number) => Some(*number),
             Self::Real(number) if number.fract() == 0.0 && number.abs() < 9e15 => Some(*number as i64),
-            Self::Text(text) => {
+            Self::Text(text) => text.parse().ok().or_else(|| {
                 let text = text.trim();
-                text.parse()
-                    .ok()
-                    .or_else(|| Self::Real(text.parse().ok()?).whole())
-            }
+                let whole = text.parse().ok();
+                whole.or_else(|| Self::Real(text.parse().ok()?).whole())
+            }),
             _ => None,
         }
     }
@@ -206,6 +205,14 @@ impl<'a> Value<'a> {
             _ => &[],
         }
     }
+}
+
+/// Whether a text has nothing but space.
+#[inline]
+pub(super) fn is_blank(text: &str) -> bool {
+    // Most texts begin with a letter or a digit.
+    let is_plain = text.as_bytes().first().is_some_and(u8::is_ascii_graphic);
+    !is_plain && text.trim().is_empty()
 }
 
 /// Microseconds from a count since 1970 whose unit its size shows.
@@ -360,6 +367,19 @@ mod tests {
         check("l.1.x", None);
         check("e", None);
         check("none", None);
+    }
+
+    #[test]
+    fn a_text_of_spaces_is_blank() {
+        for (text, expected) in [
+            ("", true),
+            (" \t\u{a0}\u{3000}", true),
+            (" a", false),
+            ("a", false),
+            ("用", false),
+        ] {
+            assert_eq!(is_blank(text), expected, "{text:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::traces::importers::importer::{RowFault, wrong};
 use crate::traces::record::{Field, NAMED, Nanos, Span};
 use crate::traces::settings::Settings;
 use crate::traces::sink::{Sink, nanos, pico_usd, text_of};
-use crate::traces::value::Value;
+use crate::traces::value::{Value, is_blank};
 
 /// Names before the point of a tag such as `release:r7`.
 const TAGS: [(&str, Field); 7] = [
@@ -27,7 +27,7 @@ const MAX_CLASS: usize = 80;
 pub(super) fn is_absent(value: &Value<'_>) -> bool {
     match value {
         Value::Null => true,
-        Value::Text(text) => text.trim().is_empty(),
+        Value::Text(text) => is_blank(text),
         _ => false,
     }
 }

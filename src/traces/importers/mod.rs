@@ -14,6 +14,8 @@ mod langsmith_feedback;
 mod litellm;
 mod mlflow;
 pub(super) mod otlp;
+mod otlp_document;
+mod otlp_scan;
 pub(super) mod pages;
 mod phoenix;
 mod python;
