@@ -276,3 +276,80 @@ fn init_proposes_a_study_of_traces() {
     let plain = sluice(&["init", "--traffic", text(&root().join("no-such-file.csv"))]);
     assert_eq!(plain.status.code(), Some(3));
 }
+
+#[test]
+fn bills_and_audits_read_traces_in_place() {
+    let folder = Folder::new();
+    let lines = fs::read_to_string(root().join("datasets/traces/openinference.jsonl")).unwrap();
+    // Neither users nor releases.
+    let lines = lines
+        .replace("user.id", "customer.key")
+        .replace("service.version", "build");
+    let log = folder.write("log.jsonl", &lines.replace("release_id", "build_id"));
+    let bill = ok_json(&["finops", "--traffic", &log, "--format", "auto", "--json"]);
+    let stderr = fails(&["import", &log, "--out", &folder.path("t.parquet")], 3);
+    assert!(stderr.contains("sluice finops"), "{stderr}");
+    assert_eq!(bill["n_rows"], 4);
+    let total = &bill["total"];
+    assert_eq!(total["n_users"]["reason"], "no_column", "{total}");
+    let logged = total["logged_nano_usd"].as_i64().unwrap();
+    assert!(logged > 0, "{total}");
+
+    let genai = root().join("datasets/traces/genai.jsonl");
+    let prices = folder.write(
+        "prices.toml",
+        "[[price]]\nmodel = \"gpt-4o-mini-2025-11\"\ninput = 1.0\noutput = 2.0\n",
+    );
+    let args = [
+        "finops",
+        "--traffic",
+        text(&genai),
+        "--format",
+        "otlp",
+        "--prices",
+        &prices,
+        "--json",
+    ];
+    let bill = ok_json(&args);
+    ok(&[
+        "import",
+        text(&genai),
+        "--prices",
+        &prices,
+        "--out",
+        &folder.path("t.parquet"),
+    ]);
+    let coverage = folder.json("t.coverage.json");
+    let charged = |value: &Value| value["cost_nano_usd"].as_i64().unwrap();
+    let total = &bill["total"];
+    assert_eq!(
+        charged(total) + charged(&total["eval"]) + charged(&total["shadow"]),
+        coverage["cost"]["priced_nano_usd"].as_i64().unwrap()
+    );
+
+    let records = root().join("scenarios/records");
+    let audit = sluice(&[
+        "audit",
+        "--traffic",
+        text(&genai),
+        "--format",
+        "otlp",
+        "--records",
+        text(&records),
+        "--json",
+    ]);
+    let found: Value = serde_json::from_slice(&audit.stdout).unwrap();
+    assert_eq!(found["n_rows"], 4);
+    let stderr = fails(
+        &[
+            "finops",
+            "--traffic",
+            text(&genai),
+            "--turns",
+            "session",
+            "--json",
+        ],
+        2,
+    );
+    assert!(stderr.contains("expected --format"), "{stderr}");
+}
