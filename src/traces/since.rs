@@ -14,7 +14,7 @@ use crate::base::digest::blake3_of_prefixes;
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::open;
 use crate::base::parallel::map_in_order;
-use crate::input::{Format, Packing};
+use crate::input::{Format, Packing, fetch};
 use crate::scenario::TraceFormat;
 use crate::traces::coverage::SinceCoverage;
 use crate::traces::files::{Form, TraceFile, open_file, open_text};
@@ -195,12 +195,16 @@ impl Plan {
     /// Refuses lines that begin as before and then differ. Another beginning is another file under the
     /// same name, such as after a rotation.
     fn check_changed(&mut self, found: &Found, known: &[KnownFile], is_taken: &[bool]) -> Result<()> {
-        let mut earlier = known.iter().zip(is_taken);
-        let of_name = |(file, is_taken): &(&KnownFile, &bool)| file.name == found.name && !**is_taken;
-        let Some((earlier, _)) = earlier.find(of_name) else {
+        let earlier = known.iter().zip(is_taken);
+        let mut of_name = earlier
+            .filter(|(file, is_taken)| file.name == found.name && !**is_taken)
+            .map(|(file, _)| file)
+            .peekable();
+        if of_name.peek().is_none() {
             return Ok(());
-        };
-        if earlier.grows && earlier.n_bytes >= HEAD && earlier.head == found.head {
+        }
+        let begins_alike = |file: &&KnownFile| file.grows && file.n_bytes >= HEAD && file.head == found.head;
+        if let Some(earlier) = of_name.find(begins_alike) {
             let message = format!(
                 "expected the {} bytes that were read before, and more lines after them, found other bytes",
                 earlier.n_bytes
@@ -358,7 +362,12 @@ fn look_at(found: Vec<(PathBuf, u64)>, known: &[KnownFile]) -> Result<Vec<Found>
         let same = same.cloned().unwrap_or_default();
         begins.known.retain(|idx| known[*idx].n_bytes < *n_bytes);
         Ok(Found {
-            name: path.display().to_string(),
+            // A copy of a file of a server has another path in each run.
+            name: fetch::below(path)
+                .as_deref()
+                .unwrap_or(path)
+                .display()
+                .to_string(),
             path: path.clone(),
             n_bytes: *n_bytes,
             packing,
