@@ -153,7 +153,15 @@ pub struct SourceFile {
 /// # Errors
 /// The path does not exist, no file matches, or the folder has no readable files.
 pub fn find_files(path: &Path) -> Result<Vec<PathBuf>> {
-    find(path).map(|(files, _)| files)
+    find(path, without_documents).map(|(files, _)| files)
+}
+
+/// Finds files like [`find_files`], with the `.json` files of a folder that lie beside tables.
+///
+/// # Errors
+/// The same as for [`find_files`].
+pub(crate) fn find_all_files(path: &Path) -> Result<Vec<PathBuf>> {
+    find(path, |files, _| files).map(|(files, _)| files)
 }
 
 /// Finds the tables behind a path like [`find_files`], and the files that have other formats. They
@@ -162,7 +170,7 @@ pub fn find_files(path: &Path) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// The same as for [`find_files`], and files of other formats alone.
 pub(super) fn find_tables(path: &Path) -> Result<(Vec<(PathBuf, Format)>, Skipped)> {
-    let (files, mut skipped) = find(path)?;
+    let (files, mut skipped) = find(path, without_documents)?;
     let files = without_documents(files, &mut skipped);
     let mut tables = Vec::new();
     let mut wrong = None;
@@ -193,7 +201,11 @@ fn without_documents(files: Vec<PathBuf>, skipped: &mut Skipped) -> Vec<PathBuf>
     tables
 }
 
-fn find(path: &Path) -> Result<(Vec<PathBuf>, Skipped)> {
+/// Finds files. `choose` chooses among those of a folder.
+fn find(
+    path: &Path,
+    choose: fn(Vec<PathBuf>, &mut Skipped) -> Vec<PathBuf>,
+) -> Result<(Vec<PathBuf>, Skipped)> {
     let mut skipped = Skipped::default();
     if url::is_url(path) || path == Path::new(fetch::STDIN) {
         return Ok((fetch::fetch(path)?, skipped));
@@ -223,7 +235,7 @@ fn find(path: &Path) -> Result<(Vec<PathBuf>, Skipped)> {
             }
         }
         files.sort();
-        let files = without_documents(files, &mut skipped);
+        let files = choose(files, &mut skipped);
         if files.is_empty() {
             let found = skipped
                 .warning("found none")

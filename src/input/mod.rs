@@ -64,7 +64,7 @@ pub use batch::{Batch, RowFaults};
 pub use events::{EventSummary, UserFeatures, open_events, read_events};
 pub(crate) use fast_scan::{ColumnScan, FastPart, Mapping, STEP, STEP_WORDS, Unsupported, low_bits};
 pub use file::{InputFile, SourceFile, find_files};
-pub(crate) use file::{LACKING, Place};
+pub(crate) use file::{LACKING, Place, find_all_files};
 pub use format::{Dialect, Format, Packing};
 pub(crate) use ids::IdTexts;
 #[cfg(feature = "stores")]

@@ -49,6 +49,8 @@ pub fn held(memory_limit: u64) -> usize {
     usize::try_from(held).unwrap_or(usize::MAX)
 }
 
+/// What JSON documents beside traces are that are no traces.
+const OTHERS: &str = "no traces";
 /// Rows of a file whose keys are noted.
 const NOTED_ROWS: u64 = 200;
 
@@ -96,12 +98,13 @@ pub fn import(
     };
     let (records, mut coverage) = match target.state {
         None => {
-            let files = open_files(paths, settings.format)?;
+            let (files, n_others) = open_files(paths, settings.format)?;
             let (records, mut coverage) = read_files(&files, &reading, &stages)?;
             for file in &files {
                 count(&mut coverage.files, file.kind.name(), 1);
                 coverage.n_bytes += file.n_bytes;
             }
+            count(&mut coverage.files, OTHERS, n_others);
             (refined(records, stages.sizes)?, coverage)
         }
         Some(state) => go_on(paths, state, &reading, &stages)?,
@@ -135,11 +138,11 @@ fn go_on(
     stages: &Stages<'_>,
 ) -> Result<(Dealt, Coverage)> {
     let settings = reading.settings;
-    let (found, known) = (find(paths)?, state.known(settings)?);
-    if found.is_empty() && known.is_empty() {
+    let (found, known) = (find(paths, settings.format)?, state.known(settings)?);
+    if found.files.is_empty() && known.is_empty() {
         return Err(all_empty(paths));
     }
-    let plan = Plan::new(found, known, settings.format)?;
+    let plan = Plan::new(found.files, known, settings.format)?;
     let (records, mut coverage) = read_files(&plan.files, reading, stages)?;
     plan.check_unchanged()?;
     coverage.merge(state.coverage(settings));
@@ -147,6 +150,7 @@ fn go_on(
         count(&mut coverage.files, &file.kind, 1);
         coverage.n_bytes += file.n_bytes;
     }
+    count(&mut coverage.files, OTHERS, found.n_others);
     let (earlier, n_kept_records) = state.blocks()?;
     let mut blocks: Vec<(i64, Block, bool)> = Vec::new();
     let mut written = None;

@@ -1,5 +1,7 @@
 //! The files of an import: what each is, and its parts that are read in parallel.
 
+use serde::Deserializer as _;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -7,13 +9,12 @@ use std::path::{Path, PathBuf};
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::limits::Limit;
 use crate::base::open;
-use crate::input::{Format, Packing, Part, Table, find_files};
+use crate::input::{Format, Packing, Part, Table, find_all_files, find_files};
 use crate::scenario::{Source, TraceFormat};
 use crate::traces::importers::catalog::kinds;
 use crate::traces::importers::framing;
 use crate::traces::importers::importer::Kind;
 use crate::traces::lines::Lines;
-use crate::traces::value::{Picked, Value};
 
 /// Bytes of a part of a file of lines that is not packed.
 pub(super) const PART: u64 = 8 << 20;
@@ -21,6 +22,8 @@ pub(super) const PART: u64 = 8 << 20;
 const OTLP_KEYS: [&str; 4] = ["resourceSpans", "resourceLogs", "resource_spans", "resource_logs"];
 /// Bytes that are looked at to find what a file is.
 const HEAD: u64 = 4 << 20;
+/// Bytes of a line that are looked at to see whether it has any.
+const PIECE: usize = 4 << 10;
 
 /// How the rows of a file are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,42 +59,72 @@ pub(super) struct FilePart {
     pub(super) rows: Option<Part>,
 }
 
-/// Finds the files of all paths, in the order of their names, with their sizes. Empty ones are left
-/// out.
+/// The files of an import, with their sizes.
+pub(super) struct Found {
+    /// Files with bytes, in the order of their paths.
+    pub(super) files: Vec<(PathBuf, u64)>,
+    /// JSON documents beside traces that are no traces.
+    pub(super) n_others: u64,
+}
+
+/// Finds the files of all paths. JSON documents beside other formats are taken if they are traces.
 ///
 /// # Errors
 /// There is no file.
-pub(super) fn find(paths: &[PathBuf]) -> Result<Vec<(PathBuf, u64)>> {
-    let mut found = Vec::new();
+pub(super) fn find(paths: &[PathBuf], format: TraceFormat) -> Result<Found> {
+    let (mut paths_found, mut others) = (Vec::new(), Vec::new());
     for path in paths {
-        found.extend(find_files(path)?);
+        let known = find_files(path)?;
+        others.extend(
+            find_all_files(path)?
+                .into_iter()
+                .filter(|file| !known.contains(file)),
+        );
+        paths_found.extend(known);
     }
-    // A file that two paths name is read once.
-    found.sort();
-    found.dedup();
-    let mut files = Vec::new();
-    for path in found {
-        let n_bytes = fs::metadata(&path).or_unreadable(&path)?.len();
-        if n_bytes > 0 {
-            files.push((path, n_bytes));
+    let mut found = Found {
+        files: Vec::new(),
+        n_others: 0,
+    };
+    for path in others {
+        let n_bytes = size_of(&path)?;
+        if n_bytes > 0 && open_file(path.clone(), n_bytes, format).is_ok() {
+            paths_found.push(path);
+        } else {
+            found.n_others += 1;
         }
     }
-    Ok(files)
+    // A file that two paths name is read once.
+    paths_found.sort();
+    paths_found.dedup();
+    for path in paths_found {
+        let n_bytes = size_of(&path)?;
+        if n_bytes > 0 {
+            found.files.push((path, n_bytes));
+        }
+    }
+    Ok(found)
+}
+
+fn size_of(path: &Path) -> Result<u64> {
+    Ok(fs::metadata(path).or_unreadable(path)?.len())
 }
 
 /// Finds the files of all paths and what each of them is.
 ///
 /// # Errors
 /// There is no file, or a file is not of the format.
-pub(super) fn open_files(paths: &[PathBuf], format: TraceFormat) -> Result<Vec<TraceFile>> {
-    let found = find(paths)?.into_iter();
+pub(super) fn open_files(paths: &[PathBuf], format: TraceFormat) -> Result<(Vec<TraceFile>, u64)> {
+    let found = find(paths, format)?;
     let files: Vec<TraceFile> = found
+        .files
+        .into_iter()
         .map(|(path, n_bytes)| open_file(path, n_bytes, format))
         .collect::<Result<_>>()?;
     if files.is_empty() {
         return Err(all_empty(paths));
     }
-    Ok(files)
+    Ok((files, found.n_others))
 }
 
 /// The error of paths without a byte.
@@ -146,32 +179,73 @@ fn look(path: &Path, packing: Packing, format: TraceFormat) -> Result<(Form, Kin
         .or_unreadable(path)?;
     let text = head.trim_ascii_start();
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let first = |bytes: &[u8]| -> Option<Vec<String>> {
-        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-        let value = serde::de::DeserializeSeed::deserialize(Picked(&|_| true), &mut deserializer).ok()?;
-        let keys: Vec<String> = Value::keys(&value).map(str::to_owned).collect();
-        Some(keys)
+    // Of a value that is longer than what is looked at, the keys that are there tell enough.
+    let is_cut = head.len() as u64 == HEAD;
+    let fits = |(keys, is_whole): &(Vec<String>, bool)| *is_whole || is_cut && !keys.is_empty();
+    let first_line = || first_keys(line);
+    let (form, keys) = if let Some(rows) = text.strip_prefix(b"[") {
+        (Form::Whole(packing), Some(first_keys(rows)).filter(fits))
+    } else if line.len() == text.len() && is_cut {
+        let form = match has_more_lines(path, packing)? {
+            true => Form::Lines(packing),
+            false => Form::Whole(packing),
+        };
+        (form, Some(first_line()).filter(fits))
+    } else {
+        match first_line() {
+            (keys, true) => (Form::Lines(packing), Some((keys, true))),
+            _ => (Form::Whole(packing), Some(first_keys(text)).filter(fits)),
+        }
     };
-    let is_list = text.starts_with(b"[");
-    let row = if is_list { &text[1..] } else { line };
-    let (form, keys) = match first(row) {
-        Some(keys) if !is_list => (Form::Lines(packing), keys),
-        Some(keys) => (Form::Whole(packing), keys),
-        None => match first(text) {
-            Some(keys) => (Form::Whole(packing), keys),
-            None => {
-                let error = Error::in_file(
-                    path,
-                    "expected one JSON object a line, a list of them, or one document, found another text",
-                );
-                return Err(match framing::hint(&head) {
-                    Some(hint) => error.hint(hint),
-                    None => error,
-                });
-            }
-        },
+    let Some((keys, _)) = keys else {
+        let error = Error::in_file(
+            path,
+            "expected one JSON object a line, a list of them, or one document, found another text",
+        );
+        return Err(match framing::hint(&head) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        });
     };
     Ok((form, kind_of(path, &keys, format)?))
+}
+
+/// The keys of the object that a text begins with, and whether the object is whole.
+fn first_keys(text: &[u8]) -> (Vec<String>, bool) {
+    struct Keys<'k>(&'k mut Vec<String>);
+
+    impl<'de> Visitor<'de> for Keys<'_> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
+            while let Some(key) = map.next_key::<String>()? {
+                self.0.push(key);
+                map.next_value::<IgnoredAny>()?;
+            }
+            Ok(())
+        }
+    }
+
+    let mut keys = Vec::new();
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let is_whole = deserializer.deserialize_map(Keys(&mut keys)).is_ok();
+    (keys, is_whole)
+}
+
+/// Whether a text has more than one line.
+fn has_more_lines(path: &Path, packing: Packing) -> Result<bool> {
+    let mut lines = Lines::new(open_text(path, packing)?);
+    lines.skip().or_unreadable(path)?;
+    while let Some(line) = lines.next(PIECE).or_unreadable(path)? {
+        if !line.trim_ascii().is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The kind of rows with these keys.

@@ -353,3 +353,40 @@ fn bills_and_audits_read_traces_in_place() {
     );
     assert!(stderr.contains("expected --format"), "{stderr}");
 }
+
+#[test]
+fn large_documents_and_documents_beside_lines_are_read() {
+    let folder = Folder::new();
+    fs::create_dir(folder.0.path().join("log")).unwrap();
+    let lines = fs::read_to_string(root().join("datasets/traces/genai.jsonl")).unwrap();
+    let lines: Vec<&str> = lines.lines().collect();
+    let mut spans = Vec::new();
+    for line in &lines[1..] {
+        let document: Value = serde_json::from_str(line).unwrap();
+        spans.extend(document["resourceSpans"].as_array().unwrap().clone());
+    }
+    // A document whose first value is longer than what is looked at to recognise a file.
+    let long = "x".repeat(5 << 20);
+    let document = serde_json::json!({"resourceSpans": spans, "padding": long});
+    let indented = serde_json::to_string_pretty(&document).unwrap();
+    let first_long = format!(
+        "{{\"padding\":\"{long}\",\"resourceSpans\":[]}}\n{}\n",
+        lines.join("\n")
+    );
+    let first_long = first_long.replacen("{\"padding\":", "{\"resourceLogs\":[],\"padding\":", 1);
+    for (name, text) in [
+        ("log/a.json", serde_json::to_string(&document).unwrap()),
+        ("log/a.json", indented),
+        ("log/long.jsonl", first_long),
+    ] {
+        folder.write(name, &text);
+        folder.write("log/b.jsonl", lines[0]);
+        // It says nothing about traces.
+        folder.write("log/manifest.json", "{\"files\": 2}");
+        let out = folder.path("t.parquet");
+        let coverage = ok_json(&["import", &folder.path("log"), "--out", &out, "--json"]);
+        assert_eq!(coverage["n_turns"], 4, "{name}: {coverage}");
+        assert_eq!(coverage["files"]["no traces"], 1, "{name}");
+        ok(&["import", &folder.path(name), "--out", &out]);
+    }
+}
