@@ -559,11 +559,14 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Whether the result of a tool says that it failed: `isError` of MCP.
+/// The key by which the result of a tool says that it failed, in MCP.
+pub(super) const IS_ERROR: &str = "isError";
+
+/// Whether the result of a tool says that it failed.
 pub(super) fn says_is_error(value: &Value<'_>) -> bool {
     match value {
-        Value::Text(text) if !text.contains("isError") => false,
+        Value::Text(text) if !text.contains(IS_ERROR) => false,
         Value::Null => false,
-        other => other.at("isError").flag() == Some(true),
+        other => other.at(IS_ERROR).flag() == Some(true),
     }
 }

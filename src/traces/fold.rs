@@ -41,7 +41,9 @@ pub(super) fn fold_group<'a>(
     ctx: &FoldContext<'_>,
     coverage: &mut Coverage,
 ) -> Vec<Turn> {
-    let (mut spans, mut scores) = (Vec::new(), Vec::new());
+    let records = records.into_iter();
+    let n_at_most = records.size_hint().1.unwrap_or(0);
+    let (mut spans, mut scores) = (Vec::with_capacity(n_at_most), Vec::new());
     for record in records {
         match record {
             Record::Span(span) => spans.push(*span),

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::scenario::TraceSource;
-use crate::traces::attributes::NamedKeys;
+use crate::traces::attributes::{NamedKeys, says_is_error};
 use crate::traces::importers::otlp_document::parse;
 use crate::traces::settings::Settings;
 
@@ -36,6 +36,8 @@ const DOCUMENTS: &[&str] = &[
     r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"a"}}]},"resource":{"attributes":[{"key":"service.version","value":{"stringValue":"用户"}}]},"scopeSpans":[{"spans":[{}]}],"scopeSpans":[{"spans":[{},{}]}]}]}"#,
     r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"1","eventName":"gen_ai.evaluation.result","traceId":"A","spanId":"b","attributes":[{"key":"gen_ai.evaluation.name","value":{"stringValue":"csat"}}]}]}]}]}"#,
     r#" { "resourceSpans" : [ { "scopeSpans" : [ { "spans" : [ { "traceId" : "a" , "attributes" : [ { "key" : "user.id" , "value" : { "stringValue" : "u" } } ] } ] } ] } ] } "#,
+    r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"attributes":[{"key":"output.value","value":{"stringValue":"{\"a\":\"\n\"}"}},{"key":"output.value","value":{"stringValue":"{\"isError\":true}"}}]}]}]}]}"#,
+    r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"attributes":[{"key":"output.value","value":{"stringValue":"{\"is\u0045rror\":true}"}},{"key":"output.value","value":{"intValue":"5"}}]}]}]}]}"#,
     r#"{"resourceSpans":[]}x"#,
     r#"{"resourceSpans":[]"#,
 ];
@@ -73,6 +75,17 @@ fn keys() -> NamedKeys {
     NamedKeys::new(&Settings::new(&columns, &TraceSource::default()).unwrap())
 }
 
+/// Shortens the results of tools, which the fast reader does not read unless they may say that one failed.
+fn shorten(span: &mut RawSpan<'_>) {
+    for attribute in span
+        .attributes
+        .iter_mut()
+        .filter(|attribute| attribute.wanted == Some(RESULT))
+    {
+        attribute.value = Value::Flag(says_is_error(&attribute.value));
+    }
+}
+
 /// What the fast reader reads, the general reader reads alike.
 fn check(text: &[u8], keys: &NamedKeys) -> bool {
     let mut is_scanned = true;
@@ -82,11 +95,18 @@ fn check(text: &[u8], keys: &NamedKeys) -> bool {
             is_scanned = false;
             continue;
         };
-        found
-            .resources
-            .iter_mut()
-            .for_each(|resource| resource.written = None);
-        let expected = parse(text, reading);
+        found.resources.iter_mut().for_each(|resource| {
+            resource.written = None;
+            resource.spans.iter_mut().for_each(shorten);
+        });
+        let mut expected = parse(text, reading);
+        if let Ok(expected) = &mut expected {
+            expected
+                .resources
+                .iter_mut()
+                .flat_map(|resource| &mut resource.spans)
+                .for_each(shorten);
+        }
         assert_eq!(Some(found), expected.ok(), "{}", String::from_utf8_lossy(text));
     }
     is_scanned
@@ -106,7 +126,7 @@ fn both_readers_agree() {
         .filter(|text| parse(text.as_bytes(), reading).is_ok())
         .count();
     // The general reader reads one more: its kind of a value has an escape.
-    assert_eq!((n_scanned, n_read), (18, 19));
+    assert_eq!((n_scanned, n_read), (20, 21));
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
     let mut n_scanned = 0;
     for _ in 0..40_000 {
