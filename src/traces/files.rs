@@ -207,11 +207,35 @@ fn look(path: &Path, packing: Packing, format: TraceFormat) -> Result<(Form, Kin
             None => error,
         });
     };
-    Ok((form, kind_of(path, &keys, format)?))
+    let kind = match kind_of(path, &keys, format) {
+        // The key that tells may lie behind what was looked at.
+        Err(_) if is_cut => kind_of(path, &keys_of_file(path, packing)?, format)?,
+        kind => kind?,
+    };
+    Ok((form, kind))
+}
+
+/// The keys of the first object of a text, however long it is.
+fn keys_of_file(path: &Path, packing: Packing) -> Result<Vec<String>> {
+    let mut reader = BufReader::with_capacity(1 << 18, open_text(path, packing)?);
+    loop {
+        let bytes = reader.fill_buf().or_unreadable(path)?;
+        match bytes.first() {
+            Some(byte) if byte.is_ascii_whitespace() || *byte == b'[' => reader.consume(1),
+            _ => break,
+        }
+    }
+    Ok(keys_of_object(&mut serde_json::Deserializer::from_reader(reader)).0)
 }
 
 /// The keys of the object that a text begins with, and whether the object is whole.
 fn first_keys(text: &[u8]) -> (Vec<String>, bool) {
+    keys_of_object(&mut serde_json::Deserializer::from_slice(text))
+}
+
+fn keys_of_object<'de, R: serde_json::de::Read<'de>>(
+    deserializer: &mut serde_json::Deserializer<R>,
+) -> (Vec<String>, bool) {
     struct Keys<'k>(&'k mut Vec<String>);
 
     impl<'de> Visitor<'de> for Keys<'_> {
@@ -231,7 +255,6 @@ fn first_keys(text: &[u8]) -> (Vec<String>, bool) {
     }
 
     let mut keys = Vec::new();
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
     let is_whole = deserializer.deserialize_map(Keys(&mut keys)).is_ok();
     (keys, is_whole)
 }

@@ -57,7 +57,7 @@ fn charged(row: usize) -> i64 {
 }
 
 fn has_value(filled: Filled, row: usize) -> bool {
-    filled == Whole || filled == Partly && row % 3 != 0
+    filled == Whole || filled == Partly && !row.is_multiple_of(3)
 }
 
 /// The log as columns, with users and releases as they are filled.
