@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::{arg, fails, json, ok, root, text};
+use crate::support::{arg, fails, json, ok, ok_json, root, text};
 
 fn sample(dialect: &str) -> PathBuf {
     root().join(format!("datasets/traces/{dialect}.jsonl"))
@@ -570,4 +570,30 @@ fn files_that_are_no_traces_say_what_to_do() {
         &manifest.unwrap(),
         &["expected traces", "window"],
     );
+}
+
+#[test]
+fn answers_from_the_cache_of_litellm_are_requests_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("LiteLLM_SpendLogs.csv");
+    let header = "request_id,call_type,spend,prompt_tokens,completion_tokens,startTime,endTime,model,team_id,\
+        end_user,cache_hit,metadata,request_tags,status";
+    let row = |id: &str, spend: &str, at: &str, hit: &str| {
+        format!(
+            "{id},acompletion,{spend},100,50,2026-06-01 10:00:{at},2026-06-01 10:00:{at}.5,m,team-a,cust-1,{hit},{{}},\
+             [],success\n"
+        )
+    };
+    // The last row is the first one again, from another export.
+    let rows = [
+        row("chatcmpl-1", "0.000105", "00", "False"),
+        row("chatcmpl-1", "0", "05", "True"),
+        row("chatcmpl-2", "0.0002", "07", "None"),
+        row("chatcmpl-1", "0.000105", "00", "False"),
+    ];
+    fs::write(&log, format!("{header}\n{}", rows.concat())).unwrap();
+    let bill = ok_json(&["finops", "--traffic", text(&log), "--format", "auto", "--json"]);
+    assert_eq!(bill["n_rows"], 3, "{bill}");
+    assert_eq!(bill["total"]["cost_nano_usd"], 305_000, "{bill}");
+    assert_eq!(bill["total"]["tokens_in"], 300, "{bill}");
 }

@@ -96,6 +96,13 @@ fn span_of<'a>(row: &Value<'a>, unit: TurnUnit) -> Result<Span<'a>, RowFault> {
         time_of("startTime", row.get("startTime"))?,
         time_of("endTime", row.get("endTime"))?,
     );
+    // An answer from the cache has the id of the request that filled it, and is a request of its own.
+    let is_cached = row.get("cache_hit").flag() == Some(true);
+    let request = id.clone();
+    let id = match start.filter(|_| is_cached) {
+        Some(start) => format!("{id}@{start}").into(),
+        None => id,
+    };
     let mut span = Span {
         id,
         role: role_of(row),
@@ -114,11 +121,11 @@ fn span_of<'a>(row: &Value<'a>, unit: TurnUnit) -> Result<Span<'a>, RowFault> {
     let session = span.text(Field::Session).map(str::to_owned);
     // A mirrored request is no part of the turn that the user saw.
     let is_part = unit == TurnUnit::Session && session.is_some() && !is_tool && !is_shadow;
-    span.group = session.map_or_else(|| span.id.clone(), Into::into);
+    span.group = session.map_or_else(|| request.clone(), Into::into);
     span.trace = if is_part || is_tool {
         span.group.clone()
     } else {
-        span.id.clone()
+        request
     };
     span.flags.set(Flags::LOOSE, is_tool);
     span.flags.set(Flags::ONE_TURN, is_part);
