@@ -4,8 +4,10 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     sync::OnceLock,
+    thread,
+    time::Duration,
 };
 use tempfile::TempDir;
 
@@ -159,4 +161,37 @@ pub(crate) fn assert_same_tree(a: &Path, b: &Path) {
 pub(crate) fn is_root() -> bool {
     let output = Command::new("id").arg("-u").output().expect("id is there");
     output.stdout.trim_ascii() == b"0"
+}
+
+/// Starts the program, kills it after `delay`, and returns whether it was killed before its end.
+pub(crate) fn kill_after(args: &[String], delay: Duration) -> bool {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sluice"))
+        .args(args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    thread::sleep(delay);
+    child.kill().unwrap();
+    !child.wait().unwrap().success()
+}
+
+/// Kills runs of a command at moments spread over `whole`, the time of a run, until `n` were killed
+/// before their end. A run that ends before its kill shows that later kills must come sooner, so the
+/// speed of the machine does not matter. `before` and `after` get the number of the run.
+pub(crate) fn kill_runs(args: &[String], whole: Duration, n: u32, before: impl Fn(u32), after: impl Fn(u32)) {
+    let (mut longest, mut n_killed) = (whole, 0);
+    for k in 0.. {
+        before(k);
+        let delay = longest.mul_f64(f64::from(k) * 0.618 % 1.0);
+        if kill_after(args, delay) {
+            n_killed += 1;
+        } else {
+            longest = delay;
+        }
+        after(k);
+        if n_killed == n {
+            break;
+        }
+    }
 }

@@ -3,12 +3,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::small::Small;
-use crate::support::{assert_same_tree, fails, ok, text, tree};
+use crate::support::{assert_same_tree, fails, kill_after, kill_runs, ok, text, tree};
 
 /// Settings under which the small study promotes its layer.
 const PROMOTES: &str = "guardrail = []\n[policy]\ndecision = \"point\"\nqos_floor = 0.0\n[plan]\n";
@@ -116,19 +115,6 @@ fn a_repeated_schedule_writes_again_what_differs() {
     assert!(tree(&small.path("r")) == whole);
 }
 
-/// Starts the program, kills it after `delay`, and returns whether it was killed before its end.
-fn kill_after(args: &[String], delay: Duration) -> bool {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_sluice"))
-        .args(args)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    thread::sleep(delay);
-    child.kill().unwrap();
-    !child.wait().unwrap().success()
-}
-
 #[test]
 fn a_killed_schedule_is_finished_by_the_next() {
     let small = nights();
@@ -147,23 +133,14 @@ fn a_killed_schedule_is_finished_by_the_next() {
     run(&second);
     let whole = started.elapsed();
     let expected = tree(&small.path("r"));
-    // A run that ends before its kill shows that later kills must come sooner.
-    let (mut longest, mut n_killed) = (whole, 0_u32);
-    for k in 0.. {
+    let before = |_| {
         fs::remove_dir_all(small.path("r")).unwrap();
         run(&first);
-        let delay = longest.mul_f64(f64::from(k) * 0.618 % 1.0);
-        if kill_after(&second, delay) {
-            n_killed += 1;
-        } else {
-            longest = delay;
-        }
+    };
+    kill_runs(&second, whole, 16, before, |k| {
         run(&second);
         assert!(tree(&small.path("r")) == expected, "kill {k}");
-        if n_killed == 16 {
-            break;
-        }
-    }
+    });
 }
 
 #[test]

@@ -5,11 +5,10 @@ use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{arg, fails, json, ok, root, text};
+use crate::support::{arg, fails, json, kill_runs, ok, root, text};
 
 /// Numbers that look random and are the same in each run.
 struct Dice(u64);
@@ -506,25 +505,17 @@ fn a_killed_import_is_finished_by_the_next() {
     logs.since(&[]);
     let whole = started.elapsed();
     let expected = crate::support::tree(&logs.path("state"));
-    let mut n_killed = 0;
-    for k in 0..16 {
-        copy("earlier", "state");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sluice"))
-            .args(&args)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        thread::sleep(whole.mul_f64(1.1 * f64::from(k) / 16.0));
-        child.kill().unwrap();
-        n_killed += u32::from(!child.wait().unwrap().success());
-        logs.since(&[]);
-        assert!(crate::support::tree(&logs.path("state")) == expected, "kill {k}");
-        logs.check_same(&format!("kill {k}"));
-    }
-    assert!(
-        n_killed > 4,
-        "only {n_killed} imports were killed before their end"
+    let owned: Vec<String> = args.iter().map(ToString::to_string).collect();
+    kill_runs(
+        &owned,
+        whole,
+        12,
+        |_| copy("earlier", "state"),
+        |k| {
+            logs.since(&[]);
+            assert!(crate::support::tree(&logs.path("state")) == expected, "kill {k}");
+            logs.check_same(&format!("kill {k}"));
+        },
     );
     // Two at once.
     let lock = logs.path("state/.import.json.tmp.lock");
