@@ -22,6 +22,8 @@ pub(super) const PART: u64 = 8 << 20;
 const OTLP_KEYS: [&str; 4] = ["resourceSpans", "resourceLogs", "resource_spans", "resource_logs"];
 /// Bytes that are looked at to find what a file is.
 const HEAD: u64 = 4 << 20;
+/// The mark of UTF-8 at the start of a text.
+const MARK: &[u8] = b"\xef\xbb\xbf";
 /// Bytes of a line that are looked at to see whether it has any.
 const PIECE: usize = 4 << 10;
 
@@ -177,7 +179,7 @@ fn look(path: &Path, packing: Packing, format: TraceFormat) -> Result<(Form, Kin
         .take(HEAD)
         .read_to_end(&mut head)
         .or_unreadable(path)?;
-    let text = head.trim_ascii_start();
+    let text = head.strip_prefix(MARK).unwrap_or(&head).trim_ascii_start();
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     // Of a value that is longer than what is looked at, the keys that are there tell enough.
     let is_cut = head.len() as u64 == HEAD;
@@ -221,7 +223,9 @@ fn keys_of_file(path: &Path, packing: Packing) -> Result<Vec<String>> {
     loop {
         let bytes = reader.fill_buf().or_unreadable(path)?;
         match bytes.first() {
-            Some(byte) if byte.is_ascii_whitespace() || *byte == b'[' => reader.consume(1),
+            Some(byte) if byte.is_ascii_whitespace() || *byte == b'[' || MARK.contains(byte) => {
+                reader.consume(1);
+            }
             _ => break,
         }
     }
@@ -341,6 +345,7 @@ pub(super) fn for_each_document(
                 .read_to_end(&mut text)
                 .or_unreadable(path)?;
             Limit::Document.check(path.display(), text.len() as u64)?;
+            let text = text.strip_prefix(MARK).unwrap_or(&text);
             on_document(1, text.trim_ascii())
         }
         (Form::Lines(packing), None) => {
@@ -404,7 +409,7 @@ fn for_each_line(
             return Err(Limit::Line.overrun(format!("{}: line {number}", path.display())));
         }
         n_left = n_left.saturating_sub(line.len() as u64);
-        let text = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii();
+        let text = line.strip_prefix(MARK).unwrap_or(line).trim_ascii();
         if !text.is_empty() {
             on_document(number, text)?;
         }

@@ -32,6 +32,7 @@ pub(super) struct TurnUsage<'s> {
 
 /// Reasons for which a span does not count.
 const BESIDE_COST_ROWS: &str = "tokens beside rows of cost of the same service";
+const NEGATIVE: &str = "negative tokens, taken as 0";
 const ABOVE_OTHERS: &str = "tokens that spans below have";
 
 /// A span's tokens, with cached ones in the input.
@@ -84,6 +85,10 @@ pub(super) fn usage_of<'s>(
         let span = &spans[idx];
         let tokens = Counted::new(span);
         coverage.tokens.n_cache_beside += u64::from(tokens.is_cache_beside);
+        let logged = &span.usage;
+        let logged = [logged.input, logged.output, logged.cache_read, logged.cache_write];
+        let is_negative = logged.into_iter().flatten().any(|tokens| tokens < 0);
+        count(&mut coverage.passed_over, NEGATIVE, u64::from(is_negative));
         let add = |sum: &mut Option<i64>, more: i64| *sum = Some(sum.unwrap_or(0).saturating_add(more));
         add(&mut usage.tokens_in, tokens.input);
         add(&mut usage.cached_tokens_in, tokens.cache_read);

@@ -597,3 +597,34 @@ fn answers_from_the_cache_of_litellm_are_requests_of_their_own() {
     assert_eq!(bill["total"]["cost_nano_usd"], 305_000, "{bill}");
     assert_eq!(bill["total"]["tokens_in"], 300, "{bill}");
 }
+
+#[test]
+fn marks_of_utf_8_are_left_out_and_negative_tokens_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines = fs::read_to_string(sample("genai")).unwrap();
+    let import = |name: &str, content: &str| {
+        let log = dir.path().join(name);
+        fs::write(&log, content).unwrap();
+        let out = arg(dir.path().join("t.parquet"));
+        ok_json(&["import", text(&log), "--out", out, "--json"])
+    };
+    let spans = lines.lines().flat_map(|line| {
+        let document: Value = serde_json::from_str(line).unwrap();
+        document["resourceSpans"].as_array().unwrap().clone()
+    });
+    let document = serde_json::json!({"resourceSpans": spans.collect::<Vec<_>>()});
+    let whole = serde_json::to_string_pretty(&document).unwrap();
+    assert_eq!(import("a.jsonl", &format!("\u{feff}{lines}"))["n_turns"], 4);
+    assert_eq!(import("a.json", &format!("\u{feff}{whole}"))["n_turns"], 4);
+    let negative = lines.replacen(
+        "input_tokens\",\"value\":{\"intValue\":\"",
+        "input_tokens\",\"value\":{\"intValue\":\"-",
+        1,
+    );
+    assert_ne!(negative, lines);
+    let coverage = import("c.jsonl", &negative);
+    assert_eq!(
+        coverage["passed_over"]["negative tokens, taken as 0"], 1,
+        "{coverage}"
+    );
+}
