@@ -77,7 +77,7 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, che
         )
     } else if !unknown.is_empty() {
         let detail = format!(
-            "{} places could not be compared: {}",
+            "{} places could not be compared or decided: {}",
             unknown.len(),
             message(&unknown)
         );
@@ -85,7 +85,7 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, che
             "tool_schema",
             GateOutcome::Inconclusive,
             detail,
-            "schemas whose references lead somewhere within the bundle",
+            "whole lists of tools, and schemas whose effect can be decided: references within the bundle, branches of `oneOf` that exclude each other",
         )
     } else if !breaking.is_empty() {
         let detail = format!(
@@ -99,7 +99,7 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, che
             "tool_schema",
             GateOutcome::Warn,
             detail,
-            "a change that breaks nobody",
+            "a change that breaks no caller",
         )
     } else if !warnings.is_empty() {
         checks.record(

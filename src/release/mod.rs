@@ -6,6 +6,7 @@ mod changes;
 mod dimension;
 pub mod evals;
 mod index;
+mod pinned;
 mod record;
 pub(crate) mod reference;
 mod registry;

@@ -3,23 +3,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// Names of versions that point to the newest artifact.
-const FLOATING: [&str; 14] = [
-    "latest",
-    "current",
-    "prod",
-    "production",
-    "stable",
-    "staging",
-    "main",
-    "master",
-    "head",
-    "default",
-    "live",
-    "newest",
-    "nightly",
-    "edge",
-];
+use crate::release::pinned;
+
 /// The number of hexadecimal digits of a digest, by algorithm.
 const DIGEST_LENGTHS: [(&str, usize); 3] = [("sha256", 64), ("sha384", 96), ("sha512", 128)];
 
@@ -77,34 +62,18 @@ impl ArtifactRef {
         if self.mutable {
             return Some("the record says it is mutable, and it has no digest".into());
         }
-        // The text after a separator is the version. Without a separator, every word of the name is
-        // checked.
-        let parts: Vec<String> = self
-            .reference
-            .split(['@', ':', '=', '/', '#'])
-            .map(str::to_ascii_lowercase)
-            .collect();
-        let words: Vec<&str> = if parts.len() > 1 {
-            parts[1..].iter().map(String::as_str).collect()
-        } else {
-            parts[0].split(['_', '-', '.']).collect()
-        };
-        if let Some(word) = words.into_iter().find(|word| FLOATING.contains(word)) {
-            return Some(format!(
-                "`{word}` does not name a fixed version, and the reference has no digest"
-            ));
+        // A record may have the version beside the name.
+        let beside = ["version", "revision", "commit"].iter().find_map(|key| {
+            Some(match self.attributes.get(*key)? {
+                Value::String(text) if !text.trim().is_empty() => text.clone(),
+                Value::Number(number) => number.to_string(),
+                _ => return None,
+            })
+        });
+        match beside {
+            Some(version) => pinned::floats_because(&format!("{}@{version}", self.reference)),
+            None => pinned::floats_because(&self.reference),
         }
-        if parts
-            .iter()
-            .flat_map(|part| part.split(['_', '-', '.']))
-            .any(|word| word == "alias")
-        {
-            return Some("an alias can be moved, and there is no digest".into());
-        }
-        if !self.reference.contains(['@', ':', '=']) && self.digest.is_none() {
-            return Some("neither a version nor a digest".into());
-        }
-        None
     }
 
     /// Whether both references name the same artifact. If both have a complete digest, the digests

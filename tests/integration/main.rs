@@ -87,6 +87,7 @@ mod tenants;
 mod time_zone;
 mod together;
 mod tools;
+mod tools_lists;
 mod traces;
 mod traces_hostile;
 mod traces_since;

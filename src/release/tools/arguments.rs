@@ -1,8 +1,8 @@
 //! Logged tool calls, replayed against new schemas to count the calls that are refused.
 
-use jsonschema::{PatternOptions, Validator};
+use jsonschema::Validator;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::path::Path;
@@ -15,6 +15,9 @@ use crate::base::open;
 use crate::input;
 use crate::release::tools::bundle::{Tool, ToolBundle};
 use crate::release::tools::expansion::Expansion;
+use crate::release::tools::validator::validator;
+use crate::release::tools::validity::{describes, problems_of_tool};
+use crate::release::tools::value::is_nullable;
 use crate::release::tools::work::Work;
 use crate::stats::{Interval, proportion};
 
@@ -28,8 +31,10 @@ pub struct Call {
     pub trace_id: String,
     /// The name of the tool, as the log spells it.
     pub tool: String,
-    /// The arguments; `None` if they are not valid JSON.
+    /// The arguments; `None` if the log has none, and if they are not valid JSON.
     pub arguments: Option<Value>,
+    /// Whether the log has arguments that are not valid JSON.
+    pub is_unreadable: bool,
 }
 
 /// The result of replaying a tool's calls against its new schema.
@@ -95,11 +100,11 @@ pub struct RejectedCall {
 
 /// Reads logged calls, one JSON object per line. Fields are the tool's name (`tool`, `tool_name`,
 /// `name` or `gen_ai.tool.name`), its arguments (`arguments`, `args`, `input` or
-/// `gen_ai.tool.call.arguments`, an object or its JSON text) and the trace (`trace_id`, `traceId`
+/// `gen_ai.tool.call.arguments`, an object or its JSON text; a call without them passes none) and the trace (`trace_id`, `traceId`
 /// or `trace`). They may also be inside an object `attributes`.
 ///
 /// # Errors
-/// An unreadable file, or a line without a tool or arguments.
+/// An unreadable file, or a line without a tool.
 pub fn read_calls(path: &Path, on_call: &mut dyn FnMut(Call)) -> Result<()> {
     for file in input::find_files(path)? {
         let bytes = open::regular(&file).or_unreadable(&file)?;
@@ -111,8 +116,12 @@ pub fn read_calls(path: &Path, on_call: &mut dyn FnMut(Call)) -> Result<()> {
                 Error::input(location(), format!("expected a JSON object, found: {error}"))
             })?;
             let first = |keys: &[&str]| {
+                let said = |value: &&Value| !value.is_null();
                 keys.iter()
-                    .find_map(|key| row.get(*key).or_else(|| row.get("attributes")?.get(*key)))
+                    .find_map(|key| {
+                        let inner = || row.get("attributes")?.get(*key).filter(said);
+                        row.get(*key).filter(said).or_else(inner)
+                    })
                     .cloned()
             };
             let Some(Value::String(tool)) = first(&["tool", "tool_name", "gen_ai.tool.name", "name"]) else {
@@ -121,16 +130,8 @@ pub fn read_calls(path: &Path, on_call: &mut dyn FnMut(Call)) -> Result<()> {
                     "expected the tool's name as `tool`, `tool_name`, `name` or `gen_ai.tool.name`, found none",
                 ));
             };
-            let Some(arguments) = first(&["arguments", "args", "gen_ai.tool.call.arguments", "input"]) else {
-                return Err(Error::input(
-                    location(),
-                    "expected `arguments`, `args`, `input` or `gen_ai.tool.call.arguments`, found none",
-                ));
-            };
-            let arguments = match arguments {
-                Value::String(text) => serde_json::from_str(&text).ok(),
-                value => Some(value),
-            };
+            let logged = first(&["arguments", "args", "gen_ai.tool.call.arguments", "input"]);
+            let read = arguments_of(logged);
             let trace_id = match first(&["trace_id", "traceId", "trace"]) {
                 Some(Value::String(text)) => text,
                 Some(Value::Number(number)) => number.to_string(),
@@ -139,27 +140,36 @@ pub fn read_calls(path: &Path, on_call: &mut dyn FnMut(Call)) -> Result<()> {
             on_call(Call {
                 trace_id,
                 tool,
-                arguments,
+                is_unreadable: read.is_err(),
+                arguments: read.ok().flatten(),
             });
         }
     }
     Ok(())
 }
 
+/// The arguments in a log: JSON, or its text. `Ok(None)` for none, `Err` for a text that is not JSON.
+fn arguments_of(logged: Option<Value>) -> serde_json::Result<Option<Value>> {
+    match logged {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
+        // Some loggers write the text of a text.
+        Some(Value::String(text)) => arguments_of(Some(serde_json::from_str(&text)?)),
+        Some(value) => Ok(Some(value)),
+    }
+}
+
 /// Replays logged calls against the new schemas. Calls of a tool that the new bundle lacks count as
-/// newly refused. Without an old bundle, every refused call counts as newly refused.
+/// newly refused, and so do calls of a tool whose new schema is invalid. Without an old bundle, every
+/// refused call counts as newly refused.
 ///
 /// # Errors
-/// An unreadable file or line, or an invalid schema.
+/// An unreadable file or line.
 pub fn replay_arguments(path: &Path, old: Option<&ToolBundle>, new: &ToolBundle) -> Result<Vec<Replayed>> {
     let mut replayed: BTreeMap<String, Replayed> = BTreeMap::new();
     let work = Work::new(u64::MAX);
     let mut validators: BTreeMap<String, [Option<Checker<'_>>; 2]> = BTreeMap::new();
-    let mut failure = None;
     read_calls(path, &mut |call| {
-        if failure.is_some() {
-            return;
-        }
         let before = old.and_then(|old| old.tool(&call.tool));
         let after = new.tool(&call.tool);
         // Calls of tools that are in neither bundle give no information about this change.
@@ -167,11 +177,8 @@ pub fn replay_arguments(path: &Path, old: Option<&ToolBundle>, new: &ToolBundle)
             return;
         }
         if !validators.contains_key(&call.tool) {
-            let built = [before, after].map(|tool| tool.map(|tool| Checker::new(tool, &work)).transpose());
-            match built {
-                [Ok(before), Ok(after)] => drop(validators.insert(call.tool.clone(), [before, after])),
-                [Err(error), _] | [_, Err(error)] => return failure = Some(error),
-            }
+            let built = [before, after].map(|tool| tool.map(|tool| Checker::new(tool, &work)));
+            validators.insert(call.tool.clone(), built);
         }
         let [before, after] = &validators[&call.tool];
         let entry = replayed.entry(call.tool.clone()).or_insert_with(|| Replayed {
@@ -190,10 +197,12 @@ pub fn replay_arguments(path: &Path, old: Option<&ToolBundle>, new: &ToolBundle)
             examples: Vec::new(),
         });
         entry.n_calls += 1;
-        let Some(arguments) = &call.arguments else {
+        if call.is_unreadable {
             entry.n_unreadable += 1;
             return;
-        };
+        }
+        // A call without arguments passes an empty object.
+        let arguments = &call.arguments.unwrap_or_else(|| json!({}));
         let both = [before, after].into_iter().flatten();
         if both.clone().any(|checker| !checker.is_small_for(arguments)) {
             entry.n_undecided += 1;
@@ -228,9 +237,6 @@ pub fn replay_arguments(path: &Path, old: Option<&ToolBundle>, new: &ToolBundle)
             entry.examples.push(refused);
         }
     })?;
-    if let Some(error) = failure {
-        return Err(error);
-    }
     Ok(replayed
         .into_values()
         .map(|mut tool| {
@@ -250,21 +256,38 @@ pub fn replay_arguments(path: &Path, old: Option<&ToolBundle>, new: &ToolBundle)
 enum Checker<'a> {
     Small(Box<Validator>, Expansion<'a>),
     TooComplex(&'static str),
+    /// The schema is invalid, so that clients refuse every call. The location says where.
+    Invalid(String),
+    /// A tool of the provider, which has no schema.
+    Anything,
 }
 
 impl<'a> Checker<'a> {
     /// Builds the validator of a tool, unless its schema expands to too much.
-    fn new(tool: &'a Tool, work: &'a Work) -> Result<Self> {
+    fn new(tool: &'a Tool, work: &'a Work) -> Self {
+        if tool.provided.is_some() {
+            return Self::Anything;
+        }
+        if let Some(problem) = problems_of_tool(&tool.input_schema).into_iter().next() {
+            // A schema without a type at its root still tests the arguments.
+            let is_only_root = problem.path == "/" && describes(&tool.input_schema);
+            if !is_only_root {
+                return Self::Invalid(problem.path);
+            }
+        }
         match Expansion::new(&tool.input_schema, work) {
-            Ok(expansion) => Ok(Self::Small(Box::new(validator(tool)?), expansion)),
-            Err(why) => Ok(Self::TooComplex(why)),
+            Ok(expansion) => match validator(&with_null(&tool.input_schema)) {
+                Ok(validator) => Self::Small(Box::new(validator), expansion),
+                Err(_) => Self::Invalid("/".to_owned()),
+            },
+            Err(why) => Self::TooComplex(why),
         }
     }
 
     fn too_complex(&self) -> Option<&'static str> {
         match self {
-            Self::Small(..) => None,
             Self::TooComplex(why) => Some(why),
+            _ => None,
         }
     }
 
@@ -273,13 +296,16 @@ impl<'a> Checker<'a> {
         match self {
             Self::Small(_, expansion) => expansion.is_small_for(arguments),
             Self::TooComplex(_) => false,
+            Self::Invalid(_) | Self::Anything => true,
         }
     }
 
     /// The place and the keyword of the first error; `None` if the schema accepts the arguments.
     fn first_error(&self, arguments: &Value) -> Option<(String, String)> {
-        let Self::Small(validator, _) = self else {
-            return None;
+        let validator = match self {
+            Self::Small(validator, _) => validator,
+            Self::Invalid(path) => return Some((path.clone(), "schema-invalid".to_owned())),
+            Self::TooComplex(_) | Self::Anything => return None,
         };
         if validator.is_valid(arguments) {
             return None;
@@ -290,22 +316,31 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// Builds a validator that fetches no documents. Patterns are matched in linear time. Patterns with
-/// look-around, which need backtracking, have a limit.
-fn validator(tool: &Tool) -> Result<Validator> {
-    let linear = jsonschema::options()
-        .with_pattern_options(PatternOptions::regex())
-        .build(&tool.input_schema);
-    linear
-        .or_else(|_| {
-            jsonschema::options()
-                .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(10_000))
-                .build(&tool.input_schema)
-        })
-        .map_err(|error| {
-            Error::input(
-                format!("tool `{}`", tool.name),
-                format!("expected a JSON Schema, found: {error}"),
-            )
-        })
+/// The schema with `nullable` of OpenAPI in the words of JSON Schema, which validators know.
+fn with_null(schema: &Value) -> Value {
+    match schema {
+        Value::Array(items) => items.iter().map(with_null).collect(),
+        Value::Object(fields) => {
+            let own: Map<String, Value> = fields
+                .iter()
+                .map(|(key, value)| match key.as_str() {
+                    "const" | "default" | "enum" | "example" | "examples" => (key.clone(), value.clone()),
+                    _ => (key.clone(), with_null(value)),
+                })
+                .collect();
+            if !is_nullable(fields) {
+                return Value::Object(own);
+            }
+            // Definitions stay where references look for them.
+            let mut outer = Map::new();
+            for key in ["$defs", "definitions", "$id", "$schema", "$anchor"] {
+                if let Some(value) = own.get(key) {
+                    outer.insert(key.to_owned(), value.clone());
+                }
+            }
+            outer.insert("anyOf".to_owned(), json!([{"type": "null"}, own]));
+            Value::Object(outer)
+        }
+        other => other.clone(),
+    }
 }

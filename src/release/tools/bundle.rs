@@ -1,8 +1,8 @@
-//! Tool bundles, read from JSON or YAML: Sluice's own format, MCP's `tools/list`, OpenAI functions,
-//! or one tool per file.
+//! Tool bundles, read from JSON or YAML: Sluice's own format, MCP's `tools/list`, the lists of model
+//! providers, or one tool per file.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
@@ -10,6 +10,42 @@ use crate::base::json::parse_json;
 use crate::base::limits::{Limit, read_limited};
 use crate::base::{digest, files};
 use crate::release::record::RiskLevel;
+use crate::release::tools::wrappers::{Described, Form, INPUT_KEYS, Listed, in_plain_words, listed};
+
+/// The keys of the schema of the result.
+const OUTPUT_KEYS: [&str; 5] = [
+    "outputSchema",
+    "output_schema",
+    "response",
+    "responseJsonSchema",
+    "response_json_schema",
+];
+/// The fields of a tool that a rule compares, or that say nothing about it.
+const KNOWN: [&str; 23] = [
+    "annotations",
+    "description",
+    "execution",
+    "function",
+    "hitl",
+    "hitl_proof",
+    "idempotency",
+    "max_calls",
+    "migration",
+    "name",
+    "outputSchema",
+    "output_schema",
+    "response",
+    "responseJsonSchema",
+    "response_json_schema",
+    "risk_level",
+    "strict",
+    "title",
+    "tools",
+    "type",
+    "version",
+    "functionDeclarations",
+    "function_declarations",
+];
 
 /// The hints of MCP about a tool. A missing hint has its worst value, as the protocol requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -47,7 +83,7 @@ pub struct Tool {
     pub max_calls: Option<u64>,
     /// The migration guide from the previous version; `None` without one.
     pub migration: Option<String>,
-    /// The JSON Schema of the arguments; `true` if the bundle has none.
+    /// The JSON Schema of the arguments, as the bundle has it, which may be invalid; null without one.
     pub input_schema: Value,
     /// The JSON Schema of the result; `None` without one.
     pub output_schema: Option<Value>,
@@ -55,6 +91,43 @@ pub struct Tool {
     pub annotations: Annotations,
     /// Whether each hint is present: read-only, destructive, idempotent, open world.
     pub has_hint: [bool; 4],
+    /// Whether the model must keep to the schema (`strict`); `None` if not stated.
+    pub strict: Option<bool>,
+    /// Whether `strict` needs every property to be required, as OpenAI demands.
+    pub strict_needs_all: bool,
+    /// Whether calls may or must be tasks of MCP.
+    pub tasks: TaskSupport,
+    /// The whole description of a tool of the provider, which has no schema; `None` for other tools.
+    pub provided: Option<Value>,
+    /// The fields that no rule knows, such as `icons` and `_meta`.
+    pub others: Map<String, Value>,
+}
+
+/// Whether calls of a tool are tasks of MCP (`execution.taskSupport`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskSupport {
+    /// Calls must not be tasks. This is the default of the protocol.
+    Forbidden,
+    /// Calls may be tasks.
+    Optional,
+    /// Calls must be tasks.
+    Required,
+}
+
+impl TaskSupport {
+    /// The word of the protocol.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Forbidden => "forbidden",
+            Self::Optional => "optional",
+            Self::Required => "required",
+        }
+    }
+
+    fn from_word(word: &str) -> Option<Self> {
+        let all = [Self::Forbidden, Self::Optional, Self::Required];
+        all.into_iter().find(|support| support.name() == word)
+    }
 }
 
 impl Tool {
@@ -79,6 +152,8 @@ pub struct ToolBundle {
     pub tools: Vec<Tool>,
     /// The digest of the file, or of a folder's files in order, `sha256:<hex>`.
     pub digest: String,
+    /// Whether the list is a page that says that another page follows (`nextCursor` of MCP).
+    pub is_partial: bool,
 }
 
 impl ToolBundle {
@@ -94,14 +169,22 @@ impl ToolBundle {
             migration: None,
             tools: Vec::new(),
             digest: String::new(),
+            is_partial: false,
         };
+        let (mut n_followed, mut n_last) = (0, 0);
         let mut bytes_of_all = Vec::new();
         for file in &files {
             let location = file.display().to_string();
             let bytes = read_limited(file, Limit::Document)?;
-            bundle.take(&location, &value_of(&location, file, &bytes)?)?;
+            let value = value_of(&location, file, &bytes)?;
+            let listed = listed(&location, &value)?;
+            n_followed += listed.n_followed;
+            n_last += listed.n_last;
+            bundle.take(&listed)?;
             bytes_of_all.push(bytes);
         }
+        // The last page of several has no cursor.
+        bundle.is_partial = n_followed > 0 && n_last == 0;
         bundle.digest = match bytes_of_all.as_slice() {
             [one] => digest::sha256_of_bytes(one),
             several => digest::sha256_of(&several.iter().map(Vec::as_slice).collect::<Vec<_>>()),
@@ -124,51 +207,19 @@ impl ToolBundle {
             .map(|idx| &self.tools[idx])
     }
 
-    fn take(&mut self, location: &str, value: &Value) -> Result<()> {
-        let value = value
-            .get("result")
-            .filter(|result| result.get("tools").is_some())
-            .unwrap_or(value);
-        let tools = match value {
-            Value::Array(tools) => tools.as_slice(),
-            Value::Object(fields) => match fields.get("tools") {
-                Some(Value::Array(tools)) => {
-                    let text = |key: &str| match fields.get(key)? {
-                        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
-                        Value::Number(number) if key == "version" => Some(number.to_string()),
-                        _ => None,
-                    };
-                    self.name = text("bundle").or_else(|| text("name")).unwrap_or_default();
-                    self.version = text("version");
-                    self.migration = text("migration");
-                    tools.as_slice()
-                }
-                Some(_) => {
-                    return Err(Error::input(
-                        format!("{location}: tools"),
-                        "expected a list of tools, found something else",
-                    ));
-                }
-                None if fields.contains_key("name") || fields.contains_key("function") => {
-                    std::slice::from_ref(value)
-                }
-                None => {
-                    return Err(Error::input(
-                        location.to_owned(),
-                        "expected `tools` or a tool with a `name`, found neither",
-                    ));
-                }
-            },
-            _ => {
-                return Err(Error::input(
-                    location.to_owned(),
-                    "expected a tool bundle (an object or a list), found something else",
-                ));
-            }
-        };
-        for (idx, tool) in tools.iter().enumerate() {
-            self.tools
-                .push(tool_of(&format!("{location}: tools[{idx}]"), tool)?);
+    fn take(&mut self, listed: &Listed<'_>) -> Result<()> {
+        if let Some(fields) = listed.bundle {
+            let text = |key: &str| match fields.get(key)? {
+                Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
+                Value::Number(number) if key == "version" => Some(number.to_string()),
+                _ => None,
+            };
+            self.name = text("bundle").or_else(|| text("name")).unwrap_or_default();
+            self.version = text("version");
+            self.migration = text("migration");
+        }
+        for tool in &listed.tools {
+            self.tools.push(tool_of(tool)?);
         }
         Ok(())
     }
@@ -209,15 +260,8 @@ fn value_of(location: &str, file: &Path, bytes: &[u8]) -> Result<Value> {
     parse_json(location, bytes)
 }
 
-fn tool_of(location: &str, value: &Value) -> Result<Tool> {
-    // OpenAI wraps each tool in an object `function`.
-    let fields = value.get("function").unwrap_or(value).as_object();
-    let Some(fields) = fields else {
-        return Err(Error::input(
-            location.to_owned(),
-            "expected a tool (an object), found something else",
-        ));
-    };
+fn tool_of(described: &Described<'_>) -> Result<Tool> {
+    let (fields, location) = (described.fields, &described.location);
     let wrong = |key: &str, expected: &str| {
         Error::input(
             format!("{location}.{key}"),
@@ -238,20 +282,11 @@ fn tool_of(location: &str, value: &Value) -> Result<Tool> {
         }
         Some(_) => Err(wrong(key, "text")),
     };
-    let name = text("name")?
+    let name = described
+        .name
+        .map_or_else(|| text("name"), |name| Ok(Some(name.to_owned())))?
         .filter(|name| !name.trim().is_empty())
         .ok_or_else(|| wrong("name", "a name"))?;
-    let first = |keys: &[&str]| {
-        keys.iter()
-            .find_map(|key| fields.get(*key).filter(|schema| !schema.is_null()))
-            .cloned()
-    };
-    let schema = |keys: &[&str]| match first(keys) {
-        Some(schema) if !(schema.is_object() || schema.is_boolean()) => {
-            Err(wrong(keys[0], "a JSON Schema (an object)"))
-        }
-        found => Ok(found),
-    };
     let risk_level = match text("risk_level")? {
         None => None,
         Some(word) => Some(
@@ -267,6 +302,21 @@ fn tool_of(location: &str, value: &Value) -> Result<Tool> {
                 .ok_or_else(|| wrong("max_calls", "a whole number"))?,
         ),
     };
+    let tasks = match fields
+        .get("execution")
+        .and_then(|execution| execution.get("taskSupport"))
+    {
+        None | Some(Value::Null) => TaskSupport::Forbidden,
+        Some(word) => word
+            .as_str()
+            .and_then(TaskSupport::from_word)
+            .ok_or_else(|| wrong("execution.taskSupport", "forbidden, optional or required"))?,
+    };
+    let strict = match fields.get("strict") {
+        None | Some(Value::Null) => None,
+        Some(Value::Bool(flag)) => Some(*flag),
+        Some(_) => return Err(wrong("strict", "true or false")),
+    };
     let hints = fields.get("annotations").filter(|hints| !hints.is_null());
     let hint = |key: &str| match hints.and_then(|hints| hints.get(key)) {
         None | Some(Value::Null) => Ok(None),
@@ -279,6 +329,18 @@ fn tool_of(location: &str, value: &Value) -> Result<Tool> {
         hint("idempotentHint")?,
         hint("openWorldHint")?,
     ];
+    const HINTS: [&str; 4] = [
+        "readOnlyHint",
+        "destructiveHint",
+        "idempotentHint",
+        "openWorldHint",
+    ];
+    let other_annotations = hints
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| !HINTS.contains(&key.as_str()))
+        .map(|(key, value)| (format!("annotations.{key}"), value.clone()));
     let reads = read_only.unwrap_or(false);
     Ok(Tool {
         name,
@@ -291,9 +353,8 @@ fn tool_of(location: &str, value: &Value) -> Result<Tool> {
         idempotency: text("idempotency")?,
         max_calls,
         migration: text("migration")?,
-        input_schema: schema(&["inputSchema", "input_schema", "schema", "parameters"])?
-            .unwrap_or(Value::Bool(true)),
-        output_schema: schema(&["outputSchema", "output_schema"])?,
+        input_schema: input_schema(described),
+        output_schema: first(fields, &OUTPUT_KEYS).map(|(_, schema)| unwrapped(schema).clone()),
         annotations: Annotations {
             read_only: reads,
             destructive: !reads && destructive.unwrap_or(true),
@@ -301,7 +362,52 @@ fn tool_of(location: &str, value: &Value) -> Result<Tool> {
             open_world: open_world.unwrap_or(true),
         },
         has_hint: [read_only, destructive, idempotent, open_world].map(|hint| hint.is_some()),
+        strict,
+        strict_needs_all: described.form == Form::Function,
+        tasks,
+        provided: (described.form == Form::Provided).then(|| Value::Object(fields.clone())),
+        others: fields
+            .iter()
+            .filter(|(key, _)| !KNOWN.contains(&key.as_str()) && !INPUT_KEYS.contains(&key.as_str()))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .chain(other_annotations)
+            .collect(),
     })
+}
+
+/// The first of several keys that has a value.
+fn first<'a>(fields: &'a Map<String, Value>, keys: &[&'static str]) -> Option<(&'static str, &'a Value)> {
+    keys.iter()
+        .find_map(|key| Some((*key, fields.get(*key).filter(|schema| !schema.is_null())?)))
+}
+
+/// The schema of the arguments, in the words of JSON Schema.
+fn input_schema(described: &Described<'_>) -> Value {
+    let takes_none = || json!({"type": "object", "properties": {}});
+    match (first(described.fields, &INPUT_KEYS), described.form) {
+        (None, Form::Function | Form::Declaration | Form::Provided) => takes_none(),
+        (None, Form::Plain) => Value::Null,
+        (Some((key, schema)), form) => {
+            let schema = unwrapped(schema);
+            let is_gemini = form == Form::Declaration && key == "parameters";
+            let is_loud = key == "parameters" && schema.get("type") == Some(&Value::String("OBJECT".into()));
+            if is_gemini || is_loud {
+                in_plain_words(schema)
+            } else {
+                schema.clone()
+            }
+        }
+    }
+}
+
+/// The schema in a wrapper: `json` of Bedrock and `jsonSchema` of the AI SDK.
+fn unwrapped(schema: &Value) -> &Value {
+    let fields = schema.as_object();
+    let inner = fields.and_then(|fields| match fields.get("json") {
+        Some(inner) => Some(inner).filter(|_| fields.len() == 1),
+        None => fields.get("jsonSchema").filter(|_| !fields.contains_key("type")),
+    });
+    inner.unwrap_or(schema)
 }
 
 #[cfg(test)]
@@ -361,7 +467,9 @@ mod tests {
             r#"{"tools": 1}"#,
             r#"[{"name": ""}]"#,
             r#"[{"name": "a"}, {"name": "a"}]"#,
-            r#"[{"name": "a", "schema": 3}]"#,
+            r#"[{"description": "a"}]"#,
+            r#"{"jsonrpc": "2.0", "id": 1, "error": {"code": -32601, "message": "no tools"}}"#,
+            r#"[{"name": "a", "execution": {"taskSupport": "sometimes"}}]"#,
         ] {
             assert!(bundle_of("t.json", text).is_err(), "{text}");
         }

@@ -3,11 +3,14 @@
 
 use semver::Version;
 use serde::Serialize;
-use std::collections::HashMap;
+use serde_json::{Value, json};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::LazyLock;
 
 use crate::release::record::RiskLevel;
-use crate::release::tools::bundle::{Tool, ToolBundle};
-use crate::release::tools::schema_diff::{Level, Side, diff_within};
+use crate::release::tools::bundle::{TaskSupport, Tool, ToolBundle};
+use crate::release::tools::schema_diff::{Level, Side, diff_nodes};
+use crate::release::tools::validity::{Problem, describes, problems_of_strict, problems_of_tool};
 use crate::release::tools::work::{Work, n_values};
 
 /// The subject of a change.
@@ -74,7 +77,7 @@ pub fn diff_bundles(old: &ToolBundle, new: &ToolBundle, migration: bool) -> Bund
     let schemas = old.tools.iter().chain(&new.tools);
     let n_all =
         schemas.map(|tool| n_values(&tool.input_schema) + tool.output_schema.as_ref().map_or(0, n_values));
-    let work = Work::new(Work::for_values(n_all.sum()).left().saturating_mul(4));
+    let work = Work::of_many(n_all.sum());
     let added: Vec<&Tool> = new
         .tools
         .iter()
@@ -83,8 +86,10 @@ pub fn diff_bundles(old: &ToolBundle, new: &ToolBundle, migration: bool) -> Bund
     let added_by_schema: HashMap<String, &Tool> = added
         .iter()
         .rev()
+        .filter(|tool| takes_arguments(tool))
         .map(|tool| (tool.input_schema.to_string(), *tool))
         .collect();
+    let mut not_listed = Vec::new();
     for before in &old.tools {
         match new.tool(&before.name) {
             Some(after) => {
@@ -107,6 +112,7 @@ pub fn diff_bundles(old: &ToolBundle, new: &ToolBundle, migration: bool) -> Bund
                     &mut changes,
                 );
             }
+            None if new.is_partial => not_listed.push(before.name.as_str()),
             None => {
                 let renamed = added_by_schema.get(&before.input_schema.to_string());
                 let (rule, detail) = match renamed {
@@ -133,6 +139,17 @@ pub fn diff_bundles(old: &ToolBundle, new: &ToolBundle, migration: bool) -> Bund
             level,
             format!("`{}` is new", after.name),
         ));
+    }
+    // Clients that refuse whole lists refused the old one, too, if it had such a tool.
+    let was_refused = old.tools.iter().any(|tool| !problems_of(tool).is_empty());
+    let level = if was_refused { Level::Warning } else { Level::Error };
+    for after in &added {
+        for problem in problems_of(after) {
+            changes.push(invalid(after, Side::Input, problem, level));
+        }
+    }
+    if (old.is_partial || new.is_partial) && old.digest != new.digest {
+        changes.push(partial(old, new, &not_listed));
     }
     for after in &new.tools {
         contradictions(after, &mut changes);
@@ -190,56 +207,40 @@ fn beside(tool: &str, rule: &'static str, concern: Concern, level: Level, detail
 }
 
 fn tool(old: &Tool, new: &Tool, work: &Work, changes: &mut Vec<ToolChange>) {
+    schemas(old, new, work, changes);
+    strict(old, new, changes);
     let name = &new.name;
-    let none = serde_json::Value::Bool(true);
-    let sides = [
-        (Side::Input, Some(&old.input_schema), Some(&new.input_schema)),
-        (
-            Side::Output,
-            old.output_schema.as_ref(),
-            new.output_schema.as_ref(),
-        ),
-    ];
-    for (side, before, after) in sides {
-        let (before, after) = (before.unwrap_or(&none), after.unwrap_or(&none));
-        let own = Work::for_values(n_values(before).saturating_add(n_values(after))).left();
-        let own = Work::new(own.min(work.left()));
-        let n_before = own.left();
-        let found = diff_within(before, after, side, &own);
-        work.spend(n_before - own.left());
-        for change in found {
-            let concern = if ["description-changed", "title-changed"].contains(&change.rule) {
-                Concern::Words
-            } else {
-                Concern::Schema
-            };
-            changes.push(ToolChange {
-                tool: name.clone(),
-                rule: change.rule,
-                concern,
-                side: Some(side),
-                path: change.path,
-                level: change.level,
-                detail: change.detail,
-            });
-        }
-    }
     let mut note =
         |rule, concern, level, detail: String| changes.push(beside(name, rule, concern, level, detail));
     let show = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".into());
-    for (rule, before, after) in [
-        ("description-changed", &old.description, &new.description),
-        ("title-changed", &old.title, &new.title),
-    ] {
-        if before != after {
+    if old.description != new.description {
+        note(
+            "description-changed",
+            Concern::Words,
+            Level::Warning,
+            "the model reads it: the prompt changes with it".into(),
+        );
+    }
+    if old.title != new.title {
+        let detail = format!("{} to {}: people read it", show(&old.title), show(&new.title));
+        note("title-changed", Concern::Words, Level::Info, detail);
+    }
+    for key in old
+        .others
+        .keys()
+        .chain(new.others.keys())
+        .collect::<BTreeSet<_>>()
+    {
+        if old.others.get(key) != new.others.get(key) {
             note(
-                rule,
+                "field-changed",
                 Concern::Words,
-                Level::Warning,
-                "the model reads it: the prompt changes with it".into(),
+                Level::Info,
+                format!("`{key}`: no rule is about it"),
             );
         }
     }
+    tasks(old, new, &mut note);
     if old.hitl_proof.is_some() && new.hitl_proof.is_none() {
         note(
             "hitl-proof-removed",
@@ -342,6 +343,253 @@ fn tool(old: &Tool, new: &Tool, work: &Work, changes: &mut Vec<ToolChange>) {
                 "by its hints, where absent taken at their worst".into(),
             );
         }
+    }
+    let became_read_only = !before.read_only && after.read_only;
+    for (rule, is_better) in [
+        ("became-read-only", became_read_only),
+        (
+            "became-not-destructive",
+            !became_read_only && before.destructive && !after.destructive,
+        ),
+        (
+            "became-idempotent",
+            !became_read_only && !before.idempotent && after.idempotent,
+        ),
+        ("became-closed-world", before.open_world && !after.open_world),
+    ] {
+        if is_better {
+            note(
+                rule,
+                Concern::Safety,
+                Level::Warning,
+                "by its hints: clients may approve or repeat its calls without asking".into(),
+            );
+        }
+    }
+}
+
+/// Compares the schemas of both sides. An invalid schema makes a tool unusable, so a change to one
+/// breaks, and nothing breaks that was unusable before.
+fn schemas(old: &Tool, new: &Tool, work: &Work, changes: &mut Vec<ToolChange>) {
+    if old.provided.is_some() || new.provided.is_some() {
+        if old.provided != new.provided {
+            let detail = "undecided: a tool of the provider without a schema changed";
+            changes.push(beside(
+                &new.name,
+                "tool-not-understood",
+                Concern::Schema,
+                Level::Warning,
+                detail.into(),
+            ));
+        }
+        return;
+    }
+    one_side(
+        Side::Input,
+        [(old, &old.input_schema), (new, &new.input_schema)],
+        work,
+        changes,
+    );
+    match (&old.output_schema, &new.output_schema) {
+        (None, None) => {}
+        (Some(before), Some(after)) => one_side(Side::Output, [(old, before), (new, after)], work, changes),
+        (Some(_), None) => changes.push(ToolChange {
+            side: Some(Side::Output),
+            path: "/".into(),
+            ..beside(
+                &new.name,
+                "output-schema-removed",
+                Concern::Schema,
+                Level::Error,
+                "nothing says any more what the result is".into(),
+            )
+        }),
+        (None, Some(after)) => {
+            for problem in problems_of_tool(after) {
+                changes.push(invalid(new, Side::Output, problem, Level::Error));
+            }
+            changes.push(ToolChange {
+                side: Some(Side::Output),
+                path: "/".into(),
+                ..beside(
+                    &new.name,
+                    "output-schema-added",
+                    Concern::Schema,
+                    Level::Info,
+                    "the result has a schema".into(),
+                )
+            });
+        }
+    }
+}
+
+/// The schema of an object: the arguments and the result of every tool are objects.
+static OBJECT: LazyLock<Value> = LazyLock::new(|| json!({"type": "object"}));
+
+fn one_side(
+    side: Side,
+    [(old, before), (new, after)]: [(&Tool, &Value); 2],
+    work: &Work,
+    changes: &mut Vec<ToolChange>,
+) {
+    let (old_problems, new_problems) = (problems_of_tool(before), problems_of_tool(after));
+    let (was_valid, is_valid) = (old_problems.is_empty(), new_problems.is_empty());
+    let level = if was_valid { Level::Error } else { Level::Warning };
+    for problem in new_problems {
+        changes.push(invalid(new, side, problem, level));
+    }
+    if let Some(problem) = old_problems.into_iter().next().filter(|_| is_valid) {
+        changes.push(ToolChange {
+            rule: "schema-repaired",
+            detail: format!("before, clients refused the tool: {}", problem.detail),
+            ..invalid(old, side, problem, Level::Info)
+        });
+    }
+    // Before or after, there is nothing to compare with.
+    if was_valid != is_valid && (was_valid || !describes(before)) {
+        return;
+    }
+    let found = work.within(n_values(before).saturating_add(n_values(after)), |own| {
+        diff_nodes(
+            [before, after],
+            [&[before, &OBJECT], &[after, &OBJECT]],
+            side,
+            own,
+        )
+    });
+    for change in found {
+        let concern = if ["description-changed", "title-changed"].contains(&change.rule) {
+            Concern::Words
+        } else {
+            Concern::Schema
+        };
+        changes.push(ToolChange {
+            tool: new.name.clone(),
+            rule: change.rule,
+            concern,
+            side: Some(side),
+            path: change.path,
+            // No client could call a tool whose schema was invalid.
+            level: if was_valid || !is_valid {
+                change.level
+            } else {
+                change.level.min(Level::Warning)
+            },
+            detail: change.detail,
+        });
+    }
+}
+
+/// The problems of a tool's input schema.
+fn problems_of(tool: &Tool) -> Vec<Problem> {
+    if tool.provided.is_some() {
+        return Vec::new();
+    }
+    problems_of_tool(&tool.input_schema)
+}
+
+/// Whether the schema of a tool names arguments, so that another tool with it is likely the same.
+fn takes_arguments(tool: &Tool) -> bool {
+    let properties = tool.input_schema.get("properties");
+    properties
+        .and_then(Value::as_object)
+        .is_some_and(|names| !names.is_empty())
+}
+
+fn invalid(tool: &Tool, side: Side, problem: Problem, level: Level) -> ToolChange {
+    ToolChange {
+        side: Some(side),
+        path: problem.path,
+        ..beside(
+            &tool.name,
+            "schema-invalid",
+            Concern::Schema,
+            level,
+            format!(
+                "{}: clients refuse the tool, and some the whole list",
+                problem.detail
+            ),
+        )
+    }
+}
+
+/// The change that says that lists are not whole.
+fn partial(old: &ToolBundle, new: &ToolBundle, not_listed: &[&str]) -> ToolChange {
+    let which = match (old.is_partial, new.is_partial) {
+        (true, true) => "both lists are pages",
+        (true, false) => "the list before is a page",
+        _ => "the list after is a page",
+    };
+    let mut detail = format!("undecided: {which} that another one follows (`nextCursor`)");
+    if !not_listed.is_empty() {
+        let names: Vec<&str> = not_listed.iter().take(5).copied().collect();
+        detail.push_str(&format!(
+            "; whether {} tools are removed is not known: {}",
+            not_listed.len(),
+            names.join(", ")
+        ));
+    }
+    detail.push_str("; fetch all pages into one list, or into one folder");
+    beside("", "partial-list", Concern::Schema, Level::Warning, detail)
+}
+
+/// Compares `strict`. Providers refuse a strict tool whose schema leaves something open.
+fn strict(old: &Tool, new: &Tool, changes: &mut Vec<ToolChange>) {
+    let is_strict = |tool: &Tool| tool.strict == Some(true);
+    let problems = |tool: &Tool| match is_strict(tool) {
+        true => problems_of_strict(&tool.input_schema, tool.strict_needs_all),
+        false => Vec::new(),
+    };
+    let (before, after) = (problems(old), problems(new));
+    let is_right = after.is_empty();
+    let level = if before.is_empty() {
+        Level::Error
+    } else {
+        Level::Warning
+    };
+    for problem in after {
+        changes.push(ToolChange {
+            rule: "strict-schema-invalid",
+            detail: format!("{}: providers refuse the tool", problem.detail),
+            ..invalid(new, Side::Input, problem, level)
+        });
+    }
+    let (rule, level, detail) = match (is_strict(old), is_strict(new)) {
+        (true, false) => (
+            "strict-removed",
+            Level::Warning,
+            "the model may send arguments that do not fit the schema",
+        ),
+        (false, true) if is_right => ("strict-added", Level::Info, "the model keeps to the schema"),
+        _ => return,
+    };
+    changes.push(beside(&new.name, rule, Concern::Schema, level, detail.into()));
+}
+
+/// Compares whether calls may, must or must not be tasks.
+fn tasks(old: &Tool, new: &Tool, note: &mut impl FnMut(&'static str, Concern, Level, String)) {
+    // Whether plain calls and tasks are accepted.
+    let accepts = |tool: &Tool| match tool.tasks {
+        TaskSupport::Forbidden => [true, false],
+        TaskSupport::Optional => [true, true],
+        TaskSupport::Required => [false, true],
+    };
+    let detail = format!("{} to {}", old.tasks.name(), new.tasks.name());
+    match (accepts(old), accepts(new)) {
+        (before, after) if before == after => {}
+        ([true, _], [false, _]) => note(
+            "task-support-narrowed",
+            Concern::Schema,
+            Level::Error,
+            format!("{detail}: clients that do not use tasks cannot call it"),
+        ),
+        ([_, true], [_, false]) => note(
+            "task-support-narrowed",
+            Concern::Schema,
+            Level::Error,
+            format!("{detail}: calls as tasks are refused"),
+        ),
+        _ => note("task-support-widened", Concern::Schema, Level::Info, detail),
     }
 }
 

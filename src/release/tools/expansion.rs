@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
-use crate::release::tools::view::{REFERENCES, SchemaDocument};
+use crate::release::tools::document::{REFERENCES, SchemaDocument};
 use crate::release::tools::work::{Work, n_values};
 
 /// The size of an expanded schema that is always allowed, in schemas.

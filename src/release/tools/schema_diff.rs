@@ -6,17 +6,22 @@
 //! reference and the keywords beside it are compared together.
 //!
 //! This file holds the walk over both schemas. The rules are in `values`, `objects` and `branches`.
+//! Where no rule decides, `logic` tries sample values and looks for proofs (`exclusion`). A change
+//! that is neither proven to break nor proven harmless is a warning that says so.
 
 mod branches;
+mod exclusion;
+mod logic;
 mod objects;
 mod values;
 
 use Level::{Error, Info, Warning};
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
-use crate::release::tools::view::{SchemaDocument, View};
+use crate::release::tools::document::SchemaDocument;
+use crate::release::tools::view::View;
 use crate::release::tools::work::{Work, n_values};
 
 /// The maximum nesting depth of compared schemas.
@@ -25,8 +30,26 @@ const MAX_DEPTH: usize = 96;
 const MAX_CHANGES: usize = 1_000;
 /// The maximum number of compared nodes per schema.
 const MAX_NODES: usize = 100_000;
-/// The rules which report that a part was not compared, so its effect is unknown.
-pub const NOT_COMPARED: [&str; 3] = ["too-complex", "too-deep", "unresolvable-ref"];
+/// The rules which report that a part was not compared or not decided, so its effect is unknown.
+pub const NOT_COMPARED: [&str; 9] = [
+    "too-complex",
+    "too-deep",
+    "unresolvable-ref",
+    "one-of-undecided",
+    "union-undecided",
+    "not-undecided",
+    "condition-undecided",
+    "partial-list",
+    "tool-not-understood",
+];
+/// The rules about texts that a model reads. They say nothing about the values that are valid.
+const WORDS: [&str; 5] = [
+    "description-changed",
+    "title-changed",
+    "default-changed",
+    "default-removed",
+    "unknown-keyword-changed",
+];
 
 /// The side of a tool that a schema describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -79,24 +102,31 @@ pub struct SchemaChange {
 /// reported as `too-complex`: their effect is unknown.
 pub fn diff_schemas(old: &Value, new: &Value, side: Side) -> Vec<SchemaChange> {
     let work = Work::for_values(n_values(old).saturating_add(n_values(new)));
-    diff_within(old, new, side, &work)
+    diff_nodes([old, new], [&[old], &[new]], side, &work)
 }
 
-/// [`diff_schemas`] within a budget of work.
-pub(super) fn diff_within(old: &Value, new: &Value, side: Side, work: &Work) -> Vec<SchemaChange> {
-    let documents = [SchemaDocument::new(old, work), SchemaDocument::new(new, work)];
+/// Compares two nodes of two documents, each given by its root and the schemas that apply.
+pub(super) fn diff_nodes<'a>(
+    roots: [&'a Value; 2],
+    [old, new]: [&[&'a Value]; 2],
+    side: Side,
+    work: &Work,
+) -> Vec<SchemaChange> {
+    let documents = roots.map(|root| SchemaDocument::new(root, work));
     let mut walk = Walk {
-        documents: &documents,
+        documents: documents.each_ref(),
         work,
         side,
-        seen: HashSet::new(),
+        seen: HashMap::new(),
         worst_of: HashMap::new(),
         changes: Vec::new(),
         path: Vec::new(),
         fuel: MAX_NODES,
         tries: 0,
+        n_noted: 0,
+        is_null_said: false,
     };
-    walk.compare_nodes(&[old], &[new]);
+    walk.compare_nodes(old, new);
     let mut changes = walk.changes;
     if work.is_spent() {
         changes.push(SchemaChange {
@@ -132,18 +162,23 @@ fn nodes_of(old: &[&Value], new: &[&Value]) -> Nodes {
 }
 
 struct Walk<'a, 'd> {
-    documents: &'d [SchemaDocument<'a>; 2],
+    documents: [&'d SchemaDocument<'a>; 2],
     work: &'d Work,
     side: Side,
-    seen: HashSet<Nodes>,
-    /// The results of trial comparisons, by their nodes and depth.
-    worst_of: HashMap<(Nodes, usize), Level>,
+    /// The nodes that were compared, and whether something was noted there or is not known yet.
+    seen: HashMap<(Nodes, bool), bool>,
+    /// The results of trial comparisons, by their nodes, depth and [`Walk::is_null_said`].
+    worst_of: HashMap<(Nodes, usize, bool), Level>,
     changes: Vec<SchemaChange>,
     path: Vec<String>,
     /// The number of nodes that may still be compared, including trial comparisons.
     fuel: usize,
     /// The depth of nested trial comparisons.
     tries: usize,
+    /// The number of changes so far that may break, beside texts.
+    n_noted: usize,
+    /// Whether null was compared for the whole union whose branches are compared.
+    is_null_said: bool,
 }
 
 /// The keywords that hold one schema and allow everything when absent, with rules and path segment.
@@ -177,6 +212,7 @@ impl<'a> Walk<'a, '_> {
             return;
         }
         let level = if self.side == Side::Input { input } else { output };
+        self.n_noted += usize::from(level > Info && !WORDS.contains(&rule));
         // Errors have a reserve, so that other changes do not displace them.
         if self.changes.len() < MAX_CHANGES || (level == Error && self.changes.len() < 2 * MAX_CHANGES) {
             let path = if self.path.is_empty() {
@@ -200,21 +236,46 @@ impl<'a> Walk<'a, '_> {
         self.path.pop();
     }
 
+    /// Compares two branches of unions. Null is compared for the whole unions.
+    fn below_branch(&mut self, step: &str, old: &[&'a Value], new: &[&'a Value]) {
+        self.is_null_said = true;
+        self.below(step, old, new);
+        self.is_null_said = false;
+    }
+
     /// Compares two nodes. Each node is given by all schemas that apply there; an empty list allows
     /// everything.
     fn compare_nodes(&mut self, old: &[&'a Value], new: &[&'a Value]) {
         self.work.spend((old.len() + new.len()) as u64);
-        if self.work.is_spent() || !self.seen.insert(nodes_of(old, new)) {
+        if self.work.is_spent() {
             return;
         }
+        let key = (nodes_of(old, new), self.is_null_said);
+        if let Some(is_noted) = self.seen.get(&key) {
+            self.n_noted += usize::from(*is_noted);
+            return;
+        }
+        self.seen.insert(key.clone(), true);
+        let n_before = self.n_noted;
+        let is_null_said = std::mem::take(&mut self.is_null_said);
+        self.compare_new_nodes(old, new, is_null_said);
+        if self.n_noted == n_before && self.tries == 0 {
+            self.tried(old, new, is_null_said);
+        }
+        self.seen.insert(key, self.n_noted > n_before);
+    }
+
+    /// Compares two nodes that were not compared before.
+    fn compare_new_nodes(&mut self, old: &[&'a Value], new: &[&'a Value], is_null_said: bool) {
+        let n_before = self.n_noted;
         self.fuel = self.fuel.saturating_sub(1);
         if self.path.len() > MAX_DEPTH || self.fuel == 0 {
             self.record("too-deep", [Warning, Warning], "not compared any deeper");
             return;
         }
         let (a, b) = (
-            View::new(&self.documents[0], old),
-            View::new(&self.documents[1], new),
+            View::new(self.documents[0], old),
+            View::new(self.documents[1], new),
         );
         if self.work.is_spent() {
             return;
@@ -239,19 +300,24 @@ impl<'a> Walk<'a, '_> {
             }
             return;
         }
+        if self.listed(old, new, [&a, &b], is_null_said) {
+            return self.words(&a, &b);
+        }
         let (union_before, union_now) = (a.pure_union(), b.pure_union());
         let has_union =
             |view: &View<'a>| !(view.unions("anyOf").is_empty() && view.unions("oneOf").is_empty());
         if union_before.is_some() != union_now.is_some() && !(has_union(&a) && has_union(&b)) {
-            self.one_against_many(
-                union_before.or(union_now).unwrap_or((&[], false)),
-                union_before.is_some(),
-                old,
-                new,
-            );
+            let was_union = union_before.is_some();
+            if let Some((branches, _)) = union_before.or(union_now) {
+                self.one_against_many(&branches, was_union, old, new);
+            }
+            if !is_null_said {
+                self.nulls(old, new);
+            }
+            self.overlaps(old, new, [&a, &b]);
             return self.words(&a, &b);
         }
-        self.types(&a, &b);
+        self.types(old, new, [&a, &b], is_null_said);
         self.values(&a, &b);
         self.bounds(&a, &b);
         self.texts(&a, &b);
@@ -260,9 +326,9 @@ impl<'a> Walk<'a, '_> {
         for (key, added, removed, step) in INNER {
             self.inner(key, [added, removed], step, &a, &b);
         }
-        self.unions(&a, &b);
-        self.all_of(&a, &b);
-        self.conditions(&a, &b);
+        self.unions(old, new, [&a, &b]);
+        self.all_of(&a, &b, self.n_noted > n_before);
+        self.conditions(old, new, [&a, &b]);
         self.words(&a, &b);
     }
 
@@ -317,7 +383,7 @@ impl<'a> Walk<'a, '_> {
 }
 
 /// The keywords that a rule handles or that do not restrict values.
-const KNOWN: [&str; 63] = [
+const KNOWN: [&str; 65] = [
     "$anchor",
     "$comment",
     "$defs",
@@ -372,6 +438,7 @@ const KNOWN: [&str; 63] = [
     "patternProperties",
     "prefixItems",
     "properties",
+    "propertyOrdering",
     "propertyNames",
     "readOnly",
     "required",
@@ -381,6 +448,7 @@ const KNOWN: [&str; 63] = [
     "unevaluatedItems",
     "unevaluatedProperties",
     "uniqueItems",
+    "x-nullable",
 ];
 
 /// The text of a value, at most 60 characters.

@@ -2,132 +2,33 @@
 //! conjunctions. Schemas are borrowed, never copied.
 
 use serde_json::{Map, Number, Value};
+use std::cell::OnceCell;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::base::url::percent_decoded;
-use crate::release::tools::work::{Work, n_values};
+use crate::release::tools::document::{REFERENCES, SchemaDocument};
+use crate::release::tools::value::{compare, has_type, is_nullable, same, type_of};
+use crate::release::tools::work::n_values;
 
 /// The maximum number of schemas of one node.
 const MAX_PARTS: usize = 10_000;
 /// The maximum number of union branches that are searched for types.
 const MAX_UNIONS: usize = 1_000;
-/// The maximum depth of expanded references.
-const MAX_LEVELS: usize = 12;
-/// The maximum size of an expanded schema, bytes.
-const MAX_TEXT: usize = 1 << 16;
-
-/// A schema document with an index of the names that references may use.
-#[derive(Debug)]
-pub(super) struct SchemaDocument<'a> {
-    root: &'a Value,
-    named: HashMap<String, &'a Value>,
-    work: &'a Work,
-}
-
-impl<'a> SchemaDocument<'a> {
-    /// Indexes every `$id`, `$anchor` and `$dynamicAnchor` of the document. Its views and texts
-    /// take from the budget `work`.
-    pub(super) fn new(root: &'a Value, work: &'a Work) -> Self {
-        let mut named = HashMap::new();
-        let mut todo = vec![root];
-        while let Some(value) = todo.pop() {
-            match value {
-                Value::Object(fields) => {
-                    for key in ["$anchor", "$dynamicAnchor"] {
-                        if let Some(name) = fields.get(key).and_then(Value::as_str) {
-                            named.entry(format!("#{name}")).or_insert(value);
-                        }
-                    }
-                    if let Some(id) = fields.get("$id").and_then(Value::as_str) {
-                        named.entry(id.trim_end_matches('#').to_owned()).or_insert(value);
-                    }
-                    todo.extend(fields.values());
-                }
-                Value::Array(items) => todo.extend(items),
-                _ => {}
-            }
-        }
-        Self { root, named, work }
-    }
-
-    /// The target of a reference; `None` if it does not exist or is in another document, which is
-    /// not fetched.
-    pub(super) fn resolve(&self, reference: &str) -> Option<&'a Value> {
-        if let Some(found) = self.named.get(reference) {
-            return Some(found);
-        }
-        let (base, fragment) = reference.split_once('#').unwrap_or((reference, ""));
-        let document = if base.is_empty() {
-            self.root
-        } else {
-            self.named.get(base).copied()?
-        };
-        match fragment.strip_prefix('/') {
-            _ if fragment.is_empty() => Some(document),
-            Some(pointer) => document.pointer(&format!("/{}", percent_decoded(pointer)?)),
-            None => self.named.get(&format!("#{fragment}")).copied(),
-        }
-    }
-
-    /// The text of a schema for comparison: references are expanded, texts for readers are left
-    /// out.
-    pub(super) fn text(&self, value: &'a Value) -> String {
-        let mut text = String::new();
-        self.write(value, 0, &mut text);
-        self.work.spend(text.len() as u64 / 16);
-        text
-    }
-
-    fn write(&self, value: &'a Value, level: usize, out: &mut String) {
-        if out.len() > MAX_TEXT || !self.work.spend(1) {
-            return;
-        }
-        match value {
-            Value::Object(fields) => {
-                out.push('{');
-                for (key, inner) in fields.iter().filter(|(key, _)| {
-                    !["description", "title", "$comment", "examples"].contains(&key.as_str())
-                }) {
-                    out.push_str(key);
-                    out.push(':');
-                    match inner
-                        .as_str()
-                        .filter(|_| key == "$ref")
-                        .and_then(|reference| self.resolve(reference))
-                    {
-                        Some(target) if level < MAX_LEVELS => self.write(target, level + 1, out),
-                        _ => self.write(inner, level, out),
-                    }
-                    out.push(',');
-                }
-                out.push('}');
-            }
-            Value::Array(items) => {
-                out.push('[');
-                items.iter().for_each(|item| {
-                    self.write(item, level, out);
-                    out.push(',');
-                });
-                out.push(']');
-            }
-            other => out.push_str(&other.to_string()),
-        }
-    }
-}
 
 /// One node: all schemas that apply there.
 #[derive(Debug)]
 pub(super) struct View<'a> {
     /// The keywords of each schema.
-    parts: Vec<&'a Map<String, Value>>,
+    pub(super) parts: Vec<&'a Map<String, Value>>,
     /// Whether one of the schemas is `false`, so that no value is allowed.
     pub(super) is_false: bool,
     /// References without a target in this document.
     pub(super) unresolved: BTreeSet<&'a str>,
+    /// The unions with one branch beside null, whose branch is among the schemas of the node.
+    plain: HashSet<*const Value>,
+    /// The types, once they were asked for.
+    types: OnceCell<Option<BTreeSet<&'a str>>>,
 }
-
-pub(super) const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
 impl<'a> View<'a> {
     /// Collects the schemas of a node from those given, their references and their `allOf`
@@ -137,6 +38,8 @@ impl<'a> View<'a> {
             parts: Vec::new(),
             is_false: false,
             unresolved: BTreeSet::new(),
+            plain: HashSet::new(),
+            types: OnceCell::new(),
         };
         let mut seen: HashSet<usize> = HashSet::new();
         let mut todo: Vec<&'a Value> = schemas.iter().rev().copied().collect();
@@ -160,6 +63,13 @@ impl<'a> View<'a> {
                             .flatten()
                             .rev(),
                     );
+                    for union in ["anyOf", "oneOf"].iter().filter_map(|key| fields.get(*key)) {
+                        // Null is compared by itself, so one other branch is no choice.
+                        if let [branch] = beside_null(union).as_slice() {
+                            view.plain.insert(std::ptr::from_ref(union));
+                            todo.push(branch);
+                        }
+                    }
                     for reference in REFERENCES.iter().filter_map(|key| fields.get(*key)?.as_str()) {
                         match document.resolve(reference) {
                             Some(target) => todo.push(target),
@@ -221,7 +131,7 @@ impl<'a> View<'a> {
     }
 
     /// The values that all lists (`const`, `enum` and unions of values) allow; `None` without such
-    /// a list.
+    /// a list. Of a `oneOf`, these are the values of exactly one branch.
     pub(super) fn values(&self) -> Option<Vec<&'a Value>> {
         let mut allowed: Option<Vec<&'a Value>> = None;
         for part in &self.parts {
@@ -232,11 +142,14 @@ impl<'a> View<'a> {
                     .map(|list| list.iter().collect()),
             ];
             let of_unions = ["anyOf", "oneOf"].map(|key| {
-                part.get(key)
-                    .and_then(Value::as_array)
-                    .and_then(|union| values_of_union(union))
+                let union = part.get(key)?.as_array()?;
+                values_of_union(&union.iter().collect::<Vec<_>>(), key == "oneOf")
             });
             for list in own.into_iter().chain(of_unions).flatten() {
+                let list = list
+                    .into_iter()
+                    .filter(|value| part.get("type").is_none_or(|named| has_type(named, value)));
+                let list: Vec<&Value> = list.collect();
                 let keys: HashSet<String> = list.iter().map(|value| same(value)).collect();
                 allowed = Some(match allowed {
                     None => list,
@@ -261,8 +174,8 @@ impl<'a> View<'a> {
 
     /// The types that all schemas allow; `None` if types are not restricted.
     pub(super) fn types(&self, document: &SchemaDocument<'a>) -> Option<BTreeSet<&'a str>> {
-        let mut left = MAX_UNIONS;
-        self.types_within(document, &mut left)
+        let find = || self.types_within(document, &mut MAX_UNIONS.clone());
+        self.types.get_or_init(find).clone()
     }
 
     fn types_within(&self, document: &SchemaDocument<'a>, left: &mut usize) -> Option<BTreeSet<&'a str>> {
@@ -280,9 +193,19 @@ impl<'a> View<'a> {
                 _ => None,
             };
             if let Some(mut types) = named {
-                // OpenAPI 3.0 marks null as allowed in this way.
-                if part.get("nullable") == Some(&Value::Bool(true)) {
+                if is_nullable(part) {
                     types.insert("null");
+                }
+                // A whole multiple is a whole number.
+                if types.contains("number") && has_whole_step(part) {
+                    types.remove("number");
+                    types.insert("integer");
+                }
+                if let Some(Value::Object(fields)) = part.get("not")
+                    && fields.len() == 1
+                    && let Some(Value::String(name)) = fields.get("type")
+                {
+                    types.retain(|own| own != name && !(name == "number" && *own == "integer"));
                 }
                 narrow(types);
             }
@@ -313,19 +236,19 @@ impl<'a> View<'a> {
         allowed
     }
 
-    /// The unions under `anyOf` or `oneOf`.
-    pub(super) fn unions(&self, key: &str) -> Vec<&'a [Value]> {
+    /// The unions under `anyOf` or `oneOf`: their branches without those that are only null.
+    pub(super) fn unions(&self, key: &str) -> Vec<Vec<&'a Value>> {
         self.all(key)
-            .filter_map(Value::as_array)
-            .map(Vec::as_slice)
+            .filter(|union| !self.plain.contains(&std::ptr::from_ref(*union)))
+            .map(beside_null)
             .filter(|union| !union.is_empty())
             .collect()
     }
 
     /// The branches of a node that consists only of one union, and whether the union is a `oneOf`.
     /// `None` for other nodes, and if the branches only list types or values.
-    pub(super) fn pure_union(&self) -> Option<(&'a [Value], bool)> {
-        const BESIDE: [&str; 9] = [
+    pub(super) fn pure_union(&self) -> Option<(Vec<&'a Value>, bool)> {
+        const BESIDE: [&str; 13] = [
             "anyOf",
             "oneOf",
             "title",
@@ -335,15 +258,19 @@ impl<'a> View<'a> {
             "$defs",
             "definitions",
             "$schema",
+            "nullable",
+            "x-nullable",
+            "deprecated",
+            "$comment",
         ];
         let is_beside = |key: &&str| BESIDE.contains(key) || REFERENCES.contains(key) || *key == "allOf";
         let (any, one) = (self.unions("anyOf"), self.unions("oneOf"));
         let union = match (any.as_slice(), one.as_slice()) {
-            ([union], []) => (*union, false),
-            ([], [union]) => (*union, true),
+            ([union], []) => (union.clone(), false),
+            ([], [union]) => (union.clone(), true),
             _ => return None,
         };
-        let is_plain = is_union_of_types(union.0) || values_of_union(union.0).is_some();
+        let is_plain = is_union_of_types(&union.0) || values_of_union(&union.0, false).is_some();
         (self.keywords().iter().all(is_beside) && !is_plain).then_some(union)
     }
 
@@ -382,6 +309,25 @@ impl<'a> View<'a> {
         self.all("allOf").filter_map(Value::as_array).flatten().collect()
     }
 
+    /// The tightest bound of numbers, with whether its value is excluded; `None` without a bound.
+    pub(super) fn numeric_bound(&self, is_lower: bool) -> Option<(&'a Number, bool)> {
+        let (key, exclusive) = if is_lower {
+            ("minimum", "exclusiveMinimum")
+        } else {
+            ("maximum", "exclusiveMaximum")
+        };
+        self.bound(is_lower, |part| {
+            let number = |key: &str| part.get(key).and_then(Value::as_number);
+            // Drafts before 6 wrote `exclusiveMinimum: true`.
+            let is_out = part.get(exclusive) == Some(&Value::Bool(true));
+            number(key)
+                .map(|number| (number, is_out))
+                .into_iter()
+                .chain(number(exclusive).map(|number| (number, true)))
+                .collect()
+        })
+    }
+
     /// The tightest bound of the schemas, with whether its value is excluded; `None` without a
     /// bound.
     pub(super) fn bound(
@@ -418,15 +364,6 @@ pub(super) fn is_tighter(is_lower: bool, new: (&Number, bool), old: (&Number, bo
     }
 }
 
-/// Compares two numbers, exactly if both are whole numbers.
-pub(super) fn compare(a: &Number, b: &Number) -> Ordering {
-    let whole = |number: &Number| number.as_i128();
-    match (whole(a), whole(b)) {
-        (Some(a), Some(b)) => a.cmp(&b),
-        _ => a.as_f64().unwrap_or(0.0).total_cmp(&b.as_f64().unwrap_or(0.0)),
-    }
-}
-
 /// The types that both sets allow. Every integer is a number.
 fn both<'a>(a: &BTreeSet<&'a str>, b: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
     let within = |name: &&str, set: &BTreeSet<&str>| {
@@ -439,8 +376,29 @@ fn both<'a>(a: &BTreeSet<&'a str>, b: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
         .collect()
 }
 
+/// The branches of a union without those that allow only null. All branches if there is no other.
+fn beside_null(union: &Value) -> Vec<&Value> {
+    let all: Vec<&Value> = union.as_array().into_iter().flatten().collect();
+    let is_null = |branch: &&Value| {
+        let is_one = |key: &str| match branch.get(key) {
+            Some(Value::Array(one)) => matches!(one.as_slice(), [Value::Null]) || one == &["null"],
+            Some(one) => one == &Value::Null || (key == "type" && one == "null"),
+            None => false,
+        };
+        is_one("type") || (branch.get("const").is_some() && is_one("const")) || is_one("enum")
+    };
+    let others: Vec<&Value> = all.iter().copied().filter(|branch| !is_null(branch)).collect();
+    if others.is_empty() { all } else { others }
+}
+
+/// Whether every multiple of the schema's step is a whole number.
+fn has_whole_step(part: &Map<String, Value>) -> bool {
+    let step = part.get("multipleOf").and_then(Value::as_f64);
+    step.is_some_and(|step| step > 0.0 && step.fract() == 0.0)
+}
+
 /// Whether every branch of a union has only the keyword `type`.
-pub(super) fn is_union_of_types(union: &[Value]) -> bool {
+pub(super) fn is_union_of_types(union: &[&Value]) -> bool {
     union.iter().all(|branch| {
         branch
             .as_object()
@@ -448,21 +406,40 @@ pub(super) fn is_union_of_types(union: &[Value]) -> bool {
     })
 }
 
-/// The values of a union whose branches only list values; `None` for other unions.
-pub(super) fn values_of_union(union: &[Value]) -> Option<Vec<&Value>> {
+/// The values of a union whose branches only list values; `None` for other unions. Of a `oneOf`,
+/// these are the values of exactly one branch.
+pub(super) fn values_of_union<'a>(union: &[&'a Value], is_one: bool) -> Option<Vec<&'a Value>> {
     const BESIDE: [&str; 5] = ["const", "enum", "title", "description", "type"];
     let mut values = Vec::new();
     for branch in union {
         let fields = branch
             .as_object()
             .filter(|fields| fields.keys().all(|key| BESIDE.contains(&key.as_str())))?;
-        match (fields.get("const"), fields.get("enum")) {
-            (Some(value), None) => values.push(value),
-            (None, Some(Value::Array(list))) => values.extend(list),
+        let own: Vec<&Value> = match (fields.get("const"), fields.get("enum"), fields.get("type")) {
+            (Some(value), None, _) => vec![value],
+            (None, Some(Value::Array(list)), _) => list.iter().collect(),
+            (None, None, Some(Value::String(name))) if name == "null" => vec![&Value::Null],
             _ => return None,
-        }
+        };
+        let mut own: Vec<(String, &Value)> = own
+            .into_iter()
+            .filter(|value| fields.get("type").is_none_or(|named| has_type(named, value)))
+            .map(|value| (same(value), value))
+            .collect();
+        own.sort_by(|a, b| a.0.cmp(&b.0));
+        own.dedup_by(|a, b| a.0 == b.0);
+        values.extend(own);
     }
-    (!union.is_empty()).then_some(values)
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for (key, _) in &values {
+        *counts.entry(key).or_default() += 1;
+    }
+    let kept = |key: &str| !is_one || counts[key] == 1;
+    let values = values
+        .iter()
+        .filter(|(key, _)| kept(key))
+        .map(|(_, value)| *value);
+    (!union.is_empty()).then(|| values.collect())
 }
 
 /// Whether a schema allows everything.
@@ -483,31 +460,5 @@ fn rest(part: &Map<String, Value>) -> Option<&Value> {
     match part.get("items") {
         Some(Value::Array(_)) => part.get("additionalItems"),
         items => items,
-    }
-}
-
-/// The type of a value. Whole numbers, including 1.0, are `integer`.
-pub(super) fn type_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(number) if number.as_f64().is_some_and(|x| x.fract() == 0.0) => "integer",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
-}
-
-/// A text that identifies a value. The numbers 1 and 1.0 have the same text.
-pub(super) fn same(value: &Value) -> String {
-    match value {
-        Value::Number(number) => match number.as_i128() {
-            Some(whole) => whole.to_string(),
-            None => number
-                .as_f64()
-                .map_or_else(|| number.to_string(), |x| x.to_string()),
-        },
-        other => format!("{} {other}", type_of(other)),
     }
 }

@@ -1,9 +1,10 @@
-//! Rules for branches of schemas: unions, conjunctions and conditions.
+//! Rules for branches of schemas: unions and conjunctions.
 
-use serde_json::Value;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
-use crate::release::tools::schema_diff::Level::{Error, Info, Warning};
+use crate::release::tools::schema_diff::Level::{Error, Info};
 use crate::release::tools::schema_diff::{Level, Side, Walk, brief, nodes_of};
 use crate::release::tools::view::{View, is_union_of_types, values_of_union};
 use crate::release::tools::work::{Work, n_values};
@@ -50,11 +51,19 @@ impl<'a> Matched<'a> {
     }
 }
 
+/// The types, each as a schema.
+static TYPES: LazyLock<[(&str, Value); 7]> = LazyLock::new(|| {
+    [
+        "array", "boolean", "integer", "null", "number", "object", "string",
+    ]
+    .map(|name| (name, json!({"type": name})))
+});
+
 impl<'a> Walk<'a, '_> {
     /// Compares a single schema on one side with a union of several on the other.
     pub(super) fn one_against_many(
         &mut self,
-        (branches, is_one): (&'a [Value], bool),
+        branches: &[&'a Value],
         was_union: bool,
         old: &[&'a Value],
         new: &[&'a Value],
@@ -65,9 +74,9 @@ impl<'a> Walk<'a, '_> {
         for (idx, branch) in branches.iter().enumerate().filter(|_| every) {
             let step = format!("{{branch {idx}}}");
             if was_union {
-                self.below(&step, &[branch], new)
+                self.below_branch(&step, &[branch], new)
             } else {
-                self.below(&step, old, &[branch])
+                self.below_branch(&step, old, &[branch])
             }
         }
         let (rule, detail) = if was_union {
@@ -75,25 +84,45 @@ impl<'a> Walk<'a, '_> {
         } else {
             ("union-added", "one shape to several")
         };
-        let mut level = Info;
-        if !every {
-            level = branches
-                .iter()
-                .map(|branch| {
-                    if was_union {
-                        self.worst(&[branch], new)
-                    } else {
-                        self.worst(old, &[branch])
-                    }
-                })
-                .min()
-                .unwrap_or(Error);
-            // In a `oneOf`, a value that fits two branches is refused.
-            if is_one && !was_union && !self.are_disjoint(branches, 1) {
-                level = level.max(Warning);
-            }
+        if every {
+            return self.record(rule, [Info, Info], detail);
         }
-        self.record(rule, [level, level], detail);
+        let one = if was_union { new } else { old };
+        match self.worst_of_types(one, branches, was_union) {
+            Error => self.proven_or_undecided([rule, "union-undecided"], old, new, detail),
+            level => self.record(rule, [level, level], detail),
+        }
+    }
+
+    /// The worst level of a schema against the best branch of a union: at once, or type by type.
+    fn worst_of_types(&mut self, one: &[&'a Value], branches: &[&'a Value], was_union: bool) -> Level {
+        let best = |walk: &mut Self, one: &[&'a Value]| {
+            let levels = branches.iter().map(|branch| match was_union {
+                true => walk.worst_branch(&[branch], one),
+                false => walk.worst_branch(one, &[branch]),
+            });
+            levels.min().unwrap_or(Error)
+        };
+        let level = best(self, one);
+        let document = self.documents[usize::from(was_union)];
+        let types = View::new(document, one).types(document).unwrap_or_default();
+        if level < Error || types.len() < 2 {
+            return level;
+        }
+        let kinds = TYPES.iter().filter(|(name, _)| types.contains(name));
+        let levels = kinds.map(|(_, kind)| {
+            let narrowed: Vec<&'a Value> = one.iter().copied().chain([kind]).collect();
+            best(self, &narrowed)
+        });
+        levels.max().unwrap_or(level)
+    }
+
+    /// [`Self::worst`] of two branches of unions. Null is compared for the whole unions.
+    fn worst_branch(&mut self, old: &[&'a Value], new: &[&'a Value]) -> Level {
+        self.is_null_said = true;
+        let level = self.worst(old, new);
+        self.is_null_said = false;
+        level
     }
 
     /// The worst level of a comparison, without recording its changes.
@@ -101,7 +130,7 @@ impl<'a> Walk<'a, '_> {
         if self.tries > 4 || self.fuel == 0 || self.work.is_spent() {
             return Error;
         }
-        let key = (nodes_of(old, new), self.tries);
+        let key = (nodes_of(old, new), self.tries, self.is_null_said);
         if let Some(level) = self.worst_of.get(&key) {
             return *level;
         }
@@ -109,12 +138,14 @@ impl<'a> Walk<'a, '_> {
             documents: self.documents,
             work: self.work,
             side: self.side,
-            seen: HashSet::new(),
+            seen: HashMap::new(),
             worst_of: std::mem::take(&mut self.worst_of),
             changes: Vec::new(),
             path: self.path.clone(),
             fuel: self.fuel,
             tries: self.tries + 1,
+            n_noted: 0,
+            is_null_said: self.is_null_said,
         };
         walk.compare_nodes(old, new);
         self.fuel = walk.fuel;
@@ -129,123 +160,118 @@ impl<'a> Walk<'a, '_> {
         level
     }
 
-    /// Whether the types of the branches prove that no value fits two of them.
-    pub(super) fn are_disjoint(&self, branches: &[Value], document: usize) -> bool {
-        let document = &self.documents[document];
-        let mut seen: BTreeSet<String> = BTreeSet::new();
-        branches.iter().all(|branch| {
-            let Some(types) = View::new(document, &[branch])
-                .types(document)
-                .map(|types| types.into_iter().map(str::to_owned).collect::<Vec<_>>())
-            else {
-                return false;
-            };
-            // Every integer is a number.
-            types
-                .into_iter()
-                .all(|name| seen.insert(if name == "integer" { "number".into() } else { name }))
-        })
-    }
-
-    pub(super) fn unions(&mut self, a: &View<'a>, b: &View<'a>) {
-        // Unions that consist only of types or values are compared as types and values elsewhere. A
-        // `oneOf` of overlapping types needs a comparison here, too.
-        let all: Vec<&'a [Value]> = [a, b]
-            .iter()
-            .flat_map(|view| view.unions("anyOf").into_iter().chain(view.unions("oneOf")))
-            .collect();
-        let only_types = all.iter().all(|union| is_union_of_types(union));
-        let document_of = |view: &View<'a>| usize::from(std::ptr::eq(view, b));
-        let of = |walk: &Self, view: &View<'a>, key: &str| -> Vec<&'a [Value]> {
-            let is_said = |union: &&'a [Value]| {
-                values_of_union(union).is_some()
-                    || (only_types && (key == "anyOf" || walk.are_disjoint(union, document_of(view))))
-            };
-            view.unions(key)
-                .into_iter()
-                .filter(|union| !is_said(union))
-                .collect()
+    /// Compares the unions of two nodes. Unions that consist only of types or values are compared as
+    /// types and values elsewhere.
+    pub(super) fn unions(&mut self, old: &[&'a Value], new: &[&'a Value], [a, b]: [&View<'a>; 2]) {
+        let of = |view: &View<'a>, key: &str| -> Vec<Vec<&'a Value>> {
+            let is_said =
+                |union: &Vec<&'a Value>| values_of_union(union, false).is_some() || is_union_of_types(union);
+            let mut unions = view.unions(key);
+            unions.retain(|union| !is_said(union));
+            unions
         };
         let [(any_before, one_before), (any_now, one_now)] =
-            [a, b].map(|view| (of(self, view, "anyOf"), of(self, view, "oneOf")));
-        let (kind_before, kind_now) = (any_before.len() > one_before.len(), any_now.len() > one_now.len());
+            [a, b].map(|view| (of(view, "anyOf"), of(view, "oneOf")));
+        self.overlaps(old, new, [a, b]);
         if any_before.len() + one_before.len() == 1
             && any_now.len() + one_now.len() == 1
-            && kind_before != kind_now
+            && any_before.len() != any_now.len()
         {
-            let branches = if kind_before { one_now[0] } else { one_before[0] };
-            if !self.are_disjoint(branches, usize::from(kind_before)) {
-                let (rule, levels) = if kind_before {
-                    ("any-of-became-one-of", [Error, Info])
-                } else {
-                    ("one-of-became-any-of", [Info, Error])
-                };
-                self.record(rule, levels, "what fits several branches");
+            let before = any_before.iter().chain(&one_before).next();
+            let now = any_now.iter().chain(&one_now).next();
+            if let (Some(before), Some(now)) = (before, now) {
+                self.union(before, now);
             }
-            return self.union(
-                if kind_before { any_before[0] } else { one_before[0] },
-                if kind_now { any_now[0] } else { one_now[0] },
-            );
+            return;
         }
-        for (old, new) in [(any_before, any_now), (one_before, one_now)] {
-            for (old, new) in old.iter().zip(&new) {
-                self.union(old, new);
+        let (mut added, mut removed) = (0, 0);
+        for (before, now) in [(any_before, any_now), (one_before, one_now)] {
+            for (before, now) in before.iter().zip(&now) {
+                self.union(before, now);
             }
-            for union in new.iter().skip(old.len()) {
-                self.record("union-added", [Error, Info], format!("{} branches", union.len()));
-            }
-            for union in old.iter().skip(new.len()) {
-                self.record(
-                    "union-removed",
-                    [Info, Error],
-                    format!("{} branches", union.len()),
-                );
+            added += now.len().saturating_sub(before.len());
+            removed += before.len().saturating_sub(now.len());
+        }
+        for (n, rule, is_open) in [
+            (added, "union-added", self.side == Side::Input),
+            (removed, "union-removed", self.side == Side::Output),
+        ] {
+            if n > 0 && is_open {
+                self.proven_or_undecided([rule, "union-undecided"], old, new, "a choice of several shapes");
+            } else if n > 0 {
+                self.record(rule, [Info, Info], "a choice of several shapes");
             }
         }
     }
 
-    pub(super) fn union(&mut self, old: &'a [Value], new: &'a [Value]) {
+    /// Compares two unions. Each branch of the source needs a branch of the target that accepts its
+    /// values. Several may have the same one.
+    fn union(&mut self, old: &[&'a Value], new: &[&'a Value]) {
         let Matched {
             same,
             old_left,
-            mut new_left,
-        } = Matched::new(
-            &old.iter().collect::<Vec<_>>(),
-            &new.iter().collect::<Vec<_>>(),
-            self.work,
-        );
+            new_left,
+        } = Matched::new(old, new, self.work);
         // Branches with equal text can contain references to different schemas.
-        for (old, new) in same {
-            self.below("{branch}", &[old], &[new]);
+        for (old, new) in &same {
+            self.below_branch("{branch}", &[old], &[new]);
         }
-        let mut gone = Vec::new();
-        for (idx, old) in old_left.into_iter().enumerate() {
-            if new_left.is_empty() {
-                gone.push(old);
-                continue;
-            }
-            // The branch with the best fit, or the first one if there are too many candidates.
-            let partner_idx = if new_left.len() > MAX_PAIRED {
-                0
-            } else {
-                (0..new_left.len())
-                    .min_by_key(|at| self.worst(&[old], &[new_left[*at]]))
-                    .unwrap_or(0)
+        let is_input = self.side == Side::Input;
+        let ((sources, mut targets), all) = if is_input {
+            ((old_left, new_left), new)
+        } else {
+            ((new_left, old_left), old)
+        };
+        let (lost, spare) = match is_input {
+            true => ("branch-removed", "branch-added"),
+            false => ("branch-added", "branch-removed"),
+        };
+        for (idx, source) in sources.into_iter().enumerate() {
+            let mut compare = |target: &'a Value| match is_input {
+                true => self.worst_branch(&[source], &[target]),
+                false => self.worst_branch(&[target], &[source]),
             };
-            let partner = new_left.remove(partner_idx);
-            self.below(&format!("{{branch {idx}}}"), &[old], &[partner]);
+            let best = |candidates: &[&'a Value], compare: &mut dyn FnMut(&'a Value) -> Level| {
+                let levels = candidates
+                    .iter()
+                    .enumerate()
+                    .map(|(at, target)| (compare(target), at));
+                levels.min().filter(|_| !candidates.is_empty())
+            };
+            // The branch with the best fit, or the first one if there are too many candidates.
+            let own = match targets.len() {
+                0 => None,
+                n if n > MAX_PAIRED => Some((Error, 0)),
+                _ => best(&targets, &mut compare),
+            };
+            let other = match own {
+                Some((level, _)) if level < Error => None,
+                _ if all.len() > MAX_PAIRED => None,
+                _ => best(all, &mut compare).filter(|(level, _)| *level < Error),
+            };
+            let partner = match (other, own) {
+                (Some((_, at)), _) => all[at],
+                (None, Some((_, at))) => targets.remove(at),
+                (None, None) => {
+                    self.record(lost, [Error, Error], brief(source));
+                    continue;
+                }
+            };
+            let step = format!("{{branch {idx}}}");
+            match is_input {
+                true => self.below_branch(&step, &[source], &[partner]),
+                false => self.below_branch(&step, &[partner], &[source]),
+            }
         }
-        for branch in gone {
-            self.record("branch-removed", [Error, Info], brief(branch));
-        }
-        for branch in new_left {
-            self.record("branch-added", [Info, Error], brief(branch));
+        for branch in targets {
+            self.record(spare, [Info, Info], brief(branch));
         }
     }
 
     /// Reports branches of `allOf` that were added or removed. Their content was compared with the
-    /// whole node already.
-    pub(super) fn all_of(&mut self, a: &View<'a>, b: &View<'a>) {
+    /// whole node. They break if that found something.
+    pub(super) fn all_of(&mut self, a: &View<'a>, b: &View<'a>, is_noted: bool) {
+        let level = if is_noted { Error } else { Info };
         let Matched {
             old_left, new_left, ..
         } = Matched::new(&a.branches(), &b.branches(), self.work);
@@ -283,58 +309,11 @@ impl<'a> Walk<'a, '_> {
         // reported here.
         let (before, now) = (branches(a), branches(b));
         if now > before && count(&new_left, a) > 0 {
-            self.record(
-                "all-of-added",
-                [Error, Info],
-                format!("{} more must hold", now - before),
-            );
+            let detail = format!("{} more must hold", now - before);
+            self.record("all-of-added", [level, Info], detail);
         } else if before > now && count(&old_left, b) > 0 {
-            self.record(
-                "all-of-removed",
-                [Info, Error],
-                format!("{} less must hold", before - now),
-            );
-        }
-    }
-
-    /// Compares conditional parts as text with references expanded. No rule can decide whether they
-    /// allow more or less.
-    pub(super) fn conditions(&mut self, a: &View<'a>, b: &View<'a>) {
-        let conditions = |view: &View<'a>, idx: usize, key: &str| -> BTreeSet<String> {
-            let document = &self.documents[idx];
-            match key {
-                "not" => view
-                    .all("not")
-                    .filter(|schema| **schema != Value::Bool(false))
-                    .map(|schema| document.text(schema))
-                    .collect(),
-                _ => {
-                    let text = |schema: Option<&'a Value>| {
-                        schema.map_or_else(String::new, |schema| document.text(schema))
-                    };
-                    view.conditions()
-                        .into_iter()
-                        .map(|[condition, then, otherwise]| {
-                            format!("{} then {} else {}", text(condition), text(then), text(otherwise))
-                        })
-                        .collect()
-                }
-            }
-        };
-        for (key, [added, changed, removed]) in [
-            ("not", ["not-added", "not-changed", "not-removed"]),
-            (
-                "if",
-                ["condition-added", "condition-changed", "condition-removed"],
-            ),
-        ] {
-            let (old, new) = (conditions(a, 0, key), conditions(b, 1, key));
-            match (old.is_empty(), new.is_empty()) {
-                (true, false) => self.record(added, [Error, Info], key),
-                (false, true) => self.record(removed, [Info, Error], key),
-                _ if old != new => self.record(changed, [Error, Error], key),
-                _ => {}
-            }
+            let detail = format!("{} less must hold", before - now);
+            self.record("all-of-removed", [Info, level], detail);
         }
     }
 }

@@ -9,6 +9,9 @@ use crate::release::tools::view::{View, is_anything};
 
 impl<'a> Walk<'a, '_> {
     pub(super) fn properties(&mut self, a: &View<'a>, b: &View<'a>) {
+        if !self.both_allow("object", a, b) {
+            return;
+        }
         let (old, new) = (a.entries("properties"), b.entries("properties"));
         let (old_required, new_required) = (a.texts("required"), b.texts("required"));
         let no = Value::Bool(false);
@@ -214,6 +217,9 @@ impl<'a> Walk<'a, '_> {
     }
 
     pub(super) fn items(&mut self, a: &View<'a>, b: &View<'a>) {
+        if !self.both_allow("array", a, b) {
+            return;
+        }
         for idx in 0..a.n_prefix().max(b.n_prefix()) {
             let (old, new) = (a.item(idx), b.item(idx));
             match (old.is_empty(), new.is_empty()) {

@@ -154,8 +154,8 @@ fn every_rule_has_its_level_on_both_sides() {
         Info,
     );
     check(
-        json!({"anyOf": [{"minLength": 1}, {"type": "null"}]}),
-        json!({"anyOf": [{"minLength": 1}]}),
+        json!({"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer", "minimum": 1}, {"type": "array", "minItems": 1}]}),
+        json!({"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "minItems": 1}]}),
         "branch-removed",
         Error,
         Info,
@@ -382,4 +382,131 @@ fn nothing_hides_behind_something_else() {
     definitions.insert("d40".into(), json!({"type": "string"}));
     let doubling = json!({"$ref": "#/$defs/d0", "$defs": definitions});
     assert!(worst(&doubling, &doubling, Side::Input) <= Some(Warning));
+}
+
+/// Each line: the old and the new schema of `x`, the expected worst level for arguments (`-` for no
+/// finding beside texts), and a part of the finding.
+#[test]
+fn arguments_that_break_are_found() {
+    let lines = r#"
+        {"enum": ["EUR", "USD"]} | {"oneOf": [{"enum": ["EUR", "USD"]}, {"enum": ["USD", "GBP"]}]} | error | USD
+        {"enum": ["EUR", "USD"]} | {"anyOf": [{"enum": ["EUR", "USD"]}, {"enum": ["USD", "GBP"]}]} | info | GBP
+        {"enum": ["EUR"]} | {"oneOf": [{"enum": ["EUR", "USD"]}, {"enum": ["USD", "GBP"]}]} | info | GBP
+        {"enum": ["a", "b"]} | {"oneOf": [{"const": "a"}, {"const": "b"}]} | - |
+        {"enum": ["a", "b"]} | {"oneOf": [{"const": "a"}, {"enum": ["a", "b"]}]} | error | "a"
+        {"enum": [1, 2]} | {"oneOf": [{"type": "integer"}, {"minimum": 2}]} | error | 2
+        {"oneOf": [{"type": "integer"}, {"type": "string"}]} | {"oneOf": [{"type": "integer"}, {"type": "string"}, {"type": "number"}]} | error | fits both
+        {"oneOf": [{"type": "integer"}, {"type": "string"}]} | {"oneOf": [{"type": "integer"}, {"type": "string"}, {"type": "boolean"}]} | info |
+        {"oneOf": [{"type": "integer", "minimum": 0}, {"const": "auto"}]} | {"oneOf": [{"type": "integer", "minimum": 0}, {"type": ["string", "integer"]}]} | error | fits both
+        {"type": "integer"} | {"oneOf": [{"type": "integer", "maximum": 5}, {"type": "integer", "minimum": 5}]} | error | 5
+        {"type": "integer"} | {"oneOf": [{"type": "integer", "maximum": 5}, {"type": "integer", "minimum": 6}]} | warning | one shape
+        {"type": "string"} | {"oneOf": [{"type": "string", "maxLength": 3}, {"type": "string", "minLength": 3}]} | error | fits both
+        {"type": "string"} | {"oneOf": [{"type": "string"}, {"type": "string", "pattern": "^(?=q)q+$"}]} | warning | undecided
+        {"type": "string"} | {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]} | info |
+        {"type": ["string", "null"]} | {"oneOf": [{"type": "string"}, {"type": "null"}]} | - |
+        {"anyOf": [{"type": "string"}, {"type": "number"}]} | {"oneOf": [{"type": "string"}, {"type": "number"}]} | - |
+        {"type": "object", "properties": {"a": {"type": "string"}}} | {"oneOf": [{"type": "object", "properties": {"a": {"type": "string"}}}, {"type": "object", "properties": {"b": {"type": "string"}}}]} | error | fits both
+        {"oneOf": [{"type": "object", "properties": {"k": {"const": "a"}}, "required": ["k"]}]} | {"oneOf": [{"type": "object", "properties": {"k": {"const": "a"}}, "required": ["k"]}, {"type": "object", "properties": {"k": {"const": "b"}}, "required": ["k"]}]} | info |
+        {"type": "object", "properties": {"a": {}, "b": {}}} | {"type": "object", "properties": {"a": {}, "b": {}}, "oneOf": [{"required": ["a"]}, {"required": ["b"]}]} | error | refused
+        {"type": "string"} | {"type": "string", "not": {"type": "null"}} | - |
+        {"type": "string"} | {"type": "string", "not": {"enum": ["a"]}} | error | "a"
+        {"type": "string", "not": {"enum": ["a", "b"]}} | {"type": "string", "not": {"enum": ["a"]}} | - |
+        {"type": "string", "not": {"enum": ["a"]}} | {"type": "string", "not": {"enum": ["a", "b"]}} | error | "b"
+        {"not": {"type": "object", "required": ["a"]}} | {"not": {"type": "object", "required": ["a", "b"]}} | - |
+        {"type": "string", "minLength": 1} | {"type": "string", "minLength": 1, "not": {"const": ""}} | - |
+        {"type": "string", "pattern": "^a"} | {"type": "string", "pattern": "^a", "not": {"pattern": "^b"}} | warning | undecided
+        {"enum": [1, 2, 3]} | {"type": "integer", "minimum": 2} | error | 1
+        {"enum": [2, 3]} | {"type": "integer", "minimum": 2} | info | no longer only
+        {"type": "boolean"} | {"enum": [true, false]} | - |
+        {"type": "boolean"} | {"enum": [true]} | error | only true
+        {"enum": ["a", 1]} | {"enum": ["a", 1], "type": "string"} | error | 1
+        {"enum": [[1, 2]]} | {"enum": [[1.0, 2.0]]} | - |
+        {"type": "integer"} | {"type": "number", "multipleOf": 1} | - |
+        {"type": "number", "multipleOf": 1} | {"type": "integer"} | - |
+        {"type": "number"} | {"type": "number", "multipleOf": 1} | error | integer
+        {"type": "integer"} | {"type": "number", "multipleOf": 0.5} | info |
+        {"type": "integer", "multipleOf": 2.5} | {"type": "integer", "multipleOf": 5} | - |
+        {"type": "number", "multipleOf": 0.3} | {"type": "number", "multipleOf": 0.1} | info |
+        {"type": "number", "multipleOf": 0.1} | {"type": "number", "multipleOf": 0.3} | error | multiples
+        {"type": "integer", "exclusiveMinimum": 0} | {"type": "integer", "minimum": 1} | - |
+        {"type": "integer", "minimum": 0.5} | {"type": "integer", "minimum": 1} | - |
+        {"type": "integer", "exclusiveMaximum": 10} | {"type": "integer", "maximum": 9} | - |
+        {"type": "integer", "minimum": 1} | {"type": "number", "exclusiveMinimum": 0} | info |
+        {"type": "number", "exclusiveMinimum": 0} | {"type": "number", "minimum": 1} | error | minimum
+        {"type": "integer", "maximum": 9007199254740993} | {"type": "integer", "maximum": 9007199254740992} | error | maximum
+        {"type": "integer", "maximum": 9007199254740993} | {"type": "integer", "maximum": 9007199254740992.0} | error | maximum
+        {"type": "integer", "minimum": 1} | {"type": "integer", "minimum": 1.0} | - |
+        {"type": "string"} | {"type": ["string", "number"], "minimum": 5} | info |
+        {"type": "string"} | {"type": ["string", "array"], "items": {"type": "string"}} | info |
+        {"type": ["string", "number"]} | {"anyOf": [{"type": "string", "description": "d"}, {"type": "number", "description": "d"}]} | warning | one shape to several
+        {"type": "object", "properties": {"a": {}, "b": {}}} | {"type": "object", "properties": {"a": {}, "b": {}}, "dependentRequired": {"a": ["b"]}} | error | must be given
+        {"type": "array", "prefixItems": [{"type": "string"}]} | {"type": "array", "prefixItems": [{"type": "integer"}]} | error | string to integer
+        {"type": "array", "items": {"type": "string"}} | {"type": "array", "prefixItems": [{"type": "string"}], "items": {"type": "string"}} | - |
+        {"if": {"type": "string"}, "then": {"minLength": 2}} | {"if": {"type": "string"}, "then": {"minLength": 3}} | error | min
+        {"if": {"type": "string"}, "then": {"minLength": 3}} | {"if": {"type": "string"}, "then": {"minLength": 2}} | info |
+        {"type": "string"} | {"type": "string", "if": {"type": "integer"}} | - |
+        {"type": "string", "format": "date"} | {"type": "string", "format": "date-time"} | warning | date
+    "#;
+    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let parts: Vec<&str> = line.split(" | ").collect();
+        let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        let of = |schema: &str| json!({"type": "object", "properties": {"x": parse(schema)}});
+        let changes = diff_schemas(&of(parts[0]), &of(parts[1]), Side::Input);
+        let worst = changes.iter().map(|change| change.level).max();
+        let found = worst.map_or("-", Level::name);
+        assert_eq!(found, parts[2].trim_end_matches(" |"), "{line}: {changes:?}");
+        let part = parts.get(3).map_or("", |part| part.trim());
+        let is_said = |change: &SchemaChange| Some(change.level) == worst && change.detail.contains(part);
+        assert!(
+            part.is_empty() || changes.iter().any(is_said),
+            "{line}: {changes:?}"
+        );
+    }
+}
+
+/// All spellings of a text or null mean the same.
+#[test]
+fn spellings_of_null_are_the_same() {
+    let texts = [
+        json!({"type": ["string", "null"], "minLength": 1}),
+        json!({"type": ["null", "string"], "minLength": 1}),
+        json!({"type": "string", "minLength": 1, "nullable": true}),
+        json!({"type": "string", "minLength": 1, "x-nullable": true}),
+        json!({"anyOf": [{"type": "string", "minLength": 1}, {"type": "null"}]}),
+        json!({"oneOf": [{"type": "null"}, {"type": "string", "minLength": 1}]}),
+        json!({"anyOf": [{"type": "string", "minLength": 1}, {"const": null}]}),
+        json!({"anyOf": [{"type": "string", "minLength": 1}, {"enum": [null]}]}),
+        json!({"anyOf": [{"$ref": "#/$defs/text"}, {"type": "null"}]}),
+        json!({"$ref": "#/$defs/text", "nullable": true}),
+    ];
+    let values = [
+        json!({"enum": ["a", "b", null]}),
+        json!({"type": ["string", "null"], "enum": ["a", "b", null]}),
+        json!({"type": "string", "enum": ["a", "b"], "nullable": true}),
+        json!({"type": "string", "enum": ["a", "b", null], "nullable": true}),
+        json!({"anyOf": [{"enum": ["a", "b"]}, {"type": "null"}]}),
+        json!({"oneOf": [{"const": "a"}, {"const": "b"}, {"type": "null"}]}),
+    ];
+    let of = |schema: &Value| json!({"type": "object", "properties": {"x": schema}, "$defs": {"text": {"type": "string", "minLength": 1}}});
+    for group in [&texts[..], &values[..]] {
+        for old in group {
+            for new in group {
+                for side in [Side::Input, Side::Output] {
+                    assert_eq!(diff_schemas(&of(old), &of(new), side), [], "{old} to {new}");
+                }
+            }
+        }
+    }
+    // Null that is lost, or that comes, in each spelling.
+    let plain = of(&json!({"type": "string", "minLength": 1}));
+    for text in &texts {
+        for (old, new, rule, level) in [
+            (&of(text), &plain, "became-not-nullable", Error),
+            (&plain, &of(text), "became-nullable", Info),
+        ] {
+            let changes = diff_schemas(old, new, Side::Input);
+            let found: Vec<_> = changes.iter().map(|change| (change.rule, change.level)).collect();
+            assert_eq!(found, [(rule, level)], "{text}");
+        }
+    }
 }
