@@ -75,12 +75,22 @@ fn real_servers_are_judged() {
         (
             "everything@2025.9.12",
             "everything@2026.8.31",
-            &["error tool-removed", "warning write-tool-added"],
+            &[
+                "error tool-removed",
+                "warning became-closed-world",
+                "warning became-read-only",
+                "warning write-tool-added",
+            ],
         ),
         (
             "filesystem@2025.7.29",
             "filesystem@2026.8.31",
-            &["warning became-read-only"],
+            &[
+                "warning became-closed-world",
+                "warning became-idempotent",
+                "warning became-not-destructive",
+                "warning became-read-only",
+            ],
         ),
         (
             "memory@0.6.2",
@@ -90,17 +100,30 @@ fn real_servers_are_judged() {
         (
             "memory@2025.9.25",
             "memory@2026.8.31",
-            &["warning became-closed-world", "warning became-read-only"],
+            &[
+                "warning became-closed-world",
+                "warning became-idempotent",
+                "warning became-not-destructive",
+                "warning became-read-only",
+            ],
         ),
         (
             "sequential-thinking@0.6.2",
             "sequential-thinking@2026.8.31",
-            &["warning limit-set"],
+            &[
+                "warning became-closed-world",
+                "warning became-read-only",
+                "warning limit-set",
+            ],
         ),
         (
             "playwright@0.0.20",
             "playwright@0.0.83",
-            &["error tool-removed", "warning write-tool-added"],
+            &[
+                "error tool-removed",
+                "warning became-read-only",
+                "warning write-tool-added",
+            ],
         ),
         ("context7@1.0.0", "context7@4.1.1", &["error tool-removed"]),
     ] {
