@@ -8,6 +8,9 @@ use std::fs;
 
 use crate::support::root;
 
+/// Writes a tool with this schema in the form of a provider.
+type Form = fn(Value) -> Value;
+
 /// The comparison of two documents, or the text of the error.
 fn diff(old: &Value, new: &Value) -> Result<BundleDiff, String> {
     let folder = tempfile::tempdir().unwrap();
@@ -164,7 +167,7 @@ fn what_a_validator_refuses_is_found() {
 
 #[test]
 fn forms_of_providers_are_read() {
-    let forms: [(&str, fn(Value) -> Value); 11] = [
+    let forms: [(&str, Form); 11] = [
         (
             "mcp",
             |schema| json!({"tools": [{"name": "t", "inputSchema": schema}]}),

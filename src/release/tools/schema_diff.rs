@@ -125,6 +125,7 @@ pub(super) fn diff_nodes<'a>(
         tries: 0,
         n_noted: 0,
         is_null_said: false,
+        is_same_root: roots[0] == roots[1],
     };
     walk.compare_nodes(old, new);
     let mut changes = walk.changes;
@@ -179,6 +180,8 @@ struct Walk<'a, 'd> {
     n_noted: usize,
     /// Whether null was compared for the whole union whose branches are compared.
     is_null_said: bool,
+    /// Whether both documents are equal, so that equal nodes are the same.
+    is_same_root: bool,
 }
 
 /// The keywords that hold one schema and allow everything when absent, with rules and path segment.

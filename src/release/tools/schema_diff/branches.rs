@@ -146,6 +146,7 @@ impl<'a> Walk<'a, '_> {
             tries: self.tries + 1,
             n_noted: 0,
             is_null_said: self.is_null_said,
+            is_same_root: self.is_same_root,
         };
         walk.compare_nodes(old, new);
         self.fuel = walk.fuel;
