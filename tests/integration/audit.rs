@@ -525,7 +525,7 @@ fn hostile_logs() {
         output.status.code() == Some(11)
             && String::from_utf8_lossy(&output.stdout).contains("no column trace_id")
     );
-    let broken = folder.write("broken.ndjson", "{\"tool\": \"refund\"}\n");
+    let broken = folder.write("broken.ndjson", "{\"arguments\": {}}\n");
     fails(
         &[
             "audit",

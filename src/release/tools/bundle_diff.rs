@@ -94,13 +94,13 @@ pub fn diff_bundles(old: &ToolBundle, new: &ToolBundle, migration: bool) -> Bund
         match new.tool(&before.name) {
             Some(after) => {
                 n_both += 1;
+                let n_before = changes.len();
                 tool(before, after, &work, &mut changes);
-                let breaks = changes.iter().any(|c| {
-                    c.tool == before.name && c.concern == Concern::Schema && c.level == Level::Error
-                });
-                let touched = changes
+                let own = &changes[n_before..];
+                let breaks = own
                     .iter()
-                    .any(|c| c.tool == before.name && c.level > Level::Info);
+                    .any(|c| c.concern == Concern::Schema && c.level == Level::Error);
+                let touched = own.iter().any(|c| c.level > Level::Info);
                 let has_migration = migration
                     || is_new(&old.migration, &new.migration)
                     || is_new(&before.migration, &after.migration);
