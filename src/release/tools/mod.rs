@@ -10,6 +10,8 @@ mod fit;
 mod fits;
 mod samples;
 pub(crate) mod schema_diff;
+mod tool_change;
+mod tool_schemas;
 mod validator;
 mod validity;
 mod value;
@@ -19,5 +21,6 @@ mod wrappers;
 
 pub use arguments::{Call, RejectedCall, Replayed, read_calls, replay_arguments};
 pub use bundle::{Annotations, TaskSupport, Tool, ToolBundle};
-pub use bundle_diff::{BundleDiff, Concern, ToolChange, diff_bundles};
+pub use bundle_diff::{BundleDiff, diff_bundles};
 pub use schema_diff::{Level, NOT_COMPARED, SchemaChange, Side, diff_schemas};
+pub use tool_change::{Concern, ToolChange};
