@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::{fmt, io};
 
-use crate::base::escape;
+use crate::base::{advice, escape};
 
 /// The exit codes of the `sluice` program. Scripts may rely on them; they do not change.
 pub mod exit_code {
@@ -178,12 +178,14 @@ impl Error {
         let mut error = Self::new(ErrorKind::Output, problem);
         error.cause = Some(Arc::from(cause));
         match error.io_kind() {
-            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
-                error.hint("free some space or choose another --out; the previous output is unchanged")
-            }
-            Some(io::ErrorKind::PermissionDenied) => {
-                error.hint("choose an --out with write permission; the previous output is unchanged")
-            }
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => error.hint(format!(
+                "free some space or choose another {}; the previous output is unchanged",
+                advice::output()
+            )),
+            Some(io::ErrorKind::PermissionDenied) => error.hint(format!(
+                "choose another {} with write permission; the previous output is unchanged",
+                advice::output()
+            )),
             _ => error,
         }
     }
@@ -313,7 +315,7 @@ mod tests {
             hint(io::Error::from_raw_os_error(28)).is_some_and(|hint| hint.starts_with("free some space"))
         );
         let denied = io::Error::from(io::ErrorKind::PermissionDenied);
-        assert!(hint(denied).is_some_and(|hint| hint.starts_with("choose an --out")));
+        assert!(hint(denied).is_some_and(|hint| hint.starts_with("choose another --out")));
         assert_eq!(hint("a text that says No space left"), None);
     }
 

@@ -10,8 +10,8 @@ use std::{fs, io};
 
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::limits::{Limit, read_limited};
-use crate::base::open;
 use crate::base::open::{FILE_MODE, parent_of, sync_folder};
+use crate::base::{advice, open};
 
 /// Writes a file under a temporary name in the same folder, syncs it, and renames it to `path`. A
 /// link at `path` is replaced; see [`followed`].
@@ -54,8 +54,10 @@ pub(super) fn refuse_other_than_file(path: &Path) -> Result<()> {
 
 /// The error of an output that another process is writing.
 fn busy(path: &Path) -> Error {
-    Error::write(path, "another sluice process is writing this output now")
-        .hint("wait until it is finished, or choose another --out")
+    Error::write(path, "another sluice process is writing this output now").hint(format!(
+        "wait until it is finished, or choose another {}",
+        advice::output()
+    ))
 }
 
 /// The right to write a file: a lock file beside it, which is removed at the end. The lock ends with
@@ -154,7 +156,7 @@ pub fn followed(path: &Path) -> Result<PathBuf> {
 
 fn leads_nowhere(path: &Path) -> Error {
     Error::write(path, "expected a place to write, found a link that leads nowhere")
-        .hint("remove the link, or choose another --out")
+        .hint(format!("remove the link, or choose another {}", advice::output()))
 }
 
 /// Writes bytes with [`write_file`].
@@ -191,7 +193,8 @@ impl StagedFolder {
         let io_error = |error: io::Error| Error::write(target, error);
         if target.as_os_str().is_empty() || target.file_name().is_none() {
             return Err(Error::usage(format!(
-                "expected --out to name a folder, found `{}`",
+                "expected {} to name a folder, found `{}`",
+                advice::output(),
                 target.display()
             )));
         }
@@ -207,7 +210,7 @@ impl StagedFolder {
                 "expected an empty folder or an earlier output, found {}, which would be lost",
                 foreign.display()
             );
-            return Err(Error::write(target, found).hint("choose another --out"));
+            return Err(Error::write(target, found).hint(format!("choose another {}", advice::output())));
         }
         open::create_folders(parent_of(target)).map_err(io_error)?;
         let lock = open::lock_file(&beside(target, "lock")).map_err(io_error)?;

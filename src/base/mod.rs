@@ -1,5 +1,6 @@
 //! The base of all other modules: errors, files and documents, time, numbers, threads and memory.
 
+pub(crate) mod advice;
 pub mod apart;
 pub(crate) mod at_work;
 pub(crate) mod bitmap;

@@ -4,7 +4,10 @@ use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use crate::base::advice;
+use crate::base::advice::Ways;
 use crate::base::error::{Error, Result, exit_code};
+use crate::base::escape;
 use crate::base::escape::is_command;
 use crate::base::limits::Limit;
 use crate::cli::fault::report_faults;
@@ -93,12 +96,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> std::result::Result<Ar
         Ok(parsed) => return Ok(parsed),
         Err(error) => error,
     };
-    let text = error.render().to_string();
     if error.use_stderr() {
         let is_json = |pair: &[OsString]| pair[0] == "--log" && pair[1] == "json";
         let as_json = args.windows(2).any(is_json) || args.iter().any(|arg| arg == "--log=json");
-        let is_plain = text.chars().all(|c| c == '\n' || c == '\t' || !is_command(c));
-        if as_json || !is_plain {
+        let escaped = escaped_usage(&args, &error);
+        if as_json || escaped.is_some() {
+            let text = escaped.unwrap_or_else(|| error.render().to_string());
             print_usage(as_json, &text);
             return Err(ExitCode::from(exit_code::USAGE));
         }
@@ -108,6 +111,23 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> std::result::Result<Ar
     Err(u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
+/// The text of the error of a command line whose words have controls or line ends. They are visible
+/// escapes, so no word starts a line. `None` for plain words.
+fn escaped_usage(args: &[OsString], error: &clap::Error) -> Option<String> {
+    let words: Vec<String> = args
+        .iter()
+        .map(|arg| arg.to_string_lossy().into_owned())
+        .collect();
+    if !words.iter().any(|word| word.chars().any(is_command)) {
+        return None;
+    }
+    let escaped = words.iter().map(|word| escape::line(word).into_owned());
+    Some(match Args::try_parse_from(escaped) {
+        Err(escaped) => escaped.render().to_string(),
+        Ok(_) => escape::line(&error.render().to_string()).into_owned(),
+    })
+}
+
 /// Runs the command, prints its error, and returns the exit code.
 pub fn main(args: Args) -> ExitCode {
     #[cfg(feature = "frames")]
@@ -115,6 +135,11 @@ pub fn main(args: Args) -> ExitCode {
         crate::frames::threads::limit(n);
     }
     let terminal = Terminal::new(&args.output);
+    let words: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    advice::set(ways(&command(), &words));
     report_faults(&command_name(), terminal.log());
     let result = run_command(args, &terminal).map_err(fetch::named_as_asked);
     fetch::remove_fetched();
@@ -135,6 +160,38 @@ fn command_name() -> String {
         .skip(1)
         .find(|arg| names.contains(&arg.as_str()))
         .unwrap_or_default()
+}
+
+/// What the command of a command line takes: its options, and whether it reads a scenario.
+fn ways(program: &clap::Command, words: &[String]) -> Ways {
+    let mut command = program;
+    for word in words {
+        command = command.find_subcommand(word).unwrap_or(command);
+    }
+    let names = |arg: &clap::Arg| {
+        let names = arg
+            .get_long()
+            .into_iter()
+            .chain(arg.get_all_aliases().unwrap_or_default());
+        names.map(|name| format!("--{name}")).collect::<Vec<String>>()
+    };
+    let is_given = |arg: &clap::Arg| {
+        let names = names(arg);
+        let is_name = |word: &String| {
+            let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
+            names.iter().any(|other| other == name)
+        };
+        arg.is_positional() || words.iter().any(is_name)
+    };
+    let mut scenarios = command.get_arguments().filter(|arg| arg.get_id() == "scenario");
+    Ways {
+        options: command
+            .get_arguments()
+            .filter(|arg| !arg.is_positional())
+            .flat_map(names)
+            .collect(),
+        has_scenario: scenarios.any(is_given),
+    }
 }
 
 fn run_command(args: Args, terminal: &Terminal) -> Result<u8> {
@@ -177,5 +234,48 @@ fn run_command(args: Args, terminal: &Terminal) -> Result<u8> {
         Command::Completions(args) => completions::run(&args, command()),
         Command::Man(args) => man::run(&args, command(), terminal),
         Command::Schema(args) => schema::run(&args, terminal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ways_are_those_of_the_command() {
+        let check = |line: &str, has: &[&str], lacks: &[&str], has_scenario: bool| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let ways = ways(&command(), &words);
+            let is_option = |option: &&&str| ways.options.iter().any(|other| other == **option);
+            assert_eq!(
+                has.iter().filter(is_option).count(),
+                has.len(),
+                "{line}: {ways:?}"
+            );
+            assert_eq!(lacks.iter().filter(is_option).count(), 0, "{line}: {ways:?}");
+            assert_eq!(ways.has_scenario, has_scenario, "{line}");
+        };
+        check(
+            "run s.toml --out o",
+            &["--out"],
+            &["--column", "--on-bad-row"],
+            true,
+        );
+        check(
+            "finops --traffic t",
+            &["--column", "--on-bad-row"],
+            &["--scenario"],
+            false,
+        );
+        check(
+            "layer --users u",
+            &["--column", "--scenario"],
+            &["--on-bad-row"],
+            false,
+        );
+        check("layer --users u --scenario s", &["--column"], &[], true);
+        check("layer --users u --config=s", &["--column"], &[], true);
+        check("--quiet tools diff a b", &["--calls"], &["--column"], false);
+        check("night s.toml --dir d", &["--dir"], &["--out"], true);
     }
 }

@@ -8,8 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
-use crate::base::escape;
-use crate::base::flag;
+use crate::base::{advice, escape, flag};
 use crate::scenario::{OnBadRow, Unit};
 
 /// Raw columns of consecutive rows of one file.
@@ -233,10 +232,12 @@ impl RowFaults {
             let found = escape::value(&found.to_string());
             let hint = if expected == flag::EXPECTED {
                 "write flags as true and false, yes and no, or 1 and 0: words of other languages are not read"
+                    .to_owned()
             } else if expected.starts_with("a number") && found.contains(',') {
                 "decimal commas and thousands separators are not converted: write numbers with a point"
+                    .to_owned()
             } else {
-                "rows like this can be left out and counted with `input.on_bad_row = \"drop\"`"
+                advice::drop_rows()
             };
             let message = format!("expected {expected}, found {found}");
             return Err(Error::input(batch.location(column, row), message).hint(hint));

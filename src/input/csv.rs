@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
-use crate::base::escape;
 use crate::base::limits::Limit;
+use crate::base::{advice, escape};
 use crate::input::file::InputFile;
 use crate::input::format::{Dialect, Packing};
 use crate::input::text_file::{BATCH_ROWS, BUFFER, OnArrays, open_text};
@@ -59,10 +59,13 @@ fn check_separator(path: &Path, dialect: Dialect, names: &[String]) -> Result<()
     let expected = char::from(dialect.delimiter).escape_default();
     let message =
         format!("expected columns separated by `{expected}`, found `{named}` between them: {found}");
-    Err(Error::in_file(path, message).hint(format!(
-        "say so: delimiter = \"{named}\" for the source in the scenario, or --delimiter \"{named}\"; numbers have a \
-         point before their decimals"
-    )))
+    let way = advice::either(
+        &format!("delimiter = \"{named}\" of the source"),
+        &format!("--delimiter \"{named}\""),
+    );
+    let way = way.map_or_else(String::new, |way| format!("say so: {way}; "));
+    let hint = format!("{way}numbers have a point before their decimals");
+    Err(Error::in_file(path, message).hint(hint))
 }
 
 /// Reads columns batch by batch, in the order of `wanted`. An empty value is null.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::base::error::{Error, Problem, Result};
 use crate::base::similar::nearest;
-use crate::base::{at_work, digest};
+use crate::base::{advice, at_work, digest};
 use crate::input::batch::Batch;
 use crate::input::file::{InputFile, Place, SourceFile, find_tables};
 use crate::input::format::Format;
@@ -225,7 +225,10 @@ impl Table {
                     &file.path,
                     format!("expected no column `{name}`, which is declared absent, found one"),
                 )
-                .hint("remove the name from `absent` in the scenario, or from --absent"));
+                .hint(format!(
+                    "remove the name from {}",
+                    advice::either("`absent`", "--absent").unwrap_or_default()
+                )));
             }
         }
         Ok(())
@@ -246,10 +249,12 @@ impl Table {
                 error.hint(near.trim_end())
             };
         }
-        Error::in_file(&file.path, message).hint(format!(
-            "{near}if the column has another name, say so in the scenario, columns.{canonical} = \"...\", or \
-             with --column {canonical}=..."
-        ))
+        let hint = format!("{near}{}", advice::rename(canonical));
+        let error = Error::in_file(&file.path, message);
+        match hint.trim_end() {
+            "" => error,
+            hint => error.hint(hint),
+        }
     }
 
     /// Checks that every name that the source renames or makes constant is a name of Sluice.

@@ -10,10 +10,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::base::bitmap;
 use crate::base::error::{Error, Result};
-use crate::base::hash;
 use crate::base::time::Micros;
+use crate::base::{advice, bitmap, hash};
 use crate::input::derived_steps::DerivedSteps;
 use crate::input::fast_scan::{ColumnScan, FastPart, Mapping, STEP, STEP_WORDS, Unsupported, low_bits};
 use crate::input::table::Part;
@@ -692,7 +691,10 @@ fn unknown_release(batch: &TrafficBatch<'_>, row: usize, names: &NameCodes<'_>, 
             names.baseline, names.candidate
         ),
     )
-    .hint("rows like this can be counted and left out with `input.on_unknown_release = \"count\"`")
+    .hint(format!(
+        "rows like this can be counted and left out: {}",
+        advice::key("input.on_unknown_release = \"count\"").unwrap_or_default()
+    ))
 }
 
 /// Collects the indices of the first `n` bits that are not set.

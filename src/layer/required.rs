@@ -1,5 +1,6 @@
 //! The columns that layers depend on: a source of users must have them, or declare them absent.
 
+use crate::base::advice;
 use crate::base::error::{Error, Result};
 use crate::base::similar::nearest;
 use crate::input::{InputFile, Table, names_text};
@@ -66,16 +67,17 @@ pub fn check_required(
             _ => "no layer depends on the score",
         };
         warnings.push(format!(
-            "{path}: found no {}: unknown for every user ({why}); to declare this: \
-             input.{section}.absent = [{}]",
+            "{path}: found no {}: unknown for every user ({why}); to declare this: {}",
             list(&known, "`"),
-            list(&known, "\"")
+            declare_absent(section, &known)
         ));
     }
     if lacks_consent && kind == UserSource::Table {
         warnings.push(format!(
-            "{path}: found no `{CONSENT}`, and consent is opt-in: no user is eligible; name the column \
-             (columns.{CONSENT} = \"...\"), or set layering.consent = \"opt_out\""
+            "{path}: found no `{CONSENT}`, and consent is opt-in: no user is eligible; {}; or every user \
+             may be served: {}",
+            advice::rename(CONSENT),
+            advice::key("layering.consent = \"opt_out\"").unwrap_or_default()
         ));
     }
     Ok(warnings)
@@ -126,13 +128,10 @@ fn missing_error(table: &Table, kind: UserSource, missing: &[&str]) -> Error {
         Some(format!("did you mean `{near}` for `{name}`? "))
     });
     let first = columns[0];
-    let mut ways = vec![format!(
-        "a column with another name: columns.{first} = \"...\" or --column {first}=..."
-    )];
+    let mut ways = vec![advice::rename(first)];
     if kind == UserSource::Events && missing.contains(&CONSENT) {
-        let only = "consent is no column of an event log: layering.consent = \"opt_out\" if every user may \
-                    be served"
-            .to_owned();
+        let way = advice::key("layering.consent = \"opt_out\"").unwrap_or_default();
+        let only = format!("consent is no column of an event log; if every user may be served: {way}");
         if missing.len() == 1 {
             ways = vec![only]
         } else {
@@ -148,10 +147,15 @@ fn missing_error(table: &Table, kind: UserSource, missing: &[&str]) -> Error {
         ),
     )
     .hint(format!(
-        "{}{}; not known for any user: input.{section}.absent = [{}] or --absent {}",
+        "{}{}; not known for any user: {}",
         near.unwrap_or_default(),
         ways.join("; "),
-        list(missing, "\""),
-        missing.join(",")
+        declare_absent(section, missing)
     ))
+}
+
+/// How to declare that no user has some features.
+fn declare_absent(section: &str, names: &[&str]) -> String {
+    let key = format!("input.{section}.absent = [{}]", list(names, "\""));
+    advice::either(&key, &format!("--absent {}", names.join(","))).unwrap_or_default()
 }

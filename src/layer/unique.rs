@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::base::advice;
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
 use crate::base::spill::{Fingerprints, Spill};
@@ -94,6 +95,9 @@ fn second_row_error(users: &Users<'_>, (part, row): (usize, u64)) -> Error {
             &id,
             tenant.as_deref(),
         )
-        .hint("the first row of each user can be kept and the others counted with `input.on_duplicate_user = \"keep_first\"`"),
+        .hint(format!(
+            "the first row of each user can be kept and the others counted: {}",
+            advice::key("input.on_duplicate_user = \"keep_first\"").unwrap_or_default()
+        )),
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::base::advice;
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
@@ -160,7 +161,7 @@ pub fn open_traffic(
         Some(column) => Err(Error::usage(format!(
             "expected a column `{column}` in the traffic to break down by, found none"
         ))
-        .hint("see `analysis.breakdowns`; if it has another name, say so: columns.NAME = \"...\"")),
+        .hint(format!("see `analysis.breakdowns`; {}", advice::rename(column)))),
         None => Ok(readers),
     }
 }

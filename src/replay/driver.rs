@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::base::advice;
 use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
 use crate::input::Part;
@@ -39,7 +40,7 @@ pub fn replay(
         return Err(Error::usage(
             "expected a column `trace_id` in the traffic, by which outcomes are joined, found none",
         )
-        .hint("if the column has another name, set it in the scenario: columns.trace_id = \"...\""));
+        .hint(advice::rename("trace_id")));
     }
     let layers = LayerTable::open(inputs.layers, ctx.plan)?;
     let tenants = layers.tenants()?;

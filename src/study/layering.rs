@@ -37,7 +37,7 @@ pub fn layer(
         (UsersFrom::Generator, Some(data)) => UsersFrom::Table(data.users.clone()),
         (UsersFrom::Generator, None) => {
             return Err(Error::usage("expected generated data, found none")
-                .hint("generate it with `sluice generate`, then name it with --users"));
+                .hint("generate it with `sluice generate`, then layer it with `sluice layer --users`"));
         }
         (users, _) => users.clone(),
     };

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use std::collections::BTreeMap;
 
 use crate::base::error::{Error, Result};
-use crate::base::escape;
+use crate::base::{advice, escape};
 use crate::input::{Table, TagColumn, UserBatch, UserReader, tenant_at};
 use crate::scenario::{CONSENT, FEATURES, Input, OnDuplicate, Source, TagRule, TagTest};
 
@@ -147,7 +147,10 @@ impl Joined {
                             source.path.display().to_string(),
                             format!("expected each user once, found {} twice", escape::value(&key.1)),
                         )
-                        .hint("the first row can be kept with `input.on_duplicate_user = \"keep_first\"`"));
+                        .hint(format!(
+                            "the first row can be kept: {}",
+                            advice::key("input.on_duplicate_user = \"keep_first\"").unwrap_or_default()
+                        )));
                     }
                     OnDuplicate::KeepFirst => {
                         *bad_rows

@@ -6,11 +6,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
-use crate::base::at_work;
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::json::Document;
 use crate::base::parallel::fold_parts;
 use crate::base::progress::Progress;
+use crate::base::{advice, at_work};
 use crate::input::{Part, Table};
 use crate::scenario::{OnBadRow, TraceSource};
 use crate::traces::attributes::{NamedKeys, keys_of};
@@ -279,7 +279,7 @@ fn settle(
         location = format!("{location}: {key}");
     }
     let error = Error::input(location, format!("expected {expected}, found {found}"));
-    Err(error.hint("bad rows can be left out and counted: on_bad_row = \"drop\", or --on-bad-row drop"))
+    Err(error.hint(advice::drop_rows()))
 }
 
 /// Reads the rows of a part of a table.
@@ -377,8 +377,8 @@ fn check(coverage: &Coverage, paths: &[PathBuf], required: &[&str]) -> Result<()
                 ),
             )
             .hint(format!(
-                "name the key that has it: columns.{column} = \"...\", or --column {column}=...; a bill needs \
-                 none: sluice finops --traffic PATH --format auto"
+                "{}; a bill needs none: sluice finops --traffic PATH --format auto",
+                advice::rename(column)
             )));
         }
     }

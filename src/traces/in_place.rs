@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::base::error::{Error, ErrorKind, FileResult, Result};
 use crate::base::private_folder::create_file;
 use crate::base::progress::Progress;
-use crate::base::{digest, json};
+use crate::base::{advice, digest, json};
 use crate::input::fetch;
 use crate::scenario::{OnBadRow, Source, TraceFormat};
 use crate::traces::coverage::Coverage;
@@ -45,7 +45,14 @@ pub fn are_traces(path: &Path) -> bool {
 pub fn hinted(source: &Source, error: Error) -> Error {
     let is_plain = source.traces.is_none() && source.sql.is_none();
     if is_plain && error.kind() == ErrorKind::Input && are_traces(&source.path) {
-        return error.hint("the files are traces: say format = \"auto\" in the scenario, or --format auto");
+        let way = advice::either("format = \"auto\" of the source", "--format auto");
+        return error.hint(match way {
+            Some(way) => format!("the files are traces: say so: {way}"),
+            None => {
+                "the files are traces: make a table of them first: sluice import PATH --out turns.parquet"
+                    .into()
+            }
+        });
     }
     error
 }
