@@ -12,6 +12,8 @@ use std::time::Duration;
 use crate::analysis::{CounterProfile, CounterRequest, analyze_counters};
 use crate::base::error::Error;
 use crate::base::progress::Progress;
+use crate::base::reading::find_reading;
+use crate::base::skeleton::skeleton;
 #[cfg(feature = "stores")]
 use crate::base::time::HOUR;
 use crate::base::{digest, json, open};
@@ -44,7 +46,7 @@ pub struct FuzzTarget {
 }
 
 /// All targets.
-pub const TARGETS: [FuzzTarget; 19] = [
+pub const TARGETS: [FuzzTarget; 20] = [
     target("parquet", parquet, &["fuzz/corpus/parquet"]),
     target("csv", csv, &["fuzz/corpus/csv", "scenarios/guide"]),
     target("ndjson", ndjson, &["fuzz/corpus/ndjson"]),
@@ -62,6 +64,7 @@ pub const TARGETS: [FuzzTarget; 19] = [
         ],
     ),
     target("scenario", scenario, &["scenarios"]),
+    target("forbidden", forbidden, &["fuzz/corpus/forbidden"]),
     target("policy", policy, &["fuzz/corpus/policy"]),
     target("records", records, &["tests/samples/registry"]),
     target("tools", tools, &["tests/samples/registry/tools"]),
@@ -456,6 +459,22 @@ fn import_traces(path: &Path) {
         let paths = [path.to_owned()];
         let _ = traces::import(&paths, &columns, &source, policy, target, &Progress::silent());
     }
+}
+
+/// Reads a text in all ways in which forbidden texts are searched. Invisible characters change no
+/// reading.
+fn forbidden(data: &[u8]) {
+    let readings = |text: &str| {
+        let mut readings = Vec::new();
+        find_reading::<()>(text, &mut |form, reading| {
+            readings.push((form.name(), skeleton(reading)));
+            None
+        });
+        readings
+    };
+    let text = String::from_utf8_lossy(data);
+    let split: String = text.chars().flat_map(|ch| [ch, '\u{200b}']).collect();
+    assert_eq!(readings(&text), readings(&split));
 }
 
 /// Runs the target of a name.

@@ -32,6 +32,7 @@ pub(crate) mod parquet_file;
 pub(crate) mod parquet_io;
 pub(crate) mod private_folder;
 pub mod progress;
+pub(crate) mod reading;
 pub(crate) mod schema;
 pub(crate) mod similar;
 pub(crate) mod skeleton;

@@ -58,6 +58,15 @@ pub(crate) fn fold(letters: &str) -> String {
         .collect()
 }
 
+/// Returns two skeletons of a text that letters, digits and signs that look alike have in common, by
+/// Unicode's table of confusable characters (UTS 39): one with the look of its capitals, one with
+/// that of its lower case. `rn` and `m` are one, and so are `0` and `o`.
+pub(crate) fn confusable(text: &str) -> [String; 2] {
+    let prototype = |text: &str| unicode_security::skeleton(text).collect::<String>();
+    let letters = letters(text);
+    [fold(&prototype(&letters)), fold(&prototype(&fold(&letters)))]
+}
+
 /// Returns the skeleton of a person's name. Digits and letters that look alike are one too: `0` and
 /// `o`; `1`, `i` and `l`. Blanks around the name are left out.
 pub(crate) fn person(name: &str) -> String {
@@ -158,7 +167,7 @@ pub(crate) fn is_han(ch: char) -> bool {
 
 /// Whether a reader does not see a character: the default ignorable code points of Unicode, and
 /// other format characters.
-fn is_invisible(ch: char) -> bool {
+pub(crate) fn is_invisible(ch: char) -> bool {
     matches!(
         ch,
         '\u{ad}'

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::base::error::{Error, Problem, Result};
 use crate::base::schema::document_schema;
+use crate::base::skeleton::skeleton;
 use crate::base::{digest, json, toml_file};
 use crate::gate::document::GateOutcome;
 use crate::metric::Better;
@@ -103,9 +104,12 @@ pub struct GatePolicy {
     pub injection: InjectionRule,
     /// Limits of the cost checks.
     pub cost: CostRule,
-    /// Texts that no output may contain. Case does not matter.
+    /// Texts that no output may contain, as a reader sees it (inputs.md, section Forbidden texts).
     #[schemars(example = ["guarantee compensation"])]
     pub forbidden_substrings: Vec<String>,
+    /// Whether letters and digits that look alike, as `rn` and `m`, are one in forbidden texts.
+    #[schemars(example = true)]
+    pub forbidden_confusables: bool,
     /// Limits of the tool checks.
     pub tools: ToolRule,
     /// Limits of the canary checks.
@@ -325,6 +329,7 @@ impl Default for GatePolicy {
             injection: InjectionRule::default(),
             cost: CostRule::default(),
             forbidden_substrings: Vec::new(),
+            forbidden_confusables: false,
             tools: ToolRule::default(),
             canary: CanaryRule::default(),
             record: RecordRule::default(),
@@ -482,6 +487,11 @@ impl GatePolicy {
             "gate.record.high_risk_approvers".into(),
             "at least 1",
         );
+        for (idx, text) in self.forbidden_substrings.iter().enumerate() {
+            let key = format!("gate.forbidden_substrings[{}]", idx + 1);
+            let is_seen = text.is_empty() || !skeleton(text).trim().is_empty();
+            expect(is_seen, key, "a text with a visible character");
+        }
         for name in self.checks.keys() {
             let known = CHECKS
                 .iter()
