@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 
-use crate::audit::trace::user_hash;
+use crate::audit::trace::{trace_key, user_hash};
 use crate::base::error::Result;
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
@@ -44,8 +44,8 @@ pub struct AffectedRow {
     pub session_id: Option<String>,
     /// Name of the called tool. `None` for a request.
     pub tool: Option<String>,
-    /// SHA-256 digest of the arguments' canonical JSON. `None` without arguments, and for a
-    /// request.
+    /// SHA-256 digest of the arguments' canonical JSON. `None` for a call without arguments or with
+    /// a text that is no JSON, and for a request.
     pub arguments_sha256: Option<String>,
     /// Whether the bundle has the tool. A tool that it does not have counts as writing. `None` for
     /// a request.
@@ -99,6 +99,9 @@ pub struct Affected {
     /// Number of logged write calls without a trace id, of any release. Some of them may belong to
     /// this release. `None` if no logged calls were given.
     pub n_calls_without_trace: Option<u64>,
+    /// Number of logged write calls in requests of other releases, or in none of the log. `None` if
+    /// no logged calls were given.
+    pub n_calls_elsewhere: Option<u64>,
     /// The write calls, in the order of the log. `None` if no logged calls were given.
     pub calls: Option<Vec<AffectedRow>>,
     /// Names of releases in the log, at most 20. Empty if the log has rows of this release.
@@ -120,7 +123,7 @@ struct WriteCall {
     arguments_sha256: Option<String>,
 }
 
-/// Logged calls of writing tools, by trace id. Only digests of the arguments are kept.
+/// Logged calls of writing tools, by [`trace_key`]. Only digests of the arguments are kept.
 #[derive(Debug, Clone, Default)]
 pub struct WriteCalls {
     tools: Vec<(String, bool)>,
@@ -167,7 +170,8 @@ impl WriteCalls {
             match digest {
                 Ok(digest) => {
                     let arguments_sha256 = digest.map(|(_, digest)| digest);
-                    calls.by_trace.entry(call.trace_id).or_default().push(WriteCall {
+                    let trace = trace_key(&call.trace_id).into_owned();
+                    calls.by_trace.entry(trace).or_default().push(WriteCall {
                         tool,
                         arguments_sha256,
                     });
@@ -224,6 +228,7 @@ pub fn affected(
         n_bad: 0,
         tools: None,
         n_calls_without_trace: calls.as_ref().map(|calls| calls.n_without_trace),
+        n_calls_elsewhere: None,
         calls: calls.as_ref().map(|_| Vec::new()),
         releases: Vec::new(),
     };
@@ -314,6 +319,9 @@ pub fn affected(
         found.releases = releases.into_iter().take(MAX_NAMES).collect();
     }
     found.tools = found.calls.as_deref().map(count_tools);
+    // What is listed is no longer among the calls.
+    found.n_calls_elsewhere =
+        calls.map(|calls| calls.by_trace.values().map(|calls| calls.len() as u64).sum());
     Ok(found)
 }
 
@@ -333,7 +341,11 @@ fn note_release(releases: &mut BTreeSet<String>, release: Option<&str>) {
 /// Lists the calls of a row's trace. A trace with several rows lists its calls only once.
 fn list_calls(calls: &mut WriteCalls, row: &AffectedRow, listed: &mut Vec<AffectedRow>) {
     let Some(trace) = &row.trace_id else { return };
-    for call in calls.by_trace.remove(trace).unwrap_or_default() {
+    for call in calls
+        .by_trace
+        .remove(trace_key(trace).as_ref())
+        .unwrap_or_default()
+    {
         let (tool, in_bundle) = &calls.tools[call.tool];
         listed.push(AffectedRow {
             tool: Some(tool.clone()),

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::audit::chain;
 use crate::audit::chain::{ChainLink, Hold};
-use crate::audit::trace::{MAX_ROWS, TraceRow, trace_row};
+use crate::audit::trace::{MAX_ROWS, TraceRow, trace_key, trace_row};
 use crate::base::error::Result;
 use crate::base::parallel;
 use crate::base::progress::Progress;
@@ -37,7 +37,8 @@ pub struct RowChain {
     pub links: Vec<ChainLink>,
 }
 
-/// Finds the rows of some traces, with their links.
+/// Finds the rows of some traces, with their links. Ids are compared by [`trace_key`]; no two of
+/// `traces` have the same.
 ///
 /// # Errors
 /// The log cannot be read.
@@ -47,7 +48,7 @@ pub fn chains(
     records: &RecordIndex,
     progress: &Progress,
 ) -> Result<Vec<Chain>> {
-    let wanted: HashMap<&str, usize> = traces.iter().map(String::as_str).zip(0..).collect();
+    let wanted: HashMap<_, usize> = traces.iter().map(|trace| trace_key(trace)).zip(0..).collect();
     let mut found: Vec<(u64, Vec<TraceRow>)> = vec![(0, Vec::new()); traces.len()];
     let parts = &reader.table().parts;
     let bar = progress.rows("audit", reader.table().n_rows());
@@ -58,7 +59,10 @@ pub fn chains(
             reader.read_links(parts[part], &mut |links| {
                 bar.advance(links.len() as u64);
                 for row in (0..links.len()).filter(|row| !links.faults.is_bad(*row)) {
-                    if let Some(trace) = links.text(Link::Trace, row).and_then(|trace| wanted.get(trace)) {
+                    if let Some(trace) = links
+                        .text(Link::Trace, row)
+                        .and_then(|trace| wanted.get(&trace_key(trace)))
+                    {
                         let (n, rows) = &mut found[*trace];
                         *n += 1;
                         if rows.len() < MAX_ROWS {

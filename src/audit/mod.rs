@@ -15,4 +15,4 @@ pub use table::write;
 
 pub use driver::{Chain, RowChain, chains};
 
-pub use trace::{TraceRow, open, open_affected, open_period};
+pub use trace::{TraceRow, open, open_affected, open_period, trace_key};

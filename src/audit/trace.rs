@@ -1,6 +1,7 @@
 //! The rows of a trace, read from the log.
 
 use serde::Serialize;
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::base::error::Result;
@@ -89,7 +90,60 @@ pub(super) fn trace_row(links: &Links<'_>, row: usize, reader: &TrafficReader) -
     }
 }
 
+/// Lengths of the parts of an id with dashes (RFC 9562), in hexadecimal digits.
+const DASHED: [usize; 5] = [8, 4, 4, 4, 12];
+
+/// Returns the form of a trace id by which ids are compared. An id of 16 or 32 hexadecimal digits is
+/// in lower case, because writers differ in it (W3C Trace Context, OTLP). One of 32 digits with dashes,
+/// as a UUID, is without them. Other ids are compared as they are.
+pub fn trace_key(id: &str) -> Cow<'_, str> {
+    let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let has_capital = || id.bytes().any(|byte| byte.is_ascii_uppercase());
+    match id.len() {
+        16 | 32 if is_hex(id) && has_capital() => Cow::Owned(id.to_ascii_lowercase()),
+        36 => {
+            let parts = id.split('-');
+            let is_dashed = parts.clone().map(str::len).eq(DASHED) && parts.clone().all(is_hex);
+            match is_dashed {
+                true => Cow::Owned(parts.collect::<String>().to_ascii_lowercase()),
+                false => Cow::Borrowed(id),
+            }
+        }
+        _ => Cow::Borrowed(id),
+    }
+}
+
 /// Returns a 64-bit hash of a user within a tenant.
 pub(super) fn user_hash(tenant: &str, user: &str) -> u64 {
     hash::join(hash::hash_id(tenant.as_bytes()), hash::hash_id(user.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_one_trace_have_one_key() {
+        let check = |id: &str, expected: &str| assert_eq!(trace_key(id), expected, "{id}");
+        let lower = "4bf92f3577b34da6a3ce929d0e0e4736";
+        check(lower, lower);
+        check("4BF92F3577B34DA6A3CE929D0E0E4736", lower);
+        check("4bf92f35-77b3-4da6-a3ce-929d0e0e4736", lower);
+        check("4BF92F35-77b3-4da6-A3CE-929D0E0E4736", lower);
+        check("BA852299C76C0763", "ba852299c76c0763");
+        check("1234567890123456", "1234567890123456");
+        for other in [
+            "",
+            "T1",
+            "chatcmpl-AbC",
+            "4BF92F3577B34DA6A3CE929D0E0E473",
+            "4BF92F3577B34DA6A3CE929D0E0E473G",
+            "4BF92F3577B34DA6A3CE929D-0E0E-47-36X",
+            "4BF92F35-77B3-4DA6-A3CE-929D0E0E473G",
+            "4BF92F3-577B3-4DA6-A3CE-929D0E0E4736",
+            "\u{e9}BF92F3577B34DA6A3CE929D0E0E47",
+        ] {
+            check(other, other);
+        }
+    }
 }

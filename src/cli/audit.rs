@@ -16,6 +16,7 @@ use crate::cli::source_args::SourceArgs;
 use crate::cli::summary::{percent_of_count, shown};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
+use crate::cli::text::path_text;
 use crate::cli::trace_args::TraceArgs;
 use crate::cli::values::{BadRowArg, check_out, check_period, parse_allowed, parse_instant};
 use crate::release::tools::ToolBundle;
@@ -109,7 +110,8 @@ pub(super) fn run(args: &AuditArgs, terminal: &Terminal) -> Result<u8> {
             .iter()
             .filter(|trace| !trace.is_empty())
             .for_each(|trace| {
-                if !traces.contains(trace) {
+                let key = audit::trace_key(trace);
+                if !traces.iter().any(|other| audit::trace_key(other) == key) {
                     traces.push(trace.clone());
                 }
             });
@@ -367,7 +369,7 @@ fn affected_text(found: &Affected, args: &AuditArgs, terminal: &Terminal) -> Str
                 or_none(&call.tool),
                 call.arguments_sha256
                     .clone()
-                    .unwrap_or_else(|| "no JSON".to_owned()),
+                    .unwrap_or_else(|| "none, or no JSON".to_owned()),
             ]);
         }
         if !calls.is_empty() {
@@ -385,8 +387,13 @@ fn affected_text(found: &Affected, args: &AuditArgs, terminal: &Terminal) -> Str
             "{n} calls that write have no trace: their release is not known\n"
         ));
     }
+    if let Some(n) = found.n_calls_elsewhere.filter(|n| *n > 0) {
+        text.push_str(&format!(
+            "{n} calls that write are in requests of other releases, or in none of the log\n"
+        ));
+    }
     if let Some(path) = &args.out {
-        text.push_str(&format!("written:\n  {}\n", path.display()));
+        text.push_str(&format!("written:\n  {}\n", path_text(path)));
     }
     text
 }

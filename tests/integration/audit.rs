@@ -349,6 +349,87 @@ fn a_rollback_has_its_users_and_what_was_written_for_them() {
 }
 
 #[test]
+fn calls_without_arguments_and_ids_in_other_forms_are_listed() {
+    let folder = Folder::new();
+    let lower = "4bf92f3577b34da6a3ce929d0e0e473";
+    folder.write(
+        "log.csv",
+        format!(
+            "user_id,release_id,trace_id\nann,r1,{lower}6\nbob,r1,{}7\ncid,r2,{lower}8\n\
+             dan,r1,4bf92f35-77b3-4da6-a3ce-929d0e0e4739\neve,r1,Chat-A\n",
+            lower.to_uppercase()
+        ),
+    );
+    folder.write(
+        "tools.json",
+        r#"[{"name": "refund"}, {"name": "search", "risk_level": "read"}]"#,
+    );
+    let calls = |lines: &[Value]| {
+        let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        folder.write("calls.ndjson", lines);
+        let [calls, tools] = ["calls.ndjson", "tools.json"].map(|name| folder.path(name));
+        folder.audit(
+            &["--rolled-back", "r1", "--tool-calls", calls, "--tools", tools],
+            0,
+        )
+    };
+    let trace = format!("{lower}6");
+    // A call may lack its arguments: MCP and OpenTelemetry do not require them.
+    let check = |call: Value, expected: Option<&str>| {
+        let mut call = call;
+        call["trace_id"] = json!(trace);
+        let found = calls(&[call.clone()]);
+        let listed = found["calls"].as_array().unwrap();
+        assert_eq!(listed.len(), 1, "{call}");
+        let digest = expected.map(|text| sluice::base::digest::sha256_of_bytes(text.as_bytes()));
+        assert_eq!(listed[0]["arguments_sha256"], json!(digest), "{call}");
+    };
+    check(json!({"tool": "refund"}), None);
+    check(json!({"tool": "refund", "arguments": null}), None);
+    check(json!({"tool": "refund", "arguments": ""}), None);
+    check(json!({"tool": "refund", "arguments": " "}), None);
+    check(json!({"tool": "refund", "arguments": "no json"}), None);
+    check(json!({"tool": "refund", "arguments": {}}), Some("{}"));
+    check(json!({"tool": "refund", "arguments": "{ }"}), Some("{}"));
+    check(
+        json!({"tool": "refund", "arguments": null, "args": {"a": 1.0}}),
+        Some("{\"a\":1}"),
+    );
+    check(json!({"attributes": {"gen_ai.tool.name": "refund"}}), None);
+    // Ids of 16 or 32 hexadecimal digits are compared without case and dashes, others as they are.
+    let call = |trace: &str| json!({"tool": "refund", "trace_id": trace});
+    let found = calls(&[
+        call(&format!("{lower}7")),
+        call(&trace.to_uppercase()),
+        call(&format!("{lower}9")),
+        call("chat-a"),
+        call("Chat-A"),
+        call(&format!("{lower}8")),
+        call("none"),
+        call(""),
+        json!({"tool": "search", "trace_id": trace}),
+    ]);
+    let traces: Vec<&str> = found["calls"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|call| call["trace_id"].as_str().unwrap())
+        .collect();
+    let upper = format!("{}7", lower.to_uppercase());
+    assert_eq!(
+        traces,
+        [&trace, &upper, "4bf92f35-77b3-4da6-a3ce-929d0e0e4739", "Chat-A"]
+    );
+    assert_eq!(found["n_calls_without_trace"], 1);
+    assert_eq!(found["n_calls_elsewhere"], 3);
+    let chain = |trace: &str| folder.audit(&["--trace", trace], 11);
+    let check = |asked: &str, user: &str| assert_eq!(chain(asked)[0]["rows"][0]["user_id"], user, "{asked}");
+    check(&trace.to_uppercase(), "ann");
+    check(&format!("{lower}7"), "bob");
+    check(&format!("{lower}9"), "dan");
+}
+
+#[test]
 fn affected_requests_as_parquet_are_the_same_on_any_number_of_threads() {
     let folder = Folder::new();
     let head = "event_time,user_id,release_id,trace_id,session_id\n";
