@@ -534,6 +534,7 @@ pub const COLUMNS: &[(&str, ColumnKind)] = &[
     ("cost_usd", ColumnKind::Usd),
     ("cached_tokens_in", ColumnKind::Count),
     ("cache_write_tokens_in", ColumnKind::Count),
+    ("cache_write_1h_tokens_in", ColumnKind::Count),
     ("is_batch", ColumnKind::Flag),
     ("tool_cost_usd", ColumnKind::Usd),
 ];

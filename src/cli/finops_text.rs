@@ -8,7 +8,8 @@ use crate::base::number::{count, number};
 use crate::cli::summary::{percent_of_count, shown};
 use crate::cli::table::{Column, Table, column};
 use crate::cli::terminal::Terminal;
-use crate::finops::{BillLine, BudgetUse, By, Chargeback, Per, UnitCost, Unseen};
+use crate::cli::text::path_text;
+use crate::finops::{BillLine, BudgetUse, By, Chargeback, CostGap, Per, UnitCost, Unseen};
 use crate::release::UNKNOWN;
 use crate::stats::{Known, Reason};
 
@@ -33,7 +34,7 @@ pub(super) fn bill_text(bill: &Chargeback, out: Option<&Path>, terminal: &Termin
         .for_each(|used| budget_note(bill, used, &mut notes));
     let mut text = format!("{}\n{}", table_text(bill, terminal), terminal.fill(&notes));
     if let Some(path) = out {
-        text.push_str(&format!("written:\n  {}\n", path.display()));
+        text.push_str(&format!("written:\n  {}\n", path_text(path)));
     }
     text
 }
@@ -276,9 +277,27 @@ fn costs_note(bill: &Chargeback, notes: &mut String) {
     let total = &bill.total;
     if total.n_cost_unknown > 0 {
         notes.push_str(&format!(
-            "{} rows have no known cost, and the sums leave them out: the log needs cost_usd, or --prices with their models and tokens\n",
+            "{} rows have no known cost, and the sums leave them out:\n",
             count(total.n_cost_unknown)
         ));
+        reasons_note(&total.cost_unknown_reasons, notes);
+    }
+    // Rows without a logged cost have their reasons above.
+    let own = total
+        .repriced_unknown_reasons
+        .iter()
+        .flatten()
+        .filter_map(|(gap, n)| {
+            let above = total.cost_unknown_reasons.get(gap).copied().unwrap_or(0);
+            (*n > above).then(|| (*gap, n - above))
+        });
+    let own: BTreeMap<CostGap, u64> = own.collect();
+    if !own.is_empty() {
+        notes.push_str(&format!(
+            "{} rows with a logged cost have no re-priced one:\n",
+            count(own.values().sum())
+        ));
+        reasons_note(&own, notes);
     }
     for unpriced in &bill.unpriced {
         let n = count(unpriced.n_rows);
@@ -287,6 +306,13 @@ fn costs_note(bill: &Chargeback, notes: &mut String) {
         } else {
             format!("no price: {} ({n} rows)\n", shown(&unpriced.model_ref))
         });
+    }
+}
+
+/// Numbers of rows by the reason why their cost is not known.
+fn reasons_note(reasons: &BTreeMap<CostGap, u64>, notes: &mut String) {
+    for (gap, n) in reasons {
+        notes.push_str(&format!("  {}: {}\n", count(*n), gap.text()));
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::base::time::Micros;
 use crate::finops::budget::BudgetUse;
 use crate::finops::clusters::Success;
+use crate::finops::gap::CostGap;
 use crate::finops::key::By;
 use crate::finops::question::Unseen;
 use crate::stats::Known;
@@ -62,6 +63,8 @@ pub struct BillLine {
     pub cost_nano_usd: i64,
     /// Number of rows whose cost is not known.
     pub n_cost_unknown: u64,
+    /// Numbers of those rows by reason. Each row has one reason.
+    pub cost_unknown_reasons: BTreeMap<CostGap, u64>,
     /// Share of rows whose cost is known, 0..=1. Not known if there are no rows.
     pub cost_coverage: Known<f64>,
     /// Sum of the logged costs, nano-USD.
@@ -72,6 +75,8 @@ pub struct BillLine {
     pub repriced_nano_usd: Option<i64>,
     /// Number of rows with a cost by the price table. `None` without a table.
     pub n_repriced: Option<u64>,
+    /// Numbers of rows without a cost by the price table, by reason. `None` without a table.
+    pub repriced_unknown_reasons: Option<BTreeMap<CostGap, u64>>,
     /// Cost of tools, nano-USD, which is included in the costs. `None` if the log does not have it.
     pub tool_cost_nano_usd: Option<i64>,
     /// Number of input tokens. `None` if the log does not have it.

@@ -6,6 +6,7 @@ use crate::base::progress::Progress;
 use crate::finops::bill::{BillLine, Chargeback, RobustUnitCost, UnitCost, Unpriced};
 use crate::finops::clusters::{N_PARTS, Success, UserOnLine, users_of_part};
 use crate::finops::key::By;
+use crate::finops::measured::MeasuredColumn;
 use crate::finops::question::ChargebackQuestion;
 use crate::finops::scan::{ScanResult, Sums};
 use crate::finops::{budget, scan};
@@ -35,7 +36,7 @@ pub fn open(
     on_bad_row: OnBadRow,
     progress: &Progress,
 ) -> Result<TrafficReader> {
-    let measured = scan::MeasuredColumn::NAMES.map(|column| Reading {
+    let measured = MeasuredColumn::NAMES.map(|column| Reading {
         column: column.into(),
         test: None,
         limits: None,
@@ -159,10 +160,7 @@ pub fn chargeback(
 /// The columns that a bill reads and the log does not have.
 fn absent_columns(reader: &TrafficReader) -> Vec<&'static str> {
     let keys = By::ALL.map(By::column);
-    let columns = ROW_COLUMNS
-        .into_iter()
-        .chain(keys)
-        .chain(scan::MeasuredColumn::NAMES);
+    let columns = ROW_COLUMNS.into_iter().chain(keys).chain(MeasuredColumn::NAMES);
     columns.filter(|column| !reader.has(column)).collect()
 }
 
@@ -272,11 +270,13 @@ impl Columns {
             n_outcome_unknown: sums.n_outcome_unknown,
             cost_nano_usd: sums.cost,
             n_cost_unknown,
+            cost_unknown_reasons: sums.gaps.counts(),
             cost_coverage: coverage.into(),
             logged_nano_usd: sums.logged,
             n_logged: sums.n_logged,
             repriced_nano_usd: self.prices.then_some(sums.repriced),
             n_repriced: self.prices.then_some(sums.n_repriced),
+            repriced_unknown_reasons: self.prices.then(|| sums.repriced_gaps.counts()),
             tool_cost_nano_usd: self.tools.then_some(sums.tools),
             tokens_in: self.tokens_in.then_some(sums.tokens_in),
             tokens_out: self.tokens_out.then_some(sums.tokens_out),

@@ -9,7 +9,9 @@ mod bill;
 mod budget;
 pub(crate) mod clusters;
 mod driver;
+mod gap;
 mod key;
+mod measured;
 mod money;
 mod question;
 pub(crate) mod scan;
@@ -21,6 +23,7 @@ pub use table::write;
 
 pub use bill::{BillLine, Chargeback, RobustUnitCost, UnitCost, Unpriced};
 pub use driver::{chargeback, open};
+pub use gap::CostGap;
 pub use key::By;
 pub use money::usd_text;
 pub use question::{ChargebackQuestion, Unseen};

@@ -10,47 +10,14 @@ use crate::base::time::{DayClock, Micros};
 use crate::base::{hash, parallel};
 use crate::finops::budget::{BudgetSums, Day, Fit, Scope, Spender};
 use crate::finops::clusters::{ClusterRecord, HELD, Owner, Records};
+use crate::finops::gap::{CostGap, Gaps};
 use crate::finops::key::By;
+use crate::finops::measured::MeasuredColumn;
 use crate::finops::money::overflow;
 use crate::finops::question::{ChargebackQuestion, Unseen};
 use crate::input::{DEFAULT_TENANT, NameCodes, TrafficReader, Turns};
-use crate::prices::{ModelPrices, Usage};
+use crate::prices::{ModelPrices, NoCost, Usage};
 use crate::release::{Dimension, UNKNOWN};
-
-/// Measured columns of the log, in the order in which they are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum MeasuredColumn {
-    CostUsd,
-    ToolCostUsd,
-    TokensIn,
-    TokensOut,
-    CachedTokensIn,
-    CacheWriteTokensIn,
-    IsBatch,
-    TaskCompleted,
-    ToolCalls,
-}
-
-impl MeasuredColumn {
-    /// Names of the columns, in the order of the variants.
-    pub(super) const NAMES: [&str; 9] = [
-        "cost_usd",
-        "tool_cost_usd",
-        "tokens_in",
-        "tokens_out",
-        "cached_tokens_in",
-        "cache_write_tokens_in",
-        "is_batch",
-        "task_completed",
-        "tool_calls",
-    ];
-
-    /// Returns a row's value. `None` if the row has none.
-    fn value(self, turns: &Turns, row: usize) -> Option<i64> {
-        let column = &turns.measured[self as usize];
-        (!column.is_absent(row)).then(|| column.values[row])
-    }
-}
 
 /// Sums of a line's rows. All amounts are in nano-USD.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -69,6 +36,9 @@ pub(crate) struct Sums {
     pub(super) tools: i64,
     pub(super) tokens_in: i64,
     pub(super) tokens_out: i64,
+    /// Rows without a known cost, and without one by the price table, by reason.
+    pub(super) gaps: Gaps,
+    pub(super) repriced_gaps: Gaps,
     pub(super) shadow: Unseen,
     pub(super) eval: Unseen,
 }
@@ -103,6 +73,8 @@ impl Sums {
         self.n_cost += other.n_cost;
         self.n_logged += other.n_logged;
         self.n_repriced += other.n_repriced;
+        self.gaps.merge(&other.gaps);
+        self.repriced_gaps.merge(&other.repriced_gaps);
         add(&mut self.cost, other.cost)?;
         add(&mut self.logged, other.logged)?;
         add(&mut self.repriced, other.repriced)?;
@@ -134,6 +106,7 @@ pub(crate) struct ScanResult {
 struct CostCell<'a> {
     line: u32,
     has_release: bool,
+    has_model: bool,
     model: String,
     prices: Option<&'a ModelPrices>,
     n_unpriced: u64,
@@ -181,6 +154,7 @@ struct ScanState<'a> {
     budgets: Vec<BudgetDays>,
     /// Whether any row has a value of each key, in the log or its record, indexed by [`By`].
     has_key: [bool; By::ALL.len()],
+    has_cost: bool,
     has_tools: bool,
     n_rows: u64,
     n_outside: u64,
@@ -204,10 +178,10 @@ pub(super) fn scan(
     };
     let parts = &reader.table().parts;
     let bar = progress.rows("finops", reader.table().n_rows());
-    let has_tools = reader.has("tool_cost_usd");
+    let (has_cost, has_tools) = (reader.has("cost_usd"), reader.has("tool_cost_usd"));
     let states = parallel::fold_parts(
         parts.len(),
-        || ScanState::new(question, has_tools),
+        || ScanState::new(question, has_cost, has_tools),
         |state, idx| {
             let bad = reader.turns(parts[idx], &names, &mut |turns| {
                 bar.advance(turns.n as u64);
@@ -282,6 +256,9 @@ struct Cost {
     logged: Option<i64>,
     repriced: Option<i64>,
     tools: Option<i64>,
+    /// Why the charged cost and the cost by the price table are not known.
+    gap: Option<CostGap>,
+    repriced_gap: Option<CostGap>,
 }
 
 impl Cost {
@@ -293,7 +270,7 @@ impl Cost {
 }
 
 impl<'a> ScanState<'a> {
-    fn new(question: &'a ChargebackQuestion<'a>, has_tools: bool) -> Self {
+    fn new(question: &'a ChargebackQuestion<'a>, has_cost: bool, has_tools: bool) -> Self {
         Self {
             question,
             names: Default::default(),
@@ -313,6 +290,7 @@ impl<'a> ScanState<'a> {
                 })
                 .collect(),
             has_key: [false; By::ALL.len()],
+            has_cost,
             has_tools,
             n_rows: 0,
             n_outside: 0,
@@ -376,6 +354,8 @@ impl<'a> ScanState<'a> {
         sums.n_cost += u64::from(charged.is_some());
         sums.n_logged += u64::from(cost.logged.is_some());
         sums.n_repriced += u64::from(cost.repriced.is_some());
+        sums.gaps.add(cost.gap);
+        sums.repriced_gaps.add(cost.repriced_gap);
         add(&mut sums.cost, charged.unwrap_or(0))?;
         add(&mut sums.logged, cost.logged.unwrap_or(0))?;
         add(&mut sums.repriced, cost.repriced.unwrap_or(0))?;
@@ -420,38 +400,77 @@ impl<'a> ScanState<'a> {
                 .ok_or_else(|| overflow("the cost of a row")),
             _ => Ok(None),
         };
-        let mut repriced = None;
-        if self.question.prices.is_some() {
-            let cell = &mut self.cells[cell];
-            let (tokens_in, tokens_out) = (
-                measured(MeasuredColumn::TokensIn),
-                measured(MeasuredColumn::TokensOut),
-            );
-            let usage = Usage {
-                model: &cell.model,
-                at,
-                tokens_in: tokens_in.unwrap_or(0),
-                cache_read: measured(MeasuredColumn::CachedTokensIn).unwrap_or(0),
-                cache_write: measured(MeasuredColumn::CacheWriteTokensIn).unwrap_or(0),
-                tokens_out: tokens_out.unwrap_or(0),
-                is_batch: measured(MeasuredColumn::IsBatch) == Some(1),
-            };
-            let price = cell.prices.and_then(|prices| prices.price(&usage));
-            if let Some(price) = price
-                && tokens_in.is_some()
-                && tokens_out.is_some()
-                && usage.is_possible()
-            {
-                let cost = price.cost_nano(&usage);
-                repriced = Some(cost.ok_or_else(|| overflow("the tokens of a row"))?);
-            }
-            cell.n_unpriced += u64::from(price.is_none());
-        }
+        let logged = measured(MeasuredColumn::CostUsd);
+        let priced = self.priced(turns, row, at, cell)?;
+        let repriced = priced.as_ref().ok().copied();
+        // Without a table, what is missing is the logged cost.
+        let no_logged = match (self.has_cost, self.question.prices.is_some()) {
+            (_, true) => priced.err(),
+            (true, false) => Some(CostGap::NoCost),
+            (false, false) => Some(CostGap::NoCostColumn),
+        };
+        let has_tokens = [MeasuredColumn::TokensIn, MeasuredColumn::TokensOut]
+            .into_iter()
+            .any(|column| measured(column).is_some());
+        let has_failed = measured(MeasuredColumn::Success) == Some(0) && logged.is_none() && !has_tokens;
+        let gap = |base: Option<i64>, reason: Option<CostGap>| match (base, tools) {
+            (Some(_), Some(_)) => None,
+            (Some(_), None) => Some(CostGap::NoToolCost),
+            (None, _) if has_failed => Some(CostGap::FailedTurn),
+            (None, _) => reason,
+        };
         Ok(Cost {
-            logged: with_tools(measured(MeasuredColumn::CostUsd))?,
+            logged: with_tools(logged)?,
             repriced: with_tools(repriced)?,
             tools,
+            gap: gap(logged.or(repriced), no_logged),
+            repriced_gap: gap(repriced, priced.err()).filter(|_| self.question.prices.is_some()),
         })
+    }
+
+    /// The cost of a row's tokens by the price table, or the reason why there is none.
+    fn priced(
+        &mut self,
+        turns: &Turns,
+        row: usize,
+        at: Micros,
+        cell: usize,
+    ) -> Result<std::result::Result<i64, CostGap>> {
+        if self.question.prices.is_none() {
+            return Ok(Err(CostGap::NoModelPrice));
+        }
+        let cell = &mut self.cells[cell];
+        let measured = |column: MeasuredColumn| column.value(turns, row);
+        let (tokens_in, tokens_out) = (
+            measured(MeasuredColumn::TokensIn),
+            measured(MeasuredColumn::TokensOut),
+        );
+        let usage = Usage {
+            model: &cell.model,
+            at,
+            tokens_in: tokens_in.unwrap_or(0),
+            cache_read: measured(MeasuredColumn::CachedTokensIn).unwrap_or(0),
+            cache_write: measured(MeasuredColumn::CacheWriteTokensIn).unwrap_or(0),
+            cache_write_1h: measured(MeasuredColumn::CacheWrite1hTokensIn).unwrap_or(0),
+            tokens_out: tokens_out.unwrap_or(0),
+            is_batch: measured(MeasuredColumn::IsBatch) == Some(1),
+        };
+        let cost = match cell.prices {
+            Some(prices) => prices.cost_of(&usage),
+            None => Err(NoCost::Model),
+        };
+        let is_unpriced = matches!(cost, Err(NoCost::Model | NoCost::Batch | NoCost::Time));
+        cell.n_unpriced += u64::from(is_unpriced);
+        if !is_unpriced && (tokens_in.is_none() || tokens_out.is_none()) {
+            return Ok(Err(CostGap::NoTokens));
+        }
+        match cost {
+            Ok(cost) => Ok(Ok(cost)),
+            Err(reason) => match CostGap::of_price(reason, cell.has_model) {
+                Some(gap) => Ok(Err(gap)),
+                None => Err(overflow("the tokens of a row")),
+            },
+        }
     }
 
     /// Returns the index of a row's cell.
@@ -517,6 +536,7 @@ impl<'a> ScanState<'a> {
         let cell = CostCell {
             line: 0,
             has_release: release.is_some(),
+            has_model: model.is_some(),
             model: model.unwrap_or(UNKNOWN).to_owned(),
             prices: question
                 .prices

@@ -10,5 +10,5 @@ mod read;
 mod table;
 
 pub use name::model_name;
-pub use price::{Price, Usage};
+pub use price::{NoCost, Price, Usage};
 pub use table::{ModelPrices, Prices};

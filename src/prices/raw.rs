@@ -44,20 +44,30 @@ pub(super) struct RawPrice {
     /// Price of output tokens, also of those of reasoning.
     #[schemars(range(min = 0, max = MAX_PRICE), extend("x-unit" = UNIT), example = 0.6)]
     pub(super) output: Option<f64>,
-    /// Price of input tokens that are read from the cache of an earlier request.
+    /// Price of input tokens that are read from the cache of an earlier request. Without it,
+    /// requests with such tokens have no cost.
     #[schemars(
         range(min = 0, max = MAX_PRICE),
-        extend("x-unit" = UNIT, "x-default" = "`input`"),
+        extend("x-unit" = UNIT, "x-default" = "none"),
         example = 0.075
     )]
     pub(super) cached_input: Option<f64>,
-    /// Price of input tokens that are written to the cache.
+    /// Price of input tokens that are written to the cache. Without it, requests with such tokens
+    /// have no cost.
     #[schemars(
         range(min = 0, max = MAX_PRICE),
-        extend("x-unit" = UNIT, "x-default" = "`input`"),
+        extend("x-unit" = UNIT, "x-default" = "none"),
         example = 0.1875
     )]
     pub(super) cache_write: Option<f64>,
+    /// Price of input tokens that are written to a cache that keeps them for an hour. Without it,
+    /// requests with such tokens have no cost.
+    #[schemars(
+        range(min = 0, max = MAX_PRICE),
+        extend("x-unit" = UNIT, "x-default" = "none"),
+        example = 0.3
+    )]
+    pub(super) cache_write_1h: Option<f64>,
     /// Whether the price is for requests by a batch API. Without such an entry they have no price.
     #[schemars(extend("default" = false), example = true)]
     pub(super) batch: Option<bool>,

@@ -22,8 +22,9 @@ impl Prices {
     }
 
     /// Reads a table of prices: TOML or JSON with `price` (a list), or CSV. `model`, `input` and
-    /// `output` (USD per million tokens) are required. `cached_input` and `cache_write` (the same
-    /// unit), `batch`, `above_input_tokens` and `from` (an instant) are optional.
+    /// `output` (USD per million tokens) are required. `cached_input`, `cache_write` and
+    /// `cache_write_1h` (the same unit), `batch`, `above_input_tokens` and `from` (an instant) are
+    /// optional.
     ///
     /// # Errors
     /// The file cannot be read or is too large, or a price is wrong. All wrong prices are reported,
@@ -149,6 +150,7 @@ impl Entry<'_> {
         let (input, output) = (number("input", raw.input), number("output", raw.output));
         let cached = number("cached_input", raw.cached_input);
         let cache_write = number("cache_write", raw.cache_write);
+        let cache_write_1h = number("cache_write_1h", raw.cache_write_1h);
         for (key, value) in [("input", raw.input), ("output", raw.output)] {
             if value.is_none() {
                 problems.push(Problem::new(
@@ -161,8 +163,9 @@ impl Entry<'_> {
         Some(Price {
             input,
             output,
-            cached_input: cached.unwrap_or(input),
-            cache_write: cache_write.unwrap_or(input),
+            cached_input: cached,
+            cache_write,
+            cache_write_1h,
         })
     }
 
@@ -312,13 +315,13 @@ mod tests {
     #[test]
     fn the_three_forms_say_the_same() {
         let toml = "[[price]]\nmodel = 'a'\ninput = 1\noutput = 2\n\
-            [[price]]\nmodel = 'a'\ninput = 0.5\noutput = 1\ncached_input = 0.1\ncache_write = 0.6\nbatch = true\n\
+            [[price]]\nmodel = 'a'\ninput = 0.5\noutput = 1\ncached_input = 0.1\ncache_write = 0.6\ncache_write_1h = 0.9\nbatch = true\n\
             [[price]]\nmodel = 'a'\ninput = 2\noutput = 4\nabove_input_tokens = 200_000\nfrom = '2026-06-01'\n";
         let json = r#"[{"model": "a", "input": 1, "output": 2},
-            {"model": "a", "input": 0.5, "output": 1, "cached_input": 0.1, "cache_write": 0.6, "batch": true},
+            {"model": "a", "input": 0.5, "output": 1, "cached_input": 0.1, "cache_write": 0.6, "cache_write_1h": 0.9, "batch": true},
             {"model": "a", "input": 2, "output": 4, "above_input_tokens": 200000, "from": "2026-06-01"}]"#;
-        let csv = "model,input,output,cached_input,cache_write,batch,above_input_tokens,from\n\
-            a,1,2,,,FALSE,,\na,0.5,1,0.1,0.6,TRUE,,\na,2,4,,,,200000,2026-06-01\n";
+        let csv = "model,input,output,cached_input,cache_write,cache_write_1h,batch,above_input_tokens,from\n\
+            a,1,2,,,,FALSE,,\na,0.5,1,0.1,0.6,0.9,TRUE,,\na,2,4,,,,,200000,2026-06-01\n";
         let parse = |extension: &str, text: &str| Prices::parse("p", extension, text.as_bytes()).unwrap();
         assert_eq!(parse("toml", toml), parse("json", json));
         assert_eq!(parse("toml", toml), parse("csv", csv));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::time::Micros;
 use crate::prices::name::{model_name, without_date};
-use crate::prices::price::{Price, Usage};
+use crate::prices::price::{NoCost, Price, Usage};
 
 /// A price table by model. A model has the name of the log or the release record
 /// (`litellm:smart=gpt-4o-mini-2025-11`), or its short name.
@@ -73,10 +73,12 @@ impl Prices {
         tiers.any(|tier| tier.history.iter().any(|(from, _)| *from != Micros::MIN))
     }
 
-    /// Returns the cost of a request in nano-USD, rounded once, half to even. `None` if the table
-    /// has no price for it, the counts are impossible, or the cost does not fit in `i64`.
-    pub fn cost_of(&self, usage: &Usage<'_>) -> Option<i64> {
-        self.of_model(usage.model)?.price(usage)?.cost_nano(usage)
+    /// Returns the cost of a request in nano-USD, rounded once, half to even.
+    ///
+    /// # Errors
+    /// The table has no price for the request, or the same as for [`Price::cost_nano`].
+    pub fn cost_of(&self, usage: &Usage<'_>) -> Result<i64, NoCost> {
+        self.of_model(usage.model).ok_or(NoCost::Model)?.cost_of(usage)
     }
 }
 
@@ -92,6 +94,18 @@ impl ModelPrices {
             .iter()
             .filter(|tier| tier.above == 0 || usage.tokens_in > tier.above)
             .find_map(|tier| tier.price(usage.at))
+    }
+
+    /// Returns the cost of a request in nano-USD, rounded once, half to even. The model is not read.
+    ///
+    /// # Errors
+    /// The model has no price for the request, or the same as for [`Price::cost_nano`].
+    pub fn cost_of(&self, usage: &Usage<'_>) -> Result<i64, NoCost> {
+        let reason = match usage.is_batch && self.batch.is_empty() {
+            true => NoCost::Batch,
+            false => NoCost::Time,
+        };
+        self.price(usage).ok_or(reason)?.cost_nano(usage)
     }
 
     /// The smallest bound of the model's prices, in input tokens. `None` without prices.
@@ -185,15 +199,40 @@ mod tests {
 
     fn cost(model: &str, day: &str, tokens_in: i64, tokens_out: i64, is_batch: bool) -> Option<i64> {
         let prices = Prices::parse("p", "toml", TOML.as_bytes()).unwrap();
-        prices.cost_of(&Usage {
+        let cost = prices.cost_of(&Usage {
             model,
             at: time::parse(day).unwrap(),
             tokens_in,
             cache_read: 0,
             cache_write: 0,
+            cache_write_1h: 0,
             tokens_out,
             is_batch,
-        })
+        });
+        cost.ok()
+    }
+
+    #[test]
+    fn a_request_without_a_price_has_its_reason() {
+        let prices = Prices::parse("p", "toml", TOML.as_bytes()).unwrap();
+        let check = |model: &str, day: &str, is_batch: bool, expected: Result<i64, NoCost>| {
+            let usage = Usage {
+                model,
+                at: time::parse(day).unwrap(),
+                tokens_in: 1,
+                cache_read: 0,
+                cache_write: 0,
+                cache_write_1h: 0,
+                tokens_out: 0,
+                is_batch,
+            };
+            assert_eq!(prices.cost_of(&usage), expected, "{model} {day} {is_batch}");
+        };
+        check("gpt-5", "2026-06-01", false, Err(NoCost::Model));
+        check("litellm:smart=gpt-4o", "2026-05-31", false, Err(NoCost::Time));
+        check("litellm:smart=gpt-4o", "2026-05-31", true, Err(NoCost::Batch));
+        check("gpt-4o-mini", "2026-06-01", true, Err(NoCost::Batch));
+        check("large-1", "2026-06-01", true, Ok(1_000));
     }
 
     #[test]

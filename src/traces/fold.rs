@@ -275,6 +275,7 @@ fn fold_turn(
         tool_successes: tool_calls - tool_failures,
         tokens_in: usage.tokens_in,
         cached_tokens_in: usage.cached_tokens_in,
+        cache_write_tokens_in: usage.cache_write_tokens_in,
         tokens_out: usage.tokens_out,
         reasoning_tokens_out: usage.reasoning_tokens_out,
         cost: usage.cost,

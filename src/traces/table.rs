@@ -166,7 +166,7 @@ fn columns(turns: &[Turn], settings: &Settings) -> Vec<Column> {
             .map(|(name, _)| (*name).to_owned())
             .zip(fields(turns)),
     );
-    let computed: [(&str, ArrayRef); 16] = [
+    let computed: [(&str, ArrayRef); 17] = [
         ("prompt_ref", Arc::new(prompt_column.finish())),
         ("is_shadow", flags(turns, |turn| Some(turn.is_shadow))),
         ("is_eval", flags(turns, |turn| Some(turn.is_eval))),
@@ -184,6 +184,10 @@ fn columns(turns: &[Turn], settings: &Settings) -> Vec<Column> {
         ("tool_successes", wholes(turns, |turn| Some(turn.tool_successes))),
         ("tokens_in", wholes(turns, |turn| turn.tokens_in)),
         ("cached_tokens_in", wholes(turns, |turn| turn.cached_tokens_in)),
+        (
+            "cache_write_tokens_in",
+            wholes(turns, |turn| turn.cache_write_tokens_in),
+        ),
         ("tokens_out", wholes(turns, |turn| turn.tokens_out)),
         (
             "reasoning_tokens_out",

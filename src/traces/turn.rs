@@ -9,8 +9,8 @@ pub(super) type TurnKey = (Micros, String, String);
 
 /// Columns that turns may lack: texts, then numbers. The table has them all, and says which of them have
 /// no value at all.
-pub(super) const OPTIONAL: [&str; FIELDS.len() + 9] = {
-    let mut names = [""; FIELDS.len() + 9];
+pub(super) const OPTIONAL: [&str; FIELDS.len() + 10] = {
+    let mut names = [""; FIELDS.len() + 10];
     let mut idx = 0;
     while idx < FIELDS.len() {
         names[idx] = FIELDS[idx].0;
@@ -23,6 +23,7 @@ pub(super) const OPTIONAL: [&str; FIELDS.len() + 9] = {
         "first_token_ms",
         "tokens_in",
         "cached_tokens_in",
+        "cache_write_tokens_in",
         "tokens_out",
         "reasoning_tokens_out",
         "cost_usd",
@@ -53,6 +54,7 @@ pub(super) struct Turn {
     pub(super) tool_successes: i64,
     pub(super) tokens_in: Option<i64>,
     pub(super) cached_tokens_in: Option<i64>,
+    pub(super) cache_write_tokens_in: Option<i64>,
     pub(super) tokens_out: Option<i64>,
     pub(super) reasoning_tokens_out: Option<i64>,
     /// Cost in nano-USD.
@@ -104,6 +106,7 @@ impl Turn {
             self.first_token.is_none(),
             self.tokens_in.is_none(),
             self.cached_tokens_in.is_none(),
+            self.cache_write_tokens_in.is_none(),
             self.tokens_out.is_none(),
             self.reasoning_tokens_out.is_none(),
             self.cost.is_none(),
@@ -134,6 +137,7 @@ impl Turn {
             self.first_token,
             self.tokens_in,
             self.cached_tokens_in,
+            self.cache_write_tokens_in,
             self.tokens_out,
             self.reasoning_tokens_out,
             self.cost,
@@ -183,6 +187,7 @@ impl Turn {
             first_token: bytes.optional()?,
             tokens_in: bytes.optional()?,
             cached_tokens_in: bytes.optional()?,
+            cache_write_tokens_in: bytes.optional()?,
             tokens_out: bytes.optional()?,
             reasoning_tokens_out: bytes.optional()?,
             cost: bytes.optional()?,

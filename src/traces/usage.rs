@@ -20,6 +20,7 @@ use crate::traces::tree::Tree;
 pub(super) struct TurnUsage<'s> {
     pub(super) tokens_in: Option<i64>,
     pub(super) cached_tokens_in: Option<i64>,
+    pub(super) cache_write_tokens_in: Option<i64>,
     pub(super) tokens_out: Option<i64>,
     pub(super) reasoning_tokens_out: Option<i64>,
     /// Nano-USD.
@@ -92,6 +93,9 @@ pub(super) fn usage_of<'s>(
         let add = |sum: &mut Option<i64>, more: i64| *sum = Some(sum.unwrap_or(0).saturating_add(more));
         add(&mut usage.tokens_in, tokens.input);
         add(&mut usage.cached_tokens_in, tokens.cache_read);
+        if span.usage.cache_write.is_some() {
+            add(&mut usage.cache_write_tokens_in, tokens.cache_write);
+        }
         add(&mut usage.tokens_out, tokens.output);
         if let Some(reasoning) = span.usage.reasoning {
             add(&mut usage.reasoning_tokens_out, reasoning.max(0));
@@ -211,15 +215,17 @@ fn price(span: &Span<'_>, tokens: &Counted, settings: &Settings, coverage: &mut 
     let requested = span.text(Field::RequestedModel);
     let of = |model: Option<&str>| {
         let model = model?;
-        prices.cost_of(&prices::Usage {
+        let cost = prices.cost_of(&prices::Usage {
             model,
             at: span.start.or(span.end).unwrap_or(0).div_euclid(1_000),
             tokens_in: tokens.input,
             cache_read: tokens.cache_read,
             cache_write: tokens.cache_write,
+            cache_write_1h: 0,
             tokens_out: tokens.output,
             is_batch: span.flags.has(Flags::BATCH),
-        })
+        });
+        cost.ok()
     };
     match of(model).or_else(|| of(requested)) {
         Some(nano) => {

@@ -20,8 +20,8 @@ const DAY: i64 = 86_400_000_000;
 /// 2026-05-25T00:00:00Z, microseconds.
 const START: i64 = 1_779_667_200_000_000;
 const PRICES: &str = "[[price]]\nmodel = \"mini\"\ninput = 0.15\noutput = 0.60\ncached_input = 0.0753\n\
-    [[price]]\nmodel = \"mini\"\nfrom = \"2026-05-27\"\ninput = 0.11\noutput = 0.47\n\
-    [[price]]\nmodel = \"litellm:big=gpt-4o\"\ninput = 2.5\noutput = 10.0\n";
+    [[price]]\nmodel = \"mini\"\nfrom = \"2026-05-27\"\ninput = 0.11\noutput = 0.47\ncached_input = 0.11\n\
+    [[price]]\nmodel = \"litellm:big=gpt-4o\"\ninput = 2.5\noutput = 10.0\ncached_input = 2.5\n";
 const RECORDS: &str = r#"[
     {"release_id": "r1", "artifacts": {"model_ref": "litellm:smart=mini", "prompt_ref": "cs_main@7", "tool_schema_ref": null, "kb_index_ref": null}},
     {"release_id": "r2", "tenant_id": "shop", "artifacts": {"model_ref": "litellm:big=gpt-4o", "prompt_ref": "cs_main@8", "tool_schema_ref": null, "kb_index_ref": null}}]"#;

@@ -298,7 +298,7 @@ fn bills_and_audits_read_traces_in_place() {
     let genai = root().join("datasets/traces/genai.jsonl");
     let prices = folder.write(
         "prices.toml",
-        "[[price]]\nmodel = \"gpt-4o-mini-2025-11\"\ninput = 1.0\noutput = 2.0\n",
+        "[[price]]\nmodel = \"gpt-4o-mini-2025-11\"\ninput = 1.0\noutput = 2.0\ncached_input = 1.0\ncache_write = 1.0\n",
     );
     let args = [
         "finops",
