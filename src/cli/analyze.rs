@@ -12,6 +12,7 @@ use crate::bucket::Ratio;
 use crate::cli::summary::coverage_warning;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
+use crate::cli::text::path_text;
 use crate::cli::values::{check_json, parse_written};
 use crate::metric::Metric;
 use crate::qos::QosArm;
@@ -146,7 +147,7 @@ pub(super) fn run(args: &AnalyzeArgs, terminal: &Terminal) -> Result<u8> {
     if !analysis.values.is_empty() {
         text.push_str(&values_text(&analysis.values, &scenario, terminal));
     }
-    text.push_str(&format!("written:\n  {}\n", args.out.display()));
+    text.push_str(&format!("written:\n  {}\n", path_text(&args.out)));
     terminal.print(&text)?;
     Ok(DONE)
 }

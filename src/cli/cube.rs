@@ -13,6 +13,7 @@ use crate::base::{escape, json, time};
 use crate::cli::summary::row_counts_text;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_data, print_json};
+use crate::cli::text::path_text;
 use crate::cli::values::parse_instant;
 use crate::replay;
 use crate::replay::{Breakdown, CUBE_FILE, CellKey, Cube, Exposure};
@@ -149,7 +150,7 @@ fn merge(cubes: &[PathBuf], out: &Path, terminal: &Terminal) -> Result<u8> {
     terminal.print(&format!(
         "{}written:\n  {}\n",
         row_counts_text(&cube),
-        out.display()
+        path_text(out)
     ))?;
     Ok(DONE)
 }

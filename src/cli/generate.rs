@@ -8,6 +8,7 @@ use crate::base::error::{Error, Result};
 use crate::base::files::StagedFolder;
 use crate::base::time::WrittenInstant;
 use crate::cli::terminal::{DONE, Terminal};
+use crate::cli::text::path_text;
 use crate::cli::values::parse_written;
 use crate::generate;
 use crate::generate::DATA_FILE;
@@ -90,6 +91,6 @@ pub(super) fn run(args: &GenerateArgs, terminal: &Terminal) -> Result<u8> {
         Kind::Users => generate::generate_users(&scenario, staged.path(), terminal.progress())?,
     }
     staged.commit()?;
-    terminal.print(&format!("written:\n  {}\n", args.out.display()))?;
+    terminal.print(&format!("written:\n  {}\n", path_text(&args.out)))?;
     Ok(DONE)
 }

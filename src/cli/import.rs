@@ -10,6 +10,7 @@ use crate::base::memory::memory_limit;
 use crate::base::{files, json, open};
 use crate::cli::summary::coverage_text;
 use crate::cli::terminal::{DONE, Terminal, print_json};
+use crate::cli::text::path_text;
 use crate::cli::trace_args::{parse_format, parse_score, parse_unit, scores_by_column, twice};
 use crate::cli::values::{BadRowArg, parse_column, parse_size};
 use crate::scenario::{ScoreRule, SensitiveRule, TraceFormat, TraceSource, TurnUnit};
@@ -127,8 +128,8 @@ pub(super) fn run(args: &ImportArgs, terminal: &Terminal) -> Result<u8> {
     let mut text = coverage_text(&coverage);
     text.push_str(&format!(
         "written:\n  {}\n  {}\n",
-        out.display(),
-        coverage_path.display()
+        path_text(&out),
+        path_text(&coverage_path)
     ));
     terminal.print(&text)?;
     Ok(DONE)

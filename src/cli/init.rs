@@ -7,6 +7,7 @@ use crate::base::apart::Apart;
 use crate::base::error::{Error, Result};
 use crate::base::files;
 use crate::cli::terminal::{DONE, Terminal, print_data};
+use crate::cli::text::path_text;
 use crate::study::{InitOptions, propose};
 
 /// Propose a scenario for your own files: columns, units, releases, layers, guardrails
@@ -63,7 +64,7 @@ pub(super) fn run(args: &InitArgs, terminal: &Terminal) -> Result<u8> {
     let file = args
         .out
         .as_ref()
-        .map_or_else(|| "scenario.toml".into(), |out| out.display().to_string());
+        .map_or_else(|| "scenario.toml".to_owned(), |out| path_text(out));
     terminal.summarize(&format!(
         "next: sluice check {file}\n      sluice run {file} --out out"
     ));

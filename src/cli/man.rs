@@ -7,6 +7,7 @@ use crate::base::error::{FileResult, Result};
 use crate::base::files;
 use crate::base::open;
 use crate::cli::terminal::{DONE, Terminal};
+use crate::cli::text::path_text;
 
 /// Write a manual page for each command
 #[derive(Debug, Args)]
@@ -26,7 +27,7 @@ pub(super) fn run(args: &ManArgs, command: clap::Command, terminal: &Terminal) -
     terminal.print(&format!(
         "written:\n  {} pages in {}\n",
         n_pages,
-        args.dir.display()
+        path_text(&args.dir)
     ))?;
     Ok(DONE)
 }

@@ -12,6 +12,7 @@ use crate::base::time::{Micros, WrittenInstant};
 use crate::cli::notified::NotifiedArgs;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{Terminal, print_json};
+use crate::cli::text::path_text;
 use crate::cli::values::{parse_guard, parse_instant, parse_size, parse_written};
 use crate::night;
 use crate::night::{NightOptions, NightOutcome};
@@ -156,6 +157,6 @@ fn text(outcome: &NightOutcome, terminal: &Terminal) -> String {
     for finding in report.guards.iter().filter(|finding| finding.is_beyond) {
         text.push_str(&format!("accepted: {}: {}\n", finding.guard.key(), finding.text));
     }
-    text.push_str(&format!("written:\n  {}\n", outcome.folder.display()));
+    text.push_str(&format!("written:\n  {}\n", path_text(&outcome.folder)));
     text
 }

@@ -13,6 +13,7 @@ use crate::base::{files, json};
 use crate::cli::query_args::{QueryArgs, ResultFormat};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_data, print_json};
+use crate::cli::text::path_text;
 use crate::query::driver::{answer, columns_of};
 use crate::query::output;
 use crate::query::sources::{self, TableSource};
@@ -62,7 +63,7 @@ pub(super) fn run(args: &QueryArgs, terminal: &Terminal) -> Result<u8> {
             terminal.print(&format!(
                 "{} rows written:\n  {}\n",
                 count(rows.num_rows() as u64),
-                out.display()
+                path_text(out)
             ))?;
         }
         None => print(&rows, format, args.rows, terminal)?,

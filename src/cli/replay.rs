@@ -15,6 +15,7 @@ use crate::cli::source_args::SourceArgs;
 use crate::cli::summary::{limit_warning, resolution_warnings, row_counts_text, traces_line};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
+use crate::cli::text::path_text;
 use crate::cli::trace_args::TraceArgs;
 use crate::cli::values::{parse_size, parse_written, source_at};
 use crate::input::fetch;
@@ -162,7 +163,7 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
         terminal.print(&format!(
             "{}written:\n  {}\n",
             row_counts_text(&cube),
-            out.display()
+            path_text(out)
         ))?;
     }
     Ok(DONE)

@@ -7,6 +7,7 @@ use crate::base::apart::Apart;
 use crate::base::error::Result;
 use crate::base::{json, manifest};
 use crate::cli::terminal::{DONE, Terminal};
+use crate::cli::text::path_text;
 use crate::ramp::RampState;
 use crate::report::{Lang, StudyDocument};
 use crate::scenario::{Overrides, Scenario};
@@ -51,7 +52,7 @@ pub(super) fn run(args: &ReportArgs, terminal: &Terminal) -> Result<u8> {
     }
     let state: Option<RampState> = args.state.as_deref().map(json::read_document).transpose()?;
     study::report(&args.dir, args.lang, state.as_ref())?;
-    let path = |name: &str| args.dir.join(name).display().to_string();
+    let path = |name: &str| path_text(&args.dir.join(name));
     terminal.print(&format!(
         "written:\n  {}\n  {}\n",
         path(manifest::file::REPORT_HTML),

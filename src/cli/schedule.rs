@@ -16,6 +16,7 @@ use crate::base::{json, manifest, open};
 use crate::cli::notified::{NotifiedArgs, notify};
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_data, print_json};
+use crate::cli::text::path_text;
 use crate::cli::values::parse_written;
 use crate::layer::LayerSummary;
 use crate::ramp::RampState;
@@ -139,7 +140,7 @@ fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Resul
     }
     text.push_str(&format!(
         "written:\n  {}\n",
-        args.out.join(manifest::file::SCHEDULE).display()
+        path_text(&args.out.join(manifest::file::SCHEDULE))
     ));
     terminal.print(&terminal.fill(&text))?;
     Ok(DONE)
@@ -161,7 +162,7 @@ fn unchanged(args: &ScheduleArgs, written: &[PathBuf], terminal: &Terminal) -> R
     if !written.is_empty() {
         text.push_str("written again, because they differed:\n");
         for name in written {
-            text.push_str(&format!("  {}\n", args.out.join(name).display()));
+            text.push_str(&format!("  {}\n", path_text(&args.out.join(name))));
         }
     }
     terminal.print(&text)?;

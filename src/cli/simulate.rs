@@ -10,7 +10,7 @@ use crate::base::number::{amount, number, percent};
 use crate::base::{digest, files, json};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
-use crate::cli::text::fill;
+use crate::cli::text::{fill, path_text};
 use crate::replay::Cube;
 use crate::report::Lang;
 use crate::scenario::{Overrides, Scenario};
@@ -125,8 +125,8 @@ pub(super) fn run(args: &SimulateArgs, terminal: &Terminal) -> Result<u8> {
         if let Some(out) = &args.out {
             text.push_str(&format!(
                 "\nwritten:\n  {}\n  {}\n",
-                out.join(FORECAST).display(),
-                out.join(REPORT_HTML).display()
+                path_text(&out.join(FORECAST)),
+                path_text(&out.join(REPORT_HTML))
             ));
         }
         terminal.print(&text)?;

@@ -10,7 +10,7 @@ use crate::base::number::{count, first_of, percent};
 use crate::base::{escape, json, time};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::Terminal;
-use crate::cli::text::fill;
+use crate::cli::text::{fill, path_text};
 use crate::gate::{GateCheck, GateOutcome, unreachable_steps};
 use crate::layer::{Join, LayerMoves, LayerSummary, Move};
 use crate::metric::column_kind;
@@ -79,7 +79,7 @@ pub(super) fn text(scenario: &Scenario, study: &Study, out: &Path, terminal: &Te
         .into_iter()
         .filter(|name| study.files.iter().any(|path| path == Path::new(name)))
     {
-        text.push_str(&format!("  {}\n", out.join(name).display()));
+        text.push_str(&format!("  {}\n", path_text(&out.join(name))));
     }
     text
 }

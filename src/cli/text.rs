@@ -1,4 +1,8 @@
-//! Texts for a terminal: lines of its width.
+//! Texts for a terminal: lines of its width, and paths.
+
+use std::path::Path;
+
+use crate::base::escape;
 
 /// A text broken into lines of at most the terminal's width, between words.
 pub(super) fn fill(text: &str, width: Option<u16>) -> String {
@@ -21,13 +25,28 @@ pub(super) fn fill(text: &str, width: Option<u16>) -> String {
     filled + &line
 }
 
+/// A path as a text of one line, without controls.
+pub(super) fn path_text(path: &Path) -> String {
+    escape::line(&path.display().to_string()).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::cli::text::fill;
+    use super::*;
 
     #[test]
     fn texts_are_broken_between_words() {
         assert_eq!(fill("a bb ccc", Some(4)), "a bb\n  ccc");
         assert_eq!(fill("a bb ccc", None), "a bb ccc");
+    }
+
+    #[test]
+    fn a_path_is_one_line() {
+        let check = |path: &str, expected: &str| assert_eq!(path_text(Path::new(path)), expected);
+        check("out/a.csv", "out/a.csv");
+        check(
+            "out/a\u{1b}[2J\nb\u{202e}.csv",
+            "out/a\\u{1b}[2J\\nb\\u{202e}.csv",
+        );
     }
 }

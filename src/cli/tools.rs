@@ -5,7 +5,7 @@ use serde_json::json;
 use std::path::PathBuf;
 
 use crate::base::error::{Result, exit_code};
-use crate::base::json;
+use crate::base::{escape, json};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::release::tools;
@@ -107,8 +107,8 @@ fn text(diff: &BundleDiff, calls: Option<&[Replayed]>, terminal: &Terminal) -> S
     let n = |level: Level| diff.changes.iter().filter(|change| change.level == level).count();
     let mut text = format!(
         "{} to {}: {both} tools in both, {gone} gone, {new} new; {} errors, {} warnings\n",
-        versions[0],
-        versions[1],
+        escape::line(&versions[0]),
+        escape::line(&versions[1]),
         n(Level::Error),
         n(Level::Warning)
     );
@@ -120,7 +120,8 @@ fn text(diff: &BundleDiff, calls: Option<&[Replayed]>, terminal: &Terminal) -> S
             .examples
             .iter()
             .map(|example| format!("; {}: {} at {}", example.trace_id, example.rule, example.path));
-        text.push_str(&format!("{}{}\n", tool.message(), examples.collect::<String>()));
+        let line = format!("{}{}", tool.message(), examples.collect::<String>());
+        text.push_str(&format!("{}\n", escape::line(&line)));
     }
     text
 }

@@ -23,6 +23,7 @@ mod evals;
 mod exact;
 mod finops;
 mod finops_prices;
+mod finops_reasons;
 mod finops_unknown;
 mod formats;
 mod fuzz;
@@ -31,8 +32,10 @@ mod gate_outcome;
 mod gates;
 mod generated_nights;
 mod help;
+mod hints;
 #[cfg(feature = "stores")]
 mod hostile_servers;
+mod hostile_text;
 mod init;
 mod inputs;
 mod instants;
