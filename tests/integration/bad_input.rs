@@ -481,7 +481,7 @@ fn no_permission_to_write() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(
-        stderr.contains("Permission denied") && stderr.contains("choose an --out"),
+        stderr.contains("Permission denied") && stderr.contains("choose another --out"),
         "{stderr}"
     );
     assert_same_tree(&copy, &small.path("out"));

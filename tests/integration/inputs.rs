@@ -70,7 +70,6 @@ fn features_that_layers_depend_on_are_there_or_declared_absent() {
         "found `user_id`, `use_cout`, `visits`, `is_allow_gray`",
         "did you mean `use_cout` for `use_count`?",
         "--column last_use_time=...",
-        "input.users.absent = [\"last_use_time\", \"use_count\", \"user_value\", \"accept_score\"]",
         "--absent last_use_time,use_count,user_value,accept_score",
     ];
     users.fails("--users", &[], 3, &all);
