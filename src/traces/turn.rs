@@ -216,6 +216,10 @@ impl Turn {
 
 /// A record of the table's part: a turn, or a score that names no trace and belongs to a turn.
 #[derive(Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "turns are nearly all entries, and a box would be an allocation for each"
+)]
 pub(super) enum Entry {
     Turn(Turn),
     Score(TurnKey, TurnScore),

@@ -191,5 +191,5 @@ fn is_hidden(tag: &str) -> bool {
         // `font-size:0.9em` and `opacity:0.5` hide nothing.
         behind.into_iter().any(|rest| !rest.starts_with('.'))
     };
-    has_attribute || tight.contains("style=") && HIDING.iter().any(|declaration| hides(&declaration))
+    has_attribute || tight.contains("style=") && HIDING.iter().any(hides)
 }
