@@ -1,9 +1,11 @@
 //! Measures the coverage of 95 % intervals in simulation and prints a Markdown table:
 //! `cargo bench --bench coverage -- [RUNS]`.
 
+mod families;
 mod looks;
 mod sim;
 
+use families::{Comparisons, METHODS, Outcome, World, counts};
 use looks::{Population, QUANTITIES, false_alarms};
 use sim::{Case, Measure, anytime_error, coverage};
 use std::io::Write;
@@ -127,5 +129,84 @@ fn main() -> std::io::Result<()> {
         )?;
         out.flush()?;
     }
+    together(&mut out, n_runs)
+}
+
+/// Prints how often all intervals of several candidates, or slices, together contain the truth.
+fn together(out: &mut impl Write, n_runs: usize) -> std::io::Result<()> {
+    writeln!(
+        out,
+        "\nSeveral comparisons: all intervals contain the truth / any is violated / of all, safe. {n_runs} runs.\n"
+    )?;
+    writeln!(
+        out,
+        "| comparisons | cases | outcome | runs of a case | cases of a cluster | harm | margin | {} |",
+        METHODS.join(" | ")
+    )?;
+    writeln!(out, "|{}", "---|".repeat(7 + METHODS.len()))?;
+    for (seed, world) in (1..).zip(worlds()) {
+        let share = |part: usize, n: usize| format!("{:.3}", part as f64 / n.max(1) as f64);
+        let cells = counts(&world, n_runs, seed).map(|found| {
+            let safe = share(found.n_safe, found.n_comparisons);
+            let [covered, any] = [found.n_covered, found.n_any_violated].map(|n| share(n, n_runs));
+            format!("{covered} / {any} / {safe}")
+        });
+        writeln!(
+            out,
+            "| {:?} | {} | {:?} | {} | {} | {} | {} | {} |",
+            world.comparisons,
+            world.n_cases,
+            world.outcome,
+            world.n_repeats,
+            world.cluster_size,
+            world.harm,
+            world.margin,
+            cells.join(" | "),
+        )?;
+        out.flush()?;
+    }
     Ok(())
+}
+
+/// Candidates and slices with and without harm, over sizes, rates, repeats and clusters.
+fn worlds() -> Vec<World> {
+    let mut worlds = Vec::new();
+    let slices = |n, is_crossed| Comparisons::Slices { n, is_crossed };
+    let kinds = [1, 2, 4, 8]
+        .map(|n| (Comparisons::Candidates(n), 1, 1))
+        .into_iter()
+        .chain([
+            (Comparisons::Candidates(4), 4, 1),
+            (Comparisons::Candidates(4), 1, 5),
+            (slices(2, false), 1, 1),
+            (slices(5, false), 1, 1),
+            (slices(10, false), 1, 1),
+            (slices(20, false), 1, 1),
+            (slices(5, false), 1, 5),
+            (slices(5, true), 1, 5),
+        ]);
+    for (comparisons, n_repeats, cluster_size) in kinds {
+        for n_cases in [30, 100, 400] {
+            let outcomes = [0.02, 0.5, 0.9, 0.98].map(Outcome::Verdict);
+            for outcome in outcomes.into_iter().chain([Outcome::Score(0.7)]) {
+                let margin = if outcome == Outcome::Verdict(0.02) {
+                    0.01
+                } else {
+                    0.05
+                };
+                for harm in [0.0, margin] {
+                    worlds.push(World {
+                        n_cases,
+                        comparisons,
+                        outcome,
+                        n_repeats,
+                        cluster_size,
+                        harm,
+                        margin,
+                    });
+                }
+            }
+        }
+    }
+    worlds
 }

@@ -84,6 +84,7 @@ mod run;
 mod schema;
 mod servers;
 mod simulate;
+mod simultaneous;
 mod small;
 mod support;
 mod tenants;
