@@ -220,7 +220,7 @@ mod tests {
     fn missing_cases_weaken_the_correlation() {
         let n = 40;
         let clusters: Vec<usize> = (0..n).collect();
-        let value = |case: usize| if case % 2 == 0 { 1.0 } else { -1.0 };
+        let value = |case: usize| if case.is_multiple_of(2) { 1.0 } else { -1.0 };
         let all: Vec<Option<f64>> = (0..n).map(|case| Some(value(case))).collect();
         let half: Vec<Option<f64>> = (0..n).map(|case| (case < n / 2).then(|| value(case))).collect();
         let found = Correlation::of_differences(&[all, half], &clusters).unwrap();
