@@ -119,7 +119,8 @@ def pair(base, now):
         "worse": sum(shares[1][case] < shares[0][case] for case in both),
         "unpaired": [len(shares[0].keys() - both), len(shares[1].keys() - both)],
         "not_rated": len(every - shares[0].keys() - shares[1].keys()),
-        "errors": [sum(base["errors"].values()), sum(now["errors"].values())],
+        # Runs without a verdict, and cases that the tool says it never began.
+        "errors": [sum(file["errors"].values()) + file.get("not_begun", 0) for file in (base, now)],
     }
 
 
@@ -146,10 +147,14 @@ class Truth:
         self.document["pairs"].append(pair_of_own)
 
     def write(self):
-        text = json.dumps(self.document, ensure_ascii=False, indent=1)
-        # Counts and lists of numbers stand on one line.
-        text = re.sub(r"\[\s+(\d+),\s+(\d+)\s+\]", r"[\1, \2]", text)
-        (self.folder / "expected.json").write_text(text + "\n")
+        write(self.folder / "expected.json", self.document)
+
+
+def write(path, document):
+    """Writes a document with counts and lists of numbers on one line."""
+    text = json.dumps(document, ensure_ascii=False, indent=1)
+    text = re.sub(r"\[\s+(\d+),\s+(\d+)\s+\]", r"[\1, \2]", text)
+    path.write_text(text + "\n")
 
 
 def scrub(text, work):
@@ -178,11 +183,11 @@ def scrub(text, work):
 
 
 def save(name, text, work):
-    """Writes a scrubbed file. Files of more than 40 kB are packed, always to the same bytes."""
+    """Writes a scrubbed file. Files of more than 15 kB are packed, always to the same bytes."""
     folder = DATA / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     data = scrub(text, work).encode()
-    if len(data) > 40_000:
+    if len(data) > 15_000:
         name += ".gz"
         (DATA / name).write_bytes(gzip.compress(data, 9, mtime=0))
     else:

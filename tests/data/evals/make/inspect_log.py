@@ -41,8 +41,9 @@ def agent(what, fail_epoch=None, slow_after=None):
         if did == "flaky":
             did = "fail" if state.epoch == 2 else "pass"
         if slow_after is not None and case >= slow_after:
+            (WORK / "hangs").touch()
             await anyio.sleep(120)
-        if did == "run_error" and "SLUICE_RETRY" not in os.environ:
+        if did == "run_error" and "MODEL_WORKS" not in os.environ:
             raise RuntimeError("API error: 500 Internal Server Error")
         if did == "timeout":
             await anyio.sleep(60)
@@ -157,7 +158,7 @@ def put(name, folder, pattern="*", last=True):
     out.parent.mkdir(parents=True, exist_ok=True)
     if source.suffix == ".json":
         text = scrub(source.read_text(), WORK)
-        if len(text) > 40_000:
+        if len(text) > 15_000:
             import gzip
 
             out = out.with_name(out.name + ".gz")
@@ -212,12 +213,12 @@ def main():
     # Without ids, Inspect numbers the samples after the shuffle: a number is no id.
     base_no = one("numbers_base", a, ids=False)
     one_no = one("numbers_1", a, ids=False, shuffle=1)
-    truth.compare("numbers, again", base_no, one("numbers_again", a, ids=False))
+    truth.compare("numbers, again", base_no, one("numbers_again", a, form="json", ids=False))
     truth.compare("numbers, shuffled once", base_no, one_no)
-    truth.compare("numbers, both shuffled", one_no, one("numbers_2", a, ids=False, shuffle=2))
-    truth.compare("numbers, shuffled and worse", base_no, one("numbers_worse", b, ids=False, shuffle=3, release="b"))
+    truth.compare("numbers, both shuffled", one_no, one("numbers_2", a, form="json", ids=False, shuffle=2))
+    truth.compare("numbers, shuffled and worse", base_no, one("numbers_worse", b, form="json", ids=False, shuffle=3, release="b"))
     truth.compare("ids and numbers", base, one_no)
-    truth.compare("other ids, same inputs", base, one("other_ids", b, prefix="golden", release="b"))
+    truth.compare("other ids, same inputs", base, one("other_ids", b, form="json", prefix="golden", release="b"))
 
     # Broken runs and judges. Inspect scores a sample that ran out of time: it failed.
     broken = plan("b", BREAKS)
@@ -236,13 +237,13 @@ def main():
     runs = [(key(q), did if every[q] else "cancelled") for (q, _), did in zip(CASES, stopping) if q in every]
     check(folder, of_runs(runs))
     file = put("stopped", folder)
-    truth.file(file, of_runs(runs), status=log.status)
+    truth.file(file, of_runs(runs), status=log.status, not_begun=len(CASES) - len(every))
     truth.compare("stopped at an error", base, file)
 
     # The retry of that run: the samples that were done are in both logs.
-    os.environ["SLUICE_RETRY"] = "1"
+    os.environ["MODEL_WORKS"] = "1"
     [again] = eval_retry(log, log_dir=str(WORK / "retried"), display="none", fail_on_error=False)
-    os.environ.pop("SLUICE_RETRY")
+    os.environ.pop("MODEL_WORKS")
     check(WORK / "retried", file_of_plan(b))
     file = put("retried", WORK / "retried")
     truth.file(file, file_of_plan(b), status=again.status, retry_of="stopped.eval")
@@ -254,7 +255,7 @@ def main():
     child = subprocess.Popen([sys.executable, __file__, "cancelled"], stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, text=True,
                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
-    time.sleep(15)
+    wait_for_hang()
     child.send_signal(signal.SIGINT)
     said = child.communicate(timeout=60)[0]
     log = read_eval_log(str(next(folder.glob("*.eval"))))
@@ -264,7 +265,7 @@ def main():
     runs = [(key(q), did if q in ran else "cancelled") for (q, _), did in zip(CASES, b) if q in every]
     check(folder, of_runs(runs))
     file = put("cancelled", folder)
-    truth.file(file, of_runs(runs), status=log.status)
+    truth.file(file, of_runs(runs), status=log.status, not_begun=len(CASES) - len(every))
     truth.compare("canceled", base, file)
 
     # A run that was killed: an archive without a header, with a journal only.
@@ -272,7 +273,7 @@ def main():
     shutil.rmtree(folder, ignore_errors=True)
     child = subprocess.Popen([sys.executable, __file__, "killed"], stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL)
-    time.sleep(15)
+    wait_for_hang()
     child.kill()
     child.wait()
     file = put("killed", folder)
@@ -283,27 +284,28 @@ def main():
         ran = {json.loads(archive.read(name))["input"] for name in members if name.startswith("samples/")}
     assert "header.json" not in members and len(ran) >= 8, members
     runs = [(key(q), did) for (q, _), did in zip(CASES, b) if q in ran]
-    truth.file(file, of_runs(runs), status="started")
+    truth.file(file, of_runs(runs), status="started", not_begun=len(CASES) - len(ran))
     truth.compare("killed", base, file)
 
     # Three epochs. The flaky case fails in the second one.
     flaky = ["flaky" if case == 2 else did for case, did in enumerate(b)]
     runs = [(key(CASES[case][0]), "fail" if did == "flaky" and epoch == 2 else did.replace("flaky", "pass"))
             for epoch in (1, 2, 3) for case, did in enumerate(flaky)]
-    few = one("epochs_base", a, file_of_plan(a, 3), epochs=3)
-    many = one("epochs_worse", flaky, of_runs(runs), epochs=Epochs(3, ["mean", "at_least_2", "pass_at_2"]), release="b")
+    few = one("epochs_base", a, file_of_plan(a, 3), form="json", epochs=3)
+    many = one("epochs_worse", flaky, of_runs(runs), form="json", epochs=Epochs(3, ["mean", "at_least_2", "pass_at_2"]), release="b")
     truth.compare("epochs", few, many)
     truth.compare("one run and three epochs", base, many)
 
     # Several scorers. The first one decides, whatever the names of the others.
     scorers = [rule(), length(), parts()]
-    first = one("scorers_base", a, scorers=scorers)
-    truth.compare("several scorers", first, one("scorers_worse", b, scorers=scorers, release="b"))
-    truth.compare("several scorers and one", base, "scorers_worse.eval")
+    first = one("scorers_base", a, form="json", scorers=scorers)
+    second = one("scorers_worse", b, form="json", scorers=scorers, release="b")
+    truth.compare("several scorers", first, second)
+    truth.compare("several scorers and one", base, second)
 
     # Letters. P (half of a point) and N (no answer: 0 for Inspect's accuracy).
     given = [{5: "part", 6: "fail"}.get(case, did) for case, did in enumerate(b)]
-    folder, log = run("letters", b, scorers=letters(), release="b")
+    folder, log = run("letters", b, form="json", scorers=letters(), release="b")
     log = read_eval_log(str(next(folder.glob("*"))))
     values = {sample.input: sample.scores["letters"].value for sample in log.samples}
     assert values[CASES[5][0]] == "P" and values[CASES[6][0]] == "N", values
@@ -313,16 +315,24 @@ def main():
     truth.compare("letters", base, file)
 
     # A scorer with a dictionary only.
-    folder, log = run("dictionary_base", a, scorers=parts())
+    folder, log = run("dictionary_base", a, form="json", scorers=parts())
     check(folder, file_of_plan(a), "parts")
     one_file = put("dictionary_base", folder)
-    folder, log = run("dictionary_worse", b, scorers=parts(), release="b")
+    folder, log = run("dictionary_worse", b, form="json", scorers=parts(), release="b")
     check(folder, file_of_plan(b), "parts")
     two_file = put("dictionary_worse", folder)
     truth.file(one_file, file_of_plan(a), passed_by="parts.right")
     truth.file(two_file, file_of_plan(b), passed_by="parts.right")
     truth.compare("a score with parts", one_file, two_file, metric="parts.right")
     truth.write()
+
+
+def wait_for_hang():
+    """Waits until a child hangs in its 12th sample, and has written the samples before."""
+    while not (WORK / "hangs").exists():
+        time.sleep(0.2)
+    time.sleep(6)
+    (WORK / "hangs").unlink()
 
 
 def child(name):

@@ -35,7 +35,7 @@ def promptfoo(*args, plan_file="plan.json", may_fail=True, **env):
         env={**os.environ, **OFF, "PLAN": str(WORK / plan_file), **env},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     if done.returncode not in (0, 100):
         print(done.stdout[-3000:], done.stderr[-3000:])
@@ -76,18 +76,26 @@ def partial(name, what, first):
     import signal
     import time
 
-    plan_file([did if case < first else "timeout" for case, did in enumerate(what)])
+    plan_file([did if case < first else "hang" for case, did in enumerate(what)])
     write("config.json", config())
+    (WORK / "plan.json.calls").unlink(missing_ok=True)
     child = subprocess.Popen(
         [PROGRAM, "eval", "-c", "config.json", "--no-table", "--no-progress-bar", "--no-cache", "-j", "2"],
         cwd=WORK, env={**os.environ, **OFF, "PLAN": str(WORK / "plan.json")},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        stdout=(WORK / "partial.log").open("w"), stderr=subprocess.STDOUT,
         # A job in the background ignores SIGINT.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    time.sleep(12)
+    # The cases after the first ones hang: 2 of them have begun.
+    calls = WORK / "plan.json.calls"
+    for _ in range(1800):
+        time.sleep(0.1)
+        if calls.exists() and len(calls.read_text().splitlines()) >= first + 1:
+            break
+    time.sleep(2)
     child.send_signal(signal.SIGINT)
-    said = child.communicate(timeout=60)[0]
+    child.wait(timeout=120)
+    said = (WORK / "partial.log").read_text()
     assert "paused" in said, said
     promptfoo("export", "eval", "latest", "-o", f"{name}.json")
     plan_file(what)
@@ -152,7 +160,7 @@ def main():
     checks = [{"type": "javascript", "value": "if (output.endsWith('[t]')) throw new Error('no such table');\n"
                "return output.includes(context.vars.ref)", "metric": "right"}, CHECKS[1]]
     tests = [{"vars": {"q": q, "ref": right}, "assert": checks} for q, right in CASES]
-    cfg = config(prompts=prompt_b, tests=tests, evaluateOptions={"timeoutMs": 4000})
+    cfg = config(prompts=prompt_b, tests=tests, evaluateOptions={"timeoutMs": 6000})
     [file, lines, table] = run("errors", broken, cfg, "--no-cache", forms=("json", "jsonl", "csv"))
     check("errors", file_of_plan(broken))
     for name in (file, lines):

@@ -16,12 +16,13 @@ module.exports = class {
 
   async callApi(prompt, context) {
     const plan = JSON.parse(fs.readFileSync(process.env.PLAN, 'utf8'));
-    const question = context.vars.q ?? context.vars.turns?.at(-1);
-    const mine = plan[`${this.providerId}|${question}`] ?? plan[question];
+    const question = context.vars.q;
+    const mine = plan[question];
     if (!mine) {
       return { error: `no plan for ${question}` };
     }
     const [what, right] = mine;
+    fs.appendFileSync(`${process.env.PLAN}.calls`, `${JSON.stringify(question)}\n`);
     await new Promise((done) => setTimeout(done, Math.random() * 20));
     const flaky = what === 'flaky' && context.repeatIndex === 1;
     if (what === 'run_error') {
@@ -30,8 +31,8 @@ module.exports = class {
     if (what === 'run_throw') {
       throw new Error('connect ECONNREFUSED 127.0.0.1:9');
     }
-    if (what === 'timeout' || this.config.slow) {
-      await new Promise((done) => setTimeout(done, this.config.slow || 8000));
+    if (what === 'timeout' || what === 'hang') {
+      await new Promise((done) => setTimeout(done, 8000));
     }
     const mark = { judge_error: ' [e]', judge_prose: ' [p]', judge_nan: ' [n]', judge_missing: ' [m]', judge_throw: ' [t]' };
     const output = what === 'fail' || flaky ? wrong : `${right} (${question.length} letters were asked)${mark[what] || ''}`;
