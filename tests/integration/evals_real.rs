@@ -97,7 +97,7 @@ fn check(tool: &str, n_pairs: usize) {
                     .iter()
                     .map(|difference| format!("{name}: {difference}")),
             );
-        } else {
+        } else if output.status.code() != Some(3) || pair.get("may_be_refused").is_none() {
             wrong.push(format!("{name}: {}", String::from_utf8_lossy(&output.stderr)));
         }
     }
@@ -136,5 +136,5 @@ fn ragas() {
 
 #[test]
 fn openai_evals() {
-    check("openai_evals", 0);
+    check("openai_evals", 5);
 }

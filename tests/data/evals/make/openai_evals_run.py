@@ -93,7 +93,9 @@ def main():
     truth.compare("shuffled", base, one("shuffled", a, mixed=True))
     truth.compare("worse", base, one("worse", b))
     truth.compare("worse and shuffled", base, one("worse_shuffled", b, mixed=True))
-    truth.compare("includes", base, one("includes", b, eval_name="cs-includes"))
+    # Another eval is another suite.
+    first = one("includes_base", a, eval_name="cs-includes")
+    truth.compare("includes", first, one("includes_worse", b, eval_name="cs-includes", mixed=True))
     truth.write()
 
 
