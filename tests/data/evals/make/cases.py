@@ -121,6 +121,8 @@ def pair(base, now):
         "not_rated": len(every - shares[0].keys() - shares[1].keys()),
         # Runs without a verdict, and cases that the tool says it never began.
         "errors": [sum(file["errors"].values()) + file.get("not_begun", 0) for file in (base, now)],
+        # Runs with a verdict whose answer came from the tool's cache.
+        "cached": [file.get("cached", 0) for file in (base, now)],
     }
 
 
@@ -172,6 +174,8 @@ def scrub(text, work):
         (str(HERE), "/eval/make"),
         (sys.prefix, "/eval/venv"),
         (sys.base_prefix, "/eval/python"),
+        # Where the tools are installed, if not in the folder of Python.
+        (os.environ.get("TOOLS", ""), "/eval/tools"),
         (os.path.expanduser("~"), "/home/eval"),
         (socket.gethostname(), "eval-host"),
         (f'"{getpass.getuser()}"', '"eval"'),
