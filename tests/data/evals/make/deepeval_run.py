@@ -1,6 +1,6 @@
 """Makes the files of DeepEval (`test_run_<time>.json`). `WORK`: an empty folder.
 
-    DEEPEVAL_TELEMETRY_OPT_OUT=YES WORK=/tmp/deepeval python3 deepeval_run.py
+DEEPEVAL_TELEMETRY_OPT_OUT=YES WORK=/tmp/deepeval python3 deepeval_run.py
 """
 
 import json
@@ -41,8 +41,16 @@ class Judged:
         if text.endswith("[e]"):
             raise RuntimeError("API error: 529 the judge is overloaded")
         if text.endswith("[p]"):
-            raise ValueError("Evaluation LLM outputted an invalid JSON. Please use a better evaluation model.")
-        self.score = math.nan if text.endswith("[n]") else None if text.endswith("[m]") else float(expected in text) or 0.2
+            raise ValueError(
+                "Evaluation LLM outputted an invalid JSON. Please use a better evaluation model."
+            )
+        self.score = (
+            math.nan
+            if text.endswith("[n]")
+            else None
+            if text.endswith("[m]")
+            else float(expected in text) or 0.2
+        )
         self.reason = "by rule"
         self.success = bool(self.score is not None and self.score >= self.threshold)
         return self.score
@@ -128,8 +136,9 @@ def run(name, cases, release="a", metrics=None, ignore=True, skip=False):
         identifier=RELEASES[release],
         hyperparameters={"prompt_ref": "cs_main@6" if release == "a" else "cs_main@7"},
         async_config=AsyncConfig(max_concurrent=5),
-        display_config=DisplayConfig(show_indicator=False, print_results=False, results_folder=str(folder),
-                                     inspect_after_run=False),
+        display_config=DisplayConfig(
+            show_indicator=False, print_results=False, results_folder=str(folder), inspect_after_run=False
+        ),
         cache_config=CacheConfig(write_cache=False),
         error_config=ErrorConfig(ignore_errors=ignore, skip_on_missing_params=skip),
     )
@@ -140,7 +149,9 @@ def run(name, cases, release="a", metrics=None, ignore=True, skip=False):
 def main():
     truth = Truth("deepeval", f"deepeval {version('deepeval')}")
     a, b = plan("a"), plan("b")
-    of_plan = lambda what, release="a", **more: [case_of(case, did, release, **more) for case, did in enumerate(what)]
+    of_plan = lambda what, release="a", **more: [
+        case_of(case, did, release, **more) for case, did in enumerate(what)
+    ]
     mixed = lambda cases, seed=5: random.Random(seed).sample(cases, len(cases))
 
     def check(document, expected):
@@ -166,12 +177,17 @@ def main():
     truth.compare("again", base, one("again", of_plan(a), file_of_plan(a)))
     truth.compare("shuffled", base, one("shuffled", mixed(of_plan(a)), file_of_plan(a)))
     truth.compare("worse", base, one("worse", of_plan(b, "b"), file_of_plan(b), release="b"))
-    truth.compare("worse and shuffled", base,
-                  one("worse_shuffled", mixed(of_plan(b, "b")), file_of_plan(b), release="b"))
+    truth.compare(
+        "worse and shuffled",
+        base,
+        one("worse_shuffled", mixed(of_plan(b, "b")), file_of_plan(b), release="b"),
+    )
 
     # Own names, and other retrieved contexts in each run.
     names = one("names_base", of_plan(a, names=True, contexts=True), file_of_plan(a))
-    worse = one("names_worse", mixed(of_plan(b, "b", names=True, contexts=True)), file_of_plan(b), release="b")
+    worse = one(
+        "names_worse", mixed(of_plan(b, "b", names=True, contexts=True)), file_of_plan(b), release="b"
+    )
     truth.compare("names", names, worse)
     truth.compare("names and default names", base, worse)
 
@@ -185,7 +201,9 @@ def main():
     # of the file, and the default names have a gap.
     file = one("errors", cases, file_of_plan(broken), release="b")
     truth.compare("errors", base, file)
-    runs = [(key(CASES[case][0]), did) for case, did in enumerate(broken) if did not in ("run_error", "timeout")]
+    runs = [
+        (key(CASES[case][0]), did) for case, did in enumerate(broken) if did not in ("run_error", "timeout")
+    ]
     file = one("skipped", cases, of_runs(runs), release="b", skip=True)
     truth.compare("skipped", base, file)
 

@@ -1,12 +1,11 @@
 """Makes the logs of Inspect AI, with mockllm. `WORK`: an empty folder.
 
-    WORK=/tmp/inspect python3 inspect_log.py
+WORK=/tmp/inspect python3 inspect_log.py
 """
 
 import json
 import math
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -17,10 +16,21 @@ from pathlib import Path
 import inspect_ai
 from inspect_ai import Epochs, Task, eval as run_eval, eval_retry, task
 from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.log import read_eval_log, write_eval_log
+from inspect_ai.log import read_eval_log
 from inspect_ai.model import ModelOutput, ModelUsage, get_model
-from inspect_ai.scorer import CORRECT, INCORRECT, NOANSWER, PARTIAL, Score, Target, accuracy, mean, scorer, stderr
-from inspect_ai.solver import TaskState, generate, solver
+from inspect_ai.scorer import (
+    CORRECT,
+    INCORRECT,
+    NOANSWER,
+    PARTIAL,
+    Score,
+    Target,
+    accuracy,
+    mean,
+    scorer,
+    stderr,
+)
+from inspect_ai.solver import TaskState, solver
 
 from cases import BREAKS, CASES, DATA, RELEASES, Truth, answer, file_of_plan, key, of_runs, plan, scrub
 
@@ -95,7 +105,9 @@ def parts():
     """A scorer with several values by name."""
 
     async def score(state: TaskState, target: Target):
-        return Score(value={"polite": 1, "right": CORRECT if target.text in state.output.completion else INCORRECT})
+        return Score(
+            value={"polite": 1, "right": CORRECT if target.text in state.output.completion else INCORRECT}
+        )
 
     return score
 
@@ -124,8 +136,12 @@ def stops():
 def dataset(ids=True, prefix="cs", only=None):
     return MemoryDataset(
         [
-            Sample(input=q, target=right, id=f"{prefix}-{i:03}" if ids else None,
-                   metadata={"feature": "checkout_assist"})
+            Sample(
+                input=q,
+                target=right,
+                id=f"{prefix}-{i:03}" if ids else None,
+                metadata={"feature": "checkout_assist"},
+            )
             for i, (q, right) in enumerate(CASES)
             if only is None or i in only
         ],
@@ -133,19 +149,43 @@ def dataset(ids=True, prefix="cs", only=None):
     )
 
 
-def run(name, what, *, form="eval", ids=True, prefix="cs", shuffle=None, scorers=None, epochs=None, release="a",
-        given=None, **options):
+def run(
+    name,
+    what,
+    *,
+    form="eval",
+    ids=True,
+    prefix="cs",
+    shuffle=None,
+    scorers=None,
+    epochs=None,
+    release="a",
+    given=None,
+    **options,
+):
     """Runs one evaluation and returns the path of its log."""
     data = dataset(ids, prefix)
     if shuffle is not None:
         data.shuffle(shuffle)
-    given = given or Task(dataset=data, solver=agent(what), scorer=scorers or rule(), name="cs_golden",
-                          metadata={"release_id": RELEASES[release]})
+    given = given or Task(
+        dataset=data,
+        solver=agent(what),
+        scorer=scorers or rule(),
+        name="cs_golden",
+        metadata={"release_id": RELEASES[release]},
+    )
     folder = WORK / name
     shutil.rmtree(folder, ignore_errors=True)
     options = {"fail_on_error": False, "max_samples": 4, **options}
-    [log] = run_eval(given, model="mockllm/model", log_dir=str(folder), log_format=form, display="none",
-                     epochs=epochs, **options)
+    [log] = run_eval(
+        given,
+        model="mockllm/model",
+        log_dir=str(folder),
+        log_format=form,
+        display="none",
+        epochs=epochs,
+        **options,
+    )
     return folder, log
 
 
@@ -216,9 +256,15 @@ def main():
     truth.compare("numbers, again", base_no, one("numbers_again", a, form="json", ids=False))
     truth.compare("numbers, shuffled once", base_no, one_no)
     truth.compare("numbers, both shuffled", one_no, one("numbers_2", a, form="json", ids=False, shuffle=2))
-    truth.compare("numbers, shuffled and worse", base_no, one("numbers_worse", b, form="json", ids=False, shuffle=3, release="b"))
+    truth.compare(
+        "numbers, shuffled and worse",
+        base_no,
+        one("numbers_worse", b, form="json", ids=False, shuffle=3, release="b"),
+    )
     truth.compare("ids and numbers", base, one_no)
-    truth.compare("other ids, same inputs", base, one("other_ids", b, form="json", prefix="golden", release="b"))
+    truth.compare(
+        "other ids, same inputs", base, one("other_ids", b, form="json", prefix="golden", release="b")
+    )
 
     # Broken runs and judges. Inspect scores a sample that ran out of time: it failed.
     broken = plan("b", BREAKS)
@@ -231,8 +277,10 @@ def main():
     folder, log = run("stopped", stopping, given=stops(), fail_on_error=True, max_samples=1)
     log = read_eval_log(log.location)
     assert log.status == "error" and 10 < len(log.samples) < 20, (log.status, len(log.samples))
-    every = {sample.input: bool(sample.scores or sample.error and '500' in sample.error.message)
-             for sample in log.samples}
+    every = {
+        sample.input: bool(sample.scores or sample.error and "500" in sample.error.message)
+        for sample in log.samples
+    }
     # The sample after the error had begun: it is in the log without a score.
     runs = [(key(q), did if every[q] else "cancelled") for (q, _), did in zip(CASES, stopping) if q in every]
     check(folder, of_runs(runs))
@@ -252,9 +300,13 @@ def main():
     # A run that was canceled with Ctrl-C: a header of status `cancelled`.
     folder = WORK / "cancelled"
     shutil.rmtree(folder, ignore_errors=True)
-    child = subprocess.Popen([sys.executable, __file__, "cancelled"], stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT, text=True,
-                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    child = subprocess.Popen(
+        [sys.executable, __file__, "cancelled"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     wait_for_hang()
     child.send_signal(signal.SIGINT)
     said = child.communicate(timeout=60)[0]
@@ -271,8 +323,9 @@ def main():
     # A run that was killed: an archive without a header, with a journal only.
     folder = WORK / "killed"
     shutil.rmtree(folder, ignore_errors=True)
-    child = subprocess.Popen([sys.executable, __file__, "killed"], stdout=subprocess.DEVNULL,
-                             stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        [sys.executable, __file__, "killed"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     wait_for_hang()
     child.kill()
     child.wait()
@@ -289,10 +342,20 @@ def main():
 
     # Three epochs. The flaky case fails in the second one.
     flaky = ["flaky" if case == 2 else did for case, did in enumerate(b)]
-    runs = [(key(CASES[case][0]), "fail" if did == "flaky" and epoch == 2 else did.replace("flaky", "pass"))
-            for epoch in (1, 2, 3) for case, did in enumerate(flaky)]
+    runs = [
+        (key(CASES[case][0]), "fail" if did == "flaky" and epoch == 2 else did.replace("flaky", "pass"))
+        for epoch in (1, 2, 3)
+        for case, did in enumerate(flaky)
+    ]
     few = one("epochs_base", a, file_of_plan(a, 3), form="json", epochs=3)
-    many = one("epochs_worse", flaky, of_runs(runs), form="json", epochs=Epochs(3, ["mean", "at_least_2", "pass_at_2"]), release="b")
+    many = one(
+        "epochs_worse",
+        flaky,
+        of_runs(runs),
+        form="json",
+        epochs=Epochs(3, ["mean", "at_least_2", "pass_at_2"]),
+        release="b",
+    )
     truth.compare("epochs", few, many)
     truth.compare("one run and three epochs", base, many)
 
@@ -310,8 +373,12 @@ def main():
     values = {sample.input: sample.scores["letters"].value for sample in log.samples}
     assert values[CASES[5][0]] == "P" and values[CASES[6][0]] == "N", values
     file = put("letters", folder)
-    truth.file(file, of_runs([(key(q), did) for (q, _), did in zip(CASES, given)]), status=log.status,
-               note="the case with P is neither passed nor failed; N counts as 0, as Inspect's accuracy does")
+    truth.file(
+        file,
+        of_runs([(key(q), did) for (q, _), did in zip(CASES, given)]),
+        status=log.status,
+        note="the case with P is neither passed nor failed; N counts as 0, as Inspect's accuracy does",
+    )
     truth.compare("letters", base, file)
 
     # A scorer with a dictionary only.
@@ -338,8 +405,16 @@ def wait_for_hang():
 def child(name):
     """A run that the parent interrupts or kills: the samples from the 12th on hang."""
     hang = agent(plan("b"), slow_after=12)
-    given = Task(dataset=dataset(), solver=hang, scorer=rule(), name="cs_golden", metadata={"release_id": RELEASES["b"]})
-    run_eval(given, model="mockllm/model", log_dir=str(WORK / name), display="plain", max_samples=1, log_buffer=4)
+    given = Task(
+        dataset=dataset(),
+        solver=hang,
+        scorer=rule(),
+        name="cs_golden",
+        metadata={"release_id": RELEASES["b"]},
+    )
+    run_eval(
+        given, model="mockllm/model", log_dir=str(WORK / name), display="plain", max_samples=1, log_buffer=4
+    )
 
 
 if __name__ == "__main__":

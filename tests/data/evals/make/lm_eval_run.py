@@ -16,7 +16,7 @@ WORK = Path(os.environ["WORK"])
 os.environ["HF_DATASETS_CACHE"] = str(WORK / "cache")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-from cases import CASES, DATA, HERE, Truth, answer, file_of_plan, key, of_runs, pair, plan, save
+from cases import CASES, DATA, HERE, Truth, file_of_plan, key, of_runs, pair, plan, save
 
 # What the model does on each case of the run.
 WHAT = []
@@ -53,7 +53,9 @@ def register():
                     did = "fail" if rep == 1 else "pass"
                 right = CASES[case][1]
                 # `late`: right for the flexible filter only, which takes the last words.
-                out.append({"pass": f"#### {right}", "fail": "#### I am not sure", "late": f"I think: {right}"}[did])
+                out.append(
+                    {"pass": f"#### {right}", "fail": "#### I am not sure", "late": f"I think: {right}"}[did]
+                )
             return out
 
         def loglikelihood(self, requests, disable_tqdm=False):
@@ -73,7 +75,9 @@ def register():
     from lm_eval.tasks import TaskManager
 
     start = TaskManager.__init__
-    TaskManager.__init__ = lambda self, *args, **named: start(self, *args, **{**named, "include_defaults": False})
+    TaskManager.__init__ = lambda self, *args, **named: start(
+        self, *args, **{**named, "include_defaults": False}
+    )
 
 
 def run(name, what, tasks, *more):
@@ -83,8 +87,20 @@ def run(name, what, tasks, *more):
     out = WORK / "out" / name
     shutil.rmtree(out, ignore_errors=True)
     WHAT[:] = what
-    sys.argv = ["lm_eval", "run", "--model", "planned", "--tasks", *tasks, "--include_path", str(WORK / "tasks"),
-                "--output_path", str(out), "--log_samples", *more]
+    sys.argv = [
+        "lm_eval",
+        "run",
+        "--model",
+        "planned",
+        "--tasks",
+        *tasks,
+        "--include_path",
+        str(WORK / "tasks"),
+        "--output_path",
+        str(out),
+        "--log_samples",
+        *more,
+    ]
     cli_evaluate()
     target = DATA / "lm_eval" / name
     shutil.rmtree(target, ignore_errors=True)
@@ -106,7 +122,9 @@ def data_files(mixed=False):
         rows.append({"question": q, "answer": right, "choices": choices, "label": choices.index(right)})
     if mixed:
         random.Random(3).shuffle(rows)
-    (WORK / "tasks/docs.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    (WORK / "tasks/docs.jsonl").write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    )
     for file in (WORK / "tasks").glob("*.yaml"):
         file.write_text(file.read_text().replace("DATA_FOLDER", str(WORK / "tasks")))
 
@@ -148,10 +166,17 @@ def main():
     # Some documents only.
     some = [2, 3, 5, 7, 11, 13, 17, 19, 23, 26, 29]
     few = of_runs([(key(CASES[case][0]), b[case]) for case in some])
-    truth.compare("some documents", base, one("samples", b, "cs_exact", few, "exact_match", "none", "--samples",
-                                              json.dumps({"cs_exact": some})))
+    truth.compare(
+        "some documents",
+        base,
+        one(
+            "samples", b, "cs_exact", few, "exact_match", "none", "--samples", json.dumps({"cs_exact": some})
+        ),
+    )
     limited = of_runs([(key(CASES[case][0]), b[case]) for case in range(12)])
-    truth.compare("a limit", base, one("limit", b, "cs_exact", limited, "exact_match", "none", "--limit", "12"))
+    truth.compare(
+        "a limit", base, one("limit", b, "cs_exact", limited, "exact_match", "none", "--limit", "12")
+    )
 
     # Two filters. Each document has a line for each filter, and one run. The first filter decides.
     late = ["late" if did == "fail" and case in (0, 3, 7) else did for case, did in enumerate(b)]
@@ -161,8 +186,13 @@ def main():
     one("filters_worse", late, "cs_filters", strict, "exact_match", "strict-match")
     check("filters_worse", "cs_filters", flexible, "exact_match", "flexible-extract")
     truth.compare("two filters", "filters_base", "filters_worse")
-    truth.add(name="two filters: flexible-extract", base="filters_base", now="filters_worse",
-              metric="exact_match,flexible-extract", **pair(file_of_plan(a), flexible))
+    truth.add(
+        name="two filters: flexible-extract",
+        base="filters_base",
+        now="filters_worse",
+        metric="exact_match,flexible-extract",
+        **pair(file_of_plan(a), flexible),
+    )
 
     # Log-likelihood of choices: acc and acc_norm.
     one("choices_base", a, "cs_choices", None, "acc")

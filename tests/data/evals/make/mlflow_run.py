@@ -1,6 +1,6 @@
 """Makes the traces of MLflow's `genai.evaluate`, one `Trace.to_dict()` a line. `WORK`: an empty folder.
 
-    MLFLOW_DISABLE_TELEMETRY=true WORK=/tmp/mlflow python3 mlflow_run.py
+MLFLOW_DISABLE_TELEMETRY=true WORK=/tmp/mlflow python3 mlflow_run.py
 """
 
 import json
@@ -31,7 +31,9 @@ def broken(text):
         raise RuntimeError("API error: 529 the judge is overloaded")
     if text.endswith("[p]"):
         raise ValueError("Failed to parse the response of the judge: The answer looks fine to me.")
-    return {"[n]": Feedback(value=math.nan, source=JUDGE), "[m]": Feedback(value=None, source=JUDGE)}.get(text[-3:])
+    return {"[n]": Feedback(value=math.nan, source=JUDGE), "[m]": Feedback(value=None, source=JUDGE)}.get(
+        text[-3:]
+    )
 
 
 @scorer(name="correctness")
@@ -63,15 +65,20 @@ def run(name, what, release="a", order=None, scorers=(correctness, length_ok), r
         rep = asked[question] = asked.get(question, -1) + 1
         case = next(i for i, (q, _) in enumerate(CASES) if q == question)
         did = what[case]
-        mlflow.update_current_trace(tags={"release_id": RELEASES[release]},
-                                    metadata={"mlflow.trace.session": f"conv-{random.randrange(10**6)}"})
+        mlflow.update_current_trace(
+            tags={"release_id": RELEASES[release]},
+            metadata={"mlflow.trace.session": f"conv-{random.randrange(10**6)}"},
+        )
         if did == "flaky":
             did = "fail" if rep == 1 else "pass"
         with mlflow.start_span("chat", span_type="CHAT_MODEL") as span:
             span.set_inputs({"messages": [{"role": "user", "content": question}]})
             if did in ("run_error", "timeout"):
-                raise TimeoutError("Request timed out.") if did == "timeout" else RuntimeError(
-                    "API error: 500 Internal Server Error")
+                raise (
+                    TimeoutError("Request timed out.")
+                    if did == "timeout"
+                    else RuntimeError("API error: 500 Internal Server Error")
+                )
             text = answer(case, did) + MARKS.get(did, "")
             span.set_outputs(text)
         return text
@@ -87,8 +94,12 @@ def run(name, what, release="a", order=None, scorers=(correctness, length_ok), r
     traces = mlflow.search_traces(run_id=result.run_id, return_type="list")
     if human:
         for place, trace in enumerate(traces):
-            mlflow.log_feedback(trace_id=trace.info.trace_id, name="user_thumbs", value=place % 3 != 0,
-                                source=AssessmentSource(source_type="HUMAN", source_id=f"u-{place:03}"))
+            mlflow.log_feedback(
+                trace_id=trace.info.trace_id,
+                name="user_thumbs",
+                value=place % 3 != 0,
+                source=AssessmentSource(source_type="HUMAN", source_id=f"u-{place:03}"),
+            )
         traces = mlflow.search_traces(run_id=result.run_id, return_type="list")
     text = "".join(json.dumps(trace.to_dict(), ensure_ascii=False) + "\n" for trace in traces)
     return save(f"mlflow/{name}.jsonl", text, WORK), [trace.to_dict() for trace in traces]
@@ -134,8 +145,11 @@ def main():
 
     # Each case three times in one evaluation.
     flaky = ["flaky" if case == 2 else did for case, did in enumerate(b)]
-    runs = [(key(CASES[case][0]), "fail" if did == "flaky" and rep == 1 else did.replace("flaky", "pass"))
-            for rep in range(3) for case, did in enumerate(flaky)]
+    runs = [
+        (key(CASES[case][0]), "fail" if did == "flaky" and rep == 1 else did.replace("flaky", "pass"))
+        for rep in range(3)
+        for case, did in enumerate(flaky)
+    ]
     first = one("repeats_base", a, file_of_plan(a, 3), reps=3)
     second = one("repeats_worse", flaky, of_runs(runs), release="b", reps=3)
     truth.compare("repeats", first, second)

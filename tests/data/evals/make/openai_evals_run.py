@@ -11,7 +11,7 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-from cases import CASES, HERE, Truth, answer, file_of_plan, key, of_runs, plan, save
+from cases import CASES, HERE, Truth, answer, file_of_plan, key, plan, save
 
 WORK = Path(os.environ["WORK"])
 
@@ -43,29 +43,51 @@ class Answered:
 
 
 def run(name, what, eval_name="cs-golden", mixed=False, rows=None, seed=20220722):
-    rows = rows or [
-        {"input": [{"role": "user", "content": q}], "ideal": right} for q, right in CASES
-    ]
+    rows = rows or [{"input": [{"role": "user", "content": q}], "ideal": right} for q, right in CASES]
     if mixed:
         rows = random.Random(3).sample(rows, len(rows))
     registry = WORK / "registry"
     for folder in ("evals", "completion_fns", "data/cs"):
         (registry / folder).mkdir(parents=True, exist_ok=True)
-    (registry / "data/cs/samples.jsonl").write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
+    (registry / "data/cs/samples.jsonl").write_text(
+        "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows)
+    )
     (registry / "evals/cs.yaml").write_text((HERE / "openai_evals/evals.yaml").read_text())
-    (registry / "completion_fns/planned.yaml").write_text((HERE / "openai_evals/completion_fns.yaml").read_text())
+    (registry / "completion_fns/planned.yaml").write_text(
+        (HERE / "openai_evals/completion_fns.yaml").read_text()
+    )
     out = WORK / f"{name}.jsonl"
     out.unlink(missing_ok=True)
     done = subprocess.run(
-        [os.environ["OAIEVAL"], "planned", eval_name, "--registry_path", str(registry), "--record_path", str(out),
-         "--seed", str(seed)],
-        env={**os.environ, "WHAT": json.dumps(what), "PYTHONPATH": str(HERE), "OPENAI_API_KEY": "none",
-             "EVALS_THREADS": "4", "EVALS_SHOW_EVAL_PROGRESS": "0"},
-        capture_output=True, text=True, timeout=200)
+        [
+            os.environ["OAIEVAL"],
+            "planned",
+            eval_name,
+            "--registry_path",
+            str(registry),
+            "--record_path",
+            str(out),
+            "--seed",
+            str(seed),
+        ],
+        env={
+            **os.environ,
+            "WHAT": json.dumps(what),
+            "PYTHONPATH": str(HERE),
+            "OPENAI_API_KEY": "none",
+            "EVALS_THREADS": "4",
+            "EVALS_SHOW_EVAL_PROGRESS": "0",
+        },
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
     assert out.exists(), done.stderr[-3000:]
-    return save(f"openai_evals/{name}.jsonl", out.read_text(), WORK), [
-        json.loads(line) for line in out.read_text().splitlines()
-    ], done
+    return (
+        save(f"openai_evals/{name}.jsonl", out.read_text(), WORK),
+        [json.loads(line) for line in out.read_text().splitlines()],
+        done,
+    )
 
 
 def main():
@@ -75,7 +97,9 @@ def main():
     def one(name, what, expected=None, **options):
         file, events, done = run(name, what, **options)
         expected = expected or file_of_plan(what)
-        asked = {e["sample_id"]: e["data"]["prompt"][-1]["content"] for e in events if e.get("type") == "sampling"}
+        asked = {
+            e["sample_id"]: e["data"]["prompt"][-1]["content"] for e in events if e.get("type") == "sampling"
+        }
         found = {}
         for event in events:
             if event.get("type") == "match":
@@ -83,7 +107,12 @@ def main():
                 cell = found.setdefault(key(question), [0, 0])
                 cell[0] += event["data"]["correct"]
                 cell[1] += 1
-        assert found == {k: list(v) for k, v in expected["passed"].items()}, (name, found, expected, done.stderr[-900:])
+        assert found == {k: list(v) for k, v in expected["passed"].items()}, (
+            name,
+            found,
+            expected,
+            done.stderr[-900:],
+        )
         truth.file(file, expected)
         return file
 

@@ -1,6 +1,6 @@
 """Makes the files of promptfoo. `PROMPTFOO` names its program, `WORK` an empty folder.
 
-    PROMPTFOO=node_modules/.bin/promptfoo WORK=/tmp/pf python3 promptfoo.py
+PROMPTFOO=node_modules/.bin/promptfoo WORK=/tmp/pf python3 promptfoo.py
 """
 
 import json
@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from cases import BREAKS, CASES, HERE, Truth, answer, file_of_plan, key, of_runs, plan, save
+from cases import BREAKS, CASES, HERE, Truth, file_of_plan, key, of_runs, plan, save
 
 WORK = Path(os.environ["WORK"])
 PROGRAM = os.environ["PROMPTFOO"]
@@ -23,7 +23,12 @@ OFF = {
 }
 CHECKS = [
     {"type": "javascript", "value": "output.includes(context.vars.ref)", "metric": "right"},
-    {"type": "llm-rubric", "value": "Answers the question: {{q}}", "metric": "rubric", "provider": "file://judge.cjs"},
+    {
+        "type": "llm-rubric",
+        "value": "Answers the question: {{q}}",
+        "metric": "rubric",
+        "provider": "file://judge.cjs",
+    },
 ]
 
 
@@ -66,8 +71,16 @@ def run(name, what, config, *args, forms=("json",), **env):
     plan_file(what)
     write("config.json", config)
     outs = [WORK / f"{name}.{form}" for form in forms]
-    promptfoo("eval", "-c", "config.json", "--no-table", "--no-progress-bar", *args,
-              *[word for out in outs for word in ("-o", str(out))], **env)
+    promptfoo(
+        "eval",
+        "-c",
+        "config.json",
+        "--no-table",
+        "--no-progress-bar",
+        *args,
+        *[word for out in outs for word in ("-o", str(out))],
+        **env,
+    )
     return [save(f"promptfoo/{out.name}", out.read_text(), WORK) for out in outs if out.suffix != ".html"]
 
 
@@ -81,8 +94,10 @@ def partial(name, what, first):
     (WORK / "plan.json.calls").unlink(missing_ok=True)
     child = subprocess.Popen(
         [PROGRAM, "eval", "-c", "config.json", "--no-table", "--no-progress-bar", "--no-cache", "-j", "2"],
-        cwd=WORK, env={**os.environ, **OFF, "PLAN": str(WORK / "plan.json")},
-        stdout=(WORK / "partial.log").open("w"), stderr=subprocess.STDOUT,
+        cwd=WORK,
+        env={**os.environ, **OFF, "PLAN": str(WORK / "plan.json")},
+        stdout=(WORK / "partial.log").open("w"),
+        stderr=subprocess.STDOUT,
         # A job in the background ignores SIGINT.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
@@ -102,7 +117,8 @@ def partial(name, what, first):
     promptfoo("eval", "--resume", "latest", "--no-table", "--no-progress-bar", "--no-cache")
     promptfoo("export", "eval", "latest", "-o", f"{name}_resumed.json")
     return [
-        save(f"promptfoo/{out}.json", (WORK / f"{out}.json").read_text(), WORK) for out in (name, f"{name}_resumed")
+        save(f"promptfoo/{out}.json", (WORK / f"{out}.json").read_text(), WORK)
+        for out in (name, f"{name}_resumed")
     ]
 
 
@@ -138,7 +154,13 @@ def main():
     for name, what, cfg, args, forms_of in [
         ("base", a, config(), ["--no-cache"], forms),
         ("again", a, config(), ["--no-cache"], ("json",)),
-        ("shuffled", a, config(), ["--no-cache", "--filter-sample", "30", "--filter-sample-seed", "7"], forms),
+        (
+            "shuffled",
+            a,
+            config(),
+            ["--no-cache", "--filter-sample", "30", "--filter-sample-seed", "7"],
+            forms,
+        ),
         ("worse", b, config(prompts=prompt_b), ["--no-cache"], forms),
     ]:
         for file in run(name, what, cfg, *args, forms=forms_of):
@@ -154,13 +176,19 @@ def main():
         truth.compare(f"shuffled {form}", name("base"), name("shuffled"), **more)
         truth.compare(f"worse {form}", name("base"), name("worse"), **more)
     base = next(n for n in files if n.startswith("base.json"))
-    worse = next(n for n in files if n.startswith("worse.json"))
 
     # Runs and judges that break. promptfoo reads a score of NaN as passed, so a check throws instead.
     breaks = {case: {"judge_nan": "judge_throw"}.get(kind, kind) for case, kind in BREAKS.items()}
     broken = plan("b", breaks)
-    checks = [{"type": "javascript", "value": "if (output.endsWith('[t]')) throw new Error('no such table');\n"
-               "return output.includes(context.vars.ref)", "metric": "right"}, CHECKS[1]]
+    checks = [
+        {
+            "type": "javascript",
+            "value": "if (output.endsWith('[t]')) throw new Error('no such table');\n"
+            "return output.includes(context.vars.ref)",
+            "metric": "right",
+        },
+        CHECKS[1],
+    ]
     tests = [{"vars": {"q": q, "ref": right}, "assert": checks} for q, right in CASES]
     cfg = config(prompts=prompt_b, tests=tests, evaluateOptions={"timeoutMs": 6000})
     [file, lines, table] = run("errors", broken, cfg, "--no-cache", forms=("json", "jsonl", "csv"))
@@ -169,10 +197,16 @@ def main():
         truth.file(name, file_of_plan(broken))
     truth.compare("errors", base, file)
     # A CSV has no mark of a broken judge: only of a broken run.
-    only_runs = [{"judge_error": "fail", "judge_prose": "fail", "judge_missing": "fail", "judge_throw": "fail"}
-                 .get(did, did) for did in broken]
+    only_runs = [
+        {"judge_error": "fail", "judge_prose": "fail", "judge_missing": "fail", "judge_throw": "fail"}.get(
+            did, did
+        )
+        for did in broken
+    ]
     truth.file(table, file_of_plan(only_runs), note="a CSV marks broken runs, and no broken judges")
-    truth.compare("errors csv", next(n for n in files if n.startswith("base.csv")), table, may_be_refused=True)
+    truth.compare(
+        "errors csv", next(n for n in files if n.startswith("base.csv")), table, may_be_refused=True
+    )
     plan_file(b)
     promptfoo("eval", "--retry-errors", "--no-cache", "--no-table", "--no-progress-bar")
     promptfoo("export", "eval", "latest", "-o", "retried.json")
@@ -200,8 +234,11 @@ def main():
     [file] = run("repeats_base", a, config(), "--no-cache", "--repeat", "3")
     truth.file(file, file_of_plan(a, 3))
     [file3] = run("repeats_worse", b3, config(prompts=prompt_b), "--no-cache", "--repeat", "3")
-    runs = [(key(CASES[case][0]), "fail" if did == "flaky" and rep == 1 else did.replace("flaky", "pass"))
-            for case, did in enumerate(b3) for rep in range(3)]
+    runs = [
+        (key(CASES[case][0]), "fail" if did == "flaky" and rep == 1 else did.replace("flaky", "pass"))
+        for case, did in enumerate(b3)
+        for rep in range(3)
+    ]
     truth.file(file3, of_runs(runs))
     check("repeats_worse", of_runs(runs))
     truth.compare("repeats", file, file3)
@@ -219,7 +256,10 @@ def main():
     truth.compare("session ids and none", base, two)
 
     # Two descriptions for all cases, and a default one: a description is no id.
-    tests = [{**test, "description": ["refunds", "shipping"][case % 2]} for case, test in enumerate(config()["tests"])]
+    tests = [
+        {**test, "description": ["refunds", "shipping"][case % 2]}
+        for case, test in enumerate(config()["tests"])
+    ]
     [one] = run("descriptions_base", a, config(tests=tests), "--no-cache")
     [two] = run("descriptions_worse", b, config(defaultTest={"description": "golden case"}), "--no-cache")
     truth.file(one, file_of_plan(a))
@@ -240,7 +280,10 @@ def main():
 
     # Two prompts and two providers in one file: each case has four runs.
     both = [config()["prompts"][0], prompt_b[0]]
-    agents = [{"id": "file://provider.cjs", "label": f"agent-{size}", "config": {"size": size}} for size in ("s", "l")]
+    agents = [
+        {"id": "file://provider.cjs", "label": f"agent-{size}", "config": {"size": size}}
+        for size in ("s", "l")
+    ]
     [one] = run("matrix_base", a, config(prompts=both, providers=agents), "--no-cache")
     [two] = run("matrix_worse", b, config(prompts=both, providers=agents), "--no-cache")
     truth.file(one, file_of_plan(a, 4), runs_are="2 prompts x 2 providers")
@@ -257,9 +300,18 @@ def main():
     server = subprocess.Popen([sys.executable, str(WORK / "agent_server.py"), str(WORK / "plan.json"), port])
     try:
         time.sleep(1)
-        http = [{"id": f"http://127.0.0.1:{port}/ask", "label": "cs-http", "config": {
-            "method": "POST", "headers": {"content-type": "application/json"}, "body": {"q": "{{q}}"},
-            "transformResponse": "({output: json.answer, cost: json.cost})"}}]
+        http = [
+            {
+                "id": f"http://127.0.0.1:{port}/ask",
+                "label": "cs-http",
+                "config": {
+                    "method": "POST",
+                    "headers": {"content-type": "application/json"},
+                    "body": {"q": "{{q}}"},
+                    "transformResponse": "({output: json.answer, cost: json.cost})",
+                },
+            }
+        ]
         [one] = run("cache_first", a, config(providers=http))
         [two] = run("cache_second", a, config(providers=http))
     finally:

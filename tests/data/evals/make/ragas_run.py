@@ -1,6 +1,6 @@
 """Makes the experiments of Ragas, with its jsonl and csv backends. `WORK`: an empty folder.
 
-    RAGAS_DO_NOT_TRACK=true WORK=/tmp/ragas python3 ragas_run.py
+RAGAS_DO_NOT_TRACK=true WORK=/tmp/ragas python3 ragas_run.py
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from ragas import Dataset, experiment
 from ragas.metrics import discrete_metric, numeric_metric
 from ragas.metrics.result import MetricResult
 
-from cases import BREAKS, CASES, RELEASES, Truth, answer, file_of_plan, key, of_runs, plan, save
+from cases import BREAKS, CASES, Truth, answer, file_of_plan, key, of_runs, plan, save
 
 WORK = Path(os.environ["WORK"])
 
@@ -52,7 +52,15 @@ async def score(metric, did, **given):
     return (await metric.ascore(**given)).value
 
 
-def run(name, what, backend="jsonl", order=None, contexts="index 1", ids=False, columns=("correctness", "faithfulness")):
+def run(
+    name,
+    what,
+    backend="jsonl",
+    order=None,
+    contexts="index 1",
+    ids=False,
+    columns=("correctness", "faithfulness"),
+):
     """Runs one experiment and returns its file and its rows."""
     shutil.rmtree(WORK / "experiments", ignore_errors=True)
     shutil.rmtree(WORK / "datasets", ignore_errors=True)
@@ -71,15 +79,21 @@ def run(name, what, backend="jsonl", order=None, contexts="index 1", ids=False, 
             "retrieved_contexts": [f"{contexts}: page {random.randrange(1000)}", row["reference"]],
             "response": text,
             "reference": row["reference"],
-            **{c: await score({"correctness": correctness, "faithfulness": faithfulness}[c], did, **given) for c in columns},
+            **{
+                c: await score({"correctness": correctness, "faithfulness": faithfulness}[c], did, **given)
+                for c in columns
+            },
         }
 
     data = cases(what, backend, name, order)
     asyncio.run(ask.arun(data, name=name, backend=data.backend))
     [written] = (WORK / "experiments").glob(f"*{name}*.{backend}")
     text = written.read_text()
-    rows = [json.loads(line) for line in text.splitlines()] if backend == "jsonl" else list(
-        csv.DictReader(text.splitlines(keepends=True)))
+    rows = (
+        [json.loads(line) for line in text.splitlines()]
+        if backend == "jsonl"
+        else list(csv.DictReader(text.splitlines(keepends=True)))
+    )
     return save(f"ragas/{name}.{backend}", text, WORK), rows
 
 
