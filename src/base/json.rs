@@ -199,6 +199,35 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 }
 
+/// JSON with another value in place of the numbers NaN, Infinity and -Infinity, which Python writes
+/// and JSON does not have; `None` if there is none outside of texts.
+pub(crate) fn replace_nan(bytes: &[u8], by: &[u8]) -> Option<Vec<u8>> {
+    const NAMES: [&[u8]; 3] = [b"NaN", b"-Infinity", b"Infinity"];
+    let mut out = Vec::new();
+    let (mut is_text, mut from, mut idx) = (false, 0, 0);
+    while idx < bytes.len() {
+        match bytes[idx] {
+            b'"' => is_text = !is_text,
+            b'\\' if is_text => idx += 1,
+            b'N' | b'I' | b'-' if !is_text => {
+                if let Some(name) = NAMES.iter().find(|name| bytes[idx..].starts_with(name)) {
+                    out.extend_from_slice(&bytes[from..idx]);
+                    out.extend_from_slice(by);
+                    idx += name.len();
+                    from = idx;
+                    continue;
+                }
+            }
+            _ => {}
+        }
+        idx += 1;
+    }
+    (from > 0).then(|| {
+        out.extend_from_slice(&bytes[from..]);
+        out
+    })
+}
+
 /// Refuses a JSON text whose values would need more memory than [`Limit::JsonMemory`]. The estimate
 /// is that of the largest form: 700 bytes an object, 40 bytes any other value. Texts count as they
 /// are.
@@ -342,6 +371,19 @@ pub(crate) fn exact_digest(location: &str, value: &Value) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nan_outside_of_texts_is_replaced() {
+        let check = |json: &str, expected: Option<&str>| {
+            let found = replace_nan(json.as_bytes(), b"null").map(|bytes| String::from_utf8(bytes).unwrap());
+            assert_eq!(found.as_deref(), expected, "{json}");
+        };
+        check("{\"a\": 1}", None);
+        check("{\"a\": NaN}", Some("{\"a\": null}"));
+        check("[NaN,-Infinity,Infinity]", Some("[null,null,null]"));
+        check("{\"NaN\": \"Infinity \\\" NaN\", \"b\": -1}", None);
+        check("\"\\", None);
+    }
 
     #[test]
     fn a_key_twice_is_refused_at_any_depth() {

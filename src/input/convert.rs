@@ -76,6 +76,26 @@ pub(crate) fn real(
     min: f64,
     faults: &mut RowFaults,
 ) -> Result<Option<Float64Array>> {
+    read_real(batch, idx, (min, false), faults)
+}
+
+/// Reads numbers as [`real`] does. NaN and infinities are null: Python writes them for values that it
+/// does not know.
+pub(crate) fn real_or_nan(
+    batch: &Batch<'_>,
+    idx: usize,
+    min: f64,
+    faults: &mut RowFaults,
+) -> Result<Option<Float64Array>> {
+    read_real(batch, idx, (min, true), faults)
+}
+
+fn read_real(
+    batch: &Batch<'_>,
+    idx: usize,
+    (min, is_nan_null): (f64, bool),
+    faults: &mut RowFaults,
+) -> Result<Option<Float64Array>> {
     let Some((name, array)) = batch.column(idx) else {
         return Ok(None);
     };
@@ -92,6 +112,14 @@ pub(crate) fn real(
             .clone()
     } else {
         return Err(batch.wrong_type(name, "numbers", array.data_type()));
+    };
+    let values = if is_nan_null {
+        values
+            .iter()
+            .map(|value| value.filter(|value| value.is_finite()))
+            .collect()
+    } else {
+        values
     };
     let unit = batch.unit(idx);
     let converted = |value: f64| unit.map_or(value, |unit| unit.convert(value));

@@ -4,6 +4,7 @@
 use arrow_array::ArrayRef;
 use arrow_array::builder::StringBuilder;
 use hashbrown::HashMap;
+use memchr::memmem;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::error::{Error, FileResult, Result};
+use crate::base::json::replace_nan;
 use crate::base::limits::Limit;
 use crate::base::lines::{BYTE_ORDER_MARK, Lines};
 use crate::input::file::InputFile;
@@ -42,8 +44,8 @@ pub(super) enum Form {
 /// A row is not a JSON object, has a key twice, or is too long; or there are too many keys.
 pub(super) fn columns(path: &Path, packing: Packing, form: Form) -> Result<Vec<String>> {
     let mut rows = Rows::open(path, packing, form)?;
-    let mut keys = Keys::default();
-    while let Some((number, row)) = rows.next()? {
+    let (mut keys, mut clean) = (Keys::default(), Vec::new());
+    while let Some((number, row)) = rows.next(&mut clean)? {
         keys.row = number;
         let wrong = keys.read(row).err().map(|error| error.to_string());
         if let Some(error) = wrong {
@@ -69,7 +71,8 @@ const ONE_OBJECT: &str = "a .json file is an array of objects, or has one object
 fn refuse_wrapped(path: &Path, packing: Packing, form: Form) -> Result<()> {
     let mut rows = Rows::open(path, packing, form)?;
     let is_array = matches!(rows, Rows::Array(_));
-    let Some((_, row)) = rows.next()?.filter(|_| !is_array) else {
+    let mut clean = Vec::new();
+    let Some((_, row)) = rows.next(&mut clean)?.filter(|_| !is_array) else {
         return Ok(());
     };
     let values: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(row).unwrap_or_default();
@@ -104,9 +107,9 @@ pub(super) fn read(
     let mut rows = Rows::open(&input.path, packing, form)?;
     let mut values = Values::new(wanted);
     let mut builders: Vec<StringBuilder> = wanted.iter().map(|_| StringBuilder::new()).collect();
-    let (mut n_rows, mut n_bytes) = (0, 0);
+    let (mut n_rows, mut n_bytes, mut clean) = (0, 0, Vec::new());
     loop {
-        let row = rows.next()?;
+        let row = rows.next(&mut clean)?;
         let is_over = row.is_none();
         if let Some((number, row)) = row {
             let found = values.read(row, |idx, value| {
@@ -149,10 +152,23 @@ impl Rows {
         Ok(Self::Lines(Lines::new(path, open()?)))
     }
 
-    fn next(&mut self) -> Result<Option<(u64, &[u8])>> {
-        match self {
+    /// The next row and its number. NaN and infinities, which Python writes and JSON does not have,
+    /// are texts: the column decides what they mean.
+    fn next<'a>(&'a mut self, clean: &'a mut Vec<u8>) -> Result<Option<(u64, &'a [u8])>> {
+        let row = match self {
             Self::Lines(lines) => lines.next(),
             Self::Array(elements) => elements.next(),
+        };
+        let Some((number, row)) = row? else {
+            return Ok(None);
+        };
+        let may_have = memmem::find(row, b"NaN").is_some() || memmem::find(row, b"Infinity").is_some();
+        match may_have.then(|| replace_nan(row, b"\"NaN\"")).flatten() {
+            Some(replaced) => {
+                *clean = replaced;
+                Ok(Some((number, clean)))
+            }
+            None => Ok(Some((number, row))),
         }
     }
 

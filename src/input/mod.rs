@@ -73,6 +73,7 @@ pub use prometheus::Prometheus;
 pub(crate) use prometheus::gather;
 pub(crate) use table::names_text;
 pub use table::{Part, Table};
+pub(crate) use text_file::open_text;
 pub(crate) use traffic::{Link, Links};
 pub use traffic::{TrafficBatch, TrafficReader};
 pub(crate) use turns::{

@@ -41,6 +41,8 @@ pub struct Table {
     pub parts: Vec<Part>,
     /// Files below the source that are not read.
     skipped: Skipped,
+    /// Columns whose nested values in JSON files are read as their JSON texts.
+    as_json: &'static [&'static str],
 }
 
 impl Table {
@@ -135,6 +137,7 @@ impl Table {
             files,
             parts,
             skipped,
+            as_json: &[],
         };
         if source.has_expressions() {
             derived::check(&table.source, &table.files)?;
@@ -191,6 +194,12 @@ impl Table {
             .columns
             .get(canonical)
             .map_or(canonical, String::as_str)
+    }
+
+    /// Reads nested values of these columns of JSON files as JSON texts. Without it they are errors.
+    pub(crate) fn with_json(mut self, columns: &'static [&'static str]) -> Self {
+        self.as_json = columns;
+        self
     }
 
     /// Whether any file has a canonical column, or the source defines it as a constant.
@@ -359,11 +368,17 @@ impl Table {
         for (idx, canonical) in wanted.iter().enumerate() {
             let name = self.name_in_file(canonical);
             match file.place(name).filter(|_| !self.source.is_made(canonical)) {
-                Some(Place::Nested(_, path)) => columns.push(Plain { idx, name, path }),
+                Some(Place::Nested(_, path)) => columns.push(Plain {
+                    idx,
+                    name,
+                    path,
+                    as_json: false,
+                }),
                 Some(_) => columns.push(Plain {
                     idx,
                     name,
                     path: Vec::new(),
+                    as_json: self.as_json.contains(canonical),
                 }),
                 None => {}
             }
@@ -431,6 +446,8 @@ struct Plain<'a> {
     name: &'a str,
     /// The end of the name that leads into a nested column. Empty for a whole column.
     path: Vec<&'a str>,
+    /// Whether nested values of JSON files are read as their JSON texts.
+    as_json: bool,
 }
 
 impl<'a> Plain<'a> {
@@ -438,7 +455,7 @@ impl<'a> Plain<'a> {
         let n_path: usize = self.path.iter().map(|step| step.len() + 1).sum();
         Want {
             name: &self.name[..self.name.len() - n_path],
-            nested: !self.path.is_empty(),
+            nested: self.as_json || !self.path.is_empty(),
         }
     }
 

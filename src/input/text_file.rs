@@ -25,7 +25,7 @@ pub(super) type OnArrays<'a> = dyn FnMut(Vec<ArrayRef>, usize) -> Result<()> + '
 ///
 /// # Errors
 /// The file cannot be opened, or its first bytes show that it is no text in UTF-8.
-pub(super) fn open_text(path: &Path, packing: Packing) -> Result<Box<dyn Read>> {
+pub(crate) fn open_text(path: &Path, packing: Packing) -> Result<Box<dyn Read>> {
     let file = open::regular(path).or_unreadable(path)?;
     let mut text: Box<dyn Read> = match packing {
         Packing::None => Box::new(file),
