@@ -26,7 +26,7 @@ use crate::metric::Reading;
 use crate::prices::Prices;
 #[cfg(feature = "stores")]
 use crate::publish;
-use crate::release::evals::read_evals;
+use crate::release::evals::{ReadOptions, read_evals};
 use crate::release::tools::{ToolBundle, diff_bundles};
 use crate::release::{ReleaseRecord, read_records};
 use crate::replay::{CUBE_FILE, Cube, merge};
@@ -222,7 +222,15 @@ fn tools(data: &[u8]) {
 }
 
 fn evals(name: &str, data: &[u8]) {
-    let _ = read_evals(&Source::at(file(name, data)), true);
+    let _ = read_evals(&Source::at(file(name, data)), &with_outputs());
+}
+
+/// Options that read everything.
+fn with_outputs() -> ReadOptions {
+    ReadOptions {
+        with_outputs: true,
+        by: vec!["lang".to_owned()],
+    }
 }
 
 fn evals_json(data: &[u8]) {

@@ -6,7 +6,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Beta, Distribution};
 use rayon::prelude::*;
 use sluice::metric::Better;
-use sluice::release::evals::{self, Case, Comparison, Design, Measure, Runs, Suite};
+use sluice::release::evals::{
+    self, Case, Comparison, Design, Margin, MatchedBy, Measure, NotRunCounts, Runs, Suite,
+};
 use sluice::stats::correlation::Correlation;
 use sluice::stats::multiplicity::holm;
 use sluice::stats::non_inferiority::HarmVerdict;
@@ -125,28 +127,37 @@ fn suite(values: [&[Measure]; 2], cases: &[usize], clusters: Option<&[usize]>) -
     let case = |case: &usize| Case {
         case_id: format!("{case:04}").into(),
         cluster: clusters.map(|clusters| format!("{}", clusters[*case]).into()),
-        arms: values.map(|values| runs(values[*case])),
+        attributes: Vec::new(),
+        arms: values.map(|values| runs(values[*case])).to_vec(),
     };
     Suite {
         name: "s".into(),
         metrics: Vec::new(),
         cases: cases.iter().map(case).collect(),
+        matched_by: MatchedBy::CaseId,
+        conflicts: Vec::new(),
+        ambiguous: Vec::new(),
+        is_renamed: false,
+        not_run: vec![NotRunCounts::new(); 2],
+        n_absent: vec![0; 2],
     }
 }
 
 fn compared(suite: &Suite, margin: f64, alpha: f64) -> Comparison {
     let design = Design {
         better: Better::Higher,
-        margin,
+        margin: Some(Margin::Absolute(margin)),
         alpha,
         is_share: true,
         seed: 1,
         n_replicates: 0,
+        max_missing: 1.0,
     };
     evals::compare(
         suite,
         "passed",
         &|case, arm| case.arms[arm].passed.mean(),
+        [0, 1],
         &design,
     )
 }

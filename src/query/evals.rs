@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::base::error::Result;
 use crate::base::parquet_io;
+use crate::release::evals::ReadOptions;
 use crate::release::evals::read_evals;
 use crate::release::evals::row::{CaseOutcome, EvalRow};
 use crate::scenario::Source;
@@ -18,7 +19,7 @@ use crate::scenario::Source;
 /// # Errors
 /// The same as for [`read_evals`].
 pub(super) fn read(path: &Path) -> Result<RecordBatch> {
-    let rows = read_evals(&Source::at(path), false)?.rows;
+    let rows = read_evals(&Source::at(path), &ReadOptions::default())?.rows;
     let texts = |value: &dyn Fn(&EvalRow) -> Option<String>| -> ArrayRef {
         Arc::new(rows.iter().map(value).collect::<StringArray>())
     };
@@ -34,11 +35,16 @@ pub(super) fn read(path: &Path) -> Result<RecordBatch> {
     };
     let mut columns: Vec<(String, ArrayRef)> = vec![
         ("suite".to_owned(), texts(&|row| Some(row.suite.to_string()))),
-        ("case_id".to_owned(), texts(&|row| Some(row.case_id.to_string()))),
+        ("case_id".to_owned(), texts(&|row| Some(row.case_id().to_owned()))),
         (
             "outcome".to_owned(),
             texts(&|row| Some(word(row.outcome).to_owned())),
         ),
+        (
+            "not_run".to_owned(),
+            texts(&|row| row.not_run.map(|reason| reason.name().to_owned())),
+        ),
+        ("asked".to_owned(), texts(&|row| text(&row.asked))),
         ("release".to_owned(), texts(&|row| text(&row.release))),
         ("run".to_owned(), texts(&|row| text(&row.run))),
         ("prompt".to_owned(), texts(&|row| text(&row.prompt))),

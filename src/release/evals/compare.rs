@@ -5,7 +5,9 @@ use hashbrown::HashMap;
 use serde::Serialize;
 
 use crate::metric::Better;
-use crate::release::evals::cases::{Case, Suite};
+use crate::release::evals::cases::{Case, Suite, missing};
+use crate::release::evals::comparison::{Comparison, Design, PairTest, RelativeChange, VerdictReason};
+use crate::release::evals::margin::Margin;
 use crate::stats::bootstrap::{BootstrapMethod, Statistic};
 use crate::stats::dist::{norm_isf, t_isf, t_sf};
 use crate::stats::non_inferiority::HarmVerdict;
@@ -27,146 +29,10 @@ const MAX_DRAWS: usize = 200_000_000;
 /// The maximum number of case ids that are listed.
 const LISTED: usize = 100;
 
-/// Correction of p-values over the compared metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Correction {
-    /// Bounds the chance of any false alarm (Holm).
-    #[default]
-    Holm,
-    /// Bounds the share of false alarms (Benjamini and Hochberg).
-    BenjaminiHochberg,
-    /// No correction.
-    None,
-}
-
-/// The settings of a comparison that are fixed before the results are read.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Design {
-    /// The direction in which the metric improves.
-    pub better: Better,
-    /// The non-inferiority margin: the largest harm that is acceptable, in the metric's unit.
-    pub margin: f64,
-    /// The two-sided error probability of one interval, between 0 and 1.
-    pub alpha: f64,
-    /// Whether every value lies in 0..=1.
-    pub is_share: bool,
-    /// The seed of the bootstrap.
-    pub seed: u64,
-    /// The number of bootstrap replicates; 0 for no bootstrap.
-    pub n_replicates: usize,
-}
-
-/// The test of a comparison, with its result.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "name")]
-pub enum PairTest {
-    /// McNemar's test, for values of 0 and 1.
-    McNemar {
-        /// The number of cases in which only the baseline succeeded.
-        lost: u64,
-        /// The number of cases in which only the candidate succeeded.
-        gained: u64,
-        /// Whether the p-value is exact, by the binomial distribution.
-        exact: bool,
-        /// The two-sided p-value, 0..=1.
-        p_value: f64,
-    },
-    /// Wilcoxon's signed-rank test.
-    Wilcoxon {
-        /// The number of differences other than 0.
-        n: usize,
-        /// Whether the p-value is exact, by the full distribution.
-        exact: bool,
-        /// The two-sided p-value, 0..=1.
-        p_value: f64,
-    },
-    /// The t test of the mean difference with its clustered standard error.
-    ClusteredT {
-        /// The degrees of freedom: the number of clusters less 1.
-        df: f64,
-        /// The two-sided p-value, 0..=1.
-        p_value: f64,
-    },
-    /// No test: all pairs have equal values.
-    NoDifference {
-        /// The p-value, always 1.
-        p_value: f64,
-    },
-}
-
-impl PairTest {
-    /// The two-sided p-value, 0..=1.
-    pub fn p_value(&self) -> f64 {
-        match self {
-            Self::McNemar { p_value, .. }
-            | Self::Wilcoxon { p_value, .. }
-            | Self::ClusteredT { p_value, .. }
-            | Self::NoDifference { p_value } => *p_value,
-        }
-    }
-}
-
-/// The comparison of one metric of one suite.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Comparison {
-    /// The name of the suite, such as `golden` or `injection`.
-    pub suite: String,
-    /// The name of the metric: `passed`, `cost_usd`, `latency_ms` or a score.
-    pub metric: String,
-    /// The number of cases with a value in both releases.
-    pub n_pairs: usize,
-    /// The number of cases with a value in the baseline only, and in the candidate only.
-    pub n_unpaired: [usize; 2],
-    /// The number of runs that ended in an error, in the run or in its judge: baseline, candidate.
-    pub n_errors: [u64; 2],
-    /// The number of clusters among the pairs; 0 with fewer than [`MIN_PAIRS`] pairs.
-    pub n_clusters: usize,
-    /// The means over the pairs, in the metric's unit: baseline, candidate. 0 without pairs.
-    pub means: [f64; 2],
-    /// The mean of the candidate less the mean of the baseline, in the metric's unit.
-    pub difference: f64,
-    /// The clustered standard error of the difference, in the metric's unit.
-    pub std_error: Known<f64>,
-    /// The interval of the difference that the verdict uses, in the metric's unit.
-    pub interval: Known<Interval>,
-    /// The method of the interval: `t`, or `counts` (from the counts of discordant pairs).
-    pub interval_method: &'static str,
-    /// The BCa bootstrap interval over clusters. Not computed beyond 200 million draws.
-    pub bca: Known<Interval>,
-    /// The test that fits the data: McNemar, Wilcoxon or the clustered t test.
-    pub test: Known<PairTest>,
-    /// The two-sided p-value of the t test, 0..=1. It is computed even if `test` is another test.
-    pub t_p_value: Known<f64>,
-    /// The p-value of the test, 0..=1, corrected over the metrics of the gate; `None` before the
-    /// correction.
-    pub p_value_adj: Option<f64>,
-    /// Cohen's d of the pairs, without a unit: the mean difference over its standard deviation.
-    pub effect_size: Known<f64>,
-    /// The minimum detectable effect: the difference that is found with a power of 0.8, in the
-    /// metric's unit.
-    pub mde: Known<f64>,
-    /// The harm: how much worse the candidate is, in the metric's unit. Negative if it is better.
-    pub harm: f64,
-    /// The non-inferiority margin, in the metric's unit.
-    pub margin: f64,
-    /// Whether the harm is within the margin: safe, unclear or violated. `None` without an
-    /// interval.
-    pub verdict: Option<HarmVerdict>,
-    /// The ids of cases that got better, at most 100.
-    pub gained: Vec<String>,
-    /// The number of cases that got better.
-    pub n_gained: usize,
-    /// The ids of cases that got worse, at most 100.
-    pub lost: Vec<String>,
-    /// The number of cases that got worse.
-    pub n_lost: usize,
-}
-
 /// A mean over cases with its clustered standard error.
 ///
 /// With n cases in C clusters, the standard error is `sqrt(C / (C - 1) sum_c (sum_{i in c} (s_i -
-/// mean))^2) / n`. The degrees of freedom are C - 1.
+/// mean))^2) / n`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Mean {
     /// The mean over the cases, in the metric's unit.
@@ -175,6 +41,10 @@ pub struct Mean {
     pub std_error: Known<f64>,
     /// The number of clusters, C.
     pub n_clusters: usize,
+    /// The degrees of freedom of the standard error. They are C - 1 if every case is its own cluster,
+    /// else Satterthwaite's from the data, at most C - 1: `2 (sum z)^2 / (sum z^2 - (sum z)^2 / C)`
+    /// for the squares z of the sums of clusters.
+    pub df: f64,
 }
 
 impl Mean {
@@ -187,7 +57,7 @@ impl Mean {
     pub fn interval(&self, is_share: bool, alpha: f64) -> Result<Interval, Reason> {
         let std_error = self.std_error.result()?;
         let n = self.n_clusters as f64;
-        let by_t = Interval::around(self.mean, t_isf(0.5 * alpha, n - 1.0) * std_error);
+        let by_t = Interval::around(self.mean, t_isf(0.5 * alpha, self.df) * std_error);
         if !is_share {
             return Ok(by_t);
         }
@@ -204,10 +74,14 @@ impl Mean {
 /// Whether a metric is a share: all values lie in 0..=1, and the name does not contain `cost`,
 /// `latency` or `token`.
 pub fn is_share(metric: &str, mut values: impl Iterator<Item = f64>) -> bool {
-    !["cost", "latency", "token"]
+    !has_unit(metric) && values.all(|value| (0.0..=1.0).contains(&value))
+}
+
+/// Whether the name of a metric says that its values have a unit.
+fn has_unit(metric: &str) -> bool {
+    ["cost", "latency", "token"]
         .iter()
         .any(|word| metric.contains(word))
-        && values.all(|value| (0.0..=1.0).contains(&value))
 }
 
 /// The mean of one release's values, each given with its cluster; `None` without values.
@@ -231,10 +105,103 @@ pub fn single(values: &[(f64, usize)]) -> Option<Mean> {
         mean,
         std_error: std_error.into(),
         n_clusters: sums.len(),
+        df: df_of(&sums, values.len()),
     })
 }
 
-/// Compares the values that `value` reads for each case and arm.
+/// The degrees of freedom of a clustered standard error: see [`Mean::df`].
+fn df_of(sums: &[(f64, f64)], n: usize) -> f64 {
+    let most = sums.len().saturating_sub(1) as f64;
+    if sums.len() == n {
+        return most;
+    }
+    let squares = sums.iter().map(|(sum, _)| sum * sum);
+    let total: f64 = squares.clone().sum();
+    let spread = squares.map(|square| square * square).sum::<f64>() - total * total / sums.len() as f64;
+    if spread > 0.0 {
+        (2.0 * total * total / spread).clamp(1.0_f64.min(most), most)
+    } else {
+        most
+    }
+}
+
+/// The pairs of one metric of two releases.
+struct Pairs<'a> {
+    pairs: Vec<(&'a Case, f64, f64)>,
+    /// The difference of each pair: candidate less baseline.
+    differences: Vec<f64>,
+    /// The cluster of each pair.
+    clusters: Vec<usize>,
+    has_clusters: bool,
+    means: [f64; 2],
+}
+
+impl<'a> Pairs<'a> {
+    fn new(cases: &[(&'a Case, Option<f64>, Option<f64>)]) -> Self {
+        let pairs: Vec<(&Case, f64, f64)> = cases
+            .iter()
+            .filter_map(|(case, a, b)| Some((*case, (*a)?, (*b)?)))
+            .collect();
+        let mean = |of: &dyn Fn(&(&Case, f64, f64)) -> f64| {
+            if pairs.is_empty() {
+                0.0
+            } else {
+                pairs.iter().map(of).sum::<f64>() / pairs.len() as f64
+            }
+        };
+        Self {
+            differences: pairs.iter().map(|(_, a, b)| b - a).collect(),
+            clusters: clusters_of(pairs.iter().map(|pair| pair.0)),
+            has_clusters: pairs.iter().any(|(case, _, _)| case.cluster.is_some()),
+            means: [mean(&|pair| pair.1), mean(&|pair| pair.2)],
+            pairs,
+        }
+    }
+
+    fn clustered(&self) -> Vec<(f64, usize)> {
+        let clusters = self.clusters.iter().copied();
+        self.differences.iter().copied().zip(clusters).collect()
+    }
+
+    fn is_binary(&self) -> bool {
+        let is_flag = |value: f64| value == 0.0 || value == 1.0;
+        self.pairs.iter().all(|(_, a, b)| is_flag(*a) && is_flag(*b))
+    }
+
+    /// The number of pairs with a difference of the sign (1 or -1).
+    fn n_with(&self, sign: f64) -> usize {
+        self.differences.iter().filter(|d| **d * sign > 0.0).count()
+    }
+
+    /// The largest possible change of a pair. It is 1 for a share, else the range of all values.
+    fn range(&self, is_share: bool) -> f64 {
+        if is_share {
+            return 1.0;
+        }
+        let all = self.pairs.iter().flat_map(|(_, a, b)| [*a, *b]);
+        all.clone().fold(f64::NEG_INFINITY, f64::max) - all.fold(f64::INFINITY, f64::min)
+    }
+
+    /// The ids of the pairs whose difference is kept, at most [`LISTED`].
+    fn names(&self, keep: &dyn Fn(f64) -> bool) -> Vec<String> {
+        let kept = self
+            .pairs
+            .iter()
+            .zip(&self.differences)
+            .filter(|(_, d)| keep(**d));
+        kept.take(LISTED)
+            .map(|(pair, _)| pair.0.case_id.to_string())
+            .collect()
+    }
+
+    /// The values of one release.
+    fn values(&self, arm: usize) -> impl Iterator<Item = f64> + Clone + '_ {
+        self.pairs.iter().map(move |(_, a, b)| [*a, *b][arm])
+    }
+}
+
+/// Compares the values that `value` reads for each case, of the baseline and the candidate that
+/// `arms` numbers.
 ///
 /// # References
 /// `docs/METHODS.md#paired-evaluations`. For shares with few discordant pairs: square-and-add of
@@ -244,116 +211,35 @@ pub fn compare(
     suite: &Suite,
     metric: &str,
     value: &dyn Fn(&Case, usize) -> Option<f64>,
+    arms: [usize; 2],
     design: &Design,
 ) -> Comparison {
     let both: Vec<(&Case, Option<f64>, Option<f64>)> = suite
         .cases
         .iter()
-        .map(|case| (case, value(case, 0), value(case, 1)))
+        .map(|case| (case, value(case, arms[0]), value(case, arms[1])))
         .collect();
-    let pairs: Vec<(&Case, f64, f64)> = both
-        .iter()
-        .filter_map(|(case, a, b)| Some((*case, (*a)?, (*b)?)))
-        .collect();
-    let errors = |arm: usize| {
-        suite
-            .cases
-            .iter()
-            .map(|case| u64::from(case.arms[arm].n_errors))
-            .sum()
-    };
-    let n = pairs.len();
-    let mean = |of: &dyn Fn(&(&Case, f64, f64)) -> f64| {
-        if n == 0 {
-            0.0
-        } else {
-            pairs.iter().map(of).sum::<f64>() / n as f64
-        }
-    };
-    let means = [mean(&|pair| pair.1), mean(&|pair| pair.2)];
+    let found = Pairs::new(&both);
+    let errors = arms.map(|arm| {
+        let n_errors = suite.cases.iter().map(|case| u64::from(case.arms[arm].n_errors));
+        n_errors.sum()
+    });
+    let n = found.pairs.len();
     let sign = if design.better == Better::Higher {
         1.0
     } else {
         -1.0
     };
-    let differences: Vec<f64> = pairs.iter().map(|(_, a, b)| b - a).collect();
-    let clusters = clusters_of(pairs.iter().map(|pair| pair.0));
-    let has_clusters = pairs.iter().any(|(case, _, _)| case.cluster.is_some());
-    let clustered: Vec<(f64, usize)> = differences.iter().copied().zip(clusters).collect();
+    let clustered = found.clustered();
     let summary = single(&clustered).filter(|_| n >= MIN_PAIRS);
     let n_clusters = summary.map_or(0, |summary| summary.n_clusters);
     let std_error = summary.map_or(Err(Reason::TooFewRows), |summary| summary.std_error.result());
-    let df = n_clusters.saturating_sub(1) as f64;
     let is_better = |d: f64| d * sign > 0.0;
-    let names = |keep: &dyn Fn(f64) -> bool| -> Vec<String> {
-        let kept = pairs.iter().zip(&differences).filter(|(_, d)| keep(**d));
-        kept.take(LISTED)
-            .map(|(pair, _)| pair.0.case_id.to_string())
-            .collect()
-    };
-    let n_gained = differences.iter().filter(|d| is_better(**d)).count();
-    let n_lost = differences
-        .iter()
-        .filter(|d| **d != 0.0 && !is_better(**d))
-        .count();
-
-    let is_binary = pairs
-        .iter()
-        .all(|(_, a, b)| (*a == 0.0 || *a == 1.0) && (*b == 0.0 || *b == 1.0));
-    let up = differences.iter().filter(|d| **d > 0.0).count();
-    let down = differences.iter().filter(|d| **d < 0.0).count();
-    let difference = means[1] - means[0];
-    // With few discordant pairs the variance is unreliable, so the interval comes from counts of
-    // pairs, or of clusters if there are any.
-    let few = up + down < FEW_DIFFERENCES || std_error == Ok(0.0);
-    let by_counts = few || (design.is_share && is_binary && !has_clusters);
-    // The largest possible change of a pair. It is 1 for a share, else the range of all values.
-    let all = pairs.iter().flat_map(|(_, a, b)| [*a, *b]);
-    let range = if design.is_share {
-        1.0
-    } else {
-        all.clone().fold(f64::NEG_INFINITY, f64::max) - all.fold(f64::INFINITY, f64::min)
-    };
-    let interval = match std_error {
-        Err(reason) => Err(reason),
-        Ok(_) if by_counts && range <= 0.0 => Err(Reason::NoVariance),
-        Ok(std_error) if by_counts => {
-            let units = if has_clusters { n_clusters } else { n } as f64;
-            let counted = |sign: f64| match has_clusters {
-                true => clusters_with(&clustered, sign),
-                false if sign > 0.0 => up,
-                false => down,
-            };
-            let by_counts = mcnemar::interval(
-                difference / range,
-                counted(1.0) as f64,
-                counted(-1.0) as f64,
-                units,
-                design.alpha,
-            );
-            let by_counts = Interval {
-                ci_lower: by_counts.ci_lower * range,
-                ci_upper: by_counts.ci_upper * range,
-            };
-            // Counts ignore the sizes of clusters and the sizes of score changes. The interval is
-            // therefore at least as wide as the t interval.
-            let reach = if has_clusters || !design.is_share {
-                t_isf(0.5 * design.alpha, df) * std_error
-            } else {
-                0.0
-            };
-            Ok(Interval {
-                ci_lower: by_counts.ci_lower.min(difference - reach),
-                ci_upper: by_counts.ci_upper.max(difference + reach),
-            })
-        }
-        Ok(std_error) => Ok(Interval::around(
-            difference,
-            t_isf(0.5 * design.alpha, df) * std_error,
-        )),
-    };
+    let difference = found.means[1] - found.means[0];
+    let (interval, by_counts) = interval_of(&found, (summary, std_error), design);
     let half = |interval: Interval| 0.5 * (interval.ci_upper - interval.ci_lower);
     let mde = interval.map(|interval| (1.0 + norm_isf(0.2) / norm_isf(0.5 * design.alpha)) * half(interval));
+    let df = summary.map_or(0.0, |summary| summary.df);
     let t_p_value = std_error.and_then(|std_error| {
         if std_error > 0.0 {
             Ok((2.0 * t_sf((difference / std_error).abs(), df)).min(1.0))
@@ -361,48 +247,22 @@ pub fn compare(
             Err(Reason::NoVariance)
         }
     });
-    let test = std_error.and_then(|_| {
-        if up + down == 0 {
-            Ok(PairTest::NoDifference { p_value: 1.0 })
-        } else if has_clusters {
-            t_p_value.map(|p_value| PairTest::ClusteredT { df, p_value })
-        } else if is_binary {
-            let (lost, gained) = if sign > 0.0 { (down, up) } else { (up, down) };
-            let found = mcnemar::test(
-                lost as f64,
-                gained as f64,
-                ((lost + gained) as f64) < mcnemar::EXACT_BELOW,
-            );
-            Ok(PairTest::McNemar {
-                lost: lost as u64,
-                gained: gained as u64,
-                exact: found.is_exact,
-                p_value: found.p_value.p,
-            })
-        } else {
-            ranks::wilcoxon(&differences, Alternative::TwoSided, Counting::Auto).map(|found| {
-                PairTest::Wilcoxon {
-                    n: found.n,
-                    exact: found.is_exact,
-                    p_value: found.p_value.p.min(1.0),
-                }
-            })
-        }
-    });
-    let spread =
-        (differences.iter().map(|d| (d - difference).powi(2)).sum::<f64>() / (n as f64 - 1.0)).sqrt();
+    let test = std_error.and_then(|_| test_of(&found, sign, df, t_p_value));
+    let spread = (found
+        .differences
+        .iter()
+        .map(|d| (d - difference).powi(2))
+        .sum::<f64>()
+        / (n as f64 - 1.0))
+        .sqrt();
     let effect_size = match n {
         0..MIN_PAIRS => Err(Reason::TooFewRows),
         _ if spread > 0.0 => Ok(difference / spread),
         _ => Err(Reason::NoVariance),
     };
-    let bca = std_error.and_then(|_| bootstrap_interval(&clustered, has_clusters, design));
-    let harm = -sign * difference;
-    let verdict = interval.ok().map(|interval| {
-        let interval = if sign > 0.0 { interval.negated() } else { interval };
-        non_inferiority::judge(harm, interval, design.margin, true)
-    });
-    Comparison {
+    let bca = std_error.and_then(|_| bootstrap_interval(&clustered, found.has_clusters, design));
+    let missing = [[arms[0], arms[1]], [arms[1], arms[0]]].map(|arms| missing(suite, metric, arms));
+    let mut comparison = Comparison {
         suite: suite.name.to_string(),
         metric: metric.to_owned(),
         n_pairs: n,
@@ -411,9 +271,11 @@ pub fn compare(
                 .filter(|(_, a, b)| [a, b][arm].is_some() && [b, a][arm].is_none())
                 .count()
         }),
-        n_errors: [errors(0), errors(1)],
+        n_errors: errors,
+        n_missing: missing.map(|(n_missing, _)| n_missing),
+        n_expected: missing.map(|(_, n)| n),
         n_clusters,
-        means,
+        means: found.means,
         difference,
         std_error: std_error.into(),
         interval: interval.into(),
@@ -424,14 +286,213 @@ pub fn compare(
         p_value_adj: None,
         effect_size: effect_size.into(),
         mde: mde.into(),
-        harm,
-        margin: design.margin,
-        verdict,
-        gained: names(&is_better),
-        n_gained,
-        lost: names(&|d| d != 0.0 && !is_better(d)),
-        n_lost,
+        harm: -sign * difference,
+        margin: 0.0,
+        margin_rule: design.margin,
+        relative: None,
+        alpha: design.alpha,
+        verdict: None,
+        verdict_reason: None,
+        gained: found.names(&is_better),
+        n_gained: found.differences.iter().filter(|d| is_better(**d)).count(),
+        lost: found.names(&|d| d != 0.0 && !is_better(d)),
+        n_lost: found.n_with(-sign),
+    };
+    judge(&mut comparison, &found, (interval, std_error), design);
+    comparison
+}
+
+/// The interval of the difference, and whether it comes from counts.
+///
+/// With few discordant pairs the variance is unreliable, so the interval comes from counts of pairs,
+/// or of clusters if there are any.
+fn interval_of(
+    found: &Pairs<'_>,
+    (summary, std_error): (Option<Mean>, Result<f64, Reason>),
+    design: &Design,
+) -> (Result<Interval, Reason>, bool) {
+    let (up, down) = (found.n_with(1.0), found.n_with(-1.0));
+    let few = up + down < FEW_DIFFERENCES || std_error == Ok(0.0);
+    let by_counts = few || (design.is_share && found.is_binary() && !found.has_clusters);
+    let range = found.range(design.is_share);
+    let difference = found.means[1] - found.means[0];
+    let df = summary.map_or(0.0, |summary| summary.df);
+    let interval = match std_error {
+        Err(reason) => Err(reason),
+        Ok(_) if by_counts && range <= 0.0 => Err(Reason::NoVariance),
+        Ok(std_error) if by_counts => {
+            let [up, down, units] = parts(&found.clustered(), range);
+            let by_counts = mcnemar::interval(difference / range, up, down, units, design.alpha);
+            // Parts are those of the worst case. The spread that was found counts, too.
+            let reach = if found.has_clusters || !design.is_share {
+                t_isf(0.5 * design.alpha, df) * std_error
+            } else {
+                0.0
+            };
+            Ok(Interval {
+                ci_lower: (by_counts.ci_lower * range).min(difference - reach),
+                ci_upper: (by_counts.ci_upper * range).max(difference + reach),
+            })
+        }
+        Ok(std_error) => Ok(Interval::around(
+            difference,
+            t_isf(0.5 * design.alpha, df) * std_error,
+        )),
+    };
+    (interval, by_counts)
+}
+
+/// The test that fits the pairs.
+fn test_of(
+    found: &Pairs<'_>,
+    sign: f64,
+    df: f64,
+    t_p_value: Result<f64, Reason>,
+) -> Result<PairTest, Reason> {
+    let (up, down) = (found.n_with(1.0), found.n_with(-1.0));
+    if up + down == 0 {
+        Ok(PairTest::NoDifference { p_value: 1.0 })
+    } else if found.has_clusters {
+        t_p_value.map(|p_value| PairTest::ClusteredT { df, p_value })
+    } else if found.is_binary() {
+        let (lost, gained) = if sign > 0.0 { (down, up) } else { (up, down) };
+        let tested = mcnemar::test(
+            lost as f64,
+            gained as f64,
+            ((lost + gained) as f64) < mcnemar::EXACT_BELOW,
+        );
+        Ok(PairTest::McNemar {
+            lost: lost as u64,
+            gained: gained as u64,
+            exact: tested.is_exact,
+            p_value: tested.p_value.p,
+        })
+    } else {
+        let tested = ranks::wilcoxon(&found.differences, Alternative::TwoSided, Counting::Auto)?;
+        Ok(PairTest::Wilcoxon {
+            n: tested.n,
+            exact: tested.is_exact,
+            p_value: tested.p_value.p.min(1.0),
+        })
     }
+}
+
+/// Judges the harm of a comparison against its margin.
+fn judge(
+    comparison: &mut Comparison,
+    found: &Pairs<'_>,
+    (interval, std_error): (Result<Interval, Reason>, Result<f64, Reason>),
+    design: &Design,
+) {
+    let is_higher = design.better == Better::Higher;
+    let of_harm = |interval: Interval| if is_higher { interval.negated() } else { interval };
+    let has_value = |arm: usize| found.pairs.len() + comparison.n_unpaired[arm] > 0;
+    let judged = match design.margin {
+        _ if has_value(0) != has_value(1) => Err(VerdictReason::NotInBoth),
+        _ if !has_unit(&comparison.metric) && has_other_scale(found) => Err(VerdictReason::AnotherScale),
+        None => Err(VerdictReason::NoMargin),
+        Some(Margin::Absolute(margin)) => {
+            comparison.margin = margin;
+            interval
+                .map(|interval| non_inferiority::judge(comparison.harm, of_harm(interval), margin, true))
+                .map_err(reason_of)
+        }
+        Some(Margin::Relative(margin)) => {
+            comparison.margin = margin * found.means[0].abs();
+            let change = relative(found, interval, std_error, design.alpha);
+            comparison.relative = Some(change.into());
+            match change {
+                Ok(change) => {
+                    let harm = if is_higher { -change.change } else { change.change };
+                    Ok(non_inferiority::judge(
+                        harm,
+                        of_harm(change.interval),
+                        margin,
+                        true,
+                    ))
+                }
+                Err(Reason::OutOfRange) => Err(VerdictReason::MeanNotAboveZero),
+                Err(reason) => Err(reason_of(reason)),
+            }
+        }
+    };
+    let is_missing = comparison
+        .n_missing
+        .iter()
+        .zip(&comparison.n_expected)
+        .any(|(n_missing, n)| *n_missing as f64 > design.max_missing * *n as f64);
+    (comparison.verdict, comparison.verdict_reason) = match judged {
+        // What is missing may be the cases that fail.
+        Ok(HarmVerdict::Safe) if is_missing => {
+            (Some(HarmVerdict::Unclear), Some(VerdictReason::TooManyMissing))
+        }
+        Ok(HarmVerdict::Unclear) => (Some(HarmVerdict::Unclear), Some(VerdictReason::NotPrecise)),
+        Ok(verdict) => (Some(verdict), None),
+        Err(reason) => (None, Some(reason)),
+    };
+}
+
+fn reason_of(reason: Reason) -> VerdictReason {
+    match reason {
+        Reason::NoVariance => VerdictReason::NoVariance,
+        _ => VerdictReason::TooFewPairs,
+    }
+}
+
+/// Whether one release has shares and the other percentages: all values of one lie in 0..=1, and the
+/// others reach beyond 1, up to 100, with a mean of at least ten times the largest of the shares. Five
+/// times are enough if there are fractions among the shares.
+fn has_other_scale(found: &Pairs<'_>) -> bool {
+    let is_percent_of = |shares: usize, percents: usize| {
+        let (shares, percents) = (found.values(shares), found.values(percents));
+        let largest = shares.clone().fold(f64::NEG_INFINITY, f64::max);
+        let is_share = shares.clone().all(|value| (0.0..=1.0).contains(&value)) && largest > 0.0;
+        let top = percents.clone().fold(f64::NEG_INFINITY, f64::max);
+        let is_percent = percents.clone().all(|value| (0.0..=100.0).contains(&value)) && top > 1.0;
+        let n = found.pairs.len() as f64;
+        let has_fractions = shares.clone().any(|value| value.fract() != 0.0);
+        let times = if has_fractions { 5.0 } else { 10.0 };
+        is_share && is_percent && percents.sum::<f64>() / n >= times * largest
+    };
+    !found.pairs.is_empty() && (is_percent_of(0, 1) || is_percent_of(1, 0))
+}
+
+/// The change of the mean relative to the baseline's, with the interval of the logarithm of the ratio
+/// of the means by linearization: `b_i / mean(b) - a_i / mean(a)` over clusters. It is at least as
+/// wide as an interval from counts where few pairs differ.
+///
+/// # Errors
+/// A mean is not above 0, or there are too few pairs.
+fn relative(
+    found: &Pairs<'_>,
+    interval: Result<Interval, Reason>,
+    std_error: Result<f64, Reason>,
+    alpha: f64,
+) -> Result<RelativeChange, Reason> {
+    let [before, after] = found.means;
+    std_error?;
+    if !(before > 0.0 && after > 0.0) {
+        return Err(Reason::OutOfRange);
+    }
+    let parts = found.pairs.iter().map(|(_, a, b)| b / after - a / before);
+    let parts: Vec<(f64, usize)> = parts.zip(found.clusters.iter().copied()).collect();
+    let mean = single(&parts).ok_or(Reason::NoData)?;
+    let reach = t_isf(0.5 * alpha, mean.df) * mean.std_error.result()?;
+    let ratio = (after / before).ln();
+    let mut change = Interval {
+        ci_lower: (ratio - reach).exp_m1(),
+        ci_upper: (ratio + reach).exp_m1(),
+    };
+    let n_different = found.n_with(1.0) + found.n_with(-1.0);
+    if n_different < FEW_DIFFERENCES && 2 * n_different < found.pairs.len() {
+        let by_counts = interval?;
+        change.ci_lower = change.ci_lower.min((by_counts.ci_lower / before).max(-1.0));
+        change.ci_upper = change.ci_upper.max(by_counts.ci_upper / before);
+    }
+    Ok(RelativeChange {
+        change: ratio.exp_m1(),
+        interval: change,
+    })
 }
 
 /// The cluster of each case, numbered from 0. A case without a cluster is its own cluster.
@@ -464,12 +525,19 @@ fn sums_of(values: impl Iterator<Item = (f64, usize)>) -> Vec<(f64, f64)> {
     sums
 }
 
-/// The number of clusters whose sum of values has the given sign (1 or -1).
-fn clusters_with(values: &[(f64, usize)], sign: f64) -> usize {
-    sums_of(values.iter().copied())
-        .iter()
-        .filter(|(sum, _)| sum * sign > 0.0)
-        .count()
+/// The changes of pairs as counts: how many pairs rose, how many fell, and of how many. A change
+/// counts as its part of the range, because it has at most the variance of as many whole changes. The
+/// cases of a cluster count as one, because they may all change together.
+fn parts(values: &[(f64, usize)], range: f64) -> [f64; 3] {
+    let n = values.len() as f64;
+    let sizes = sums_of(values.iter().map(|(_, cluster)| (1.0, *cluster)));
+    // The mean size of the cluster of a case. It is 1 without clusters.
+    let size = sizes.iter().map(|(size, _)| size * size).sum::<f64>() / n;
+    let part = |sign: f64| {
+        let changes = values.iter().map(|(d, _)| (d * sign).max(0.0));
+        changes.sum::<f64>() / (range * size)
+    };
+    [part(1.0), part(-1.0), n / size]
 }
 
 fn bootstrap_interval(

@@ -1,13 +1,18 @@
 //! The reader of plain evaluation tables (Parquet, CSV, NDJSON): one row per run of a case.
 
 use arrow_array::{Array, Float64Array, StringArray};
+use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 use crate::base::interner::Interner;
 use crate::input::{InputFile, Table, convert};
-use crate::release::evals::row::{CaseOutcome, EvalRow};
+use crate::release::evals::asked;
+use crate::release::evals::importers::json::stem;
+use crate::release::evals::importers::ragas;
+use crate::release::evals::row::{CaseOutcome, EvalFormat, EvalRow, NotRun};
 use crate::scenario::{OnBadRow, Source};
 
 /// The text columns, in reading order.
@@ -19,19 +24,23 @@ enum TextColumn {
     Prompt,
     Model,
     Cluster,
+    Repeat,
     Output,
+    Input,
 }
 
 impl TextColumn {
     /// The names of the columns, in the order of the variants.
-    const NAMES: [&str; 7] = [
+    const NAMES: [&str; 9] = [
         "case_id",
         "suite",
         "release_id",
         "prompt_ref",
         "model_ref",
         "cluster",
+        "repeat",
         "output",
+        "input",
     ];
 }
 
@@ -58,13 +67,36 @@ impl RealColumn {
 }
 
 /// Reads a plain table. The column `case_id` is required. Optional columns are `suite`,
-/// `release_id`, `prompt_ref`, `model_ref`, `cluster`, `passed`, `error` (text or flag),
-/// `cost_usd`, `latency_ms`, `tokens_in`, `tokens_out`, `output` and `score_*`.
-pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Result<()> {
+/// `release_id`, `prompt_ref`, `model_ref`, `cluster`, `repeat`, `input`, `passed`, `error` (text or
+/// flag), `cost_usd`, `latency_ms`, `tokens_in`, `tokens_out`, `output`, `score_*` and those of `by`.
+/// A table without `case_id` and with `user_input` is one of Ragas.
+pub(super) fn read(
+    source: &Source,
+    file: &Path,
+    by: &[String],
+    rows: &mut Vec<EvalRow>,
+) -> Result<EvalFormat> {
     let table = Table::open(&Source {
         path: file.to_owned(),
         ..source.clone()
-    })?;
+    })?
+    .with_json(&["output", "input"]);
+    if !table.has("case_id") && table.has("user_input") {
+        experiment(&table, file, by, rows)?;
+        return Ok(EvalFormat::Ragas);
+    }
+    let is_promptfoo = table
+        .files
+        .iter()
+        .flat_map(InputFile::names)
+        .any(|name| name == "Grader Reason");
+    if !table.has("case_id") && is_promptfoo {
+        return Err(Error::in_file(
+            file,
+            "expected a table with `case_id`, found a CSV export of promptfoo, which lacks ids, costs and times",
+        )
+        .hint("promptfoo writes JSON with -o results.json"));
+    }
     table.check_columns(&["case_id"])?;
     let columns = |table: &Table| -> Vec<String> { table.files.iter().flat_map(InputFile::names).collect() };
     let mut scores: Vec<String> = columns(&table)
@@ -82,14 +114,26 @@ pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Res
         )
         .hint("if the column has another name, say so: --column passed=NAME or --column score_x=NAME"));
     }
-    let wanted: Vec<&str> = TextColumn::NAMES
+    let mut wanted: Vec<&str> = TextColumn::NAMES
         .into_iter()
         .chain(FLAGS)
         .chain(RealColumn::NAMES)
         .chain(scores.iter().map(String::as_str))
         .collect();
+    let n_reals = wanted.len() - FIRST_REAL_IDX;
+    let by_idxs: Vec<usize> = by
+        .iter()
+        .map(|name| {
+            let known = wanted.iter().position(|known| known == name);
+            known.unwrap_or_else(|| {
+                wanted.push(name);
+                wanted.len() - 1
+            })
+        })
+        .collect();
     let names: Vec<Arc<str>> = scores.iter().map(|name| name["score_".len()..].into()).collect();
     let (mut interner, golden) = (Interner::default(), Arc::<str>::from("golden"));
+    let mut by_names = Interner::default();
     let mut last: [Option<Arc<str>>; TextColumn::NAMES.len()] = Default::default();
     for part in &table.parts {
         table.read(*part, &wanted, &mut |batch| {
@@ -102,15 +146,19 @@ pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Res
             let passed = convert::flag(&batch, PASSED_IDX, &mut faults)?;
             let errors = convert::text_or_flag(&batch, ERROR_IDX)?;
             let mut reals: Vec<Option<Float64Array>> = Vec::new();
-            for idx in FIRST_REAL_IDX..wanted.len() {
+            for idx in FIRST_REAL_IDX..FIRST_REAL_IDX + n_reals {
                 let min = if idx < FIRST_REAL_IDX + RealColumn::NAMES.len() {
                     0.0
                 } else {
                     f64::NEG_INFINITY
                 };
-                reals.push(convert::real(&batch, idx, min, &mut faults)?);
+                reals.push(convert::real_or_nan(&batch, idx, min, &mut faults)?);
             }
             let (reals, score_columns) = reals.split_at(RealColumn::NAMES.len());
+            let mut by_texts: Vec<Option<StringArray>> = Vec::new();
+            for idx in &by_idxs {
+                by_texts.push(convert::text(&batch, *idx)?);
+            }
             for row in 0..batch.n_rows {
                 let mut text = |column: TextColumn| {
                     let idx = column as usize;
@@ -118,9 +166,9 @@ pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Res
                         .as_ref()
                         .filter(|values| values.is_valid(row) && !values.value(row).is_empty())?;
                     let text = values.value(row);
-                    // Outputs differ from row to row. Other texts often repeat, so the last one is
+                    // Outputs and inputs differ from row to row. Other texts often repeat, so the last one is
                     // reused.
-                    if column == TextColumn::Output {
+                    if matches!(column, TextColumn::Output | TextColumn::Input) {
                         return Some(text.into());
                     }
                     if last[idx].as_deref() != Some(text) {
@@ -135,6 +183,8 @@ pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Res
                         .map(|column| column.value(row))
                 };
                 let measured = |column: RealColumn| real(&reals[column as usize]);
+                let case_id = text(TextColumn::CaseId).unwrap_or_else(|| "".into());
+                let input = text(TextColumn::Input);
                 let is_error = errors.as_ref().is_some_and(|errors| errors[row]);
                 let outcome = match passed
                     .as_ref()
@@ -156,8 +206,17 @@ pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Res
                     (Some(tokens_in), Some(tokens_out)) => Some([tokens_in as u64, tokens_out as u64]),
                     _ => None,
                 };
+                let mut attributes = Vec::with_capacity(by_texts.len());
+                for texts in &by_texts {
+                    let texts = texts.as_ref().filter(|texts| texts.is_valid(row));
+                    attributes.push(texts.map(|texts| by_names.get(texts.value(row))));
+                }
                 rows.push(EvalRow {
-                    case_id: text(TextColumn::CaseId).unwrap_or_else(|| "".into()),
+                    name: Some(case_id),
+                    asked: input.map(|text| asked::hash_of(&text.as_ref().into()).into()),
+                    repeat: text(TextColumn::Repeat),
+                    not_run: is_error.then_some(NotRun::RunError),
+                    attributes,
                     suite: text(TextColumn::Suite).unwrap_or_else(|| golden.clone()),
                     release: text(TextColumn::Release),
                     run: None,
@@ -170,10 +229,49 @@ pub(super) fn read(source: &Source, file: &Path, rows: &mut Vec<EvalRow>) -> Res
                     cost_usd: measured(RealColumn::CostUsd),
                     latency_ms: measured(RealColumn::LatencyMs),
                     tokens,
+                    ..EvalRow::default()
                 });
             }
             Ok(())
         })?;
     }
+    Ok(EvalFormat::Plain)
+}
+
+/// Reads a table of Ragas: one row of an experiment, with a column for each metric.
+fn experiment(table: &Table, file: &Path, by: &[String], rows: &mut Vec<EvalRow>) -> Result<()> {
+    let columns: BTreeSet<String> = table.files.iter().flat_map(InputFile::names).collect();
+    let wanted: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let mut names = Interner::default();
+    let run = names.get(&stem(file));
+    for part in &table.parts {
+        table.read(*part, &wanted, &mut |batch| {
+            let mut texts: Vec<Option<StringArray>> = Vec::new();
+            for idx in 0..wanted.len() {
+                texts.push(convert::text(&batch, idx)?);
+            }
+            for row in 0..batch.n_rows {
+                let values = wanted.iter().zip(&texts).map(|(name, texts)| {
+                    let text = texts.as_ref().filter(|texts| texts.is_valid(row));
+                    (
+                        (*name).to_owned(),
+                        text.map_or(Value::Null, |texts| cell(texts.value(row))),
+                    )
+                });
+                rows.push(ragas::experiment(&values.collect(), run.clone(), by, &mut names));
+            }
+            Ok(())
+        })?;
+    }
     Ok(())
+}
+
+/// The value of a cell of a text table: a number, null for NaN and blanks, or the text.
+fn cell(text: &str) -> Value {
+    match text.trim().parse::<f64>() {
+        Ok(number) if number.is_finite() => number.into(),
+        Ok(_) => Value::Null,
+        Err(_) if text.trim().is_empty() => Value::Null,
+        Err(_) => text.into(),
+    }
 }

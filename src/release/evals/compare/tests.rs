@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::release::evals::cases::{Measure, Runs};
+use crate::release::evals::identity::MatchedBy;
+use crate::release::evals::row::NotRunCounts;
 
 /// Builds a suite of cases from pairs of baseline and candidate scores.
 fn suite(pairs: &[(Option<f64>, Option<f64>)], cluster: &dyn Fn(usize) -> Option<usize>) -> Suite {
@@ -14,28 +16,37 @@ fn suite(pairs: &[(Option<f64>, Option<f64>)], cluster: &dyn Fn(usize) -> Option
     let cases = pairs.iter().enumerate().map(|(idx, (a, b))| Case {
         case_id: format!("c{idx:03}").into(),
         cluster: cluster(idx).map(|number| format!("k{number}").into()),
-        arms: [runs(*a), runs(*b)],
+        attributes: Vec::new(),
+        arms: vec![runs(*a), runs(*b)],
     });
     Suite {
         name: "s".into(),
         metrics: Vec::new(),
         cases: cases.collect(),
+        matched_by: MatchedBy::CaseId,
+        conflicts: Vec::new(),
+        ambiguous: Vec::new(),
+        is_renamed: false,
+        not_run: vec![NotRunCounts::new(); 2],
+        n_absent: vec![0; 2],
     }
 }
 
 fn compared(suite: &Suite, better: Better, is_share: bool) -> Comparison {
     let design = Design {
         better,
-        margin: 0.1,
+        margin: Some(Margin::Absolute(0.1)),
         alpha: 0.05,
         is_share,
         seed: 1,
         n_replicates: 0,
+        max_missing: 0.01,
     };
     compare(
         suite,
         "passed",
         &|case, arm| case.arms[arm].passed.mean(),
+        [0, 1],
         &design,
     )
 }
@@ -180,4 +191,54 @@ fn shares_are_known_by_name_and_by_value() {
     check("cost_usd", &[0.5], false);
     check("latency_ms", &[0.5], false);
     check("tokens", &[0.5], false);
+}
+
+#[test]
+fn changes_count_by_their_size_and_clusters_by_theirs() {
+    let check = |values: &[(f64, usize)], range: f64, expected: [f64; 3]| {
+        assert_eq!(parts(values, range), expected, "{values:?}");
+    };
+    check(&[(1.0, 0), (-1.0, 1), (0.0, 2)], 1.0, [1.0, 1.0, 3.0]);
+    check(&[(0.5, 0), (0.25, 1), (-0.25, 2)], 1.0, [0.75, 0.25, 3.0]);
+    check(&[(5.0, 0), (-10.0, 1)], 10.0, [0.5, 1.0, 2.0]);
+    // Two clusters of two cases count as two cases.
+    check(&[(1.0, 0), (1.0, 0), (0.0, 1), (0.0, 1)], 1.0, [1.0, 0.0, 2.0]);
+}
+
+#[test]
+fn clusters_of_unequal_weight_have_fewer_degrees_of_freedom() {
+    let df = |sums: &[f64], n: usize| df_of(&sums.iter().map(|sum| (*sum, 1.0)).collect::<Vec<_>>(), n);
+    // Every case is its own cluster.
+    assert_eq!(df(&[1.0, -1.0, 5.0], 3), 2.0);
+    // Equal squares.
+    assert_eq!(df(&[1.0, -1.0, 1.0, -1.0], 8), 3.0);
+    // One cluster has nearly all.
+    assert_eq!(df(&[10.0, 1.0], 4), 1.0);
+    // One square of 16 and nine of 1: 2 * 25^2 / (265 - 25^2 / 10).
+    let found = df(&[4.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0], 20);
+    assert!((found - 1_250.0 / 202.5).abs() < 1e-12, "{found}");
+}
+
+#[test]
+fn shares_and_percentages_do_not_compare() {
+    let check = |pair: (f64, f64), expected: Option<VerdictReason>| {
+        let found = compared(&suite(&pairs(30, pair), &|_| None), Better::Higher, false);
+        let is_scale = found.verdict_reason == Some(VerdictReason::AnotherScale);
+        assert_eq!(
+            is_scale,
+            expected.is_some(),
+            "{pair:?} {:?}",
+            found.verdict_reason
+        );
+    };
+    let scale = Some(VerdictReason::AnotherScale);
+    check((0.9, 41.0), scale);
+    check((41.0, 0.9), scale);
+    check((1.0, 100.0), scale);
+    // Counts and scores of one scale.
+    check((0.5, 2.0), None);
+    check((1.0, 3.0), None);
+    check((0.5, 0.6), None);
+    check((60.0, 70.0), None);
+    check((0.0, 70.0), None);
 }

@@ -5,12 +5,15 @@ use serde_json::{Map, Value};
 
 use crate::base::error::Result;
 use crate::base::interner::Interner;
-use crate::release::evals::importers::json::{finite, hash_of, number_of, outcome_of, parse, text_of};
-use crate::release::evals::row::{CaseOutcome, EvalRow};
+use crate::release::evals::asked::{self, Asked};
+use crate::release::evals::importers::json::{
+    attributes, finite, outcome_of, parse, score_of, text_of, verdict_of,
+};
+use crate::release::evals::row::{CaseOutcome, EvalRow, NotRun};
 
 /// Reads one trace.
-pub(super) fn line(location: &str, bytes: &[u8], names: &mut Interner) -> Result<EvalRow> {
-    Ok(parse::<MlflowTrace>(location, bytes, "a trace of MLflow")?.row(names))
+pub(super) fn line(location: &str, bytes: &[u8], by: &[String], names: &mut Interner) -> Result<EvalRow> {
+    Ok(parse::<MlflowTrace>(location, bytes, "a trace of MLflow")?.row(by, names))
 }
 
 #[derive(Deserialize)]
@@ -70,7 +73,7 @@ struct MlflowSpan {
 }
 
 impl MlflowTrace {
-    fn row(self, names: &mut Interner) -> EvalRow {
+    fn row(self, by: &[String], names: &mut Interner) -> EvalRow {
         let info = &self.info;
         let tag = |key: &str| text_of(info.tags.get(key).or_else(|| info.trace_metadata.get(key)));
         // Values inside attributes are JSON encoded as text.
@@ -80,16 +83,17 @@ impl MlflowTrace {
                 .and_then(|text| serde_json::from_str::<Value>(text).ok())
         };
         let inputs = inner(info.trace_metadata.get("mlflow.traceInputs"));
-        let case_id = tag("mlflow.eval.requestId")
-            .or_else(|| tag("case_id"))
-            .or_else(|| inputs.as_ref().map(hash_of))
-            .or_else(|| {
-                info.request_preview
-                    .as_ref()
-                    .map(|text| hash_of(&Value::String(text.clone())))
-            })
-            .unwrap_or_else(|| info.trace_id.clone());
-        let (mut scores, mut passed, mut broke) = (Vec::new(), None::<bool>, false);
+        // The ids of requests are random, so what was asked identifies a case.
+        let asked = match &inputs {
+            Some(Value::Object(inputs)) => Some(asked::of_inputs(inputs, &|_, _| false)),
+            Some(other) => asked::of_question(&[Some(other)]).map(Asked::new),
+            None => info
+                .request_preview
+                .as_ref()
+                .map(|text| Asked::new(asked::hash_of(&Value::String(text.clone())))),
+        };
+        let (mut scores, mut broke, mut is_open) = (Vec::new(), false, false);
+        let (mut passed, mut passed_by_people) = (None::<bool>, None::<bool>);
         for assessment in info
             .assessments
             .iter()
@@ -108,15 +112,23 @@ impl MlflowTrace {
                 broke |= by_judge;
                 continue;
             }
-            let Some(value) = number_of(&feedback.value) else {
+            is_open |= by_judge && feedback.value.is_null();
+            let Some(value) = score_of(&feedback.value) else {
                 continue;
             };
             scores.push((names.get(&assessment.assessment_name), value));
-            // A case passes if every judge with a yes-or-no answer says yes.
-            if feedback.value.is_boolean() || feedback.value.is_string() {
-                passed = Some(passed.unwrap_or(true) && value == 1.0);
+            // A case passes if every judge with a verdict says yes. People rate some cases only, so
+            // they decide only where no judge does.
+            if let Some(verdict) = verdict_of(&feedback.value) {
+                let passed = if by_judge {
+                    &mut passed
+                } else {
+                    &mut passed_by_people
+                };
+                *passed = Some(passed.unwrap_or(true) && verdict);
             }
         }
+        let passed = passed.or(passed_by_people);
         let usage = inner(info.trace_metadata.get("mlflow.trace.tokenUsage"));
         let tokens = |key: &str| {
             usage
@@ -140,20 +152,43 @@ impl MlflowTrace {
                 text_of(prompt.get("version"))?
             ))
         });
-        let failed_run = info.state == "ERROR" || info.state == "STATE_ERROR";
+        let (outcome, not_run) = match info.state.trim_start_matches("STATE_") {
+            "ERROR" => (CaseOutcome::Error, Some(NotRun::RunError)),
+            "IN_PROGRESS" => (CaseOutcome::Error, Some(NotRun::Cancelled)),
+            _ if broke && passed != Some(false) => (CaseOutcome::Error, Some(NotRun::JudgeError)),
+            // A trace of an evaluation without any assessment: the file store keeps no NaN.
+            _ if info.assessments.is_empty() && info.tags.contains_key("mlflow.eval.requestId") => {
+                (CaseOutcome::Unrated, Some(NotRun::NoScore))
+            }
+            _ if is_open && passed != Some(false) => (CaseOutcome::Unrated, Some(NotRun::NoScore)),
+            _ => (outcome_of(passed), None),
+        };
+        let attributes = attributes(
+            by,
+            &[
+                Some(&info.tags),
+                Some(&info.trace_metadata),
+                inputs.as_ref().and_then(Value::as_object),
+            ],
+            names,
+        );
         EvalRow {
             release: tag("release_id").map(|text| names.get(&text)),
-            run: None,
             prompt: prompt.map(|text| names.get(&text)),
-            model: None,
             suite: names.get(&tag("suite").unwrap_or_else(|| "golden".into())),
-            case_id: names.get(&case_id),
+            name: tag("case_id").map(|text| names.get(&text)),
+            asked: asked.as_ref().map(|asked| names.get(&asked.digest)),
+            asked_without_ids: asked
+                .as_ref()
+                .and_then(|asked| asked.without_ids.as_deref())
+                .map(|text| names.get(text)),
+            repeat: Some(&*info.trace_id)
+                .filter(|id| !id.is_empty())
+                .map(|id| names.get(id)),
             cluster: tag("cluster").map(|text| names.get(&text)),
-            outcome: if failed_run || (broke && passed != Some(false)) {
-                CaseOutcome::Error
-            } else {
-                outcome_of(passed)
-            },
+            outcome,
+            not_run,
+            attributes,
             scores,
             cost_usd: if costs.is_empty() {
                 None
@@ -166,6 +201,7 @@ impl MlflowTrace {
                 _ => None,
             },
             output: text_of(info.trace_metadata.get("mlflow.traceOutputs")).map(Into::into),
+            ..EvalRow::default()
         }
     }
 }

@@ -8,5 +8,5 @@ mod lm_eval;
 mod mlflow;
 mod openai_evals;
 mod promptfoo;
-mod ragas;
+pub(super) mod ragas;
 pub(super) mod read;

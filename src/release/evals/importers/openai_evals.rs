@@ -8,13 +8,16 @@ use std::sync::Arc;
 
 use crate::base::error::Result;
 use crate::base::interner::Interner;
-use crate::release::evals::importers::json::{each_line, number_of, outcome_of, parse};
-use crate::release::evals::row::{CaseOutcome, EvalRow};
+use crate::release::evals::asked;
+use crate::release::evals::importers::json::{each_line, outcome_of, parse, score_of};
+use crate::release::evals::row::{CaseOutcome, EvalRow, NotRun};
 
 #[derive(Deserialize)]
 struct OpenAiEvent {
     #[serde(default)]
     spec: Option<OpenAiSpec>,
+    #[serde(default)]
+    run_id: String,
     #[serde(default)]
     sample_id: Option<String>,
     #[serde(default, rename = "type")]
@@ -33,7 +36,7 @@ struct OpenAiSpec {
 
 pub(super) fn events(file: &Path, rows: &mut Vec<EvalRow>, names: &mut Interner) -> Result<()> {
     let (mut suite, mut model) = (names.get("golden"), None);
-    let mut place_of: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+    let mut place_of: BTreeMap<(String, Arc<str>), usize> = BTreeMap::new();
     each_line(file, &mut |location, line| {
         let event: OpenAiEvent = parse(location, line, "an event of OpenAI evals")?;
         if let Some(spec) = event.spec {
@@ -44,21 +47,13 @@ pub(super) fn events(file: &Path, rows: &mut Vec<EvalRow>, names: &mut Interner)
             return Ok(());
         };
         let case_id = names.get(&sample);
-        let idx = *place_of.entry(case_id.clone()).or_insert_with(|| {
+        let at = (event.run_id, case_id.clone());
+        let idx = *place_of.entry(at).or_insert_with(|| {
             rows.push(EvalRow {
-                release: None,
-                run: None,
-                prompt: None,
                 model: model.clone(),
                 suite: suite.clone(),
-                case_id,
-                cluster: None,
-                outcome: CaseOutcome::Unrated,
-                scores: Vec::new(),
-                cost_usd: None,
-                latency_ms: None,
-                tokens: None,
-                output: None,
+                name: Some(case_id),
+                ..EvalRow::default()
             });
             rows.len() - 1
         });
@@ -66,6 +61,7 @@ pub(super) fn events(file: &Path, rows: &mut Vec<EvalRow>, names: &mut Interner)
         match event.kind.as_str() {
             "match" => {
                 row.outcome = outcome_of(event.data.get("correct").and_then(Value::as_bool));
+                row.not_run = None;
                 row.output = row
                     .output
                     .take()
@@ -74,7 +70,7 @@ pub(super) fn events(file: &Path, rows: &mut Vec<EvalRow>, names: &mut Interner)
             "metrics" => {
                 let metrics = event.data.as_object().into_iter().flatten();
                 row.scores
-                    .extend(metrics.filter_map(|(name, value)| Some((names.get(name), number_of(value)?))));
+                    .extend(metrics.filter_map(|(name, value)| Some((names.get(name), score_of(value)?))));
             }
             "sampling" => {
                 let sampled = event
@@ -83,8 +79,15 @@ pub(super) fn events(file: &Path, rows: &mut Vec<EvalRow>, names: &mut Interner)
                     .and_then(|sampled| sampled.get(0).or(Some(sampled)))
                     .and_then(Value::as_str);
                 row.output = sampled.map(Into::into).or_else(|| row.output.take());
+                if let Some(prompt) = event.data.get("prompt").filter(|_| row.asked.is_none()) {
+                    let messages = asked::of_messages(prompt);
+                    row.asked = asked::of_question(&[Some(&messages)]).map(|text| names.get(&text));
+                }
             }
-            "error" => row.outcome = CaseOutcome::Error,
+            "error" => {
+                row.outcome = CaseOutcome::Error;
+                row.not_run = Some(NotRun::RunError);
+            }
             _ => {}
         }
         Ok(())
