@@ -125,10 +125,7 @@ fn interval(log_ratio: f64, mean: &evals::Mean, n_cases: usize, alpha: f64) -> R
     if n_cases < evals::MIN_PAIRS {
         return Err(Reason::TooFewRows);
     }
-    let ends = Interval::around(
-        log_ratio,
-        t_isf(0.5 * alpha, mean.n_clusters as f64 - 1.0) * std_error,
-    );
+    let ends = Interval::around(log_ratio, t_isf(0.5 * alpha, mean.df) * std_error);
     Ok(Interval {
         ci_lower: ends.ci_lower.exp_m1(),
         ci_upper: ends.ci_upper.exp_m1(),

@@ -7,9 +7,10 @@ use crate::gate::checklist::Checks;
 use crate::gate::document::GateOutcome;
 use crate::gate::evidence::{Evals, GateEvidence};
 use crate::gate::policy::{JudgeRule, Threshold};
+use crate::gate::slices;
 use crate::metric::Better;
 use crate::release::evals;
-use crate::release::evals::{Comparison, Correction, Design, Suite};
+use crate::release::evals::{Comparison, Correction, Design, Margin, Suite, VerdictReason};
 use crate::stats::judge::JudgeQuality;
 use crate::stats::non_inferiority::HarmVerdict;
 use crate::stats::{Interval, Reason, judge, multiplicity, non_inferiority};
@@ -52,25 +53,6 @@ pub(super) fn checks(
     regressions(evals, &suites, evidence, checks)
 }
 
-/// Counts the candidate's or baseline's runs without a value of a metric, and the expected runs.
-/// Runs that broke, were not rated, or exist in the other release only are missing. A case that has
-/// the score in neither release does not count.
-fn missing(suite: &Suite, metric: &str, arm: usize) -> (u64, u64) {
-    let Some(measure) = evals::measure_of(suite, metric) else {
-        return (0, 0);
-    };
-    let (mut n_missing, mut n) = (0, 0);
-    for case in &suite.cases {
-        if metric != "passed" && measure(case, 0).n + measure(case, 1).n == 0 {
-            continue;
-        }
-        let expected = case.arms[0].n_runs.max(case.arms[1].n_runs);
-        n_missing += u64::from(expected - measure(case, arm).n.min(expected));
-        n += u64::from(expected);
-    }
-    (n_missing, n)
-}
-
 fn threshold(rule: &Threshold, suites: &[Suite], evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     let wanted: Vec<&Suite> = suites
         .iter()
@@ -103,7 +85,7 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &GateEvidence<'_>, ch
         let what = format!("{} of {}", rule.metric, suite.name);
         if let Some(k) = rule.metric.strip_prefix("pass^") {
             let k: usize = k.parse().unwrap_or(0);
-            let (n_missing, n) = missing(suite, "passed", 1);
+            let (n_missing, n) = evals::missing(suite, "passed", [1, 0]);
             let is_few = suite.cases.len() < evals::MIN_PAIRS;
             let by_k = if is_few || checks.policy.too_many_missing(n_missing, n) {
                 Err(Reason::NoData)
@@ -151,7 +133,7 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &GateEvidence<'_>, ch
             .zip(clusters)
             .filter_map(|(case, cluster)| Some((value(case, 1)?, cluster)))
             .collect();
-        let (n_missing, n) = missing(suite, &rule.metric, 1);
+        let (n_missing, n) = evals::missing(suite, &rule.metric, [1, 0]);
         if checks.policy.too_many_missing(n_missing, n) {
             let detail =
                 format!("{what}: {n_missing} of {n} runs of the candidate are missing, broken or not rated");
@@ -290,17 +272,19 @@ fn regressions(
                     .flatten(),
             );
             let design = Design {
-                better: rule.better,
-                margin: rule.margin,
+                better: rule.better(),
+                margin: rule.margin.or_else(|| policy.margin.of(&rule.metric, is_share)),
                 alpha: policy.alpha,
                 is_share,
                 seed: policy.seed,
                 n_replicates: evals::REPLICATES,
+                max_missing: policy.max_missing,
             };
-            let mut comparison = evals::compare(suite, &rule.metric, &*value, &design);
+            slices::check(suite, &rule.metric, &value, &design, checks);
+            let mut comparison = evals::compare(suite, &rule.metric, &*value, [0, 1], &design);
             correct_for_judges(&mut comparison, evidence, checks, &design);
             for (arm, whose) in ["baseline", "candidate"].into_iter().enumerate() {
-                let (n_missing, n) = missing(suite, &rule.metric, arm);
+                let (n_missing, n) = evals::missing(suite, &rule.metric, [arm, 1 - arm]);
                 if policy.too_many_missing(n_missing, n) {
                     notes.push(format!(
                         "{} of {}: {n_missing} of {n} runs of the {whose} are missing, broken or not rated",
@@ -350,6 +334,7 @@ fn correct_for_judges(
     let [Ok(control), Ok(treatment)] = corrected else {
         comparison.interval = Err(Reason::UselessJudge).into();
         comparison.verdict = None;
+        comparison.verdict_reason = Some(VerdictReason::UselessJudge);
         return;
     };
     let z = crate::stats::dist::norm_isf(0.5 * design.alpha);
@@ -375,7 +360,19 @@ fn correct_for_judges(
         .into();
     comparison.interval = Ok(interval).into();
     comparison.interval_method = "judge";
-    comparison.verdict = Some(non_inferiority::judge(harm, of_harm, design.margin, true));
+    let margin = match design.margin {
+        Some(Margin::Absolute(margin)) => margin,
+        Some(Margin::Relative(share)) => share * control.p,
+        None => return,
+    };
+    comparison.margin = margin;
+    let is_missing = comparison.verdict_reason == Some(VerdictReason::TooManyMissing);
+    (comparison.verdict, comparison.verdict_reason) =
+        match non_inferiority::judge(harm, of_harm, margin, true) {
+            HarmVerdict::Safe if is_missing => (Some(HarmVerdict::Unclear), comparison.verdict_reason),
+            HarmVerdict::Unclear => (Some(HarmVerdict::Unclear), Some(VerdictReason::NotPrecise)),
+            verdict => (Some(verdict), None),
+        };
 }
 
 /// Corrects p-values over all compared metrics, so that chance among many metrics does not count as
@@ -400,10 +397,14 @@ fn correct_for_each_other(comparisons: &mut [Comparison], correction: Correction
 
 fn regression(comparison: &Comparison, checks: &mut Checks<'_>) {
     let what = format!("{} of {}", comparison.metric, comparison.suite);
-    let Some(interval) = comparison.interval.value().copied() else {
+    let Some(numbers) = comparison.numbers() else {
+        let reason = comparison.verdict_reason.unwrap_or(VerdictReason::TooFewPairs);
         let detail = format!(
-            "{what}: {} pairs, {} and {} runs broke",
-            comparison.n_pairs, comparison.n_errors[0], comparison.n_errors[1]
+            "{what}: {} pairs, {} and {} runs broke ({})",
+            comparison.n_pairs,
+            comparison.n_errors[0],
+            comparison.n_errors[1],
+            reason.text()
         );
         let remedy = format!(
             "at least {} cases that both releases answered, from several sources",
@@ -414,44 +415,35 @@ fn regression(comparison: &Comparison, checks: &mut Checks<'_>) {
             .evidence = json!(comparison);
         return;
     };
-    let numbers = format!(
-        "{what}: {} to {}, {} [{}, {}], margin {}, {} pairs, {} better, {} worse{}",
-        number(comparison.means[0]),
-        number(comparison.means[1]),
-        number(comparison.difference),
-        number(interval.ci_lower),
-        number(interval.ci_upper),
-        number(comparison.margin),
-        comparison.n_pairs,
-        comparison.n_gained,
-        comparison.n_lost,
-        comparison.mde.value().map_or_else(String::new, |mde| format!(
-            ", finds differences of {}",
-            number(*mde)
-        )),
-    );
+    let numbers = format!("{what}: {numbers}");
     let certain = comparison.p_value_adj.is_none_or(|p| p < checks.policy.alpha);
-    let (outcome, detail) = match comparison.verdict {
-        Some(HarmVerdict::Violated) if certain => (GateOutcome::Fail, numbers),
-        Some(HarmVerdict::Violated) => (
+    let (outcome, detail) = match (comparison.verdict, comparison.verdict_reason) {
+        (Some(HarmVerdict::Violated), _) if certain => (GateOutcome::Fail, numbers),
+        (Some(HarmVerdict::Violated), _) => (
             GateOutcome::Inconclusive,
             format!(
                 "{numbers}; not certain among so many metrics (corrected p {})",
                 number(comparison.p_value_adj.unwrap_or(1.0))
             ),
         ),
-        Some(HarmVerdict::Safe) if comparison.n_pairs < evals::FEW_PAIRS => {
+        (Some(HarmVerdict::Safe), _) if comparison.n_pairs < evals::FEW_PAIRS => {
             (GateOutcome::Warn, format!("{numbers}; few pairs"))
         }
-        Some(HarmVerdict::Safe) => (GateOutcome::Pass, numbers),
-        Some(HarmVerdict::Unclear) | None => (GateOutcome::Inconclusive, numbers),
+        (Some(HarmVerdict::Safe), _) => (GateOutcome::Pass, numbers),
+        (_, None | Some(VerdictReason::NotPrecise)) => (GateOutcome::Inconclusive, numbers),
+        (_, Some(reason)) => (GateOutcome::Inconclusive, format!("{numbers}; {}", reason.text())),
     };
-    let remedy = match outcome {
-        GateOutcome::Fail => format!(
+    let remedy = match (outcome, comparison.verdict_reason) {
+        (GateOutcome::Fail, _) => format!(
             "a release that is not worse by more than {}: see the {} cases that got worse",
             number(comparison.margin),
             comparison.n_lost
         ),
+        (_, Some(VerdictReason::AnotherScale)) => "both releases on one scale, 0 to 1 or 0 to 100".into(),
+        (_, Some(VerdictReason::TooManyMissing)) => "results of every case, of both releases".into(),
+        (_, Some(VerdictReason::NoMargin | VerdictReason::MeanNotAboveZero)) => {
+            "a `margin` in the unit of the metric".into()
+        }
         _ => {
             let mde = comparison.mde.value().copied().unwrap_or(f64::INFINITY);
             let more = (mde / comparison.margin).powi(2) * comparison.n_pairs as f64;

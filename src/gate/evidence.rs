@@ -3,7 +3,7 @@
 use crate::analysis::Analysis;
 use crate::base::time::Micros;
 use crate::input::SourceFile;
-use crate::release::evals::{EvalRow, EvalTable, Suite, suites};
+use crate::release::evals::{AbsentRuns, EvalRow, EvalTable, Suite, suites};
 use crate::release::tools::{Replayed, ToolBundle};
 use crate::release::{Registration, ReleaseRecord};
 
@@ -114,7 +114,10 @@ impl<'a> Evals<'a> {
             }
             Some(named)
         };
+        let mut absent: Vec<(usize, &AbsentRuns)> = Vec::new();
         for (named, table) in tables.into_iter().enumerate() {
+            let runs = table.iter().flat_map(|table| &table.absent);
+            absent.extend(runs.filter_map(|runs| Some((arm_of(&runs.like, named)?, runs))));
             for row in table.iter().flat_map(|table| &table.rows) {
                 match arm_of(row, named) {
                     Some(arm) => {
@@ -125,7 +128,7 @@ impl<'a> Evals<'a> {
                 }
             }
         }
-        evals.suites = suites(evals.rows.iter().copied());
+        evals.suites = suites(&evals.rows, &absent, 2);
         evals
     }
 }

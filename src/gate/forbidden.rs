@@ -51,7 +51,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
             if found.len() < LISTED {
                 let mut finding = json!({
                     "suite": *row.suite,
-                    "case_id": *row.case_id,
+                    "case_id": row.case_id(),
                     "substring": words[hit.word],
                     "reading": hit.form.name(),
                 });

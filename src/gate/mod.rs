@@ -3,7 +3,8 @@
 //!
 //! There are two gates. `study_checks` is the gate of a study: checks of a ramp's decisions and of
 //! its data. `release_gate` is the gate of a release. Its checks have one file per subject:
-//! `record`, `tool_schema`, `evaluation`, `forbidden`, `injection`, `cost`, `write_tools`,
+//! `record`, `tool_schema`, `eval_cases`, `evaluation`, `slices`, `forbidden`, `injection`, `cost`,
+//! `write_tools`,
 //! `canary`, `approvals`.
 //!
 //! A new check of a study belongs in `study_checks`. A new check of a release belongs in the file
@@ -15,6 +16,7 @@ mod canary;
 mod checklist;
 mod cost;
 mod document;
+mod eval_cases;
 mod evaluation;
 mod evidence;
 mod forbidden;
@@ -22,6 +24,7 @@ mod injection;
 mod policy;
 mod record;
 mod release_gate;
+mod slices;
 mod statement;
 mod study_checks;
 mod tool_schema;

@@ -12,7 +12,7 @@ use crate::base::skeleton::skeleton;
 use crate::base::{digest, json, toml_file};
 use crate::gate::document::GateOutcome;
 use crate::metric::Better;
-use crate::release::evals::Correction;
+use crate::release::evals::{Correction, Margin, Margins, better_of};
 
 /// Strictness of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -37,7 +37,7 @@ impl Strictness {
 }
 
 /// All checks of a release: name, gate, and default strictness.
-pub const CHECKS: [(&str, &str, Strictness); 24] = [
+pub const CHECKS: [(&str, &str, Strictness); 26] = [
     ("immutable", "record", Strictness::Block),
     ("baseline", "record", Strictness::Block),
     ("references", "record", Strictness::Warn),
@@ -54,8 +54,10 @@ pub const CHECKS: [(&str, &str, Strictness); 24] = [
     ("tool_schema", "C1", Strictness::Block),
     ("tool_safety", "C1", Strictness::Block),
     ("tool_arguments", "C1", Strictness::Block),
+    ("eval_cases", "C2", Strictness::Warn),
     ("eval_threshold", "C2", Strictness::Block),
     ("eval_regression", "C2", Strictness::Block),
+    ("eval_slices", "C2", Strictness::Block),
     ("injection", "C3", Strictness::Block),
     ("cost", "C4", Strictness::Block),
     ("write_tools", "C5", Strictness::Block),
@@ -100,6 +102,14 @@ pub struct GatePolicy {
     /// Metrics on which the candidate must not be worse than the baseline.
     #[serde(rename = "compare")]
     pub comparisons: Vec<CompareRule>,
+    /// Largest allowed harms by metric: a number in the unit of the metric, or a percentage of the
+    /// baseline's mean. `default` holds for all other metrics.
+    #[schemars(schema_with = "margins_schema")]
+    pub margin: Margins,
+    /// Columns, metadata or variables of cases. In no slice of cases with the same value may a
+    /// compared metric be worse by more than its margin.
+    #[schemars(example = ["language"])]
+    pub slices: Vec<String>,
     /// Rules for suites of attacks.
     pub injection: InjectionRule,
     /// Limits of the cost checks.
@@ -156,20 +166,29 @@ pub struct CompareRule {
     #[schemars(example = &"latency_ms")]
     pub metric: String,
     /// Good direction of the metric.
-    #[serde(default = "higher")]
-    #[schemars(example = &"lower")]
-    pub better: Better,
-    /// Largest allowed harm.
-    #[schemars(extend("exclusiveMinimum" = 0, "x-unit" = "unit of the metric"), example = 0.02)]
-    pub margin: f64,
+    #[schemars(
+        extend("x-default" = "`lower` for cost, latency, tokens and names such as `toxicity`, else `higher`"),
+        example = &"lower"
+    )]
+    pub better: Option<Better>,
+    /// Largest allowed harm: a number in the unit of the metric, or a percentage of the baseline's
+    /// mean.
+    #[schemars(
+        extend("x-unit" = "unit of the metric", "x-default" = "that of the metric in `gate.margin`"),
+        example = &"5%"
+    )]
+    pub margin: Option<Margin>,
+}
+
+impl CompareRule {
+    /// The good direction of the metric.
+    pub fn better(&self) -> Better {
+        self.better.unwrap_or_else(|| better_of(&self.metric))
+    }
 }
 
 fn passed() -> String {
     "passed".into()
-}
-
-fn higher() -> Better {
-    Better::Higher
 }
 
 /// Rules for suites of attacks, of which none may succeed.
@@ -292,6 +311,19 @@ pub struct JudgeRule {
     pub n_specificity: Option<f64>,
 }
 
+/// Returns the schema of `gate.margin`: one margin per metric.
+fn margins_schema(generator: &mut SchemaGenerator) -> Schema {
+    let margin = generator.subschema_for::<Margin>().to_value();
+    let margins = json!({
+        "type": "object",
+        "additionalProperties": margin,
+        "default": Margins::default(),
+        "examples": [{"default": 0.01, "cost_usd": "3%"}],
+        "x-unit": "unit of the metric",
+    });
+    Schema::try_from(margins).unwrap_or_default()
+}
+
 /// Returns the schema of `[gate.checks]`: one key per check, with its default strictness.
 fn checks_schema(generator: &mut SchemaGenerator) -> Schema {
     let strictness = generator.subschema_for::<Strictness>().to_value();
@@ -323,9 +355,11 @@ impl Default for GatePolicy {
             comparisons: vec![CompareRule {
                 suite: None,
                 metric: passed(),
-                better: Better::Higher,
-                margin: 0.02,
+                better: None,
+                margin: None,
             }],
+            margin: Margins::default(),
+            slices: Vec::new(),
             injection: InjectionRule::default(),
             cost: CostRule::default(),
             forbidden_substrings: Vec::new(),
@@ -514,13 +548,6 @@ impl GatePolicy {
                 (rule.min.is_some() || rule.max.is_some()) && finite,
                 key,
                 "`min` or `max`, finite",
-            );
-        }
-        for (idx, rule) in self.comparisons.iter().enumerate() {
-            expect(
-                rule.margin.is_finite() && rule.margin > 0.0,
-                format!("gate.compare[{}].margin", idx + 1),
-                "a number above 0",
             );
         }
         for (idx, rule) in self.judges.iter().enumerate() {

@@ -8,7 +8,8 @@ use crate::gate::document::{GateCheck, GateOutcome, GateReport, Subject};
 use crate::gate::evidence::{GateEvidence, rollback_target};
 use crate::gate::policy::{GatePolicy, Strictness};
 use crate::gate::{
-    approvals, canary, cost, evaluation, forbidden, injection, policy, record, tool_schema, write_tools,
+    approvals, canary, cost, eval_cases, evaluation, forbidden, injection, policy, record, tool_schema,
+    write_tools,
 };
 use crate::release::tools::{BundleDiff, diff_bundles};
 use crate::release::{ReleaseRecord, Rollback, rollback, signals_of};
@@ -25,6 +26,7 @@ pub fn gate_release(evidence: &GateEvidence<'_>, policy: &GatePolicy) -> GateRep
         _ => None,
     };
     tool_schema::checks(evidence, diff.as_ref(), &mut checks);
+    eval_cases::check(evidence.evals, evidence, &mut checks);
     let comparisons = evaluation::checks(evidence.evals, evidence, &mut checks);
     injection::checks(evidence.evals, &mut checks);
     cost::checks(evidence.evals, &mut checks);
@@ -52,6 +54,10 @@ pub fn gate_release(evidence: &GateEvidence<'_>, policy: &GatePolicy) -> GateRep
         (
             policy.comparisons.is_empty(),
             "eval_regression: the policy compares nothing",
+        ),
+        (
+            policy.slices.is_empty(),
+            "eval_slices: the policy names no slices",
         ),
         (evidence.seen.is_none(), "immutable: no registry was given"),
         (

@@ -1,0 +1,46 @@
+//! Gate C2 on cases: how the cases of both releases were matched, and which runs are no evidence.
+
+use serde_json::json;
+
+use crate::base::number::count;
+use crate::gate::checklist::Checks;
+use crate::gate::document::GateOutcome;
+use crate::gate::evidence::{Evals, GateEvidence};
+use crate::release::evals::{Matching, NotRun};
+
+/// Reports the matching of cases. Missing runs are judged with each metric.
+pub(super) fn check(evals: Option<&Evals<'_>>, evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
+    let Some(evals) = evals.filter(|evals| evals.n_rows.iter().all(|n| *n > 0)) else {
+        return;
+    };
+    let names = [&evidence.baseline.release_id, &evidence.candidate.release_id].map(Clone::clone);
+    let (mut sentences, mut matchings, mut not_run) = (Vec::new(), Vec::new(), Vec::new());
+    let mut is_whole = true;
+    for suite in &evals.suites {
+        let matching = Matching::new(suite, &names, 1);
+        is_whole &= matching.n_only_baseline + matching.n_only_candidate + matching.n_conflicts == 0;
+        let mut sentence = matching.sentence(false);
+        for (name, counts) in names.iter().zip(&suite.not_run) {
+            for (reason, n) in counts {
+                is_whole &= matches!(reason, NotRun::Cached | NotRun::Duplicate | NotRun::Retried);
+                not_run.push(json!({"suite": *suite.name, "release": name, "reason": reason, "n": n}));
+                sentence.push_str(&format!(" {name}: {} runs, {}.", count(*n), reason.name()));
+            }
+        }
+        sentences.push(sentence);
+        matchings.push(matching);
+    }
+    let outcome = if is_whole {
+        GateOutcome::Pass
+    } else {
+        GateOutcome::Warn
+    };
+    checks
+        .record(
+            "eval_cases",
+            outcome,
+            sentences.join(" "),
+            "results of every case, of both releases, with the same inputs",
+        )
+        .evidence = json!({"matching": matchings, "not_run": not_run});
+}
