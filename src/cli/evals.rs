@@ -1,37 +1,56 @@
-//! `sluice evals`: evaluation results of one release, or of two on the same cases.
+//! `sluice evals`: evaluation results of one release, or of several on the same cases.
 
 use clap::Args;
-use serde_json::{Value, json};
-use std::path::PathBuf;
+use serde_json::json;
+use std::path::{Path, PathBuf};
 
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::base::json;
-use crate::base::number::{count, number, p_value};
+use crate::base::number::first_of;
+use crate::base::similar;
+use crate::cli::evals_text;
 use crate::cli::source_args::SourceArgs;
-use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::parse_allowed;
-use crate::metric::Better;
 use crate::release::evals;
-use crate::release::evals::{Comparison, Design, EvalTable, Suite};
-use crate::scenario::AllowedColumn;
+use crate::release::evals::{EvalTable, Margin, Margins, ReadOptions, ReleaseRows, SurveyOptions};
+use crate::scenario::{AllowedColumn, SensitiveRule};
 
-/// Summarize evaluation results, and compare two releases on the same cases
+/// Summarize evaluation results, and compare releases on the same cases
 #[derive(Debug, Args)]
 #[command(after_help = include_str!("help/evals.txt"))]
 pub(super) struct EvalsArgs {
-    /// Results: a file, a folder or a glob
-    #[arg(value_name = "PATH")]
-    results: PathBuf,
-    /// Results of the release before, on the same cases
-    #[arg(long, value_name = "PATH")]
+    /// Results of one or several releases: a file, a folder or a glob
+    #[arg(value_name = "PATH", required_unless_present = "candidates")]
+    results: Option<PathBuf>,
+    /// The release before, on the same cases: its results, or its name in PATH
+    #[arg(long, value_name = "PATH|RELEASE")]
     baseline: Option<PathBuf>,
-    /// Largest decrease that is allowed
-    #[arg(long, value_name = "X", default_value_t = 0.02, requires = "baseline")]
-    margin: f64,
+    /// A release to compare with the baseline: its results, or its name in PATH; repeatable. By
+    /// default all releases of PATH but the baseline
+    #[arg(long = "candidate", value_name = "PATH|RELEASE", requires = "baseline")]
+    candidates: Vec<PathBuf>,
+    /// Largest harm that is allowed: a number in the unit of the metric, or a percentage of the
+    /// baseline's mean, for all metrics or for one; repeatable [default: 0.02, cost_usd=5%,
+    /// latency_ms=10%, tokens=5%]
+    #[arg(long = "margin", value_name = "[METRIC=]X", value_parser = parse_margin, requires = "baseline")]
+    margins: Vec<(String, Margin)>,
+    /// Compare the slices of cases with the same value of this column, metadata or variable;
+    /// repeatable
+    #[arg(long = "by", value_name = "NAME", requires = "baseline")]
+    by: Vec<String>,
+    /// Compare all pairs of releases, not only the candidates with the baseline
+    #[arg(long, requires = "baseline")]
+    pairwise: bool,
     /// Metrics with lower values as better ones; repeatable
     #[arg(long, value_name = "METRIC")]
     lower_is_better: Vec<String>,
+    /// Metrics with higher values as better ones, whatever their names say; repeatable
+    #[arg(long, value_name = "METRIC")]
+    higher_is_better: Vec<String>,
+    /// Largest share of runs without a result for which a metric can be safe
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
+    max_missing: f64,
     #[command(flatten)]
     source: SourceArgs,
     /// A column whose name contains a sensitive attribute and that may be used all the same, with
@@ -46,207 +65,202 @@ pub(super) struct EvalsArgs {
     json: bool,
 }
 
+impl EvalsArgs {
+    /// The name of a release whose rows name none: that of its file, if no other file has it.
+    fn label(&self, path: &Path) -> String {
+        let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let paths = self.results.iter().chain(&self.baseline).chain(&self.candidates);
+        let n_same = paths.filter(|other| name(other) == name(path)).count();
+        let name = name(path).filter(|_| n_same == 1);
+        name.unwrap_or_else(|| path.display().to_string())
+    }
+}
+
+/// A margin, from `X` or `METRIC=X`.
+fn parse_margin(text: &str) -> Result<(String, Margin), String> {
+    let (metric, margin) = text.rsplit_once('=').unwrap_or(("default", text));
+    if metric.trim().is_empty() {
+        return Err("expected [METRIC=]X, such as 0.02 or cost_usd=5%".to_owned());
+    }
+    Ok((metric.trim().to_owned(), Margin::parse(margin)?))
+}
+
+/// Results with the name of the release of rows that name none.
+struct Results {
+    label: String,
+    table: EvalTable,
+}
+
 pub(super) fn run(args: &EvalsArgs, terminal: &Terminal) -> Result<u8> {
     let _stage = terminal.progress().stage("evals");
-    if !(args.alpha > 0.0 && args.alpha < 0.5) {
-        return Err(crate::base::error::Error::usage(format!(
-            "expected --alpha in 0..0.5, found {}",
-            args.alpha
-        )));
-    }
-    if !(args.margin > 0.0 && args.margin.is_finite()) {
-        return Err(crate::base::error::Error::usage(format!(
-            "expected --margin above 0, found {}",
-            args.margin
-        )));
-    }
-    let read = |path: &PathBuf| evals::read_evals(&args.source.source(path, &args.allowed)?, false);
-    let table = read(&args.results)?;
-    let before = args.baseline.as_ref().map(read).transpose()?;
-    let rows = |table: &EvalTable, arm: usize| {
-        table
-            .rows
-            .iter()
-            .map(|row| (arm, row.clone()))
-            .collect::<Vec<_>>()
+    check(args)?;
+    let options = ReadOptions {
+        with_outputs: false,
+        by: args.by.clone(),
     };
-    let mut all = rows(&table, 1);
-    all.extend(before.iter().flat_map(|table| rows(table, 0)));
-    let suites = evals::suites(all.iter().map(|(arm, row)| (*arm, row)));
-    let (mut found, mut comparisons) = (Vec::new(), Vec::new());
-    for suite in &suites {
-        for (metric, value) in metrics(suite) {
-            found.extend(one(suite, &metric, &*value, args.alpha));
-            if before.is_some() {
-                let better = if args.lower_is_better.contains(&metric)
-                    || ["cost_usd", "latency_ms"].contains(&metric.as_str())
-                {
-                    Better::Lower
-                } else {
-                    Better::Higher
-                };
-                let is_share = evals::is_share(
-                    &metric,
-                    suite
-                        .cases
-                        .iter()
-                        .flat_map(|case| [value(case, 0), value(case, 1)])
-                        .flatten(),
-                );
-                let design = Design {
-                    better,
-                    margin: args.margin,
-                    alpha: args.alpha,
-                    is_share,
-                    seed: 0,
-                    n_replicates: evals::REPLICATES,
-                };
-                comparisons.push(evals::compare(suite, &metric, &*value, &design));
-            }
+    let read = |path: &Path| -> Result<Results> {
+        Ok(Results {
+            label: args.label(path),
+            table: evals::read_evals(&args.source.source(path, &args.allowed)?, &options)?,
+        })
+    };
+    let results = args.results.as_deref().map(read).transpose()?;
+    let shared = results.as_ref().map_or_else(Vec::new, |results| {
+        evals::releases(&results.table, &results.label)
+    });
+    // Names of releases come before paths.
+    let is_name = |text: &Path| shared.iter().any(|release| Path::new(&release.name) == text);
+    let named = args.baseline.iter().chain(&args.candidates);
+    let mut others: Vec<(&PathBuf, Results)> = Vec::new();
+    for text in named.filter(|text| !is_name(text)) {
+        if !text.exists() && args.results.is_some() && !is_pattern(text) {
+            return Err(unknown(text, &shared));
         }
+        others.push((text, read(text)?));
     }
+    let find = |text: &PathBuf| -> Result<Vec<ReleaseRows<'_>>> {
+        if let Some(release) = shared.iter().find(|release| Path::new(&release.name) == text) {
+            return Ok(vec![release.clone()]);
+        }
+        let results = others.iter().find(|(path, _)| *path == text);
+        Ok(results.map_or_else(Vec::new, |(_, results)| {
+            evals::releases(&results.table, &results.label)
+        }))
+    };
+    let mut releases: Vec<ReleaseRows<'_>> = Vec::new();
+    if let Some(text) = &args.baseline {
+        releases.extend(one(find(text)?, text)?);
+    }
+    if args.candidates.is_empty() {
+        let is_baseline = |release: &ReleaseRows<'_>| {
+            args.baseline.as_deref().is_some_and(is_name) && releases[0].name == release.name
+        };
+        let candidates: Vec<_> = shared
+            .iter()
+            .filter(|release| !is_baseline(release))
+            .cloned()
+            .collect();
+        releases.extend(candidates);
+    }
+    for text in &args.candidates {
+        releases.extend(find(text)?);
+    }
+    if args.baseline.is_some() && releases.len() < 2 {
+        let found = first_of(&[releases[0].name.clone()], 1, ", ");
+        return Err(Error::usage(format!(
+            "expected at least one release beside the baseline, found only {found}"
+        )));
+    }
+    check_attributes(&args.by, &releases)?;
+    distinguish(&mut releases);
+    let survey = evals::survey(&releases, args.baseline.is_some(), &survey_options(args));
+    let tables = results.iter().chain(others.iter().map(|(_, results)| results));
     if args.json {
-        print_json(&json::to_json(
-            &json!({"sources": table.sources, "metrics": found, "comparisons": comparisons}),
-        ))?;
+        let mut document = json!(survey);
+        let sources: Vec<_> = tables.flat_map(|results| &results.table.sources).collect();
+        document["sources"] = json!(sources);
+        print_json(&json::to_json(&document))?;
     } else {
-        terminal.print(&text(&found, &comparisons, terminal))?;
+        terminal.print(&evals_text::text(&survey, terminal))?;
     }
     Ok(DONE)
 }
 
-/// Every metric that some case of a suite has.
-fn metrics(suite: &Suite) -> Vec<(String, evals::ValueOf)> {
-    let names = ["passed", "cost_usd", "latency_ms"]
-        .into_iter()
-        .map(str::to_owned)
-        .chain(suite.metrics.iter().map(|name| name.to_string()));
-    names
-        .filter_map(|name| {
-            let value = evals::value_of(suite, &name)?;
-            let is_there = suite
-                .cases
-                .iter()
-                .any(|case| [0, 1].iter().any(|arm| value(case, *arm).is_some()));
-            is_there.then_some((name, value))
-        })
-        .collect()
+fn survey_options(args: &EvalsArgs) -> SurveyOptions {
+    SurveyOptions {
+        margins: Margins::default().with(args.margins.clone()),
+        alpha: args.alpha,
+        max_missing: args.max_missing,
+        lower_is_better: args.lower_is_better.clone(),
+        higher_is_better: args.higher_is_better.clone(),
+        by: args.by.clone(),
+        is_all_pairs: args.pairwise,
+        n_replicates: evals::REPLICATES,
+    }
 }
 
-/// One metric of the release: its mean over cases, clustered.
-fn one(
-    suite: &Suite,
-    metric: &str,
-    value: &dyn Fn(&evals::Case, usize) -> Option<f64>,
-    alpha: f64,
-) -> Option<Value> {
-    let clusters = evals::clusters_of(suite.cases.iter());
-    let values: Vec<(f64, usize)> = suite
-        .cases
-        .iter()
-        .zip(clusters)
-        .filter_map(|(case, cluster)| Some((value(case, 1)?, cluster)))
-        .collect();
-    let mean = evals::single(&values)?;
-    let n_runs: u64 = suite
-        .cases
-        .iter()
-        .map(|case| u64::from(case.arms[1].n_runs))
-        .sum();
-    let n_errors: u64 = suite
-        .cases
-        .iter()
-        .map(|case| u64::from(case.arms[1].n_errors))
-        .sum();
-    let interval = mean
-        .interval(
-            evals::is_share(metric, values.iter().map(|(value, _)| *value)),
-            alpha,
-        )
-        .ok();
-    let pass_hat = if metric == "passed" {
-        evals::pass_hat(suite, 1).ok()
-    } else {
-        None
+fn check(args: &EvalsArgs) -> Result<()> {
+    if !(args.alpha > 0.0 && args.alpha < 0.5) {
+        let found = args.alpha;
+        return Err(Error::usage(format!("expected --alpha in 0..0.5, found {found}")));
+    }
+    if !(0.0..=1.0).contains(&args.max_missing) {
+        let found = args.max_missing;
+        return Err(Error::usage(format!(
+            "expected --max-missing in 0..=1, found {found}"
+        )));
+    }
+    let rule = SensitiveRule {
+        words: Vec::new(),
+        allowed: args.allowed.clone(),
     };
-    Some(json!({
-        "suite": *suite.name, "metric": metric, "n_cases": values.len(), "n_runs": n_runs, "n_errors": n_errors, "n_clusters": mean.n_clusters,
-        "mean": mean.mean, "std_error": mean.std_error, "ci_lower": interval.map(|interval| interval.ci_lower), "ci_upper": interval.map(|interval| interval.ci_upper),
-        "pass_hat_k": pass_hat,
-    }))
+    for by in &args.by {
+        rule.check_named("by", by).map_err(|problem| {
+            Error::usage(format!("--by {by}: {}", problem.message)).hint(problem.hint.unwrap_or_default())
+        })?;
+    }
+    Ok(())
 }
 
-fn text(found: &[Value], comparisons: &[Comparison], terminal: &Terminal) -> String {
-    let show = |value: &Value| value.as_f64().map_or_else(|| "-".to_owned(), number);
-    let mut table = Table::new([
-        column("suite"),
-        column("metric"),
-        column("cases").right(),
-        column("runs").right().rank(2),
-        column("errors").right().rank(1),
-        column("clusters").right().wide(),
-        column("mean").right(),
-        column("interval"),
-        column("pass^k").wide(),
-    ]);
-    for row in found {
-        let word = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-        let interval = if row["ci_lower"].is_number() {
-            format!("[{}, {}]", show(&row["ci_lower"]), show(&row["ci_upper"]))
-        } else {
-            "-".into()
-        };
-        let pass_hat = row["pass_hat_k"].as_array().map_or_else(String::new, |by_k| {
-            by_k.iter().take(8).map(show).collect::<Vec<_>>().join(" ")
-        });
-        let counts = ["n_cases", "n_runs", "n_errors", "n_clusters"]
-            .map(|key| count(row[key].as_u64().unwrap_or_default()));
-        table.add_row([word("suite"), word("metric")].into_iter().chain(counts).chain([
-            show(&row["mean"]),
-            interval,
-            pass_hat,
-        ]));
+fn is_pattern(path: &Path) -> bool {
+    path.to_string_lossy().contains(['*', '?', '['])
+}
+
+/// The only release of the results of a baseline.
+fn one<'a>(mut found: Vec<ReleaseRows<'a>>, text: &Path) -> Result<Option<ReleaseRows<'a>>> {
+    if found.len() > 1 {
+        let names: Vec<&str> = found.iter().map(|release| release.name.as_str()).collect();
+        return Err(Error::input(
+            text.display().to_string(),
+            format!(
+                "expected the results of one release as baseline, found {}: {}",
+                found.len(),
+                first_of(&names, 5, ", ")
+            ),
+        )
+        .hint(
+            "put all results into one folder, and name the baseline: sluice evals FOLDER --baseline NAME",
+        ));
     }
-    let mut text = table.render(terminal);
-    if !comparisons.is_empty() {
-        let has_suites = comparisons.iter().any(|c| c.suite != comparisons[0].suite);
-        let mut table = Table::new([
-            if has_suites {
-                column("suite")
-            } else {
-                column("suite").wide()
-            },
-            column("metric"),
-            column("pairs").right().rank(2),
-            column("before").right(),
-            column("now").right(),
-            column("difference").right(),
-            column("interval"),
-            column("p").right().rank(3),
-            column("better").right().wide(),
-            column("worse").right().wide(),
-            column("verdict"),
-        ]);
-        for c in comparisons {
-            let interval = c.interval.value().map_or_else(
-                || "-".to_owned(),
-                |i| format!("[{}, {}]", number(i.ci_lower), number(i.ci_upper)),
-            );
-            let p = c
-                .test
-                .value()
-                .map_or_else(|| "-".to_owned(), |test| p_value(test.p_value()));
-            let verdict = c.verdict.map_or_else(
-                || "-".to_owned(),
-                |verdict| json!(verdict).as_str().unwrap_or_default().to_owned(),
-            );
-            let numbers = [c.means[0], c.means[1], c.difference].map(number);
-            let mut row = vec![c.suite.clone(), c.metric.clone(), count(c.n_pairs as u64)];
-            row.extend(numbers);
-            row.extend([interval, p, c.n_gained.to_string(), c.n_lost.to_string(), verdict]);
-            table.add_row(row);
+    Ok(found.pop())
+}
+
+fn unknown(text: &Path, releases: &[ReleaseRows<'_>]) -> Error {
+    let names: Vec<&str> = releases.iter().map(|release| release.name.as_str()).collect();
+    let text = text.to_string_lossy();
+    let error = Error::usage(format!(
+        "expected a file or a release of the results, found {text}; the releases are {}",
+        first_of(&names, 5, ", ")
+    ));
+    match similar::nearest(&text, names.iter().copied()) {
+        Some(name) => error.hint(format!("did you mean {name}?")),
+        None => error,
+    }
+}
+
+/// Checks that some row has each column of slices.
+fn check_attributes(by: &[String], releases: &[ReleaseRows<'_>]) -> Result<()> {
+    for (idx, name) in by.iter().enumerate() {
+        let mut rows = releases.iter().flat_map(|release| &release.rows);
+        if !rows.any(|row| row.attributes.get(idx).is_some_and(Option::is_some)) {
+            return Err(Error::usage(format!(
+                "expected a column, metadata or a variable of cases for --by, found no result with `{name}`"
+            ))
+            .hint("--by names a column of a table, or a key of metadata or variables, such as language"));
         }
-        text.push_str(&format!("\n{}", table.render(terminal)));
     }
-    text
+    Ok(())
+}
+
+/// Gives releases with the same name different ones, by their order.
+fn distinguish(releases: &mut [ReleaseRows<'_>]) {
+    for idx in 1..releases.len() {
+        let n_before = releases[..idx]
+            .iter()
+            .filter(|release| release.name == releases[idx].name)
+            .count();
+        if n_before > 0 {
+            releases[idx].name = format!("{} ({})", releases[idx].name, n_before + 1);
+        }
+    }
 }

@@ -150,13 +150,13 @@ pub(super) fn run(args: &GateArgs, terminal: &Terminal) -> Result<u8> {
     } else {
         &args.baseline_columns
     };
-    let with_outputs = !policy.forbidden_substrings.is_empty();
+    let options = evals::ReadOptions {
+        with_outputs: !policy.forbidden_substrings.is_empty(),
+        by: policy.slices.clone(),
+    };
     let table = |path: &Option<PathBuf>, columns: &[(String, String)]| {
         let read = |path: &PathBuf| {
-            evals::read_evals(
-                &args.source.with_columns(path, columns, &args.allowed)?,
-                with_outputs,
-            )
+            evals::read_evals(&args.source.with_columns(path, columns, &args.allowed)?, &options)
         };
         path.as_ref().map(read).transpose()
     };

@@ -15,6 +15,7 @@ mod completions;
 mod cube;
 mod driver;
 mod evals;
+mod evals_text;
 mod fault;
 mod finops;
 mod finops_text;

@@ -2,14 +2,22 @@
 
 use sluice::metric::Better;
 use sluice::release::evals;
-use sluice::release::evals::{CaseOutcome, Correction, Design, EvalFormat, EvalRow, EvalTable};
+use sluice::release::evals::{CaseOutcome, Correction, Design, EvalFormat, EvalRow, EvalTable, Margin};
 use sluice::scenario::Source;
 use std::{collections::BTreeMap, fs, path::Path};
 
 use crate::support::{root, text};
 
 fn read(path: &Path) -> Result<EvalTable, sluice::base::error::Error> {
-    evals::read_evals(&Source::at(path), true)
+    let options = evals::ReadOptions {
+        with_outputs: true,
+        by: Vec::new(),
+    };
+    evals::read_evals(&Source::at(path), &options)
+}
+
+fn suites_of<'a>(rows: impl Iterator<Item = (usize, &'a EvalRow)>) -> Vec<evals::Suite> {
+    evals::suites(&rows.collect::<Vec<_>>(), &[], 2)
 }
 
 fn sample(name: &str) -> EvalTable {
@@ -50,7 +58,7 @@ fn promptfoo_documents_and_lines_are_one() {
     assert_eq!(failed.len(), 1);
     assert_eq!(
         (
-            &*failed[0].case_id,
+            failed[0].case_id(),
             failed[0].prompt.as_deref(),
             &*failed[0].suite
         ),
@@ -68,7 +76,7 @@ fn promptfoo_documents_and_lines_are_one() {
     // Repeats have no number in this file, so they are runs of one case. A broken run is neither a
     // defense nor a success.
     let attacks = sample("promptfoo/redteam_repeat.json");
-    let suites = evals::suites(attacks.rows.iter().map(|row| (1, row)));
+    let suites = suites_of(attacks.rows.iter().map(|row| (1, row)));
     let names: Vec<(&str, usize)> = suites
         .iter()
         .map(|suite| (&*suite.name, suite.cases.len()))
@@ -105,12 +113,13 @@ fn inspect_archives_and_documents_are_one_with_inspect_s_own_errors() {
             .iter()
             .map(|row| EvalRow {
                 latency_ms: None,
+                repeat: None,
                 ..row.clone()
             })
             .collect()
     };
     let (mut a, mut b) = (but_time(&archive), but_time(&document));
-    let key = |row: &EvalRow| (row.case_id.to_string(), row.output.as_deref().map(str::to_owned));
+    let key = |row: &EvalRow| (row.case_id().to_owned(), row.output.as_deref().map(str::to_owned));
     a.sort_by_key(key);
     b.sort_by_key(key);
     assert_eq!(a, b);
@@ -126,7 +135,7 @@ fn inspect_archives_and_documents_are_one_with_inspect_s_own_errors() {
     );
     assert_eq!(row.tokens, Some([100, 10]));
 
-    let suites = evals::suites(archive.rows.iter().map(|row| (1, row)));
+    let suites = suites_of(archive.rows.iter().map(|row| (1, row)));
     let suite = &suites[0];
     let check = |metric: &str, clustered: bool, mean: f64, std_error: f64| {
         let idx = suite.metrics.iter().position(|name| &**name == metric).unwrap();
@@ -208,7 +217,7 @@ fn the_other_tools_are_read() {
         (Some(0.000_207), Some([900, 120]))
     );
     // Rows with the same question are runs of one case.
-    assert_eq!(mlflow.rows[0].case_id, mlflow.rows[1].case_id);
+    assert_eq!(mlflow.rows[0].asked, mlflow.rows[1].asked);
 }
 
 #[test]
@@ -234,7 +243,6 @@ fn hostile_results_are_refused_with_their_place() {
     );
     refused("empty.csv", b"");
     refused("no_outcome.csv", b"case_id,x\na,1\n");
-    refused("nan.csv", b"case_id,score_x\na,NaN\n");
     refused("half.csv", b"case_id,passed\na,perhaps\n");
     let line = refused(
         "cut.jsonl",
@@ -292,23 +300,15 @@ fn rows(
     cluster: Option<usize>,
 ) -> Vec<(usize, EvalRow)> {
     let row = |idx: usize| EvalRow {
-        release: None,
-        run: None,
-        prompt: None,
-        model: None,
         suite: "golden".into(),
-        case_id: format!("case-{idx:06}").into(),
+        name: Some(format!("case-{idx:06}").into()),
         cluster: cluster.map(|size| format!("cluster-{}", idx / size).into()),
         outcome: if passed(idx) {
             CaseOutcome::Passed
         } else {
             CaseOutcome::Failed
         },
-        scores: Vec::new(),
-        cost_usd: None,
-        latency_ms: None,
-        tokens: None,
-        output: None,
+        ..EvalRow::default()
     };
     (0..n).map(|idx| (arm, row(idx))).collect()
 }
@@ -323,19 +323,21 @@ fn compared(
         .into_iter()
         .chain(rows(n, 1, after, cluster))
         .collect();
-    let suites = evals::suites(all.iter().map(|(arm, row)| (*arm, row)));
+    let suites = suites_of(all.iter().map(|(arm, row)| (*arm, row)));
     let design = Design {
         better: Better::Higher,
-        margin: 0.02,
+        margin: Some(Margin::Absolute(0.02)),
         alpha: 0.05,
         is_share: true,
         seed: 0,
         n_replicates: 0,
+        max_missing: 0.01,
     };
     evals::compare(
         &suites[0],
         "passed",
         &|case, arm| case.arms[arm].passed.mean(),
+        [0, 1],
         &design,
     )
 }
@@ -428,11 +430,11 @@ fn pass_hat_k_of_repeats() {
             all.extend(
                 rows(3, 1, |_| run < wins, None)
                     .into_iter()
-                    .filter(|(_, row)| *row.case_id == *format!("case-{case:06}")),
+                    .filter(|(_, row)| row.case_id() == format!("case-{case:06}")),
             );
         }
     }
-    let suites = evals::suites(all.iter().map(|(arm, row)| (*arm, row)));
+    let suites = suites_of(all.iter().map(|(arm, row)| (*arm, row)));
     let by_k = evals::pass_hat(&suites[0], 1).unwrap();
     let expected = [(1.0 + 0.5) / 3.0, (1.0 + 1.0 / 6.0) / 3.0, 1.0 / 3.0, 1.0 / 3.0];
     assert!(

@@ -198,8 +198,12 @@ fn mutated_records_bundles_and_results_are_read_or_refused() {
                 note(sluice::release::read_records(&path).map(drop));
             } else {
                 let source = Source::at(&path);
+                let options = sluice::release::evals::ReadOptions {
+                    with_outputs: round % 2 == 0,
+                    by: vec!["lang".to_owned()],
+                };
                 note(
-                    sluice::release::evals::read_evals(&source, round % 2 == 0).map(|table| {
+                    sluice::release::evals::read_evals(&source, &options).map(|table| {
                         let numbers = table.rows.iter().flat_map(|row| {
                             row.scores
                                 .iter()

@@ -20,6 +20,7 @@ mod deploy;
 mod derive;
 mod documents;
 mod evals;
+mod evals_cases;
 mod evals_real;
 mod exact;
 mod finops;

@@ -164,7 +164,7 @@ fn errors_are_short_and_hold_no_records() {
     check("text.ndjson", &["column `use_count`, row 1"]);
     check(
         "semicolon.csv",
-        &["separated by `,`, found `;`", "hint: say so: delimiter"],
+        &["separated by `,`, found `;`", "hint: say so: --delimiter"],
     );
     check(
         "flag.csv",

@@ -199,7 +199,10 @@ fn a_log_of_traces_without_a_format_is_recognised_in_the_error() {
     let log = root().join("datasets/traces/genai.jsonl");
     let file = folder.write("s.toml", &scenario(text(&log), ""));
     let stderr = fails(&["run", &file, "--out", &folder.path("out")], 3);
-    assert!(stderr.contains("the files are traces: say format"), "{stderr}");
+    assert!(
+        stderr.contains("the files are traces: say so: format"),
+        "{stderr}"
+    );
 }
 
 #[test]

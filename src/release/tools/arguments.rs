@@ -115,7 +115,6 @@ pub fn read_calls(path: &Path, on_call: &mut dyn FnMut(Call)) -> Result<()> {
             let row: Value = serde_json::from_slice(line).map_err(|error| {
                 Error::input(location(), format!("expected a JSON object, found: {error}"))
             })?;
-            let said = |value: &&Value| !value.is_null();
             let first = |keys: &[&str]| {
                 let said = |value: &&Value| !value.is_null();
                 keys.iter()
@@ -131,10 +130,8 @@ pub fn read_calls(path: &Path, on_call: &mut dyn FnMut(Call)) -> Result<()> {
                     "expected the tool's name as `tool`, `tool_name`, `name` or `gen_ai.tool.name`, found none",
                 ));
             };
-            let arguments = match first(&["arguments", "args", "gen_ai.tool.call.arguments", "input"]) {
-                Some(Value::String(text)) => serde_json::from_str(&text).ok(),
-                value => value,
-            };
+            let logged = first(&["arguments", "args", "gen_ai.tool.call.arguments", "input"]);
+            let read = arguments_of(logged);
             let trace_id = match first(&["trace_id", "traceId", "trace"]) {
                 Some(Value::String(text)) => text,
                 Some(Value::Number(number)) => number.to_string(),

@@ -1,6 +1,6 @@
 """Makes the files of DeepEval (`test_run_<time>.json`). `WORK`: an empty folder.
 
-DEEPEVAL_TELEMETRY_OPT_OUT=YES WORK=/tmp/deepeval python3 deepeval_run.py
+DEEPEVAL_TELEMETRY_OPT_OUT=YES WORK=work/deepeval python3 deepeval_run.py
 """
 
 import json

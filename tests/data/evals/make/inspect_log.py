@@ -1,6 +1,6 @@
 """Makes the logs of Inspect AI, with mockllm. `WORK`: an empty folder.
 
-WORK=/tmp/inspect python3 inspect_log.py
+WORK=work/inspect python3 inspect_log.py
 """
 
 import json

@@ -1,7 +1,7 @@
 """Makes the results of lm-evaluation-harness (`--log_samples`) with a model of our own. `WORK`: an
 empty folder.
 
-    WORK=/tmp/lm python3 lm_eval_run.py
+    WORK=work/lm python3 lm_eval_run.py
 """
 
 import json

@@ -1,6 +1,6 @@
 """Makes the traces of MLflow's `genai.evaluate`, one `Trace.to_dict()` a line. `WORK`: an empty folder.
 
-MLFLOW_DISABLE_TELEMETRY=true WORK=/tmp/mlflow python3 mlflow_run.py
+MLFLOW_DISABLE_TELEMETRY=true WORK=work/mlflow python3 mlflow_run.py
 """
 
 import json

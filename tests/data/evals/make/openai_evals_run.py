@@ -1,7 +1,7 @@
 """Makes the logs of OpenAI evals (`oaieval`) with a completion function of our own. `WORK`: an empty
 folder.
 
-    WORK=/tmp/oaieval OAIEVAL=bin/oaieval python3 openai_evals_run.py
+    WORK=work/oaieval OAIEVAL=bin/oaieval python3 openai_evals_run.py
 """
 
 import json

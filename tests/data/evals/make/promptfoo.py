@@ -1,6 +1,6 @@
 """Makes the files of promptfoo. `PROMPTFOO` names its program, `WORK` an empty folder.
 
-PROMPTFOO=node_modules/.bin/promptfoo WORK=/tmp/pf python3 promptfoo.py
+PROMPTFOO=node_modules/.bin/promptfoo WORK=work/pf python3 promptfoo.py
 """
 
 import json

@@ -1,6 +1,6 @@
 """Makes the experiments of Ragas, with its jsonl and csv backends. `WORK`: an empty folder.
 
-RAGAS_DO_NOT_TRACK=true WORK=/tmp/ragas python3 ragas_run.py
+RAGAS_DO_NOT_TRACK=true WORK=work/ragas python3 ragas_run.py
 """
 
 import asyncio
