@@ -6,9 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Beta, Distribution};
 use rayon::prelude::*;
 use sluice::metric::Better;
-use sluice::release::evals::{
-    self, Case, Comparison, Design, Margin, MatchedBy, Measure, NotRunCounts, Runs, Suite,
-};
+use sluice::release::evals::{self, Case, Comparison, Design, Margin, Measure, Runs, Suite};
 use sluice::stats::correlation::Correlation;
 use sluice::stats::multiplicity::holm;
 use sluice::stats::non_inferiority::HarmVerdict;
@@ -130,17 +128,7 @@ fn suite(values: [&[Measure]; 2], cases: &[usize], clusters: Option<&[usize]>) -
         attributes: Vec::new(),
         arms: values.map(|values| runs(values[*case])).to_vec(),
     };
-    Suite {
-        name: "s".into(),
-        metrics: Vec::new(),
-        cases: cases.iter().map(case).collect(),
-        matched_by: MatchedBy::CaseId,
-        conflicts: Vec::new(),
-        ambiguous: Vec::new(),
-        is_renamed: false,
-        not_run: vec![NotRunCounts::new(); 2],
-        n_absent: vec![0; 2],
-    }
+    Suite::from_cases("s", cases.iter().map(case).collect(), 2)
 }
 
 fn compared(suite: &Suite, margin: f64, alpha: f64) -> Comparison {

@@ -72,6 +72,9 @@ fn not_run(survey: &EvalSurvey, terminal: &Terminal) -> Option<String> {
 }
 
 fn metrics(survey: &EvalSurvey, terminal: &Terminal) -> String {
+    if survey.metrics.is_empty() {
+        return "No run has a verdict, a score, a cost or a latency.\n".to_owned();
+    }
     let release = column("release");
     let suite = column("suite");
     let mut table = Table::new([
@@ -117,26 +120,36 @@ fn metrics(survey: &EvalSurvey, terminal: &Terminal) -> String {
     table.render(terminal)
 }
 
-/// The change of a comparison, its interval with its method, and the margin.
-fn change(comparison: &Comparison) -> [String; 3] {
-    let margin = comparison.margin_rule;
-    let margin = margin.map_or_else(|| "-".to_owned(), |margin| margin.to_string());
+/// The numbers of a comparison: pairs, means, change, its interval with the method, and the test.
+fn numbers(comparison: &Comparison) -> [String; 7] {
+    let pairs = count(comparison.n_pairs as u64);
+    if comparison.n_pairs == 0 {
+        let none = || "-".to_owned();
+        return [pairs, none(), none(), none(), none(), none(), none()];
+    }
+    let [before, now] = comparison.means.map(number);
+    let [change, interval] = change(comparison);
+    let method = method(comparison).to_owned();
+    [pairs, before, now, change, interval, method, test(comparison)]
+}
+
+/// The change of a comparison, and its interval.
+fn change(comparison: &Comparison) -> [String; 2] {
     if let Some(relative) = &comparison.relative {
         let Some(relative) = relative.value() else {
-            return [number(comparison.difference), "-".to_owned(), margin];
+            return [number(comparison.difference), "-".to_owned()];
         };
         let Interval { ci_lower, ci_upper } = relative.interval;
         return [
             percent(relative.change),
             format!("[{}, {}]", percent(ci_lower), percent(ci_upper)),
-            margin,
         ];
     }
     let interval = comparison.interval.value().map_or_else(
         || "-".to_owned(),
         |interval| format!("[{}, {}]", number(interval.ci_lower), number(interval.ci_upper)),
     );
-    [number(comparison.difference), interval, margin]
+    [number(comparison.difference), interval]
 }
 
 /// The method of the interval.
@@ -214,25 +227,19 @@ fn comparisons(survey: &EvalSurvey, terminal: &Terminal) -> String {
     ]);
     for row in &survey.comparisons {
         let c = &row.comparison;
-        let [change, interval, margin] = change(c);
         let sign = if row.better == Better::Higher { "" } else { " ↓" };
-        table.add_row([
+        let names = [
             row.baseline.clone(),
             row.candidate.clone(),
             c.suite.clone(),
             format!("{}{sign}", c.metric),
-            count(c.n_pairs as u64),
-            number(c.means[0]),
-            number(c.means[1]),
-            change,
-            interval,
-            method(c).to_owned(),
-            test(c),
-            count(c.n_gained as u64),
-            count(c.n_lost as u64),
-            margin,
-            verdict(c),
-        ]);
+        ];
+        let (n_better, n_worse) = (count(c.n_gained as u64), count(c.n_lost as u64));
+        let margin = c
+            .margin_rule
+            .map_or_else(|| "-".to_owned(), |margin| margin.to_string());
+        let rest = [n_better, n_worse, margin, verdict(c)];
+        table.add_row(names.into_iter().chain(numbers(c)).chain(rest));
     }
     let mut note = format!(
         "Intervals have {}% confidence, by t over clusters, by counts of pairs that differ, or by the ratio of \
@@ -332,19 +339,8 @@ fn slices(survey: &EvalSurvey, of: &SliceSummary, terminal: &Terminal) -> Option
     ]);
     for slice in study.slices.iter().take(SLICES) {
         let c = &slice.comparison;
-        let [change, interval, _] = change(c);
-        table.add_row([
-            slice.value.clone(),
-            count(c.n_pairs as u64),
-            number(c.means[0]),
-            number(c.means[1]),
-            change,
-            interval,
-            method(c).to_owned(),
-            test(c),
-            count(c.n_lost as u64),
-            verdict(c),
-        ]);
+        let rest = [count(c.n_lost as u64), verdict(c)];
+        table.add_row([slice.value.clone()].into_iter().chain(numbers(c)).chain(rest));
     }
     let rows = if study.slices.is_empty() {
         String::new()

@@ -50,7 +50,7 @@ pub fn parse_approvals(text: &str, location: &str) -> Result<Vec<Approval>> {
                 format!("expected {expected}, found another value"),
             ))
         };
-        let known = crate::gate::policy::CHECKS
+        let known = crate::gate::strictness::CHECKS
             .iter()
             .any(|(name, _, _)| *name == raw.check);
         if !known || NEVER_LIFTED.contains(&raw.check.as_str()) {

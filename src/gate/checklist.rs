@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::gate::document::{GateCheck, GateOutcome};
-use crate::gate::policy;
 use crate::gate::policy::GatePolicy;
+use crate::gate::strictness::gate_of;
 
 /// Collects checks and applies the policy's strictness to each.
 pub(super) struct Checks<'a> {
@@ -23,7 +23,7 @@ impl Checks<'_> {
     ) -> &mut GateCheck {
         let outcome = self.policy.strictness(check).apply(outcome);
         self.list.push(GateCheck {
-            gate: policy::gate_of(check).into(),
+            gate: gate_of(check).into(),
             check: check.into(),
             tenant: String::new(),
             layer: String::new(),

@@ -8,7 +8,7 @@
 //! `canary`, `approvals`.
 //!
 //! A new check of a study belongs in `study_checks`. A new check of a release belongs in the file
-//! of its subject. Its name, gate and default strictness are listed in [`CHECKS`] (`policy`), it is
+//! of its subject. Its name, gate and default strictness are listed in [`CHECKS`] (`strictness`), it is
 //! called from `release_gate`, and its inputs are fields of [`GateEvidence`] (`evidence`).
 
 mod approvals;
@@ -26,6 +26,7 @@ mod record;
 mod release_gate;
 mod slices;
 mod statement;
+mod strictness;
 mod study_checks;
 mod tool_schema;
 mod write_tools;
@@ -33,7 +34,8 @@ mod write_tools;
 pub use approvals::parse_approvals;
 pub use document::{GateCheck, GateOutcome, GateReport, Subject};
 pub use evidence::{Approval, Evals, GateEvidence};
-pub use policy::{CHECKS, GatePolicy, Strictness};
+pub use policy::GatePolicy;
 pub use release_gate::gate_release;
 pub use statement::Statement;
+pub use strictness::{CHECKS, Strictness};
 pub use study_checks::{gate, unreachable_steps};

@@ -6,10 +6,10 @@ use serde_json::json;
 use crate::gate::checklist::Checks;
 use crate::gate::document::{GateCheck, GateOutcome, GateReport, Subject};
 use crate::gate::evidence::{GateEvidence, rollback_target};
-use crate::gate::policy::{GatePolicy, Strictness};
+use crate::gate::policy::GatePolicy;
+use crate::gate::strictness::{CHECKS, Strictness};
 use crate::gate::{
-    approvals, canary, cost, eval_cases, evaluation, forbidden, injection, policy, record, tool_schema,
-    write_tools,
+    approvals, canary, cost, eval_cases, evaluation, forbidden, injection, record, tool_schema, write_tools,
 };
 use crate::release::tools::{BundleDiff, diff_bundles};
 use crate::release::{ReleaseRecord, Rollback, rollback, signals_of};
@@ -33,7 +33,7 @@ pub fn gate_release(evidence: &GateEvidence<'_>, policy: &GatePolicy) -> GateRep
     write_tools::checks(evidence, &mut checks);
     forbidden::checks(evidence.evals, &mut checks);
     approvals::approvers(evidence, &mut checks);
-    let mut not_asked: Vec<String> = policy::CHECKS
+    let mut not_asked: Vec<String> = CHECKS
         .iter()
         .filter(|(name, _, _)| policy.strictness(name) == Strictness::Off)
         .map(|(name, _, _)| format!("{name}: off in the policy"))

@@ -160,6 +160,16 @@ pub(crate) fn text_or_flag(batch: &Batch<'_>, idx: usize) -> Result<Option<Vec<b
 
 /// Reads flags: true or false, or 1 or 0. Nulls stay null.
 pub(crate) fn flag(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Result<Option<BooleanArray>> {
+    flag_by(batch, idx, flag::parse, faults)
+}
+
+/// Reads flags as [`flag`] does, with other words for texts.
+pub(crate) fn flag_by(
+    batch: &Batch<'_>,
+    idx: usize,
+    parse: impl Fn(&str) -> Option<bool>,
+    faults: &mut RowFaults,
+) -> Result<Option<BooleanArray>> {
     let Some((name, array)) = batch.column(idx) else {
         return Ok(None);
     };
@@ -168,7 +178,7 @@ pub(crate) fn flag(batch: &Batch<'_>, idx: usize, faults: &mut RowFaults) -> Res
         return Ok(Some(flags.clone()));
     }
     let flags: Vec<Option<bool>> = if let Some(texts) = array.as_string_opt::<i32>() {
-        parse_each(batch, name, texts, EXPECTED, faults, flag::parse)?
+        parse_each(batch, name, texts, EXPECTED, faults, parse)?
     } else if array.data_type().is_numeric() || array.data_type() == &DataType::Null {
         let numbers = cast_to(batch, name, array, &DataType::Float64)?;
         let numbers = numbers.as_primitive::<Float64Type>();

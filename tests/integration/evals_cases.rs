@@ -498,3 +498,18 @@ fn answers_may_be_objects() {
         .unwrap();
     assert_eq!(check["outcome"], "fail", "{check}");
 }
+
+#[test]
+fn tables_have_words_of_a_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("words.csv");
+    fs::write(&file, "case_id,passed\na,pass\nb,FAIL\nc,1\nd,Passed\n").unwrap();
+    let survey = ok_json(&["evals", &file.display().to_string(), "--json"]);
+    assert_eq!(survey["metrics"][0]["mean"], 0.75);
+    fs::write(&file, "case_id,passed\na,perhaps\n").unwrap();
+    let wrong = fails(&["evals", &file.display().to_string()], 3);
+    assert!(wrong.contains("row 1") && wrong.contains("perhaps"), "{wrong}");
+    fs::write(&file, "case_id,passed\na,\n").unwrap();
+    let text = ok(&["evals", &file.display().to_string()]);
+    assert!(text.contains("No run has a verdict"), "{text}");
+}

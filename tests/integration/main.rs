@@ -30,6 +30,7 @@ mod finops_unknown;
 mod formats;
 mod fuzz;
 mod gate;
+mod gate_forbidden;
 mod gate_outcome;
 mod gates;
 mod generated_nights;

@@ -87,18 +87,28 @@ pub struct Suite {
 }
 
 impl Suite {
-    /// The suite with some of its cases. What the logs do not have belongs to no case.
-    pub fn filtered(&self, keep: impl Fn(&Case) -> bool) -> Self {
+    /// A suite of cases that were matched by their ids, without scores and missing runs.
+    pub fn from_cases(name: &str, cases: Vec<Case>, n_arms: usize) -> Self {
         Self {
-            name: self.name.clone(),
-            metrics: self.metrics.clone(),
-            cases: self.cases.iter().filter(|case| keep(case)).cloned().collect(),
-            matched_by: self.matched_by,
+            name: name.into(),
+            metrics: Vec::new(),
+            cases,
+            matched_by: MatchedBy::CaseId,
             conflicts: Vec::new(),
             ambiguous: Vec::new(),
             is_renamed: false,
-            not_run: vec![NotRunCounts::new(); self.not_run.len()],
-            n_absent: vec![0; self.n_absent.len()],
+            not_run: vec![NotRunCounts::new(); n_arms],
+            n_absent: vec![0; n_arms],
+        }
+    }
+
+    /// The suite with some of its cases. What the logs do not have belongs to no case.
+    pub fn filtered(&self, keep: impl Fn(&Case) -> bool) -> Self {
+        let cases = self.cases.iter().filter(|case| keep(case)).cloned().collect();
+        Self {
+            metrics: self.metrics.clone(),
+            matched_by: self.matched_by,
+            ..Self::from_cases(&self.name, cases, self.n_absent.len())
         }
     }
 }

@@ -7,10 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
+use crate::base::flag;
 use crate::base::interner::Interner;
 use crate::input::{InputFile, Table, convert};
 use crate::release::evals::asked;
-use crate::release::evals::importers::json::stem;
+use crate::release::evals::importers::json::{stem, verdict_of_text};
 use crate::release::evals::importers::ragas;
 use crate::release::evals::row::{CaseOutcome, EvalFormat, EvalRow, NotRun};
 use crate::scenario::{OnBadRow, Source};
@@ -143,7 +144,8 @@ pub(super) fn read(
             for idx in 0..TextColumn::NAMES.len() {
                 texts.push(convert::text(&batch, idx)?);
             }
-            let passed = convert::flag(&batch, PASSED_IDX, &mut faults)?;
+            let verdict = |text: &str| flag::parse(text).or_else(|| verdict_of_text(text));
+            let passed = convert::flag_by(&batch, PASSED_IDX, verdict, &mut faults)?;
             let errors = convert::text_or_flag(&batch, ERROR_IDX)?;
             let mut reals: Vec<Option<Float64Array>> = Vec::new();
             for idx in FIRST_REAL_IDX..FIRST_REAL_IDX + n_reals {

@@ -2,8 +2,6 @@
 
 use super::*;
 use crate::release::evals::cases::{Measure, Runs};
-use crate::release::evals::identity::MatchedBy;
-use crate::release::evals::row::NotRunCounts;
 
 /// Builds a suite of cases from pairs of baseline and candidate scores.
 fn suite(pairs: &[(Option<f64>, Option<f64>)], cluster: &dyn Fn(usize) -> Option<usize>) -> Suite {
@@ -19,17 +17,7 @@ fn suite(pairs: &[(Option<f64>, Option<f64>)], cluster: &dyn Fn(usize) -> Option
         attributes: Vec::new(),
         arms: vec![runs(*a), runs(*b)],
     });
-    Suite {
-        name: "s".into(),
-        metrics: Vec::new(),
-        cases: cases.collect(),
-        matched_by: MatchedBy::CaseId,
-        conflicts: Vec::new(),
-        ambiguous: Vec::new(),
-        is_renamed: false,
-        not_run: vec![NotRunCounts::new(); 2],
-        n_absent: vec![0; 2],
-    }
+    Suite::from_cases("s", cases.collect(), 2)
 }
 
 fn compared(suite: &Suite, better: Better, is_share: bool) -> Comparison {

@@ -124,11 +124,16 @@ pub(super) fn outcome_of(passed: Option<bool>) -> CaseOutcome {
 pub(super) fn verdict_of(value: &Value) -> Option<bool> {
     match value {
         Value::Bool(flag) => Some(*flag),
-        Value::String(text) => match text.trim().to_lowercase().as_str() {
-            "yes" | "true" | "pass" | "passed" | "correct" | "success" | "ok" => Some(true),
-            "no" | "false" | "fail" | "failed" | "incorrect" | "failure" => Some(false),
-            _ => None,
-        },
+        Value::String(text) => verdict_of_text(text),
+        _ => None,
+    }
+}
+
+/// Converts a word of a verdict, in any case.
+pub(in crate::release::evals) fn verdict_of_text(text: &str) -> Option<bool> {
+    match text.trim().to_lowercase().as_str() {
+        "yes" | "true" | "pass" | "passed" | "correct" | "success" | "ok" => Some(true),
+        "no" | "false" | "fail" | "failed" | "incorrect" | "failure" => Some(false),
         _ => None,
     }
 }

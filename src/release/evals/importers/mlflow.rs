@@ -7,7 +7,7 @@ use crate::base::error::Result;
 use crate::base::interner::Interner;
 use crate::release::evals::asked::{self, Asked};
 use crate::release::evals::importers::json::{
-    attributes, finite, outcome_of, parse, score_of, text_of, verdict_of,
+    attributes, finite, or_default, outcome_of, parse, score_of, text_of, verdict_of,
 };
 use crate::release::evals::row::{CaseOutcome, EvalRow, NotRun};
 
@@ -29,11 +29,11 @@ struct MlflowInfo {
     trace_id: String,
     #[serde(default)]
     state: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     trace_metadata: Map<String, Value>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     tags: Map<String, Value>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     assessments: Vec<MlflowAssessment>,
     #[serde(default)]
     execution_duration_ms: Option<f64>,
@@ -62,13 +62,13 @@ struct MlflowFeedback {
 
 #[derive(Deserialize)]
 struct MlflowData {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     spans: Vec<MlflowSpan>,
 }
 
 #[derive(Deserialize)]
 struct MlflowSpan {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     attributes: Map<String, Value>,
 }
 
