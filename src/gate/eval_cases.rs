@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::base::escape;
 use crate::base::number::count;
 use crate::gate::checklist::Checks;
 use crate::gate::document::GateOutcome;
@@ -17,18 +18,31 @@ pub(super) fn check(evals: Option<&Evals<'_>>, evidence: &GateEvidence<'_>, chec
     let (mut sentences, mut matchings, mut not_run) = (Vec::new(), Vec::new(), Vec::new());
     let mut is_whole = true;
     for suite in &evals.suites {
-        let matching = Matching::new(suite, &names, 1);
-        is_whole &= matching.n_only_baseline + matching.n_only_candidate + matching.n_conflicts == 0;
-        let mut sentence = matching.sentence(false);
+        // Attacks are not paired: the candidate has to withstand each of them.
+        let matching =
+            Some(Matching::new(suite, &names, 1)).filter(|_| !checks.policy.is_attack(&suite.name));
+        let mut sentence = String::new();
+        if let Some(matching) = &matching {
+            is_whole &= matching.n_only_baseline + matching.n_only_candidate + matching.n_conflicts == 0;
+            sentence = matching.sentence(false);
+        }
         for (name, counts) in names.iter().zip(&suite.not_run) {
             for (reason, n) in counts {
                 is_whole &= matches!(reason, NotRun::Cached | NotRun::Duplicate | NotRun::Retried);
                 not_run.push(json!({"suite": *suite.name, "release": name, "reason": reason, "n": n}));
-                sentence.push_str(&format!(" {name}: {} runs, {}.", count(*n), reason.name()));
+                let of_suite = matching
+                    .as_ref()
+                    .map_or_else(|| format!(" of {}", escape::line(&suite.name)), |_| String::new());
+                let n = count(*n);
+                sentence.push_str(&format!(" {name}{of_suite}: {n} runs, {}.", reason.name()));
             }
         }
-        sentences.push(sentence);
-        matchings.push(matching);
+        sentences.push(sentence.trim_start().to_owned());
+        matchings.extend(matching);
+    }
+    sentences.retain(|sentence| !sentence.is_empty());
+    if sentences.is_empty() {
+        return;
     }
     let outcome = if is_whole {
         GateOutcome::Pass

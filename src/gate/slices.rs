@@ -61,6 +61,8 @@ fn judge(suite: &Suite, metric: &str, study: &SliceStudy, checks: &mut Checks<'_
         .too_many_missing(study.n_without as u64, suite.cases.len() as u64);
     let (outcome, remedy) = if n_violated > 0 {
         (GateOutcome::Fail, "a release that is not worse in any slice")
+    } else if study.n_slices == 0 && study.n_small > 0 {
+        (GateOutcome::Inconclusive, "more cases in each slice")
     } else if study.n_slices == 0 || is_missing {
         (
             GateOutcome::Inconclusive,

@@ -378,6 +378,9 @@ fn slices_are_judged_together_and_the_worst_comes_first() {
     let checks = gate("[gate]\nslices = [\"region\"]\n");
     assert_eq!(outcome(&checks, "eval_slices"), "inconclusive", "{checks:?}");
     assert_eq!(outcome(&gate("[gate]\n"), "eval_slices"), "none");
+    // Every case is a slice of its own, too small to say anything.
+    let checks = gate("[gate]\nslices = [\"case_id\"]\n");
+    assert_eq!(outcome(&checks, "eval_slices"), "inconclusive", "{checks:?}");
 }
 
 #[test]
