@@ -463,6 +463,8 @@ fn import_traces(path: &Path) {
             path: &out,
             file: created,
             held: 1 << 20,
+            required: &[],
+            state: None,
         };
         let paths = [path.to_owned()];
         let _ = traces::import(&paths, &columns, &source, policy, target, &Progress::silent());
