@@ -30,8 +30,8 @@ use crate::release::evals::{ReadOptions, read_evals};
 use crate::release::tools::{ToolBundle, diff_bundles};
 use crate::release::{ReleaseRecord, read_records};
 use crate::replay::{CUBE_FILE, Cube, merge};
-use crate::report::Lang;
 use crate::scenario::{Combine, OnBadRow, Overrides, Scenario, ScoreRule, Source, TraceSource};
+use crate::words::Lang;
 use crate::{study, traces};
 
 /// A target: its name, the function, and the folders and files of its seeds, relative to the

@@ -47,6 +47,8 @@ pub mod stats;
 pub mod bucket;
 // The table of metrics.
 pub mod metric;
+// Sentences, numbers and names for people, in every language.
+pub mod words;
 // A study as one TOML file: plan, policy, inputs, simulated worlds.
 pub mod scenario;
 // Prices of tokens, and the cost of a request by them.

@@ -60,6 +60,9 @@ fn busy(path: &Path) -> Error {
     ))
 }
 
+/// The end of the name of a lock.
+const LOCK: &str = "tmp.lock";
+
 /// The right to write a file: a lock file beside it, which is removed at the end. The lock ends with
 /// its process, so the file of a killed job can be taken over.
 #[derive(Debug)]
@@ -75,7 +78,7 @@ impl WriteLock {
     /// Another process has the lock, or the file system refuses.
     pub(super) fn take(of: &Path) -> Result<Self> {
         let io_error = |error: io::Error| Error::write(of, error);
-        let path = beside(of, "tmp.lock");
+        let path = beside(of, LOCK);
         loop {
             let is_new = fs::symlink_metadata(&path).is_err();
             let file = open::lock_file(&path).map_err(io_error)?;
@@ -99,6 +102,16 @@ impl WriteLock {
 impl Drop for WriteLock {
     fn drop(&mut self) {
         fs::remove_file(&self.path).ok();
+    }
+}
+
+/// Removes what a killed job left of a file: its lock, its staged and its temporary files. A file
+/// that another process writes now is left alone.
+pub(crate) fn clear_remains(of: &Path) {
+    if beside(of, LOCK).exists()
+        && let Ok(_lock) = WriteLock::take(of)
+    {
+        remove_staged(of);
     }
 }
 

@@ -54,9 +54,17 @@ pub fn percent(share: f64) -> String {
     format!("{}%", number(share * 100.0))
 }
 
-/// A p-value with at most four significant digits. Values below 0.0001 are written as `<0.0001`.
+/// A p-value with at most three significant digits and no zero before the point: `.657`, `1`.
+/// Values below .0001 are written as `< .0001`.
 pub fn p_value(p: f64) -> String {
-    if p < 1e-4 { "<0.0001".into() } else { number(p) }
+    if p < 1e-4 {
+        return "< .0001".into();
+    }
+    let rounded: f64 = format!("{p:.2e}").parse().unwrap_or(p);
+    let text = number(rounded);
+    text.strip_prefix('0')
+        .filter(|rest| !rest.is_empty())
+        .map_or(text.clone(), str::to_owned)
 }
 
 /// The first items of a list for a message, with the number of the others.
@@ -101,9 +109,10 @@ mod tests {
 
     #[test]
     fn small_p_values_and_shares() {
-        assert_eq!(p_value(0.0), "<0.0001");
-        assert_eq!(p_value(0.000_1), "0.0001");
-        assert_eq!(p_value(0.656_94), "0.6569");
+        assert_eq!(p_value(0.0), "< .0001");
+        assert_eq!(p_value(0.000_1), ".0001");
+        assert_eq!(p_value(0.656_94), ".657");
+        assert_eq!(p_value(0.999_9), "1");
         assert_eq!(percent(0.012_5), "1.25%");
     }
 

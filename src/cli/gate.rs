@@ -86,9 +86,6 @@ pub(super) struct GateArgs {
     /// folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Language of the page and the Markdown
-    #[arg(long, value_enum, default_value_t)]
-    lang: report::Lang,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -248,7 +245,7 @@ pub(super) fn run(args: &GateArgs, terminal: &Terminal) -> Result<u8> {
     };
     let report = gate::gate_release(&evidence, &policy);
     if let Some(out) = &args.out {
-        write(&report, &args.uri, out, args.lang)?;
+        write(&report, &args.uri, out, terminal.lang)?;
     }
     if args.json {
         print_json(&json::to_json(&report))?;
@@ -322,7 +319,7 @@ fn keep_apart(args: &GateArgs) -> Result<()> {
         .check()
 }
 
-fn write(report: &gate::GateReport, uri: &str, out: &Path, lang: report::Lang) -> Result<()> {
+fn write(report: &gate::GateReport, uri: &str, out: &Path, lang: Lang) -> Result<()> {
     if out.is_file() {
         return Err(Error::write(out, "expected a folder, found a file"));
     }

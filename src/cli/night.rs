@@ -17,7 +17,6 @@ use crate::cli::values::{parse_guard, parse_instant, parse_size, parse_written};
 use crate::night;
 use crate::night::{NightOptions, NightOutcome};
 use crate::publish;
-use crate::report::Lang;
 use crate::scenario::GuardName;
 
 /// Do everything that a job does in one night: replay what is new, decide, publish, keep the state
@@ -64,9 +63,6 @@ pub(super) struct NightArgs {
     /// Time of a rehearsal on an old log: changes are in force from then on
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     now: Option<Micros>,
-    /// Language of the report: en or zh
-    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
-    lang: Lang,
     /// Print night.json
     #[arg(long)]
     json: bool,
@@ -91,7 +87,7 @@ pub(super) fn run(args: &NightArgs, terminal: &Terminal) -> Result<u8> {
         is_rehearsal: args.now.is_some(),
         keep: args.keep as usize,
         accepted: args.accepted.clone(),
-        lang: args.lang,
+        lang: terminal.lang,
         with_users: !args.no_users,
         publication,
         sinks: args.notified.sinks()?,

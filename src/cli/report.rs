@@ -9,7 +9,7 @@ use crate::base::{json, manifest};
 use crate::cli::terminal::{DONE, Terminal};
 use crate::cli::text::path_text;
 use crate::ramp::RampState;
-use crate::report::{Lang, StudyDocument};
+use crate::report::StudyDocument;
 use crate::scenario::{Overrides, Scenario};
 use crate::study;
 
@@ -25,9 +25,6 @@ pub(super) struct ReportArgs {
     /// State of the ramp: the report shows its log of changes, when they were decided and in force
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// Language of the report: en or zh
-    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
-    lang: Lang,
 }
 
 pub(super) fn run(args: &ReportArgs, terminal: &Terminal) -> Result<u8> {
@@ -51,7 +48,7 @@ pub(super) fn run(args: &ReportArgs, terminal: &Terminal) -> Result<u8> {
         )?;
     }
     let state: Option<RampState> = args.state.as_deref().map(json::read_document).transpose()?;
-    study::report(&args.dir, args.lang, state.as_ref())?;
+    study::report(&args.dir, terminal.lang, state.as_ref())?;
     let path = |name: &str| path_text(&args.dir.join(name));
     terminal.print(&format!(
         "written:\n  {}\n  {}\n",

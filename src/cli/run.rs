@@ -10,7 +10,6 @@ use crate::cli::notified::{NotifiedArgs, notify};
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::parse_written;
-use crate::report::Lang;
 use crate::scenario::{Overrides, Scenario};
 use crate::study;
 use crate::study::inputs;
@@ -33,9 +32,6 @@ pub(super) struct RunArgs {
     /// Multiply the users and turns of generated data
     #[arg(long, value_name = "FACTOR")]
     scale: Option<f64>,
-    /// Language of the report: en or zh
-    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
-    lang: Lang,
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
@@ -60,7 +56,7 @@ pub(super) fn run(args: &RunArgs, terminal: &Terminal) -> Result<u8> {
     inputs::of_scenario(&args.scenario, &scenario)
         .replaces([&args.out])
         .check()?;
-    let study = study::run(&scenario, &args.out, args.lang, terminal.progress())?;
+    let study = study::run(&scenario, &args.out, terminal.lang, terminal.progress())?;
     study.warnings.iter().for_each(|warning| terminal.warn(warning));
     for warning in summary::warnings(&scenario, &study) {
         terminal.warn(&warning);

@@ -12,7 +12,6 @@ use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::text::{fill, path_text};
 use crate::replay::Cube;
-use crate::report::Lang;
 use crate::scenario::{Overrides, Scenario};
 use crate::simulate::{
     Chance, Finding, Forecast, Measured, Optimum, PlanForecast, PlanLine, Quantity, Unfinished, advice,
@@ -63,9 +62,6 @@ pub(super) struct SimulateArgs {
     /// The world of the traced run
     #[arg(long, value_name = "WORLD", requires = "trace_run")]
     trace_world: Option<String>,
-    /// Language of report.html: en or zh
-    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
-    lang: Lang,
     /// Print the forecast as JSON
     #[arg(long)]
     json: bool,
@@ -110,7 +106,7 @@ pub(super) fn run(args: &SimulateArgs, terminal: &Terminal) -> Result<u8> {
         forecast.optimum = Some(simulate::optimize(&scenario, &source, measured.as_ref())?);
     }
     if let Some(staged) = staged {
-        let page = report::forecast_html(&forecast, &scenario.name, &scenario.why, args.lang)?;
+        let page = report::forecast_html(&forecast, &scenario.name, &scenario.why, terminal.lang)?;
         files::write_bytes(&staged.path().join(REPORT_HTML), page.as_bytes())?;
         forecast
             .files

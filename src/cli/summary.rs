@@ -17,10 +17,11 @@ use crate::metric::column_kind;
 use crate::ramp;
 use crate::ramp::{Coverage, Schedule};
 use crate::replay::{Cube, RowCounts};
-use crate::report::{Lang, LayerLine, coverage_rows, layer_lines};
+use crate::report::{LayerLine, coverage_rows, layer_lines};
 use crate::scenario::Scenario;
 use crate::study::{RampFindings, Study};
 use crate::traces;
+use crate::words::Lang;
 
 /// The largest number of layers, over all tenants, that a text for people lists.
 const MAX_LINES: usize = 100;

@@ -10,6 +10,7 @@ use crate::base::error::{Error, Result, exit_code};
 use crate::base::escape;
 use crate::base::progress::{LogFormat, Progress, now};
 use crate::cli::text::fill;
+use crate::words::Lang;
 
 /// Columns of output that goes to no terminal, unless `COLUMNS` says otherwise.
 const DEFAULT_WIDTH: u16 = 80;
@@ -33,6 +34,9 @@ pub(super) struct OutputArgs {
     /// Print a line a stage on stderr, and errors: as text, or as JSON objects for jobs
     #[arg(long, global = true, value_name = "FORMAT", value_enum)]
     log: Option<LogArg>,
+    /// Language of what is printed, and of pages: en or zh
+    #[arg(long, global = true, value_name = "LANG", value_enum, default_value_t = Lang::En, hide_default_value = true, hide_possible_values = true)]
+    lang: Lang,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -48,6 +52,8 @@ pub(super) struct Terminal {
     pub(super) width: Option<u16>,
     /// Whether stdout shows colors.
     pub(super) has_colors: bool,
+    /// The language of texts for people.
+    pub(super) lang: Lang,
     is_quiet: bool,
     log: Option<LogFormat>,
     progress: Progress,
@@ -69,6 +75,7 @@ impl Terminal {
         Self {
             width: (!args.wide).then(width),
             has_colors: has_colors(),
+            lang: args.lang,
             is_quiet: args.quiet,
             log,
             progress,
@@ -81,6 +88,7 @@ impl Terminal {
         Self {
             width,
             has_colors: false,
+            lang: Lang::En,
             is_quiet: false,
             log: None,
             progress: Progress::silent(),

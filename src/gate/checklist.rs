@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::gate::document::{GateCheck, GateOutcome};
 use crate::gate::policy::GatePolicy;
 use crate::gate::strictness::gate_of;
+use crate::words::Text;
 
 /// Collects checks and applies the policy's strictness to each.
 pub(super) struct Checks<'a> {
@@ -18,18 +19,26 @@ impl Checks<'_> {
         &mut self,
         check: &'static str,
         outcome: GateOutcome,
-        detail: impl Into<String>,
-        remedy: &str,
+        detail: impl Into<Text>,
+        remedy: impl Into<Text>,
     ) -> &mut GateCheck {
         let outcome = self.policy.strictness(check).apply(outcome);
+        let Text {
+            en: detail,
+            zh: detail_zh,
+        } = detail.into();
+        let remedy = (outcome != GateOutcome::Pass).then(|| remedy.into());
+        let (remedy, remedy_zh) = remedy.map(|Text { en, zh }| (en, zh)).unzip();
         self.list.push(GateCheck {
             gate: gate_of(check).into(),
             check: check.into(),
             tenant: String::new(),
             layer: String::new(),
             outcome,
-            detail: detail.into(),
-            remedy: (outcome != GateOutcome::Pass).then(|| remedy.to_owned()),
+            detail,
+            detail_zh,
+            remedy,
+            remedy_zh,
             evidence: Value::Null,
             lifted_by: None,
         });

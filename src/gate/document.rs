@@ -7,6 +7,7 @@ use crate::base::error::exit_code;
 use crate::base::json::Document;
 use crate::base::time::Micros;
 use crate::input::SourceFile;
+use crate::words::Text;
 
 pub(super) const SCHEMA: &str = "sluice.gate/2";
 
@@ -62,8 +63,15 @@ pub struct GateCheck {
     pub outcome: GateOutcome,
     /// The findings of the check, as text.
     pub detail: String,
+    /// The findings in Chinese. Empty in documents of older versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail_zh: String,
     /// Text of what would make the check pass. `None` if it passed.
     pub remedy: Option<String>,
+    /// What would make the check pass, in Chinese. `None` if it passed, and in documents of older
+    /// versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy_zh: Option<String>,
     /// Numbers and cases behind the outcome. Null if there are none.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub evidence: Value,
@@ -74,6 +82,22 @@ pub struct GateCheck {
 }
 
 impl GateCheck {
+    /// The findings, in every language.
+    pub fn found(&self) -> Text {
+        Text {
+            en: self.detail.clone(),
+            zh: self.detail_zh.clone(),
+        }
+    }
+
+    /// What would make the check pass, in every language. `None` if it passed.
+    pub fn remedy(&self) -> Option<Text> {
+        Some(Text {
+            en: self.remedy.clone()?,
+            zh: self.remedy_zh.clone().unwrap_or_default(),
+        })
+    }
+
     /// Name of the check among the tests of a statement.
     pub(super) fn test_name(&self) -> String {
         let stratum = [&self.tenant, &self.layer]
@@ -92,7 +116,7 @@ impl GateCheck {
 
 impl GateReport {
     /// The text of the first check that failed, with its layer; `None` if the outcome is no failure.
-    pub fn first_failure(&self) -> Option<String> {
+    pub fn first_failure(&self) -> Option<Text> {
         let failed = |check: &&GateCheck| check.outcome == GateOutcome::Fail;
         let check = self.checks.iter().find(failed)?;
         let of_layer = match (check.tenant.as_str(), check.layer.as_str()) {
@@ -100,10 +124,8 @@ impl GateReport {
             ("", layer) => format!(" of {layer}"),
             (tenant, layer) => format!(" of {tenant} / {layer}"),
         };
-        Some(format!(
-            "the gate failed at {}{of_layer}: {}",
-            check.check, check.detail
-        ))
+        let text = format!("the gate failed at {}{of_layer}: {}", check.check, check.detail);
+        Some(text.into())
     }
 }
 

@@ -15,6 +15,7 @@ use crate::ramp::{
     contradictions,
 };
 use crate::scenario::{Layer, Plan};
+use crate::words::Text;
 
 /// Trace checks that the gate leaves out. They concern the plan and not the release, or the data
 /// checks repeat them for the whole log.
@@ -53,6 +54,8 @@ pub(super) fn layer_checks(plan: &Plan, analysis: &Analysis, schedule: &Schedule
             outcome: GateOutcome::Fail,
             detail: format!("{} was rolled back here", schedule.candidate),
             remedy: Some("a new release".into()),
+            detail_zh: String::new(),
+            remedy_zh: None,
         });
     }
     checks.reserve_exact(schedule.layers.iter().map(|layer| layer.trace.len()).sum());
@@ -75,16 +78,19 @@ pub(super) fn layer_checks(plan: &Plan, analysis: &Analysis, schedule: &Schedule
         }) {
             let name = step.check.replace("clear:", "guardrail:");
             let outcome = outcome_of(step.outcome);
+            let (remedy, remedy_zh) = remedy.map(|Text { en, zh }| (en, zh)).unzip();
             let check = GateCheck {
                 gate: "ramp".into(),
                 evidence: Value::Null,
                 lifted_by: None,
                 remedy,
+                remedy_zh,
                 check: name,
                 tenant: layer.tenant.clone(),
                 layer: layer.layer.clone(),
                 outcome,
                 detail: step.detail.clone(),
+                detail_zh: step.detail_zh.clone(),
             };
             let same = |other: &&mut GateCheck| other.check == check.check;
             match checks[first_of_layer..].iter_mut().find(same) {
@@ -107,7 +113,7 @@ fn outcome_of(outcome: CheckOutcome) -> GateOutcome {
 }
 
 /// What would make each check of each layer's trace pass. `None` for a check that passed.
-fn remedies(plan: &Plan, analysis: &Analysis, layers: &[&LayerSchedule]) -> Vec<Vec<Option<String>>> {
+fn remedies(plan: &Plan, analysis: &Analysis, layers: &[&LayerSchedule]) -> Vec<Vec<Option<Text>>> {
     let outlooks = Outlooks::new(plan, analysis);
     let analyzed: HashMap<(&str, &str), &LayerAnalysis> = analysis
         .layers
@@ -136,7 +142,7 @@ fn remedies(plan: &Plan, analysis: &Analysis, layers: &[&LayerSchedule]) -> Vec<
                 .as_ref()
                 .filter(|outlook| outlook.check == step.check);
             let found = known.cloned().or_else(|| Some(outlooks.of(place?, step)));
-            Some(found.map_or_else(|| step.detail.clone(), |outlook| outlook.text))
+            Some(found.map_or_else(|| step.text(), |outlook| outlook.own_text()))
         };
         layer.trace.iter().map(remedy).collect()
     };
@@ -422,7 +428,18 @@ fn exposure(
     ))
 }
 
-fn data_check(check: &str, outcome: GateOutcome, detail: String, remedy: &str) -> GateCheck {
+fn data_check(
+    check: &str,
+    outcome: GateOutcome,
+    detail: impl Into<Text>,
+    remedy: impl Into<Text>,
+) -> GateCheck {
+    let Text {
+        en: detail,
+        zh: detail_zh,
+    } = detail.into();
+    let remedy = (outcome != GateOutcome::Pass).then(|| remedy.into());
+    let (remedy, remedy_zh) = remedy.map(|Text { en, zh }| (en, zh)).unzip();
     GateCheck {
         gate: "ramp".into(),
         evidence: Value::Null,
@@ -432,7 +449,9 @@ fn data_check(check: &str, outcome: GateOutcome, detail: String, remedy: &str) -
         layer: String::new(),
         outcome,
         detail,
-        remedy: (outcome != GateOutcome::Pass).then(|| remedy.to_owned()),
+        detail_zh,
+        remedy,
+        remedy_zh,
     }
 }
 

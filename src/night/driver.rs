@@ -19,11 +19,11 @@ use crate::notify::{Delivery, Origin, SendLimits, of_failure, of_guard, of_sched
 use crate::publish;
 use crate::publish::{LayerTables, PublicationParts, PublicationSource, TargetOutcome};
 use crate::ramp::{RampState, Schedule};
-use crate::report::Lang;
 use crate::scenario::{GuardName, Notify, Overrides, Scenario, UsersFrom};
 use crate::study;
 use crate::study::guards::GuardRules;
 use crate::study::{GuardFinding, inputs};
+use crate::words::Lang;
 
 /// The options of a night.
 #[derive(Debug, Clone)]

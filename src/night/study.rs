@@ -19,11 +19,12 @@ use crate::night::folder::NightFolder;
 use crate::ramp::RampState;
 use crate::replay;
 use crate::replay::Cube;
-use crate::report::{Lang, StudyDocument};
+use crate::report::StudyDocument;
 use crate::scenario::{Scenario, Stage, StageIndex, UsersFrom};
 use crate::study;
 use crate::study::guards::{GuardRules, RowsBefore};
 use crate::study::{GuardFinding, LayerOptions, guards};
+use crate::words::Lang;
 
 /// The inputs of a night's study.
 pub(super) struct NightStudy<'a> {

@@ -22,6 +22,9 @@ pub struct Decision {
     pub first_blocking: Option<String>,
     /// Text of the first blocking check, or the reason for the promotion.
     pub reason: String,
+    /// The same in Chinese. Empty in documents of older versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason_zh: String,
     /// Earliest time at which a new look can change the verdict, microseconds, UTC.
     pub earliest_next: Micros,
     /// All checks, in the order in which they ran.
@@ -32,10 +35,12 @@ impl Decision {
     /// Returns the decision without unused memory, for plans of many tenants.
     pub(super) fn compact(mut self) -> Self {
         self.reason.shrink_to_fit();
+        self.reason_zh.shrink_to_fit();
         self.trace.shrink_to_fit();
         for check in &mut self.trace {
             check.check.shrink_to_fit();
             check.detail.shrink_to_fit();
+            check.detail_zh.shrink_to_fit();
         }
         self
     }
@@ -69,10 +74,10 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
     let verdict = blocking.map_or(Verdict::Promote, |(verdict, _)| verdict);
     let next_ratio = next_ratio(situation, verdict);
     let (first_blocking, reason) = match blocking {
-        Some((_, check)) => (Some(check.check.clone()), check.detail.clone()),
+        Some((_, check)) => (Some(check.check.clone()), check.text()),
         None => (
             None,
-            format!("every check passed: {} to {next_ratio}", state.ratio),
+            format!("every check passed: {} to {next_ratio}", state.ratio).into(),
         ),
     };
     // The next window's rows can change the verdict. A promotion must also wait for the dwell.
@@ -86,7 +91,8 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
         verdict,
         next_ratio,
         first_blocking,
-        reason,
+        reason: reason.en,
+        reason_zh: reason.zh,
         earliest_next,
         trace,
     }

@@ -92,7 +92,7 @@ impl<'a> Outlooks<'a> {
             }
             ("new_release" | "rollback_scope", _) => action("a new release"),
             ("ladder", _) => action("nothing: the layer is at the end of its ladder, and checks continue"),
-            _ => Outlook::action(check, check.detail.clone()),
+            _ => Outlook::action(check, check.text()),
         }
     }
 
@@ -102,7 +102,7 @@ impl<'a> Outlooks<'a> {
         let found = current_stage(place).zip(idx);
         let found = found.and_then(|(stage, idx)| Some((stage, idx, stage.guardrails.get(idx)?.judged)));
         let Some((stage, idx, judged)) = found else {
-            return Outlook::action(check, check.detail.clone());
+            return Outlook::action(check, check.text());
         };
         if let Some(reason) = judged.reason {
             return self.unknown(place, check, reason, Some(metric));
@@ -162,7 +162,7 @@ impl<'a> Outlooks<'a> {
 
     fn qos(&self, place: Place<'_>, check: &Check, kind: &str) -> Outlook {
         let Some(stage) = current_stage(place) else {
-            return Outlook::action(check, check.detail.clone());
+            return Outlook::action(check, check.text());
         };
         let arm = match stage.qos.candidate.result() {
             Ok(arm) => arm,
@@ -243,7 +243,7 @@ impl<'a> Outlooks<'a> {
 
     fn min_users(&self, place: Place<'_>, check: &Check) -> Outlook {
         let (Some(n), Some(least)) = (check.value, check.limit) else {
-            return Outlook::action(check, check.detail.clone());
+            return Outlook::action(check, check.text());
         };
         let mut outlook = Outlook::action(check, String::new()).distant(least - n, "users");
         let n_eligible = place.analyzed.map_or(0, |layer| layer.n_eligible);
@@ -321,7 +321,7 @@ impl<'a> Outlooks<'a> {
                     .distant(hours, "h")
                     .at(at, self.as_of)
             }
-            None => Outlook::action(check, check.detail.clone()),
+            None => Outlook::action(check, check.text()),
         }
     }
 
@@ -356,7 +356,7 @@ impl<'a> Outlooks<'a> {
             ));
         }
         if waits.is_empty() {
-            return Outlook::action(check, check.detail.clone());
+            return Outlook::action(check, check.text());
         }
         let waits = waits.join(", ");
         if is_known {

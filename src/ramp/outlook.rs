@@ -11,6 +11,7 @@ use crate::ramp::reach::{Growing, GuardrailGrowth, MAX_DAYS, days_of, days_until
 use crate::ramp::state::LayerState;
 use crate::ramp::verdict::Check;
 use crate::scenario::Layer;
+use crate::words::Text;
 
 /// Days after which a faster ratio is worth a word.
 const SLOW_DAYS: f64 = 30.0;
@@ -69,6 +70,9 @@ pub struct Outlook {
     pub also_open: Vec<String>,
     /// The outlook as a sentence.
     pub text: String,
+    /// The same in Chinese. Empty in documents of older versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text_zh: String,
 }
 
 /// A layer whose check is explained.
@@ -95,17 +99,30 @@ impl Outlook {
         self.check != "ladder"
     }
 
+    /// The text in every language.
+    pub fn own_text(&self) -> Text {
+        Text {
+            en: self.text.clone(),
+            zh: self.text_zh.clone(),
+        }
+    }
+
     /// The text, with the names of the later checks that block too.
-    pub fn sentence(&self) -> String {
+    pub fn sentence(&self) -> Text {
+        let text = self.own_text();
         if self.also_open.is_empty() {
-            self.text.clone()
+            text
         } else {
-            format!("{}; also open: {}", self.text, self.also_open.join(", "))
+            format!("{}; also open: {}", text.en, self.also_open.join(", ")).into()
         }
     }
 
     /// An outlook without numbers, for checks that need an action and no data.
-    pub(super) fn action(check: &Check, text: impl Into<String>) -> Self {
+    pub(super) fn action(check: &Check, text: impl Into<Text>) -> Self {
+        let Text {
+            en: text,
+            zh: text_zh,
+        } = text.into();
         let (kind, metric) = kind_and_metric(&check.check);
         let distance = check.value.zip(check.limit).map(|(value, limit)| value - limit);
         let unit = match kind {
@@ -125,7 +142,8 @@ impl Outlook {
             next_ratio_that_can: None,
             next_ratio_days: None,
             also_open: Vec::new(),
-            text: text.into(),
+            text,
+            text_zh,
         }
     }
 

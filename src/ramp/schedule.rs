@@ -20,6 +20,7 @@ use crate::ramp::situation::Situation;
 use crate::ramp::state::{LayerState, RampState};
 use crate::ramp::verdict::{Check, CheckOutcome, Verdict};
 use crate::scenario::{Layer, Plan, RollbackScope};
+use crate::words::Text;
 
 pub(super) const SCHEMA: &str = "sluice.schedule/1";
 
@@ -114,25 +115,27 @@ pub const GATE: &str = "gate";
 impl Schedule {
     /// Keeps promotions back because the gate failed, with the text of its first failure: the
     /// layers hold at their ratios. Returns the positions of these layers.
-    pub fn keep_back(&mut self, failure: &str) -> Vec<usize> {
+    pub fn keep_back(&mut self, failure: &Text) -> Vec<usize> {
         let mut kept = Vec::new();
         for (idx, layer) in self.layers.iter_mut().enumerate() {
             if layer.verdict != Verdict::Promote {
                 continue;
             }
-            let reason = format!("kept at {}: {failure}", layer.ratio);
+            let reason: Text = format!("kept at {}: {}", layer.ratio, failure.en).into();
             layer.verdict = Verdict::Hold;
             layer.next_ratio = layer.ratio;
             layer.hi_bucket = layer.lo_bucket + layer.ratio.bps();
             layer.first_blocking = Some(GATE.into());
-            layer.reason.clone_from(&reason);
+            layer.reason.clone_from(&reason.en);
+            layer.reason_zh.clone_from(&reason.zh);
             layer.trace.push(Check {
                 check: GATE.into(),
                 outcome: CheckOutcome::Block(Verdict::Hold),
                 value: None,
                 interval: None,
                 limit: None,
-                detail: reason,
+                detail: reason.en,
+                detail_zh: reason.zh,
             });
             kept.push(idx);
         }
@@ -170,6 +173,9 @@ pub struct LayerSchedule {
     pub first_blocking: Option<String>,
     /// Text of the first blocking check, or the reason for the promotion.
     pub reason: String,
+    /// The same in Chinese. Empty in documents of older versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason_zh: String,
     /// What would decide the first blocking check. `None` for a promotion and a rollback.
     #[serde(default)]
     pub outlook: Option<Outlook>,
@@ -221,6 +227,16 @@ pub struct LayerRamp {
     pub min_users: u64,
 }
 
+impl LayerSchedule {
+    /// The text of the first blocking check, or the reason for the promotion, in every language.
+    pub fn why(&self) -> Text {
+        Text {
+            en: self.reason.clone(),
+            zh: self.reason_zh.clone(),
+        }
+    }
+}
+
 impl LayerRamp {
     /// The last ratio of the ladder; 1 without a ladder.
     pub fn last_step(&self) -> Ratio {
@@ -253,7 +269,7 @@ pub fn schedule_gated(
     analysis: &Analysis,
     evidence_digest: &str,
     state: &RampState,
-    gate: impl FnOnce(&Schedule) -> Option<String>,
+    gate: impl FnOnce(&Schedule) -> Option<Text>,
 ) -> Result<(Schedule, RampState)> {
     if analysis.plan_id != plan.id || analysis.candidate != plan.candidate {
         let found = format!(
@@ -445,7 +461,7 @@ fn roll_back_together(decided: &mut [(&LayerState, Decision)]) {
         } else {
             Verdict::Hold
         };
-        let reason = format!("{cause} is rolled back, and the plan rolls back as a whole");
+        let reason: Text = format!("{cause} is rolled back, and the plan rolls back as a whole").into();
         let outcome = CheckOutcome::Block(verdict);
         let check = Check {
             check: TOGETHER.into(),
@@ -453,13 +469,14 @@ fn roll_back_together(decided: &mut [(&LayerState, Decision)]) {
             value: None,
             interval: None,
             limit: None,
-            detail: reason.clone(),
+            detail: reason.en.clone(),
+            detail_zh: reason.zh.clone(),
         };
         decision.trace.insert(0, check);
         decision.verdict = verdict;
         decision.next_ratio = Ratio::ZERO;
         decision.first_blocking = Some(TOGETHER.into());
-        decision.reason = reason;
+        (decision.reason, decision.reason_zh) = (reason.en, reason.zh);
     }
 }
 
@@ -492,6 +509,7 @@ fn layer_schedule(
         evidence,
         first_blocking: decision.first_blocking,
         reason: decision.reason,
+        reason_zh: decision.reason_zh,
         outlook: None,
         earliest_next: decision.earliest_next,
         trace: decision.trace,

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 
 use crate::ramp::verdict::{Check, CheckOutcome, Verdict};
 use crate::stats::Interval;
+use crate::words::Text;
 
 /// Whether further checks are needed.
 pub(super) type CheckFlow = ControlFlow<()>;
@@ -74,21 +75,21 @@ impl CheckValues {
 /// A receiver of checks, in their order.
 pub(super) trait Trace<'a> {
     /// Receives a check. Returns `Break` if no further checks are needed.
-    fn push(
+    fn push<D: Into<Text>>(
         &mut self,
         name: CheckName<'a>,
         found: CheckValues,
-        detail: impl FnOnce() -> String,
+        detail: impl FnOnce() -> D,
     ) -> ControlFlow<()>;
 }
 
 /// The full trace: every check with its text.
 impl<'a> Trace<'a> for Vec<Check> {
-    fn push(
+    fn push<D: Into<Text>>(
         &mut self,
         name: CheckName<'a>,
         found: CheckValues,
-        detail: impl FnOnce() -> String,
+        detail: impl FnOnce() -> D,
     ) -> ControlFlow<()> {
         let CheckValues {
             outcome,
@@ -96,6 +97,10 @@ impl<'a> Trace<'a> for Vec<Check> {
             interval,
             limit,
         } = found;
+        let Text {
+            en: detail,
+            zh: detail_zh,
+        } = detail().into();
         Self::push(
             self,
             Check {
@@ -104,7 +109,8 @@ impl<'a> Trace<'a> for Vec<Check> {
                 value,
                 interval,
                 limit,
-                detail: detail(),
+                detail,
+                detail_zh,
             },
         );
         ControlFlow::Continue(())
@@ -116,11 +122,11 @@ impl<'a> Trace<'a> for Vec<Check> {
 pub(super) struct FirstBlock<'a>(pub(super) Option<(Verdict, CheckName<'a>)>);
 
 impl<'a> Trace<'a> for FirstBlock<'a> {
-    fn push(
+    fn push<D: Into<Text>>(
         &mut self,
         name: CheckName<'a>,
         found: CheckValues,
-        _: impl FnOnce() -> String,
+        _: impl FnOnce() -> D,
     ) -> ControlFlow<()> {
         match found.outcome {
             CheckOutcome::Block(verdict) => {

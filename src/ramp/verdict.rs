@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::scenario::OnTrouble;
 use crate::stats::Interval;
+use crate::words::Text;
 
 /// The verdict on a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,4 +77,17 @@ pub struct Check {
     pub limit: Option<f64>,
     /// The check as text: what was required and what was found.
     pub detail: String,
+    /// The same in Chinese. Empty in documents of older versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail_zh: String,
+}
+
+impl Check {
+    /// The check as text in every language.
+    pub fn text(&self) -> Text {
+        Text {
+            en: self.detail.clone(),
+            zh: self.detail_zh.clone(),
+        }
+    }
 }

@@ -8,7 +8,7 @@ use crate::gate::{GateCheck, GateOutcome, GateReport};
 use crate::layer::{LayerCount, LayerSummary};
 use crate::ramp::{LayerSchedule, Schedule};
 use crate::report::model::{Model, RampModel, urgency};
-use crate::report::words::{Words, fill};
+use crate::words::{Words, fill};
 
 /// The largest number of layers, over all tenants, that a page shows.
 const MAX_LAYERS: usize = 500;

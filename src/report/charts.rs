@@ -18,9 +18,9 @@ use crate::report::rows::{Rows, short};
 use crate::report::svg::{
     BASELINE, CANDIDATE, Chart, FONT, GRID, INK, PALETTE, PlotResult, color_name, draw, text,
 };
-use crate::report::words::{Words, fill};
 use crate::scenario::{Arm, Sequential};
 use crate::stats::Interval;
+use crate::words::{Words, fill};
 
 /// Returns the text alternative of a chart from its parts. Tables contain the parts that are left
 /// out.

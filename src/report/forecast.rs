@@ -12,8 +12,8 @@ use crate::report::curves::{Curve, Curves, Point, Scale, points_of_each, thin};
 use crate::report::escape::attributes;
 use crate::report::page::{Page, TableCell};
 use crate::report::svg::{Chart, GRID, INK, PALETTE, PlotResult, color_name, draw, text};
-use crate::report::words::{Lang, Words, fill};
 use crate::simulate::{Chance, Finding, Forecast, LayerOptimum, Optimum, PlanForecast, Quantity};
+use crate::words::{Lang, Words, fill};
 
 /// A curve with a name at its end.
 struct CurveLine {

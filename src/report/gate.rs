@@ -7,9 +7,9 @@ use crate::base::number::number;
 use crate::gate::{GateCheck, GateOutcome, GateReport};
 use crate::report::charts::Harm;
 use crate::report::page::{Page, TableCell};
-use crate::report::words::{Lang, Words, fill};
 use crate::report::{charts, markdown};
 use crate::stats::Interval;
+use crate::words::{Lang, Words, fill};
 
 /// The largest number of cases in a pull request.
 const SHOWN: usize = 20;

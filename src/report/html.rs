@@ -18,10 +18,10 @@ use crate::report::model::{
     outlook_header,
 };
 use crate::report::page::{Page, TableCell, badge, num, word};
-use crate::report::words::{Lang, fill};
 use crate::stats::Known;
 use crate::stats::effect::Effect;
 use crate::stats::srm::SrmTest;
+use crate::words::{Lang, fill};
 
 /// Returns a study's report as an HTML page.
 ///

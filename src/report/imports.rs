@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::base::number::{count, percent};
-use crate::report::words::{Lang, Words, fill};
 use crate::traces::{Coverage, SinceCoverage};
+use crate::words::{Lang, Words, fill};
 
 /// The coverage of an import as names and values: what was read, what was made of it, and what was
 /// left out. Counts of zero that are no finding are left out.

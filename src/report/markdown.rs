@@ -12,9 +12,9 @@ use crate::report::model::{
     LimitLine, Model, RampModel, evidence_cells, layer_lines, limit_lines, matched_share, outlook_cells,
     outlook_header,
 };
-use crate::report::words::{Lang, Words, fill};
 use crate::stats::Known;
 use crate::stats::effect::Effect;
+use crate::words::{Lang, Words, fill};
 
 /// Returns a study's report as Markdown.
 pub fn markdown(model: &Model, lang: Lang) -> String {

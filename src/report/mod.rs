@@ -15,7 +15,6 @@ mod page;
 mod reference;
 mod rows;
 mod svg;
-mod words;
 
 pub use forecast::forecast_html;
 pub use gate::{gate_html, gate_markdown};
@@ -24,4 +23,3 @@ pub use imports::coverage_rows;
 pub use markdown::markdown;
 pub use model::{LayerLine, Model, RampModel, StudyDocument, layer_lines};
 pub use reference::reference_page;
-pub use words::Lang;

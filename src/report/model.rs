@@ -11,10 +11,10 @@ use crate::base::time::{Micros, Zone};
 use crate::gate::GateReport;
 use crate::layer::LayerSummary;
 use crate::ramp::{LayerSchedule, OperationRow, Outlook, Schedule, SrmEvidence, Undecided, Verdict};
-use crate::report::words::{Words, fill};
 use crate::scenario::{AllowedColumn, Scenario};
 use crate::stats::{Interval, Known};
 use crate::traces::SourceCoverage;
+use crate::words::{Words, fill};
 
 /// `study.json`: the description of a study for its report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use crate::base::escape::html as escape;
 use crate::report::curves::json_in_script;
 use crate::report::escape::attributes;
 use crate::report::svg::Chart;
-use crate::report::words::{Lang, Words, fill};
+use crate::words::{Lang, Words, fill};
 
 pub(super) const STYLE: &str = concat!(
     include_str!("assets/uPlot.min.css"),

@@ -7,7 +7,7 @@ use crate::base::error::Result;
 use crate::base::file_set::{EarlierCommit, FileSet};
 use crate::base::manifest::file;
 use crate::base::progress::Progress;
-use crate::base::{json, open};
+use crate::base::{files, json, open};
 use crate::gate::GateReport;
 use crate::layer::LayerSummary;
 use crate::ramp::{OperationRow, RampState, Schedule};
@@ -97,6 +97,10 @@ pub fn rewrite_schedule(
     let state_bytes = json::to_json(state).into_bytes();
     let mut stale = schedule_files(scenario, analysis, &schedule, state, gate.as_ref())?;
     stale.push((file::STATE.into(), state_bytes.clone()));
+    // A job that was killed right after its commit left its locks.
+    for (name, _) in &stale {
+        files::clear_remains(&dir.join(name));
+    }
     stale.retain(|(name, bytes)| open::read(&dir.join(name)).map_or(true, |found| found != *bytes));
     if stale.is_empty() {
         return Ok(Vec::new());

@@ -18,12 +18,12 @@ use crate::generate::GeneratedData;
 use crate::layer::LayerSummary;
 use crate::ramp::{RampState, Schedule};
 use crate::replay::Cube;
-use crate::report::Lang;
 use crate::scenario::{Input as ScenarioInput, OnUnknownRelease, Scenario, Source};
 use crate::study::decisions::{Decided, schedule};
 use crate::study::layering::layer;
 use crate::study::traces::{read_traces, write_traces};
 use crate::traces::SourceCoverage;
+use crate::words::Lang;
 use crate::{analysis, generate, replay, report};
 
 /// The results of a study.

@@ -140,9 +140,14 @@ impl Zone {
 
     /// Formats an instant for people, in local time, such as `05-28 14:00`.
     pub fn format_short(&self, instant: Micros) -> String {
+        self.format_as(instant, "%m-%d %H:%M")
+    }
+
+    /// Formats an instant in local time, with a pattern of `strftime`.
+    pub(crate) fn format_as(&self, instant: Micros, pattern: &str) -> String {
         Timestamp::from_microsecond(instant).map_or_else(
             |_| format!("{instant} us"),
-            |t| t.to_zoned(self.0.clone()).strftime("%m-%d %H:%M").to_string(),
+            |t| t.to_zoned(self.0.clone()).strftime(pattern).to_string(),
         )
     }
 

@@ -155,6 +155,7 @@ fn check(name: &str, value: f64, upper: f64, limit: f64) -> Check {
         }),
         limit: Some(limit),
         detail: "detail".into(),
+        detail_zh: String::new(),
     }
 }
 

@@ -1,22 +1,13 @@
-//! Texts of reports in all languages, as one table. A missing translation is a compile error.
+//! Texts of pages in all languages, as one table. A missing translation is a compile error.
 //!
 //! Ids, names of checks and texts of documents are not translated, so that a report can be compared
 //! with its documents.
 
-use clap::ValueEnum;
-
-/// The language of a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Lang {
-    /// English
-    #[default]
-    En,
-    /// Chinese
-    Zh,
-}
+use crate::words::lang::Lang;
 
 impl Lang {
-    pub(super) fn words(self) -> &'static Words {
+    /// The texts of pages in this language.
+    pub(crate) fn words(self) -> &'static Words {
         match self {
             Self::En => &EN,
             Self::Zh => &ZH,
@@ -28,8 +19,8 @@ macro_rules! words {
     ($($name:ident: $en:literal, $zh:literal;)*) => {
         /// The texts of one language. [`fill`] replaces `{0}`, `{1}` and so on.
         #[derive(Debug)]
-        pub(super) struct Words {
-            $(pub(super) $name: &'static str,)*
+        pub(crate) struct Words {
+            $(pub(crate) $name: &'static str,)*
         }
 
         static EN: Words = Words { $($name: $en,)* };
@@ -340,7 +331,7 @@ words! {
 
 impl Words {
     /// The columns of the table of changes.
-    pub(super) fn change_columns(&self) -> [&'static str; 7] {
+    pub(crate) fn change_columns(&self) -> [&'static str; 7] {
         [
             self.tenant,
             self.layer,
@@ -356,7 +347,7 @@ impl Words {
 impl Words {
     /// Returns a status word of the documents. In other languages than English its translation
     /// precedes it.
-    pub(super) fn badge(&self, word: &str) -> String {
+    pub(crate) fn badge(&self, word: &str) -> String {
         let translated = match word {
             _ if std::ptr::eq(self, &raw const EN) => None,
             "promote" => Some("放量"),
@@ -375,7 +366,7 @@ impl Words {
 
     /// Returns the filter of a column by its name in any language. `None` for a column without a
     /// filter.
-    pub(super) fn key_of(column: &str) -> Option<&'static str> {
+    pub(crate) fn key_of(column: &str) -> Option<&'static str> {
         let of = |word: fn(&Self) -> &'static str| [&EN, &ZH].into_iter().any(|words| word(words) == column);
         [
             ("tenant", of(|w| w.tenant)),
@@ -389,7 +380,7 @@ impl Words {
 }
 
 /// Fills the gaps of a sentence in one pass. Gaps in the inserted texts stay as they are.
-pub(super) fn fill(sentence: &str, parts: &[&str]) -> String {
+pub(crate) fn fill(sentence: &str, parts: &[&str]) -> String {
     let mut filled =
         String::with_capacity(sentence.len() + parts.iter().map(|part| part.len()).sum::<usize>());
     let mut rest = sentence;

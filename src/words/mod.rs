@@ -1,0 +1,19 @@
+//! Everything that Sluice says to people, in every language: sentences, names of metrics, numbers,
+//! times, and the texts of pages.
+//!
+//! A [`Text`] holds one sentence in every language. The sentences of a room are functions of a file
+//! of this room, such as `ramp.rs`, with both languages side by side. Documents keep both: `reason`
+//! and `reason_zh`. Ids, keys and names of checks are not translated.
+
+mod lang;
+mod metrics;
+mod page;
+mod style;
+mod text;
+
+pub use lang::Lang;
+pub(crate) use metrics::{MetricName, metric_name};
+pub(crate) use page::{Words, fill};
+pub use style::{Amount, Count, Days, Difference, Hours, Measured, Number, P, Percent, Points, When};
+pub(crate) use text::texts;
+pub use text::{Say, Text};

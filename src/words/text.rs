@@ -1,0 +1,199 @@
+//! Texts in every language, and sentences with gaps.
+
+use crate::words::lang::Lang;
+
+/// One text in every language.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Text {
+    /// In English.
+    pub en: String,
+    /// In Chinese. Empty for a text without a translation, such as a name.
+    pub zh: String,
+}
+
+impl Text {
+    /// The text in a language. A text without a translation is the same in every language.
+    pub fn of(&self, lang: Lang) -> &str {
+        lang.pick(&self.en, &self.zh)
+    }
+
+    /// Makes a text from what each language says.
+    pub fn new(say: impl Fn(Lang) -> String) -> Self {
+        Self {
+            en: say(Lang::En),
+            zh: say(Lang::Zh),
+        }
+    }
+
+    /// Several sentences as one text. English has a blank between sentences, Chinese has none.
+    pub fn sentences(texts: &[Self]) -> Self {
+        Self::new(|lang| {
+            let separator = match lang {
+                Lang::En => " ",
+                Lang::Zh => "",
+            };
+            let texts: Vec<&str> = texts.iter().map(|text| text.of(lang)).collect();
+            texts.join(separator)
+        })
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self {
+            en: text,
+            zh: String::new(),
+        }
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+/// What a sentence may name: each language may write it in its own way.
+pub trait Say {
+    /// The text in a language.
+    fn say(&self, lang: Lang) -> String;
+}
+
+impl Say for str {
+    fn say(&self, _: Lang) -> String {
+        self.to_owned()
+    }
+}
+
+impl Say for String {
+    fn say(&self, _: Lang) -> String {
+        self.clone()
+    }
+}
+
+impl Say for Text {
+    fn say(&self, lang: Lang) -> String {
+        self.of(lang).to_owned()
+    }
+}
+
+impl<T: Say + ?Sized> Say for &T {
+    fn say(&self, lang: Lang) -> String {
+        (*self).say(lang)
+    }
+}
+
+/// A list: `a, b and c`, in Chinese `a、b 和 c`.
+impl<T: Say> Say for [T] {
+    fn say(&self, lang: Lang) -> String {
+        let (between, last) = match lang {
+            Lang::En => (", ", " and "),
+            Lang::Zh => ("、", " 和 "),
+        };
+        let items: Vec<String> = self.iter().map(|item| item.say(lang)).collect();
+        match items.split_last() {
+            Some((end, rest)) if !rest.is_empty() => format!("{}{last}{end}", rest.join(between)),
+            _ => items.concat(),
+        }
+    }
+}
+
+impl<T: Say> Say for Vec<T> {
+    fn say(&self, lang: Lang) -> String {
+        self.as_slice().say(lang)
+    }
+}
+
+/// Fills the named gaps of a sentence in one pass. Gaps in the inserted texts stay as they are.
+pub(super) fn fill_named(sentence: &str, parts: &[(&str, String)]) -> String {
+    let mut filled =
+        String::with_capacity(sentence.len() + parts.iter().map(|(_, text)| text.len()).sum::<usize>());
+    let mut rest = sentence;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        let part = after
+            .split_once('}')
+            .and_then(|(name, tail)| Some((parts.iter().find(|(of, _)| *of == name)?, tail)));
+        if let Some(((_, text), tail)) = part {
+            filled.push_str(text);
+            rest = tail;
+        } else {
+            filled.push('{');
+            rest = after;
+        }
+    }
+    filled.push_str(rest);
+    filled
+}
+
+/// Whether a sentence has exactly these gaps, for tests of catalogues.
+#[cfg(test)]
+pub(super) fn has_gaps(sentence: &str, names: &[&str]) -> bool {
+    let marked: Vec<(&str, String)> = names.iter().map(|name| (*name, "\u{1}".to_owned())).collect();
+    let filled = fill_named(sentence, &marked);
+    names.iter().all(|name| sentence.contains(&format!("{{{name}}}"))) && !filled.contains(['{', '}'])
+}
+
+/// Declares sentences: one function each, with its gaps as arguments and its text in English and in
+/// Chinese. A test checks that both texts have the gaps.
+///
+/// ```text
+/// texts! {
+///     waits_for(layers): "It waits until {layers} are full.", "等待{layers}全量。";
+/// }
+/// assert_eq!(waits_for("early").en, "It waits until early are full.");
+/// ```
+macro_rules! texts {
+    ($($(#[$doc:meta])* $name:ident($($arg:ident),* $(,)?): $en:literal, $zh:literal;)*) => {
+        $(
+            $(#[$doc])*
+            pub(crate) fn $name($($arg: impl $crate::words::Say),*) -> $crate::words::Text {
+                $crate::words::Text {
+                    en: $crate::words::text::fill_named($en, &[$((stringify!($arg), $crate::words::Say::say(&$arg, $crate::words::Lang::En))),*]),
+                    zh: $crate::words::text::fill_named($zh, &[$((stringify!($arg), $crate::words::Say::say(&$arg, $crate::words::Lang::Zh))),*]),
+                }
+            }
+        )*
+
+        #[cfg(test)]
+        #[test]
+        fn both_languages_have_the_gaps() {
+            $(
+                let names: &[&str] = &[$(stringify!($arg)),*];
+                for text in [$en, $zh] {
+                    assert!($crate::words::text::has_gaps(text, names), "{}: {text}", stringify!($name));
+                }
+            )*
+        }
+    };
+}
+pub(crate) use texts;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_read_as_in_each_language() {
+        let of = |items: &[&str], lang| items.say(lang);
+        assert_eq!(of(&["a"], Lang::En), "a");
+        assert_eq!(of(&["a", "b", "c"], Lang::En), "a, b and c");
+        assert_eq!(of(&["a", "b"], Lang::Zh), "a 和 b");
+        assert_eq!(of(&[], Lang::Zh), "");
+    }
+
+    #[test]
+    fn what_is_filled_in_is_not_searched() {
+        let parts = [("a", "{b}".to_owned()), ("b", "x".to_owned())];
+        assert_eq!(fill_named("{a} and {b} {c}", &parts), "{b} and x {c}");
+        assert!(has_gaps("{a} {b}", &["a", "b"]) && !has_gaps("{a} {c}", &["a"]));
+    }
+
+    #[test]
+    fn a_text_without_translation_is_the_same_everywhere() {
+        assert_eq!(Text::from("early").of(Lang::Zh), "early");
+        let two = [Text::new(|_| "a.".into()), Text::new(|_| "b.".into())];
+        assert_eq!(Text::sentences(&two).en, "a. b.");
+        assert_eq!(Text::sentences(&two).zh, "a.b.");
+    }
+}
