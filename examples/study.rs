@@ -1,7 +1,7 @@
 //! A small study: a scenario from text, all stages of the pipeline, and a verdict for each layer.
 
 use sluice::base::progress::Progress;
-use sluice::report::Lang;
+use sluice::words::Lang;
 use sluice::scenario::{Overrides, Scenario};
 use sluice::study;
 use std::error::Error;

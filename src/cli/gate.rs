@@ -20,6 +20,7 @@ use crate::input::SourceFile;
 use crate::release::tools::ToolBundle;
 use crate::release::{ReleaseRecord, evals, tools};
 use crate::scenario::AllowedColumn;
+use crate::words::Lang;
 use crate::{gate, release, report};
 
 /// Judge a release by its record, tools, evaluations and canary; ends with 0 (passed), 10 (failed)

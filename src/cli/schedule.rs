@@ -135,7 +135,7 @@ fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Resul
             layer.reason
         ));
         if let Some(outlook) = layer.outlook.as_ref().filter(|outlook| outlook.is_open()) {
-            text.push_str(&format!("  to decide: {}\n", outlook.sentence()));
+            text.push_str(&format!("  to decide: {}\n", outlook.sentence().en));
         }
     }
     text.push_str(&format!(

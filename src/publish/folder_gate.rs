@@ -49,7 +49,7 @@ impl SourceGate {
         let kept = schedule.layers.iter().filter(is_kept);
         Ok(Some(Self {
             outcome: report.outcome,
-            failure,
+            failure: failure.map(|failure| failure.en),
             is_stale: report.evidence_digest != schedule.evidence_digest,
             kept_back: kept
                 .map(|layer| KeptBack {

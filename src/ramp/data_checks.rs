@@ -17,7 +17,7 @@ pub(super) fn sample_ratio<'a, T: Trace<'a>>(
         return trace.push(
             plain("srm"),
             CheckValues::new(CheckOutcome::NotApplicable),
-            || "only one arm was planned: no sample ratio to test".into(),
+            || "only one arm was planned: no sample ratio to test",
         );
     };
     let is_significant = srm.p_value < policy.srm_alpha;
@@ -84,7 +84,7 @@ pub(super) fn assignment<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mu
         return trace.push(
             plain("assignment"),
             CheckValues::new(CheckOutcome::NotApplicable),
-            || "the assignment of users cannot be recomputed".into(),
+            || "the assignment of users cannot be recomputed",
         );
     }
     let share = situation.misassigned;

@@ -259,7 +259,7 @@ pub(super) fn outlook_cells(layer: &LayerSchedule, words: &Words) -> Option<[Str
         outlook.days_needed.map_or_else(|| undecided.into(), number),
         text(outlook.smallest_decidable.map(number)),
         text(of_ratio),
-        outlook.sentence(),
+        outlook.sentence().en,
     ])
 }
 
@@ -301,7 +301,7 @@ fn line(analysis: &Analysis, layer: Option<&LayerAnalysis>, decided: &LayerSched
         verdict: decided.verdict.name(),
         ratios: format!("{} → {}", decided.ratio, decided.next_ratio),
         reason: decided.reason.clone(),
-        outlook: open_outlook(decided).map(Outlook::sentence),
+        outlook: open_outlook(decided).map(|outlook| outlook.sentence().en),
         first_blocking: decided.first_blocking.clone().unwrap_or_else(|| "-".into()),
         urgency: urgency(decided),
     }

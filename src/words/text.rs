@@ -53,6 +53,12 @@ impl From<&str> for Text {
     }
 }
 
+impl From<&String> for Text {
+    fn from(text: &String) -> Self {
+        text.clone().into()
+    }
+}
+
 /// What a sentence may name: each language may write it in its own way.
 pub trait Say {
     /// The text in a language.

@@ -5,7 +5,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use sluice::base::progress::Progress;
-use sluice::report::Lang;
+use sluice::words::Lang;
 use sluice::scenario::{Overrides, Scenario};
 use sluice::simulate::{Measured, Optimum, optimize};
 use sluice::study;

@@ -101,7 +101,11 @@ fn a_repeated_schedule_writes_again_what_differs() {
     }
     assert!(!with(&all).contains("written again"));
     // A job that was killed right after its commit leaves the locks of its files.
-    for name in [".state.json.tmp.lock", ".schedule.json.tmp.lock", "tables/.metric.csv.tmp.lock"] {
+    for name in [
+        ".state.json.tmp.lock",
+        ".schedule.json.tmp.lock",
+        "tables/.metric.csv.tmp.lock",
+    ] {
         small.write(&format!("r/{name}"), "");
     }
     assert!(!with(&all).contains("written again"));
