@@ -62,6 +62,7 @@ impl Wish<'_> {
             evidence: LayerEvidence::default(),
             first_blocking: None,
             reason: "every check passed".into(),
+            reason_zh: String::new(),
             outlook: None,
             earliest_next: 1_795_305_600_000_000,
             trace: vec![],
