@@ -1,9 +1,9 @@
 //! A small study: a scenario from text, all stages of the pipeline, and a verdict for each layer.
 
 use sluice::base::progress::Progress;
-use sluice::words::Lang;
 use sluice::scenario::{Overrides, Scenario};
 use sluice::study;
+use sluice::words::Lang;
 use std::error::Error;
 use std::path::Path;
 

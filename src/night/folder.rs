@@ -148,7 +148,15 @@ impl NightFolder {
     /// # Errors
     /// The folder of nights cannot be read.
     pub fn nights(&self) -> Result<Vec<(String, NightReport)>> {
-        let folder = self.dir.join(NIGHTS);
+        Self::complete_nights(&self.dir)
+    }
+
+    /// As [`Self::nights`], for a reader of the folder of a ramp, who needs no lock.
+    ///
+    /// # Errors
+    /// The folder of nights cannot be read.
+    pub(super) fn complete_nights(dir: &Path) -> Result<Vec<(String, NightReport)>> {
+        let folder = Self::nights_of(dir);
         let mut found = Vec::new();
         for entry in fs::read_dir(&folder).or_unreadable(&folder)? {
             let entry = entry.or_unreadable(&folder)?;

@@ -13,8 +13,10 @@ mod driver;
 mod folder;
 mod force;
 mod metrics;
+mod nights;
 mod study;
 
 pub use document::{NightLayer, NightReport, NightTarget};
 pub use driver::{NightOptions, NightOutcome, run};
 pub use folder::NightFolder;
+pub use nights::read_ramps;

@@ -42,6 +42,10 @@ pub struct OperationRow {
     /// The time when the targets took the change over. `None` if it counts from `operate_time`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force: Option<Force>,
+    /// The person who approved the new ratio of a safety-critical layer. `None` for other layers,
+    /// and for changes that need no approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
 }
 
 /// The time when the targets of a publication took a change of a ratio over.
@@ -82,7 +86,13 @@ impl OperationRow {
             evidence_digest: String::new(),
             candidate: String::new(),
             force: None,
+            approved_by: None,
         }
+    }
+
+    /// Whether the change is one of a layer of a tenant. A change without a tenant is one of all.
+    pub fn is_of(&self, tenant: &str, layer: &str) -> bool {
+        self.layer == layer && (self.tenant.is_empty() || self.tenant == tenant)
     }
 
     /// The instant from which the new ratio is in force everywhere, microseconds, UTC. `None` if it
@@ -159,6 +169,7 @@ impl OperationRow {
                 evidence_digest: String::new(),
                 candidate: release.clone(),
                 force: None,
+                approved_by: None,
             });
         }
         rows

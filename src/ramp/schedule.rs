@@ -10,6 +10,7 @@ use crate::base::json::Document;
 use crate::base::time;
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
+use crate::ramp::approval;
 use crate::ramp::coverage::Coverage;
 use crate::ramp::decide::{Decision, decide};
 use crate::ramp::evidence::StageEvidence;
@@ -532,6 +533,11 @@ fn operation_row(
         decision.next_ratio,
         time::format(at)
     );
+    let layer = plan.layer_idx(&before.layer).map(|idx| &plan.layers[idx]);
+    let approved_by = layer
+        .filter(|layer| layer.safety_critical && decision.next_ratio > before.ratio)
+        .and_then(|layer| approval::of_layer(plan, layer, decision.next_ratio, at))
+        .map(|approval| approval.by.clone());
     OperationRow {
         log_id: log_id(&what, evidence_digest),
         plan_id: plan.id.clone(),
@@ -545,5 +551,6 @@ fn operation_row(
         evidence_digest: evidence_digest.to_owned(),
         candidate: plan.candidate.clone(),
         force: None,
+        approved_by,
     }
 }

@@ -11,6 +11,7 @@ mod html;
 mod imports;
 mod markdown;
 mod model;
+mod nights;
 mod page;
 mod reference;
 mod rows;
@@ -22,4 +23,8 @@ pub use html::html;
 pub use imports::coverage_rows;
 pub use markdown::markdown;
 pub use model::{LayerLine, Model, RampModel, StudyDocument, layer_lines};
+pub use nights::{
+    HarmSoFar, Night, NightDecision, NightsLayer, RampNights, Ramps, harms, nights_html, nights_markdown,
+    nights_summary,
+};
 pub use reference::reference_page;

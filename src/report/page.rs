@@ -187,6 +187,9 @@ impl Page {
                     ),
                     TableCell::Long(text) => write!(self.html, "<td class=\"long\">{}</td>", escape(&text)),
                     TableCell::Badge(text) => write!(self.html, "<td>{}</td>", badge(&text, words)),
+                    TableCell::BadgeAnd(word, text) => {
+                        write!(self.html, "<td>{} {}</td>", badge(&word, words), escape(&text))
+                    }
                 };
             }
             self.raw("</tr>\n");
@@ -206,6 +209,8 @@ pub(super) enum TableCell {
     Long(String),
     /// A status word, which is also a class of the style sheet.
     Badge(String),
+    /// A status word, and a text behind it.
+    BadgeAnd(String, String),
 }
 
 pub(super) fn badge(name: &str, words: &Words) -> String {

@@ -7,12 +7,13 @@
 
 mod lang;
 mod metrics;
+pub(crate) mod nights;
 mod page;
 mod style;
 mod text;
 
 pub use lang::Lang;
-pub(crate) use metrics::{MetricName, metric_name};
+pub(crate) use metrics::MetricName;
 pub(crate) use page::{Words, fill};
 pub use style::{Amount, Count, Days, Difference, Hours, Measured, Number, P, Percent, Points, When};
 pub(crate) use text::texts;

@@ -5,10 +5,10 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use sluice::base::progress::Progress;
-use sluice::words::Lang;
 use sluice::scenario::{Overrides, Scenario};
 use sluice::simulate::{Measured, Optimum, optimize};
 use sluice::study;
+use sluice::words::Lang;
 
 /// One layer whose candidate has the completion rate of the baseline, or one that is worse by the
 /// margin.
