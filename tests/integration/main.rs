@@ -51,6 +51,7 @@ mod matched;
 mod names;
 mod night;
 mod nightly;
+mod nights_page;
 #[cfg(feature = "stores")]
 mod notify;
 mod others;

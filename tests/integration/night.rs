@@ -318,6 +318,7 @@ fn thirty_nights_close_the_loop() {
             .count(),
         14
     );
+    crate::nights_page::assert_page_of(&ramp.path("ramp"));
 }
 
 #[test]
