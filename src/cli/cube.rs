@@ -18,6 +18,8 @@ use crate::cli::values::parse_instant;
 use crate::replay;
 use crate::replay::{Breakdown, CUBE_FILE, CellKey, Cube, Exposure};
 use crate::scenario::{Arm, BreakdownBy};
+use crate::words::Text;
+use crate::words::commands as say;
 
 /// Merge, show or slice cubes
 #[derive(Debug, Args)]
@@ -148,8 +150,9 @@ fn merge(cubes: &[PathBuf], out: &Path, terminal: &Terminal) -> Result<u8> {
     let cube = replay::merge(cubes, staged.path())?;
     staged.commit()?;
     terminal.print(&format!(
-        "{}written:\n  {}\n",
+        "{}{}\n  {}\n",
         row_counts_text(&cube),
+        terminal.text(&say::written()),
         path_text(out)
     ))?;
     Ok(DONE)
@@ -193,37 +196,37 @@ fn show(cube: &Cube, json: bool, terminal: &Terminal) -> Result<u8> {
         print_json(&json::to_json(&document))?;
         return Ok(DONE);
     }
-    let head = format!(
-        "cube of plan {}: {} against {}, {} to {}\n{}\n",
-        cube.plan_id,
-        cube.candidate,
-        cube.baseline,
+    let said = say::cube_of(
+        &cube.plan_id,
+        &cube.candidate,
+        &cube.baseline,
         time::format(cube.start),
         time::format(cube.as_of),
-        row_counts_text(cube)
     );
+    let head = format!("{}\n{}\n", terminal.text(&said), row_counts_text(cube));
     let mut text = terminal.fill(&head);
+    let title = |text: Text| column(terminal.text(&text));
     let mut columns = vec![
         if cube.tenants.len() > 1 {
-            column("tenant")
+            title(say::tenant())
         } else {
-            column("tenant").wide()
+            title(say::tenant()).wide()
         },
-        column("layer"),
-        column("stage").right(),
-        column("from").rank(2),
-        column("ratio").right(),
-        column("rows baseline").right(),
-        column("candidate").right(),
-        column("users baseline").right(),
-        column("candidate").right(),
-        column("both").right().rank(3),
-        column("first exposed").right().wide(),
+        title(say::layer()),
+        title(say::stage()).right(),
+        title(say::from()).rank(2),
+        title(say::ratio()).right(),
+        title(say::rows_baseline()).right(),
+        title(say::candidate()).right(),
+        title(say::users_baseline()).right(),
+        title(say::candidate()).right(),
+        title(say::both()).right().rank(3),
+        title(say::first_exposed()).right().wide(),
     ];
     if cube.counts_sessions {
         columns.extend([
-            column("sessions baseline").right().wide(),
-            column("candidate").right().wide(),
+            title(say::sessions_baseline()).right().wide(),
+            title(say::candidate()).right().wide(),
         ]);
     }
     let mut table = Table::new(columns);

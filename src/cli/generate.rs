@@ -91,6 +91,7 @@ pub(super) fn run(args: &GenerateArgs, terminal: &Terminal) -> Result<u8> {
         Kind::Users => generate::generate_users(&scenario, staged.path(), terminal.progress())?,
     }
     staged.commit()?;
-    terminal.print(&format!("written:\n  {}\n", path_text(&args.out)))?;
+    let written = terminal.text(&crate::words::commands::written());
+    terminal.print(&format!("{written}\n  {}\n", path_text(&args.out)))?;
     Ok(DONE)
 }

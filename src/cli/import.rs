@@ -127,7 +127,8 @@ pub(super) fn run(args: &ImportArgs, terminal: &Terminal) -> Result<u8> {
     }
     let mut text = coverage_text(&coverage);
     text.push_str(&format!(
-        "written:\n  {}\n  {}\n",
+        "{}\n  {}\n  {}\n",
+        terminal.text(&crate::words::commands::written()),
         path_text(&out),
         path_text(&coverage_path)
     ));

@@ -7,6 +7,8 @@ use crate::cli::terminal::Terminal;
 use crate::notify::{Delivery, SendLimits, of_schedule, parse_sinks, send};
 use crate::ramp::Schedule;
 use crate::scenario::Notify;
+use crate::words::commands as say;
+use crate::words::{Count, Text};
 
 /// Sinks of notifications.
 #[derive(Debug, Default, Args)]
@@ -31,23 +33,20 @@ pub(super) fn notify(sinks: &[Notify], schedule: &Schedule, report: Option<&str>
     let notifications = of_schedule(schedule, report);
     for outcome in send(&notifications, sinks, &|_, _| false, &SendLimits::default()) {
         if !outcome.is_sent {
-            terminal.warn(&format!(
-                "notification of a {}: {}",
-                outcome.event.name(),
-                line(&outcome)
-            ));
+            let warning = say::notification_of(outcome.event.name(), line(&outcome));
+            terminal.warn(&terminal.text(&warning));
         }
     }
 }
 
 /// The outcome of a notification at a sink, as one line.
-pub(super) fn line(outcome: &Delivery) -> String {
+pub(super) fn line(outcome: &Delivery) -> Text {
     let attempts = match outcome.n_attempts {
-        1 => "1 attempt".to_owned(),
-        n => format!("{n} attempts"),
+        1 => say::one_attempt(),
+        n => say::attempts(Count(n.into())),
     };
     match &outcome.reason {
-        None => format!("sent to {} ({attempts})", outcome.sink),
-        Some(why) => format!("not sent to {} ({attempts}): {why}", outcome.sink),
+        None => say::sent(&outcome.sink, attempts),
+        Some(why) => say::not_sent(&outcome.sink, attempts, why),
     }
 }

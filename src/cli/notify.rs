@@ -69,7 +69,10 @@ pub(super) fn run(args: &NotifyArgs, terminal: &Terminal) -> Result<u8> {
     if args.json {
         print_json(&to_json(&json!(outcomes)))?;
     } else {
-        let lines: String = outcomes.iter().map(|one| notified::line(one) + "\n").collect();
+        let lines: String = outcomes
+            .iter()
+            .map(|one| terminal.text(&notified::line(one)) + "\n")
+            .collect();
         terminal.print(&lines)?;
     }
     if outcomes.iter().all(|one| one.is_sent) {

@@ -9,7 +9,6 @@ use crate::base::duration::parse_duration;
 use crate::base::error::{Error, Result, exit_code};
 use crate::base::json;
 use crate::base::manifest::{Manifest, file};
-use crate::base::number::count;
 use crate::base::time::Micros;
 use crate::cli::publish_text;
 use crate::cli::terminal::{DONE, Terminal, print_json};
@@ -22,6 +21,8 @@ use crate::publish::{
     Target, TargetReport,
 };
 use crate::scenario::{AllowedColumn, SensitiveRule};
+use crate::words::commands as say;
+use crate::words::{Count, Text};
 
 /// Write a schedule and its layers to the stores, flag systems and gateways of production
 #[derive(Debug, Args)]
@@ -127,10 +128,10 @@ pub(super) fn run(args: &PublishArgs, terminal: &Terminal) -> Result<u8> {
     };
     let source = PublicationSource::open(dir, tables, parts, terminal.progress())?;
     if let Some(consent) = &source.consent {
-        terminal.note("consent", &consent_text(consent));
+        terminal.note("consent", &terminal.text(&consent_text(consent)));
     }
     if let Some(text) = source.gate.as_ref().and_then(publish_text::gate_warning) {
-        terminal.warn(&text);
+        terminal.warn(&terminal.text(&text));
     }
     // A rollback closes the candidate whatever its targets ask for.
     if !args.rollback {
@@ -316,11 +317,10 @@ fn study_files(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// What changed about consent since the layers were frozen.
-fn consent_text(consent: &ConsentChanges) -> String {
-    format!(
-        "{} of {} users no longer consent and get the baseline; {} gave consent and keep the baseline until the next plan",
-        count(consent.n_withdrawn),
-        count(consent.n_users),
-        count(consent.n_given)
+fn consent_text(consent: &ConsentChanges) -> Text {
+    say::consent(
+        Count(consent.n_withdrawn),
+        Count(consent.n_users),
+        Count(consent.n_given),
     )
 }

@@ -1,16 +1,17 @@
 //! The texts that `sluice publish` prints.
 
-use crate::base::number::count;
 use crate::base::time;
 use crate::bucket::Ratio;
 use crate::cli::terminal::Terminal;
 use crate::publish::{Publication, PublishReport, PublishStatus, SourceGate, TargetOutcome, TargetReport};
+use crate::words::commands as say;
+use crate::words::{Count, Text};
 
 /// Changes of a target that are shown; the rest are counted.
 const N_SHOWN: usize = 20;
 
 /// The warning about a gate that failed, or that judged other evidence; `None` without a reason.
-pub(super) fn gate_warning(gate: &SourceGate) -> Option<String> {
+pub(super) fn gate_warning(gate: &SourceGate) -> Option<Text> {
     let failure = gate.failure.as_ref()?;
     let layers: Vec<String> = gate
         .kept_back
@@ -18,45 +19,42 @@ pub(super) fn gate_warning(gate: &SourceGate) -> Option<String> {
         .map(|kept| format!("{} / {}", kept.tenant, kept.layer))
         .collect();
     let effect = if layers.is_empty() {
-        "rollbacks, holds and promotions that the policy allows are published".to_owned()
+        say::policy_publishes()
     } else {
-        format!("no promotion of {}", layers.join(", "))
+        say::no_promotion(layers)
     };
-    let stale = if gate.is_stale {
-        "; the gate report rests on other evidence than the schedule: `sluice schedule --layer-summary` writes it anew"
+    let warning = say::gate_effect(failure, effect);
+    Some(if gate.is_stale {
+        say::and_then(warning, say::stale_gate())
     } else {
-        ""
-    };
-    Some(format!("{failure}: {effect}{stale}"))
+        warning
+    })
 }
 
 /// The changes of every target.
 pub(super) fn table(report: &PublishReport, terminal: &Terminal) -> String {
-    let mut text = match report.version.as_str() {
-        "" => format!("plan {}\n", report.plan_id),
-        version => format!("plan {}, version {version}\n", report.plan_id),
-    };
+    let line = |text: Text| format!("{}\n", terminal.text(&text));
+    let mut text = line(match report.version.as_str() {
+        "" => say::plan(&report.plan_id),
+        version => say::plan_version(&report.plan_id, version),
+    });
     if let Some(gate) = report.gate {
-        text.push_str(&format!("gate: {}\n", gate.name()));
+        text.push_str(&line(say::gate(terminal.lang.words().badge(gate.name()))));
     }
     for target in &report.targets {
-        text.push_str(&format!("\n{:<9}  {}", target.outcome.name(), target.target));
+        let outcome = terminal.text(&outcome_text(target.outcome));
+        let outcome = console::pad_str(&outcome, 9, console::Alignment::Left, None);
+        text.push_str(&format!("\n{outcome}  {}", target.target));
         if let Some(users) = &target.users {
-            text.push_str(&format!(
-                "  ({} of {} users {}",
-                count(users.n_written),
-                count(users.n_users),
-                if target.outcome == TargetOutcome::Planned {
-                    "to write"
-                } else {
-                    "written"
-                }
-            ));
-            text.push_str(&if users.n_gone > 0 {
-                format!(", {} gone)", count(users.n_gone))
-            } else {
-                ")".into()
-            });
+            let (n, all, gone) = (Count(users.n_written), Count(users.n_users), Count(users.n_gone));
+            let is_planned = target.outcome == TargetOutcome::Planned;
+            let said = match (is_planned, users.n_gone > 0) {
+                (true, false) => say::users_to_write(n, all),
+                (true, true) => say::users_to_write_gone(n, all, gone),
+                (false, false) => say::users_written(n, all),
+                (false, true) => say::users_written_gone(n, all, gone),
+            };
+            text.push_str(&format!("  {}", terminal.text(&said)));
         }
         text.push('\n');
         text.push_str(&changes(target, terminal));
@@ -64,10 +62,20 @@ pub(super) fn table(report: &PublishReport, terminal: &Terminal) -> String {
     text
 }
 
+fn outcome_text(outcome: TargetOutcome) -> Text {
+    match outcome {
+        TargetOutcome::Applied => say::applied(),
+        TargetOutcome::Unchanged => say::unchanged(),
+        TargetOutcome::Planned => say::planned(),
+        TargetOutcome::Failed => say::failed(),
+    }
+}
+
 fn changes(target: &TargetReport, terminal: &Terminal) -> String {
     let mut text = String::new();
     for change in target.changes.iter().take(N_SHOWN) {
-        let show = |side: &Option<String>| side.clone().unwrap_or_else(|| "nothing".into());
+        let nothing = || terminal.text(&say::nothing());
+        let show = |side: &Option<String>| side.clone().unwrap_or_else(nothing);
         let line = format!(
             "  {}: {} → {}",
             change.what,
@@ -81,45 +89,43 @@ fn changes(target: &TargetReport, terminal: &Terminal) -> String {
         text.push_str(&format!("{line}\n"));
     }
     if target.changes.len() > N_SHOWN {
-        text.push_str(&format!(
-            "  and {} more: --json shows them\n",
-            target.changes.len() - N_SHOWN
-        ));
+        let more = say::more_changes(Count((target.changes.len() - N_SHOWN) as u64));
+        text.push_str(&format!("  {}\n", terminal.text(&more)));
     }
     text
 }
 
 /// What every target holds: its version and status, then its ratios.
 pub(super) fn status_text(status: &PublishStatus, terminal: &Terminal) -> String {
-    let mut text = format!("plan {}\n", status.plan_id);
+    let mut text = format!("{}\n", terminal.text(&say::plan(&status.plan_id)));
     for target in &status.targets {
         text.push_str(&format!("\n{}\n", target.target));
         let Some(held) = &target.held else {
-            text.push_str(match target.error {
-                Some(_) => "  not readable\n",
-                None => "  holds nothing of this plan\n",
-            });
+            let said = match target.error {
+                Some(_) => say::not_readable(),
+                None => say::holds_nothing(),
+            };
+            text.push_str(&format!("  {}\n", terminal.text(&said)));
             continue;
         };
         if held.is_layers() {
             let digest = held.layers_digest.as_deref().unwrap_or_default();
             let lines = format!(
-                "  version {} of {}\n  layer table {digest}\n",
-                held.version,
-                time::format(held.as_of)
+                "  {}\n  {}\n",
+                terminal.text(&say::version_of(&held.version, time::format(held.as_of))),
+                terminal.text(&say::layer_table(digest))
             );
             text.push_str(&terminal.fill(&lines));
             continue;
         }
-        let by_hand = held.rolled_back_at.map_or_else(
-            || "not rolled back by hand".to_owned(),
-            |at| format!("rolled back by hand at {}", time::format(at)),
-        );
+        let by_hand = held
+            .rolled_back_at
+            .map_or_else(say::not_by_hand, |at| say::by_hand(time::format(at)));
         let lines = format!(
-            "  version {} of {}\n  {}, {by_hand}\n  {}\n",
-            held.version,
-            time::format(held.as_of),
+            "  {}\n  {}, {}\n  {}\n",
+            terminal.text(&say::version_of(&held.version, time::format(held.as_of))),
             held.status.name(),
+            terminal.text(&by_hand),
             ratios(held)
         );
         text.push_str(&terminal.fill(&lines));

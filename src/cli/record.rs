@@ -14,6 +14,8 @@ use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::read_policy;
 use crate::gate::{GateCheck, GateEvidence, GateOutcome};
 use crate::release::{DIMENSIONS, ReleaseRecord, Signal, SignalKind};
+use crate::words::Text;
+use crate::words::commands as say;
 use crate::{gate, release};
 
 /// Read, check and compare release records: model + prompt + tool schema + knowledge base
@@ -227,7 +229,7 @@ fn diff(args: &DiffArgs, terminal: &Terminal) -> Result<u8> {
         return Ok(DONE);
     }
     let mut table = Table::new([
-        column("dimension"),
+        column(terminal.text(&say::dimension())),
         column(&baseline.release_id).wraps(),
         column(&candidate.release_id).wraps(),
         column(""),
@@ -239,17 +241,17 @@ fn diff(args: &DiffArgs, terminal: &Terminal) -> Result<u8> {
                 .map_or_else(|| "-".to_owned(), |artifact| artifact.reference.clone())
         };
         let note = if change.moved {
-            "moved: another content under one name"
+            say::moved()
         } else if change.changed {
-            "changed"
+            say::changed()
         } else {
-            ""
+            Text::default()
         };
         table.add_row([
             change.dimension.name().to_owned(),
             name(&change.from),
             name(&change.to),
-            note.to_owned(),
+            terminal.text(&note),
         ]);
     }
     terminal.print(&table.render(terminal))?;
@@ -288,7 +290,7 @@ fn rollback(args: &RollbackArgs, terminal: &Terminal) -> Result<u8> {
         return Ok(DONE);
     }
     if plan.steps.is_empty() {
-        terminal.print("nothing is worse: no rollback\n")?;
+        terminal.print(&format!("{}\n", terminal.text(&say::nothing_is_worse())))?;
     }
     for (idx, step) in plan.steps.iter().enumerate() {
         let what = match (&step.dimension, &step.from, &step.to) {
@@ -301,7 +303,7 @@ fn rollback(args: &RollbackArgs, terminal: &Terminal) -> Result<u8> {
                 )
             }
             (None, Some(from), Some(to)) => format!("{from} -> {to}"),
-            _ => "outside of the record".into(),
+            _ => terminal.text(&say::outside_of_the_record()),
         };
         terminal.print(&format!("{}. {what}\n   {}\n", idx + 1, step.why))?;
     }

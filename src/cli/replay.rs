@@ -25,6 +25,8 @@ use crate::scenario::{Overrides, Scenario, Source};
 use crate::stats::Known;
 use crate::study;
 use crate::study::inputs;
+use crate::words::Text;
+use crate::words::commands as say;
 
 /// Reduce a traffic log to a cube
 #[derive(Debug, Args)]
@@ -161,8 +163,9 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
             terminal.print(&terminal.fill(&traces_line(&source)))?;
         }
         terminal.print(&format!(
-            "{}written:\n  {}\n",
+            "{}{}\n  {}\n",
             row_counts_text(&cube),
+            terminal.text(&say::written()),
             path_text(out)
         ))?;
     }
@@ -180,23 +183,24 @@ fn what_if(scenarios: &[PathBuf], cube: &Path, json: bool, terminal: &Terminal) 
     if json {
         print_json(&json::to_json(&answers))?;
     } else {
-        terminal.print(&what_if_table(&answers).render(terminal))?;
+        terminal.print(&what_if_table(&answers, terminal).render(terminal))?;
     }
     Ok(DONE)
 }
 
-fn what_if_table(answers: &[WhatIf]) -> Table {
+fn what_if_table(answers: &[WhatIf], terminal: &Terminal) -> Table {
+    let title = |text: Text| column(terminal.text(&text));
     let mut table = Table::new([
-        column("schedule"),
-        column("tenant").wide(),
-        column("layer"),
-        column("exposed users").right(),
-        column("requests").right().rank(2),
-        column("paired").right().wide(),
-        column("QoS baseline").right().rank(4),
-        column("QoS candidate").right().rank(3),
-        column("effect").rank(1),
-        column("worst harm").wide(),
+        title(say::schedule()),
+        title(say::tenant()).wide(),
+        title(say::layer()),
+        title(say::exposed_users()).right(),
+        title(say::requests()).right().rank(2),
+        title(say::paired()).right().wide(),
+        title(say::qos_baseline()).right().rank(4),
+        title(say::qos_candidate()).right().rank(3),
+        title(say::effect()).rank(1),
+        title(say::worst_harm()).wide(),
     ]);
     for answer in answers {
         for layer in answer.layers.iter().filter(|layer| layer.exposed_requests > 0) {
@@ -209,10 +213,9 @@ fn what_if_table(answers: &[WhatIf]) -> Table {
                 |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
             let effect = match &layer.qos.effect {
                 Known::Value(effect) => {
-                    format!(
-                        "{:+.4} ({:+.4} to {:+.4})",
-                        effect.effect_size, effect.ci.ci_lower, effect.ci.ci_upper
-                    )
+                    let [size, low, high] = [effect.effect_size, effect.ci.ci_lower, effect.ci.ci_upper]
+                        .map(|value| format!("{value:+.4}"));
+                    terminal.text(&say::to(size, low, high))
                 }
                 Known::Unknown { reason } => reason.to_string(),
             };
@@ -232,12 +235,11 @@ fn what_if_table(answers: &[WhatIf]) -> Table {
                 .filter(|(_, harm)| harm.ci.ci_lower > 0.0)
                 .max_by(|a, b| certainty(a.1).total_cmp(&certainty(b.1)));
             let worst = worst.map_or_else(
-                || "none shown".to_owned(),
+                || terminal.text(&say::none_shown()),
                 |(metric, harm)| {
-                    format!(
-                        "{}: {:+.1} ({:+.1} to {:+.1})",
-                        metric.metric, harm.effect_size, harm.ci.ci_lower, harm.ci.ci_upper
-                    )
+                    let [size, low, high] = [harm.effect_size, harm.ci.ci_lower, harm.ci.ci_upper]
+                        .map(|value| format!("{value:+.1}"));
+                    format!("{}: {}", metric.metric, terminal.text(&say::to(size, low, high)))
                 },
             );
             table.add_row([
@@ -262,7 +264,7 @@ fn what_if_table(answers: &[WhatIf]) -> Table {
         table.add_row([
             answer.name.as_str(),
             "",
-            "all",
+            say::all().of(terminal.lang),
             &users,
             &requests,
             &pairs,

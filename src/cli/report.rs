@@ -12,6 +12,7 @@ use crate::ramp::RampState;
 use crate::report::StudyDocument;
 use crate::scenario::{Overrides, Scenario};
 use crate::study;
+use crate::words::commands as say;
 use crate::{night, report};
 
 /// Draw report.md and report.html from a study's documents
@@ -58,10 +59,11 @@ fn nights(args: &ReportArgs, terminal: &Terminal) -> Result<u8> {
     )?;
     files::write_bytes(&page, report::nights_html(&ramps, terminal.lang).as_bytes())?;
     terminal.print(&format!(
-        "{}\nwritten:\n  {}\n  {}\n  {}\n",
+        "{}\n{}\n  {}\n  {}\n  {}\n",
         terminal
             .fill(&report::nights_summary(&ramps, terminal.lang))
             .trim_end(),
+        terminal.text(&say::written()),
         path_text(&page),
         path_text(&markdown),
         path_text(&document)
@@ -90,7 +92,8 @@ fn study_report(args: &ReportArgs, dir: &Path, terminal: &Terminal) -> Result<u8
     study::report(dir, terminal.lang, state.as_ref())?;
     let path = |name: &str| path_text(&dir.join(name));
     terminal.print(&format!(
-        "written:\n  {}\n  {}\n",
+        "{}\n  {}\n  {}\n",
+        terminal.text(&say::written()),
         path(manifest::file::REPORT_HTML),
         path(manifest::file::REPORT_MD)
     ))?;

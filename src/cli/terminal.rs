@@ -10,7 +10,7 @@ use crate::base::error::{Error, Result, exit_code};
 use crate::base::escape;
 use crate::base::progress::{LogFormat, Progress, now};
 use crate::cli::text::fill;
-use crate::words::Lang;
+use crate::words::{Lang, Text};
 
 /// Columns of output that goes to no terminal, unless `COLUMNS` says otherwise.
 const DEFAULT_WIDTH: u16 = 80;
@@ -98,6 +98,11 @@ impl Terminal {
     /// The form of log lines; `None` without a log.
     pub(super) fn log(&self) -> Option<LogFormat> {
         self.log
+    }
+
+    /// A text in the language of the terminal.
+    pub(super) fn text(&self, text: &Text) -> String {
+        text.of(self.lang).to_owned()
     }
 
     /// The progress of the command's work.

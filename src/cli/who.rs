@@ -23,6 +23,8 @@ use crate::study;
 use crate::study::inputs;
 use crate::study::who;
 use crate::study::who::{WhoQuestion, WhoRow};
+use crate::words::commands as say;
+use crate::words::{Count, Text};
 
 /// Count or list the users who get the candidate at a step of a plan, and those who switch
 /// between two steps
@@ -234,22 +236,26 @@ fn table(rows: &[WhoRow], terminal: &Terminal) -> String {
     let switches = rows.iter().any(|row| row.n_to_candidate.is_some());
     let has_tenants = rows.iter().any(|row| row.tenant != rows[0].tenant);
     let disagrees = rows.iter().any(|row| row.n_disagree.is_some());
+    let title = |text: Text| column(terminal.text(&text));
     let mut columns = vec![
         if has_tenants {
-            column("tenant")
+            title(say::tenant())
         } else {
-            column("tenant").wide()
+            title(say::tenant()).wide()
         },
-        column("layer"),
-        column("ratio").right(),
-        column("users").right(),
-        column("eligible").right().rank(2),
-        column("candidate").right(),
+        title(say::layer()),
+        title(say::ratio()).right(),
+        title(say::users()).right(),
+        title(say::eligible()).right().rank(2),
+        title(say::candidate()).right(),
     ];
     if switches {
-        columns.extend([column("to candidate").right(), column("to baseline").right()]);
+        columns.extend([
+            title(say::to_candidate()).right(),
+            title(say::to_baseline()).right(),
+        ]);
     }
-    columns.extend(disagrees.then(|| column("other release").right()));
+    columns.extend(disagrees.then(|| title(say::other_release()).right()));
     let mut table = Table::new(columns);
     for row in rows {
         let mut line = vec![row.tenant.clone(), row.layer.clone(), row.ratio.to_string()];
@@ -263,11 +269,8 @@ fn table(rows: &[WhoRow], terminal: &Terminal) -> String {
         table.add_row(line);
     }
     let n: u64 = rows.iter().map(|row| row.n_candidate).sum();
-    format!(
-        "{}\n{} users get the candidate\n",
-        table.render(terminal),
-        count(n)
-    )
+    let said = terminal.text(&say::get_the_candidate(Count(n)));
+    format!("{}\n{said}\n", table.render(terminal))
 }
 
 /// A step as the command line names it: the path of a `schedule.json` or `state.json`, or what

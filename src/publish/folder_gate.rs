@@ -8,6 +8,7 @@ use crate::base::json;
 use crate::base::manifest::file;
 use crate::gate::{GateOutcome, GateReport};
 use crate::ramp::{GATE, LayerSchedule, Schedule};
+use crate::words::Text;
 
 /// A layer whose promotion is kept back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -24,7 +25,7 @@ pub struct SourceGate {
     /// The outcome of the gate.
     pub outcome: GateOutcome,
     /// The text of its first failure; `None` if it did not fail.
-    pub failure: Option<String>,
+    pub failure: Option<Text>,
     /// Whether the gate judged other evidence than that of the schedule.
     pub is_stale: bool,
     /// Layers whose promotions are kept back because of the gate, by this publication or by the
@@ -49,7 +50,7 @@ impl SourceGate {
         let kept = schedule.layers.iter().filter(is_kept);
         Ok(Some(Self {
             outcome: report.outcome,
-            failure: failure.map(|failure| failure.en),
+            failure,
             is_stale: report.evidence_digest != schedule.evidence_digest,
             kept_back: kept
                 .map(|layer| KeptBack {

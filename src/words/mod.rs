@@ -5,6 +5,7 @@
 //! of this room, such as `ramp.rs`, with both languages side by side. Documents keep both: `reason`
 //! and `reason_zh`. Ids, keys and names of checks are not translated.
 
+pub(crate) mod commands;
 mod lang;
 mod metrics;
 pub(crate) mod nights;
