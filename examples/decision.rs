@@ -3,7 +3,9 @@
 use sluice::analysis::UserCounts;
 use sluice::base::time::HOUR;
 use sluice::qos::Judged;
-use sluice::ramp::{QosEvidence, RampState, Situation, SrmEvidence, StageEvidence, Verdict, decide};
+use sluice::ramp::{
+    QosEvidence, RampState, Situation, SliceEvidence, SrmEvidence, StageEvidence, Verdict, decide,
+};
 use sluice::scenario::{Overrides, Scenario};
 use sluice::stats::Interval;
 use sluice::stats::non_inferiority::HarmVerdict;
@@ -65,6 +67,7 @@ fn main() {
             gate: None,
         }],
         own_past: Vec::new(),
+        slices: SliceEvidence::default(),
     };
     let situation = Situation {
         plan,

@@ -88,7 +88,7 @@ fn analyze_stage(
     stage: &Stage,
 ) -> StageAnalysis {
     let plan = &scenario.plan;
-    let levelled = IntervalSpecs(scenario);
+    let levelled = IntervalSpecs::new(scenario);
     let rates: Vec<[Windows; 2]> = (0..RATE_METRICS.len())
         .map(|rate| [Arm::Baseline, Arm::Candidate].map(|arm| windows.rate(layer, arm, rate, stage)))
         .collect();

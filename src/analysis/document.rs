@@ -195,6 +195,14 @@ pub struct BreakdownAnalysis {
     pub qos: QosStage,
     /// Results of every metric whose columns the log has.
     pub metrics: Vec<MetricAnalysis>,
+    /// The results of the guardrails in this slice, in the order of the plan, corrected together over
+    /// all slices of the layer. Guardrails on latency quantiles are left out. Empty unless the stage
+    /// is the current one.
+    ///
+    /// # References
+    /// `docs/METHODS.md#guardrails-in-slices`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guardrails: Vec<GuardrailFinding>,
 }
 
 /// Counts of distinct eligible users of a stage.

@@ -174,7 +174,7 @@ pub(super) struct Inference<'a> {
 
 impl Inference<'_> {
     pub(super) fn levelled(&self) -> IntervalSpecs<'_> {
-        IntervalSpecs(self.scenario)
+        IntervalSpecs::new(self.scenario)
     }
 
     fn alpha(&self) -> f64 {
@@ -203,6 +203,7 @@ impl Inference<'_> {
         let own_past = self.own_past(cube_layer, &stages);
         if let Some(current) = stages.last_mut() {
             current.own_past = own_past;
+            self.judge_slices(cube_layer.layer, current);
         }
         LayerAnalysis {
             tenant: self.cube.tenants[cube_layer.tenant as usize].clone(),
@@ -329,6 +330,7 @@ impl Inference<'_> {
                 },
                 qos: self.qos_stage(&baseline.sums, &candidate.sums, ratio),
                 metrics,
+                guardrails: Vec::new(),
             }
         };
         self.sums.breakdowns(stage).map(of_value).collect()

@@ -30,11 +30,34 @@ pub(crate) fn tuned_for(guardrail: Option<&Guardrail>, control: f64, pooled: f64
 
 /// The error levels of a scenario.
 #[derive(Clone, Copy)]
-pub(crate) struct IntervalSpecs<'a>(pub(super) &'a Scenario);
+pub(crate) struct IntervalSpecs<'a> {
+    scenario: &'a Scenario,
+    /// The number of intervals that hold all together at the policy's level. 1 for intervals that
+    /// hold one by one.
+    n_together: f64,
+}
+
+impl<'a> IntervalSpecs<'a> {
+    /// The error levels of intervals that hold one by one.
+    pub(super) fn new(scenario: &'a Scenario) -> Self {
+        Self {
+            scenario,
+            n_together: 1.0,
+        }
+    }
+
+    /// The error levels of `n` intervals that hold all together: Bonferroni's.
+    pub(super) fn together(self, n: usize) -> Self {
+        Self {
+            n_together: n.max(1) as f64,
+            ..self
+        }
+    }
+}
 
 impl IntervalSpecs<'_> {
     pub(super) fn alpha(self) -> f64 {
-        self.0.plan.policy.alpha
+        self.scenario.plan.policy.alpha / self.n_together
     }
 
     /// The interval settings of a metric, tuned to its guardrail's margin, else to a twentieth of
@@ -78,7 +101,7 @@ impl IntervalSpecs<'_> {
         metrics: &[MetricAnalysis],
         latency: &LatencyAnalysis,
     ) -> GuardrailInput {
-        let every = self.0.plan.policy.sequential.is_anytime();
+        let every = self.scenario.plan.policy.sequential.is_anytime();
         let look = |effect: Effect| Look::at(&effect, every);
         if guardrail.metric == LATENCY_P95 {
             let candidate = latency.candidate.result().map(|q| {
@@ -98,7 +121,14 @@ impl IntervalSpecs<'_> {
                 candidate,
             };
         }
-        let metric = self.0.metric(&guardrail.metric);
+        self.metric_input(guardrail, metrics)
+    }
+
+    /// As [`Self::guardrail_input`], of a guardrail on a metric. The effect keeps the level at which
+    /// it was analyzed.
+    fn metric_input(self, guardrail: &Guardrail, metrics: &[MetricAnalysis]) -> GuardrailInput {
+        let every = self.scenario.plan.policy.sequential.is_anytime();
+        let metric = self.scenario.metric(&guardrail.metric);
         let better = metric.map_or(Better::Lower, |metric| metric.better);
         let found = metrics.iter().find(|m| m.metric == guardrail.metric);
         let (Some(metric), Some(found)) = (metric, found) else {
@@ -115,9 +145,31 @@ impl IntervalSpecs<'_> {
         };
         GuardrailInput {
             better,
-            effect: found.effect.result().map(look),
+            effect: found.effect.result().map(|effect| Look::at(&effect, every)),
             candidate_events: (found.candidate.denominator > 0.0).then_some(found.candidate.numerator),
             candidate: found.candidate.robust.result().map(own),
+        }
+    }
+
+    /// The evidence of a guardrail in a slice, from the metrics of the slice. The effect is computed
+    /// again at the level of these settings.
+    pub(super) fn slice_input(
+        self,
+        guardrail: &Guardrail,
+        metrics: &[MetricAnalysis],
+        ratio: Ratio,
+    ) -> GuardrailInput {
+        let every = self.scenario.plan.policy.sequential.is_anytime();
+        let input = self.metric_input(guardrail, metrics);
+        let metric = self.scenario.metric(&guardrail.metric);
+        let found = metrics.iter().find(|found| found.metric == guardrail.metric);
+        let (Some(metric), Some(found)) = (metric, found) else {
+            return input;
+        };
+        let effect = self.metric_effect(metric, &found.baseline, &found.candidate, ratio);
+        GuardrailInput {
+            effect: effect.map(|effect| Look::at(&effect, every)),
+            ..input
         }
     }
 
@@ -136,7 +188,7 @@ impl IntervalSpecs<'_> {
         };
         let levels = IntervalSpec {
             alpha: self.alpha(),
-            v_star: sequential::v_star_for(self.0.plan.policy.qos_mde),
+            v_star: sequential::v_star_for(self.scenario.plan.policy.qos_mde),
         };
         Ok(effect::difference(
             estimate(baseline?),

@@ -9,6 +9,8 @@ pub(crate) mod interval_specs;
 mod looks;
 mod off_policy;
 mod own_past;
+mod slices;
+mod slices_text;
 mod span;
 mod sums;
 mod what_if;
@@ -27,4 +29,5 @@ pub(crate) use history::{AccumulationWindow, History, StageThen, is_known_in_tim
 pub use infer::{AnalysisOptions, analyze};
 pub(crate) use infer::{check_plan, gate_designs};
 pub(crate) use interval_specs::tuned_for;
+pub use slices::{SliceCounts, SliceFinding, slice_counts, slice_findings};
 pub use what_if::{PairedEffect, WhatIf, WhatIfCube, WhatIfLayer, WhatIfMetric, WhatIfQos};

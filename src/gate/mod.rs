@@ -21,6 +21,7 @@ mod evaluation;
 mod evidence;
 mod forbidden;
 mod injection;
+mod layer_slices;
 mod policy;
 mod record;
 mod release_gate;

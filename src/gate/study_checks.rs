@@ -9,13 +9,14 @@ use crate::base::number::{count, first_of};
 use crate::base::time;
 use crate::bucket::Ratio;
 use crate::gate::document::{GateCheck, GateOutcome, GateReport, SCHEMA};
+use crate::gate::layer_slices::slices_outcome;
 use crate::layer::LayerSummary;
 use crate::ramp::{
     Check, CheckOutcome, Coverage, GATE, LayerSchedule, MAX_MISASSIGNED, Outlooks, Place, Schedule, Verdict,
     contradictions,
 };
 use crate::scenario::{Layer, Plan};
-use crate::words::Text;
+use crate::words::{Text, slices};
 
 /// Trace checks that the gate leaves out. They concern the plan and not the release, or the data
 /// checks repeat them for the whole log.
@@ -77,7 +78,10 @@ pub(super) fn layer_checks(plan: &Plan, analysis: &Analysis, schedule: &Schedule
             step.outcome != CheckOutcome::NotApplicable && !UNGATED.contains(&step.check.as_str())
         }) {
             let name = step.check.replace("clear:", "guardrail:");
-            let outcome = outcome_of(step.outcome);
+            let (outcome, remedy) = match slices_outcome(plan, analysis, layer, step) {
+                Some(outcome) => (outcome, (outcome > GateOutcome::Pass).then(slices::remedy)),
+                None => (outcome_of(step.outcome), remedy),
+            };
             let (remedy, remedy_zh) = remedy.map(|Text { en, zh }| (en, zh)).unzip();
             let check = GateCheck {
                 gate: "ramp".into(),

@@ -14,6 +14,7 @@ use crate::ramp::evidence::StageEvidence;
 use crate::ramp::gate_checks::{gate_check, gated_clearance, has_gates, is_last_promotion};
 use crate::ramp::own_past_check::own_past;
 use crate::ramp::situation::Situation;
+use crate::ramp::slices_check::slices;
 use crate::ramp::trace::{CheckFlow, CheckName, CheckValues, Trace, block_if, plain};
 use crate::ramp::verdict::{CheckOutcome, Verdict};
 use crate::scenario::{Action, Guardrail};
@@ -246,6 +247,7 @@ fn interval_checks<'a, T: Trace<'a>>(
     assignment(situation, trace)?;
     qos_floor(situation, evidence, trace)?;
     candidate_seen(situation, evidence, trace)?;
+    slices(situation, evidence, trace)?;
     ladder_end(situation, trace)?;
     for (guardrail, judged) in judged().filter(|(guardrail, _)| guardrail.action == Action::Hold) {
         guardrail_check(

@@ -52,6 +52,7 @@ impl Decision {
 /// - guardrail violated: rollback;
 /// - sample ratio, leak, users in both arms, rows in the wrong arm: invalid;
 /// - QoS below the floor: rollback;
+/// - a guardrail violated in a slice: hold;
 /// - end of the ladder, a signal violated, too few users, dwell not over: hold;
 /// - a guardrail unclear, or QoS not known: inconclusive;
 /// - QoS below its threshold: hold; QoS interval around the threshold: inconclusive;

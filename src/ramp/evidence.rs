@@ -4,7 +4,9 @@
 use crate::analysis::{LayerAnalysis, OwnPastFinding, StageAnalysis, StageThen, UserCounts};
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
+use crate::metric::Metric;
 use crate::qos::{Judged, QosArm};
+use crate::ramp::slice_evidence::SliceEvidence;
 use crate::scenario::Policy;
 use crate::stats::{Interval, Reason, srm};
 
@@ -25,6 +27,8 @@ pub struct StageEvidence {
     pub guardrails: Vec<Judged>,
     /// Comparisons with the layer's own past. Empty below ratio 1.
     pub own_past: Vec<OwnPastFinding>,
+    /// Guardrails in slices. Empty without declared columns, and for stages of the past.
+    pub slices: SliceEvidence,
 }
 
 /// The sample-ratio test under a policy.
@@ -132,19 +136,21 @@ impl From<StageThen> for StageEvidence {
             qos: stage.qos.map(|arm| QosEvidence::from(&arm)),
             guardrails: stage.guardrails,
             own_past: Vec::new(),
+            slices: SliceEvidence::default(),
         }
     }
 }
 
 impl StageEvidence {
     /// Makes the evidence of a layer's current stage from an analysis. `None` if the layer has no
-    /// stage.
-    pub fn from_layer(layer: &LayerAnalysis, policy: &Policy) -> Option<Self> {
-        layer.current().map(|stage| Self::from_stage(stage, policy))
+    /// stage. `metrics` declare the units.
+    pub fn from_layer(layer: &LayerAnalysis, policy: &Policy, metrics: &[Metric]) -> Option<Self> {
+        let stage = layer.current()?;
+        Some(Self::from_stage(stage, policy, metrics))
     }
 
-    /// Makes the evidence of one stage from an analysis.
-    pub fn from_stage(stage: &StageAnalysis, policy: &Policy) -> Self {
+    /// Makes the evidence of one stage from an analysis. `metrics` declare the units.
+    pub fn from_stage(stage: &StageAnalysis, policy: &Policy, metrics: &[Metric]) -> Self {
         Self {
             start: stage.start,
             ratio: stage.ratio,
@@ -153,6 +159,7 @@ impl StageEvidence {
             qos: stage.qos.candidate.result().map(|arm| QosEvidence::from(&arm)),
             guardrails: stage.guardrails.iter().map(|finding| finding.judged).collect(),
             own_past: stage.own_past.clone(),
+            slices: SliceEvidence::from_stage(stage, metrics),
         }
     }
 }

@@ -12,10 +12,12 @@ use crate::ramp::outlook::{
     violated,
 };
 use crate::ramp::reach::{GuardrailGrowth, MAX_DAYS, QosGrowth, days_of, least_groups, visits_of};
+use crate::ramp::slices_check::SLICES;
 use crate::ramp::verdict::{Check, CheckOutcome, Verdict};
 use crate::scenario::Plan;
 use crate::stats::Reason;
 use crate::stats::non_inferiority::HarmVerdict;
+use crate::words::slices;
 
 /// The inputs that all outlooks of a schedule share.
 #[derive(Debug, Clone, Copy)]
@@ -90,6 +92,7 @@ impl<'a> Outlooks<'a> {
             ("coverage", _) => {
                 action("ids and releases in the log as the users table and the plan write them")
             }
+            (SLICES, _) => Outlook::action(check, slices::remedy()).because(Undecided::BeyondLimit),
             ("new_release" | "rollback_scope", _) => action("a new release"),
             ("ladder", _) => action("nothing: the layer is at the end of its ladder, and checks continue"),
             _ => Outlook::action(check, check.text()),

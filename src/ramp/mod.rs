@@ -18,6 +18,8 @@ mod own_past_check;
 pub(crate) mod reach;
 mod schedule;
 mod situation;
+mod slice_evidence;
+mod slices_check;
 mod state;
 pub(super) mod step;
 pub(crate) mod step_limits;
@@ -38,6 +40,8 @@ pub use schedule::{
     GATE, LayerEvidence, LayerRamp, LayerSchedule, RampStatus, Schedule, schedule, schedule_gated,
 };
 pub use situation::Situation;
+pub use slice_evidence::SliceEvidence;
+pub(crate) use slices_check::SLICES;
 pub use state::{LayerState, RampState};
 pub use step::PlanStep;
 pub use step_limits::step_warnings;

@@ -319,7 +319,7 @@ pub fn schedule_gated(
         .filter_map(|layer| {
             Some((
                 (layer.tenant.as_str(), layer.layer.as_str()),
-                StageEvidence::from_layer(layer, &plan.policy)?,
+                StageEvidence::from_layer(layer, &plan.policy, &analysis.metrics)?,
             ))
         })
         .collect();

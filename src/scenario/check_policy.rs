@@ -10,7 +10,7 @@ use crate::scenario::guard::{
 use crate::scenario::plan::Layer;
 use crate::scenario::policy::{
     BOUNDARIES, DecisionPolicy, Expectation, MAX_MISSED, MIN_COVERAGE, OnTrouble, OwnPast, Policy,
-    QOS_PRESETS, QosConfig, RollbackScope, Sequential, VERDICTS,
+    QOS_PRESETS, QosConfig, RollbackScope, Sequential, SlicePolicy, VERDICTS,
 };
 use crate::scenario::raw::RawExpect;
 use crate::scenario::raw_policy::{RawGuard, RawPolicy, RawQos};
@@ -38,6 +38,7 @@ impl Checker {
             ),
             max_missed: self.number("policy.max_missed", raw.max_missed, MAX_MISSED, 1e-6, 0.5),
             own_past: self.choice("policy.own_past", raw.own_past.as_deref(), &OwnPast::ALL),
+            slices: self.choice("policy.slices", raw.slices.as_deref(), &SlicePolicy::ALL),
             alpha: self.number("policy.alpha", raw.alpha, 0.05, 1e-9, 0.5),
             srm_alpha: self.number("policy.srm_alpha", raw.srm_alpha, 0.001, 1e-12, 0.5),
             srm_min_deviation: self.number(

@@ -51,7 +51,7 @@ pub use looks::{look_times, since_opening};
 pub use plan::{Approval, Arm, BreakdownBy, Claim, GateDesign, Layer, Operation, PerArm, Plan};
 pub use policy::{
     Action, DecisionPolicy, Expectation, Guardrail, GuardrailRule, LATENCY_P95, OnTrouble, OwnPast, Policy,
-    QosConfig, RollbackScope, Sequential,
+    QosConfig, RollbackScope, Sequential, SlicePolicy,
 };
 pub use sensitive::{AllowedColumn, SensitiveRule, sensitive_word};
 pub(crate) use simulation::HOURS_A_WEEK;

@@ -127,6 +127,10 @@ pub struct Policy {
     /// The result of a fall of a layer at ratio 1 below its own past.
     #[serde(default)]
     pub own_past: OwnPast,
+    /// The result of a guardrail that is violated in a slice: a value of a column of
+    /// `analysis.breakdowns`.
+    #[serde(default, skip_serializing_if = "SlicePolicy::is_default")]
+    pub slices: SlicePolicy,
     /// Error level of intervals and guardrails, at most 0.5.
     pub alpha: f64,
     /// Significance level of the sample-ratio test, above 0 and at most 0.5. A p-value below it
@@ -208,6 +212,26 @@ impl OwnPast {
         ("rollback", Self::Rollback),
         ("off", Self::Off),
     ];
+}
+
+/// The result of a guardrail that is violated in a slice of a layer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SlicePolicy {
+    /// The layer is not promoted, and the gate fails.
+    #[default]
+    Block,
+    /// The verdict stays, and the gate warns.
+    Warn,
+}
+
+impl SlicePolicy {
+    /// Every option with its word in a scenario, the default first.
+    pub(super) const ALL: [(&'static str, Self); 2] = [("block", Self::Block), ("warn", Self::Warn)];
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 fn default_min_coverage() -> f64 {

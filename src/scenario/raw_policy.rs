@@ -10,7 +10,7 @@ use crate::scenario::guard::{MAX_BAD_ROWS, MAX_GONE, MAX_MOVED, MAX_NEW, MAX_PSI
 use crate::scenario::plan::CLUSTERS;
 use crate::scenario::policy::{
     Action, BOUNDARIES, DecisionPolicy, LATENCY_P95, MAX_MISSED, MIN_COVERAGE, OnTrouble, OwnPast,
-    QOS_PRESETS, RollbackScope, Sequential,
+    QOS_PRESETS, RollbackScope, Sequential, SlicePolicy,
 };
 
 /// The quality of service (QoS): a score of 0 to 1 of user experience U, technical service T and
@@ -196,6 +196,13 @@ pub(super) struct RawPolicy {
         example = &"rollback"
     )]
     pub(super) own_past: Option<String>,
+    /// Effect of a guardrail that is violated in a slice, a value of a column of `[analysis]`
+    /// `breakdowns`: no promotion of the layer and a failed gate, or a warning.
+    #[schemars(
+        extend("enum" = words(&SlicePolicy::ALL), "default" = SlicePolicy::ALL[0].0),
+        example = &"warn"
+    )]
+    pub(super) slices: Option<String>,
     /// Error level of intervals and guardrails.
     #[schemars(
         range(min = 1e-9, max = 0.5),

@@ -11,7 +11,8 @@ use crate::metric::Better;
 use crate::qos;
 use crate::qos::{GuardrailInput, Rates, judge_all};
 use crate::ramp::{
-    Conclusion, LayerState, QosEvidence, Situation, SrmEvidence, StageEvidence, Verdict, conclude,
+    Conclusion, LayerState, QosEvidence, Situation, SliceEvidence, SrmEvidence, StageEvidence, Verdict,
+    conclude,
 };
 use crate::scenario::{Controller, Plan, RollbackScope};
 use crate::simulate::controller;
@@ -193,6 +194,7 @@ impl<'m> Run<'m> {
                 qos: Err(Reason::NoData),
                 guardrails: Vec::new(),
                 own_past: Vec::new(),
+                slices: SliceEvidence::default(),
             },
             inputs: Vec::new(),
             progress: RampProgress::default(),

@@ -10,6 +10,7 @@ mod lang;
 mod metrics;
 pub(crate) mod nights;
 mod page;
+pub(crate) mod slices;
 mod style;
 mod text;
 

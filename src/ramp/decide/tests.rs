@@ -158,7 +158,7 @@ fn guardrail(verdict: HarmVerdict, reason: Option<Reason>) -> GuardrailFinding {
 
 fn decided(plan: &Plan, state: &LayerState, evidence: Option<&LayerAnalysis>) -> Decision {
     let states = [state.clone(), self::state("vip", 0.0, 0)];
-    let evidence = evidence.and_then(|layer| StageEvidence::from_layer(layer, &plan.policy));
+    let evidence = evidence.and_then(|layer| StageEvidence::from_layer(layer, &plan.policy, &[]));
     let evidence = evidence.as_ref();
     let situation = Situation {
         plan,

@@ -1,0 +1,137 @@
+//! Sentences about guardrails in slices: the rows that have one value in a declared column.
+
+use crate::base::escape;
+use crate::words::lang::Lang;
+use crate::words::style::{Difference, Measured, Number};
+use crate::words::text::{Say, Text, texts};
+
+texts! {
+    /// The name of a slice.
+    named(column, value): "{column} {value}", "{column} 为 {value}";
+    /// The name of the slice of rows without a value.
+    unnamed(column): "rows without {column}", "{column} 无取值";
+    /// A metric that is worse than allowed in a slice.
+    rose(slice, rows, metric, from, to, range, allowed):
+        "In {slice} ({rows} rows) the {metric} rose from {from} to {to} ({range} worse, {allowed} allowed).",
+        "切片 {slice}（{rows} 行）：{metric}由 {from} 升至 {to}（变差 {range}，允许 {allowed}）。";
+    /// As [`rose`], for a metric that fell.
+    fell(slice, rows, metric, from, to, range, allowed):
+        "In {slice} ({rows} rows) the {metric} fell from {from} to {to} ({range} worse, {allowed} allowed).",
+        "切片 {slice}（{rows} 行）：{metric}由 {from} 降至 {to}（变差 {range}，允许 {allowed}）。";
+    /// More events than a guardrail allows.
+    too_many(slice, rows, metric, n, allowed):
+        "In {slice} ({rows} rows) the {metric} has {n} events of the candidate, {allowed} allowed.",
+        "切片 {slice}（{rows} 行）：{metric}的候选事件数为 {n}，允许 {allowed}。";
+    /// A value of the candidate beyond an absolute limit.
+    beyond(slice, rows, metric, value, limit):
+        "In {slice} ({rows} rows) the {metric} of the candidate is {value}, beyond the limit of {limit}.",
+        "切片 {slice}（{rows} 行）：候选的{metric}为 {value}，超出限值 {limit}。";
+    /// What a violation does to the layer.
+    blocks(): "The layer is not promoted while a slice is violated.", "有切片越界期间，该分层不放量。";
+    /// What a violation does to the layer if the policy only warns.
+    warns(): "The policy only warns of it.", "按策略仅告警。";
+    /// The other violations.
+    one_more(): "One more guardrail is violated in a slice.", "另有 1 项切片护栏越界。";
+    /// As [`one_more`], for several.
+    more(n): "{n} more guardrails are violated in slices.", "另有 {n} 项切片护栏越界。";
+    /// No slice is violated.
+    none_violated(slices): "No guardrail is violated in {slices}.", "{slices}中没有护栏越界。";
+    /// Some slices are violated.
+    some_violated(n, slices): "A guardrail is violated in {n} of {slices}.", "{slices}中有 {n} 个护栏越界。";
+    /// The slices without enough evidence of some guardrail.
+    unclear(slices): "In {slices} the evidence is not enough to say that all guardrails are safe.", "{slices}的证据不足，尚不能判定所有护栏安全。";
+    /// The slices without enough data of any guardrail.
+    unknown(slices, rows): "In {slices} ({rows} rows) there is too little data to judge.", "{slices}（{rows} 行）数据过少，无法判定。";
+    /// What would make a layer with a violated slice pass.
+    remedy():
+        "A new release that does no harm in the slice; or policy.slices = \"warn\", which only warns.",
+        "换用不损害该切片的新版本；或设 policy.slices = \"warn\"，仅告警。";
+    /// Further findings that a list leaves out.
+    further(n, file): "and {n} more: {file} has all", "另有 {n} 项，详见 {file}";
+    /// The title of a list.
+    title(): "slices", "切片";
+}
+
+/// A number of slices: `1 slice`, `12 个切片`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slices(pub(crate) usize);
+
+impl Say for Slices {
+    fn say(&self, lang: Lang) -> String {
+        let n = crate::base::number::count(self.0 as u64);
+        match lang {
+            Lang::En if self.0 == 1 => "1 slice".into(),
+            Lang::En => format!("{n} slices"),
+            Lang::Zh => format!("{n} 个切片"),
+        }
+    }
+}
+
+/// A slice as people call it: the column with its value, of at most 160 characters.
+pub(crate) fn slice_name(column: &str, value: &str) -> Text {
+    if value.is_empty() {
+        unnamed(column)
+    } else {
+        named(column, escape::value(value))
+    }
+}
+
+/// The ends of an interval of differences of a metric, with the unit once: `7.5 to 10.7 points`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DifferenceRange<'a> {
+    /// The ends, in the metric's unit.
+    pub(crate) ends: [f64; 2],
+    /// The unit, as the metric declares it.
+    pub(crate) unit: &'a str,
+}
+
+impl Say for DifferenceRange<'_> {
+    fn say(&self, lang: Lang) -> String {
+        let Self {
+            ends: [low, high],
+            unit,
+        } = *self;
+        let to = match lang {
+            Lang::En => "to",
+            Lang::Zh => "至",
+        };
+        let low = match unit {
+            "share" => Number(low * 100.0).say(lang),
+            "USD" => Measured { value: low, unit }.say(lang),
+            _ => Number(low).say(lang),
+        };
+        format!("{low} {to} {}", Difference { value: high, unit }.say(lang))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_have_their_unit_once() {
+        let is = |ends, unit, en: &str, zh: &str| {
+            let range = DifferenceRange { ends, unit };
+            assert_eq!(
+                (range.say(Lang::En).as_str(), range.say(Lang::Zh).as_str()),
+                (en, zh)
+            );
+        };
+        is(
+            [0.075, 0.107],
+            "share",
+            "7.5 to 10.7 points",
+            "7.5 至 10.7 个百分点",
+        );
+        is([0.1, 0.25], "USD", "$0.1 to $0.25", "$0.1 至 $0.25");
+        is([120.0, 1300.0], "ms", "120 to 1,300 ms", "120 至 1,300 ms");
+        is([0.1, f64::INFINITY], "", "0.1 to ∞", "0.1 至 ∞");
+    }
+
+    #[test]
+    fn missing_and_hostile_values_have_names() {
+        assert_eq!(slice_name("region", "").en, "rows without region");
+        assert_eq!(slice_name("region", "north").zh, "region 为 north");
+        assert_eq!(slice_name("region", "a\u{1b}[2Jb\n").en, "region a\\u{1b}[2Jb\\n");
+    }
+}
