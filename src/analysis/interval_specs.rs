@@ -64,7 +64,7 @@ impl IntervalSpecs<'_> {
     /// the control's value. `arms` are the baseline and the candidate; `None` without data.
     pub(super) fn levels(self, metric: &Metric, arms: Option<[&MetricArm; 2]>) -> IntervalSpec {
         let guardrail = self
-            .0
+            .scenario
             .plan
             .guardrails
             .iter()
