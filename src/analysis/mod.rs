@@ -29,5 +29,5 @@ pub(crate) use history::{AccumulationWindow, History, StageThen, is_known_in_tim
 pub use infer::{AnalysisOptions, analyze};
 pub(crate) use infer::{check_plan, gate_designs};
 pub(crate) use interval_specs::tuned_for;
-pub use slices::{SliceCounts, SliceFinding, slice_counts, slice_findings};
+pub use slices::{SliceCounts, SliceFinding, slice_counts, slice_findings, slices_of};
 pub use what_if::{PairedEffect, WhatIf, WhatIfCube, WhatIfLayer, WhatIfMetric, WhatIfQos};

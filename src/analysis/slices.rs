@@ -1,9 +1,13 @@
 //! Guardrails in slices: each value of each declared column of the stage in force, judged together.
 
-use crate::analysis::document::{ArmRows, BreakdownAnalysis, MetricAnalysis, StageAnalysis};
+use std::cmp::Ordering;
+
+use crate::analysis::document::{
+    Analysis, ArmRows, BreakdownAnalysis, LayerAnalysis, MetricAnalysis, StageAnalysis,
+};
 use crate::analysis::infer::Inference;
 use crate::metric::Metric;
-use crate::qos::{GuardrailInput, Judged, judge_guardrails};
+use crate::qos::{GuardrailFinding, GuardrailInput, Judged, judge_guardrails};
 use crate::scenario::{Guardrail, GuardrailRule, LATENCY_P95};
 use crate::stats::non_inferiority::HarmVerdict;
 
@@ -27,32 +31,37 @@ impl Inference<'_> {
         if guardrails.is_empty() || stage.breakdowns.is_empty() {
             return;
         }
-        let ratio = stage.ratio;
-        let specs = self.levelled();
+        let (ratio, specs) = (stage.ratio, self.levelled());
+        let breakdowns = &stage.breakdowns;
         let inputs_at = |n_together: usize| -> Vec<GuardrailInput> {
             let specs = specs.together(n_together);
             let of_slice = |slice: &BreakdownAnalysis| {
                 let input = |guardrail| specs.slice_input(guardrail, &slice.metrics, ratio);
                 guardrails.iter().map(input).collect::<Vec<_>>()
             };
-            stage.breakdowns.iter().flat_map(of_slice).collect()
+            breakdowns.iter().flat_map(of_slice).collect()
         };
-        let repeated: Vec<Guardrail> = stage
-            .breakdowns
-            .iter()
-            .flat_map(|_| guardrails.iter().cloned())
-            .collect();
-        let n_claims = repeated
-            .iter()
-            .zip(inputs_at(1))
-            .map(|(guardrail, input)| n_claims(guardrail, &input))
-            .sum();
-        let inputs = inputs_at(n_claims);
-        let mut findings = judge_guardrails(&repeated, &inputs, self.violation_alpha(layer_idx)).into_iter();
+        let certain_at = self.violation_alpha(layer_idx);
+        let findings = judge_together(&guardrails, breakdowns.len(), certain_at, inputs_at);
+        let mut findings = findings.into_iter();
         for slice in &mut stage.breakdowns {
             slice.guardrails = findings.by_ref().take(guardrails.len()).collect();
         }
     }
+}
+
+/// Judges the guardrails of all slices together, slice by slice. `inputs_at(n)` computes all inputs
+/// with intervals of which n hold together.
+fn judge_together(
+    guardrails: &[Guardrail],
+    n_slices: usize,
+    certain_at: f64,
+    inputs_at: impl Fn(usize) -> Vec<GuardrailInput>,
+) -> Vec<GuardrailFinding> {
+    let repeated: Vec<Guardrail> = (0..n_slices).flat_map(|_| guardrails.iter().cloned()).collect();
+    let claims = |(guardrail, input): (&Guardrail, GuardrailInput)| n_claims(guardrail, &input);
+    let n_together = repeated.iter().zip(inputs_at(1)).map(claims).sum();
+    judge_guardrails(&repeated, &inputs_at(n_together), certain_at)
 }
 
 /// The number of intervals that decide a guardrail: that of the harm, and that of the candidate's own
@@ -110,6 +119,16 @@ impl SliceCounts {
     pub fn n_slices(&self) -> usize {
         self.n_violated + self.n_safe + self.n_unclear + self.n_unknown
     }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            n_violated: self.n_violated + other.n_violated,
+            n_safe: self.n_safe + other.n_safe,
+            n_unclear: self.n_unclear + other.n_unclear,
+            n_unknown: self.n_unknown + other.n_unknown,
+            n_rows_unknown: self.n_rows_unknown + other.n_rows_unknown,
+        }
+    }
 }
 
 /// Counts the slices of a stage. All counts are 0 without slices, and in stages that are not in
@@ -146,12 +165,23 @@ pub fn slice_findings(stage: &StageAnalysis, metrics: &[Metric]) -> Vec<SliceFin
         .flat_map(|slice| findings_of(slice, metrics))
         .collect();
     // The sort is stable: equal findings keep the order of columns, values and guardrails.
-    findings.sort_by(|a, b| {
-        let (rank_a, least_a) = a.urgency();
-        let (rank_b, least_b) = b.urgency();
-        rank_a.cmp(&rank_b).then(least_b.total_cmp(&least_a))
-    });
+    findings.sort_by(SliceFinding::order);
     findings
+}
+
+/// The slices of the stages in force of all layers: their counts, and their findings as
+/// [`slice_findings`] orders them, each with its layer.
+pub fn slices_of(analysis: &Analysis) -> (SliceCounts, Vec<(&LayerAnalysis, SliceFinding)>) {
+    let mut counts = SliceCounts::default();
+    let mut findings: Vec<(&LayerAnalysis, SliceFinding)> = Vec::new();
+    for layer in &analysis.layers {
+        let Some(stage) = layer.current() else { continue };
+        counts = counts.plus(slice_counts(stage));
+        let of_stage = slice_findings(stage, &analysis.metrics);
+        findings.extend(of_stage.into_iter().map(|finding| (layer, finding)));
+    }
+    findings.sort_by(|(_, a), (_, b)| a.order(b));
+    (counts, findings)
 }
 
 fn findings_of<'a>(
@@ -192,6 +222,12 @@ impl SliceFinding {
         is_harm.then_some(([interval.ci_lower, interval.ci_upper], margin))
     }
 
+    /// The order of findings: the worst first.
+    fn order(&self, other: &Self) -> Ordering {
+        let ((rank, lower), (other_rank, other_lower)) = (self.urgency(), other.urgency());
+        rank.cmp(&other_rank).then(other_lower.total_cmp(&lower))
+    }
+
     /// The rank of the finding, 0 for the worst, and the lower end of the harm in margins.
     fn urgency(&self) -> (u8, f64) {
         let rank = match (self.judged.verdict, self.judged.harm) {
@@ -208,3 +244,6 @@ impl SliceFinding {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use crate::analysis::slices::{SliceCounts, SliceFinding};
 use crate::scenario::GuardrailRule;
+use crate::stats::non_inferiority::HarmVerdict;
 use crate::words::slices::{self, DifferenceRange, Slices};
 use crate::words::{Count, Difference, Measured, MetricName, Number, Text};
 
@@ -9,6 +10,16 @@ impl SliceFinding {
     /// The slice as people call it, such as `region north`.
     pub(crate) fn slice_name(&self) -> Text {
         slices::slice_name(&self.column, &self.value)
+    }
+
+    /// The verdict in words.
+    pub(crate) fn verdict_text(&self) -> Text {
+        match (self.judged.verdict, self.judged.reason) {
+            (HarmVerdict::Violated, _) => slices::is_violated(),
+            (_, Some(_)) => slices::is_unknown(),
+            (HarmVerdict::Safe, None) => slices::is_safe(),
+            (HarmVerdict::Unclear, None) => slices::is_unclear(),
+        }
     }
 
     /// The number of rows of both releases in the slice.

@@ -9,6 +9,7 @@ use crate::base::number::{amount, count, number, p_value, percent};
 use crate::base::time::{Micros, WrittenInstant};
 use crate::base::{files, json};
 use crate::bucket::Ratio;
+use crate::cli::slices_text::slices_text;
 use crate::cli::summary::coverage_warning;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
@@ -438,5 +439,10 @@ fn text(analysis: &Analysis, args: &AnalyzeArgs, terminal: &Terminal) -> String 
             if srm.low_impact { " (low impact)" } else { "" },
         ));
     }
-    format!("{}\n{}", table.render(terminal), terminal.fill(&notes))
+    format!(
+        "{}\n{}{}",
+        table.render(terminal),
+        terminal.fill(&notes),
+        slices_text(analysis, terminal)
+    )
 }

@@ -41,6 +41,7 @@ mod run;
 mod schedule;
 mod schema;
 mod simulate;
+mod slices_text;
 mod source_args;
 mod summary;
 mod table;

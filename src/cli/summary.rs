@@ -8,6 +8,7 @@ use crate::analysis::{Analysis, LayerAnalysis};
 use crate::base::manifest::file;
 use crate::base::number::{count, first_of, percent};
 use crate::base::{escape, json, time};
+use crate::cli::slices_text::slices_text;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::Terminal;
 use crate::cli::text::{fill, path_text};
@@ -127,6 +128,7 @@ fn ramp_text(text: &mut String, scenario: &Scenario, ramp: &RampFindings, termin
             text.push_str(&format!("{}\n", fill(&outlook, terminal.width)));
         }
     }
+    text.push_str(&slices_text(&ramp.analysis, terminal));
     let has_tenants = several;
     let decisive = ramp
         .gate

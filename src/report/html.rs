@@ -18,6 +18,7 @@ use crate::report::model::{
     outlook_header,
 };
 use crate::report::page::{Page, TableCell, badge, num, word};
+use crate::report::slices::slices;
 use crate::stats::Known;
 use crate::stats::effect::Effect;
 use crate::stats::srm::SrmTest;
@@ -58,6 +59,7 @@ pub fn html(model: &Model, lang: Lang) -> Result<String> {
             Some(chart) => page.chart(&chart),
             None => page.text(words.harm_none),
         }
+        slices(&mut page, ramp);
         let charts = charts::qos_over_time(ramp, &study.time_zone, words)?;
         page.heading(words.quality);
         page.text(if charts.is_empty() {

@@ -12,6 +12,7 @@ use crate::report::model::{
     LimitLine, Model, RampModel, evidence_cells, layer_lines, limit_lines, matched_share, outlook_cells,
     outlook_header,
 };
+use crate::report::slices::slices_markdown;
 use crate::stats::Known;
 use crate::stats::effect::Effect;
 use crate::words::{Lang, Words, fill};
@@ -39,6 +40,7 @@ pub fn markdown(model: &Model, lang: Lang) -> String {
     if let Some((ramp, counts)) = model.ramp.as_ref().zip(counts) {
         decisions(&mut out, ramp, words);
         gate(&mut out, ramp, &counts, words);
+        slices_markdown(&mut out, ramp, lang);
         effects(&mut out, ramp, words);
         limits(&mut out, ramp, words);
         changes(&mut out, ramp, words);

@@ -15,6 +15,7 @@ mod nights;
 mod page;
 mod reference;
 mod rows;
+mod slices;
 mod svg;
 
 pub use forecast::forecast_html;

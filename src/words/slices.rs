@@ -48,8 +48,34 @@ texts! {
         "换用不损害该切片的新版本；或设 policy.slices = \"warn\"，仅告警。";
     /// Further findings that a list leaves out.
     further(n, file): "and {n} more: {file} has all", "另有 {n} 项，详见 {file}";
-    /// The title of a list.
-    title(): "slices", "切片";
+    /// The title of a list of slices.
+    title(): "Slices", "切片";
+    /// What the intervals of slices mean.
+    note(): "Each row compares both releases in the rows with one value of a column. The intervals of all slices and guardrails of a layer hold together.", "每行比较同一列取值内两个版本的表现。同一分层内所有切片与护栏的区间同时成立。";
+    /// The column with the name of a slice.
+    slice(): "slice", "切片";
+    /// The column with rows of both releases.
+    rows(): "rows", "行数";
+    /// The column with the interval of the harm.
+    worse_by(): "worse by", "变差幅度";
+    /// The column with the margin.
+    allowed(): "allowed", "允许";
+    /// The table of violations.
+    violated_table(): "Violated slices, the worst first", "越界的切片（最差在前）";
+    /// The table of the other findings.
+    other_table(n): "Other slices: {n} comparisons, the least certain first", "其余切片：{n} 项比较（最不确定在前）";
+    /// The chart of a layer.
+    chart(layer): "Harm in slices of {layer}, in units of the margin", "{layer} 各切片的损害（以容忍界限为单位）";
+    /// The rows that a table leaves out.
+    left_out(n): "{n} more comparisons are in analysis.json.", "另有 {n} 项比较见 analysis.json。";
+    /// A verdict.
+    is_violated(): "violated", "越界";
+    /// A verdict.
+    is_unclear(): "not enough evidence", "证据不足";
+    /// A verdict.
+    is_safe(): "safe", "安全";
+    /// A verdict.
+    is_unknown(): "too little data", "数据过少";
 }
 
 /// A number of slices: `1 slice`, `12 个切片`.

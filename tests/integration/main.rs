@@ -89,6 +89,7 @@ mod schema;
 mod servers;
 mod simulate;
 mod simultaneous;
+mod slices;
 mod small;
 mod support;
 mod tenants;

@@ -1,0 +1,207 @@
+//! The section about guardrails in slices: violations first, then all findings, and a chart of each
+//! layer on demand.
+
+use crate::analysis::{LayerAnalysis, SliceFinding, slices_of};
+use crate::base::escape::{html as escape, markdown as escape_markdown};
+use crate::base::number::count;
+use crate::report::charts::{Harm, harms_in_margins, name};
+use crate::report::escape::attributes;
+use crate::report::markdown::{line, table};
+use crate::report::model::RampModel;
+use crate::report::page::{Page, TableCell, num, word};
+use crate::stats::Interval;
+use crate::words::slices::{self as texts, DifferenceRange};
+use crate::words::{Count, Difference, Lang, Measured, Say, Words};
+
+/// The most findings of a table of a page. The document has all.
+const MAX_ROWS: usize = 200;
+/// The most rows of the chart of a layer.
+const MAX_BARS: usize = 30;
+/// The most layers with a chart.
+const MAX_CHARTS: usize = 40;
+/// The most findings of a table in Markdown.
+const MAX_LINES: usize = 20;
+
+/// Writes the section about slices. A study without slices has none.
+pub(super) fn slices(page: &mut Page, ramp: &RampModel) {
+    let (counts, findings) = slices_of(&ramp.analysis);
+    if counts.n_slices() == 0 {
+        return;
+    }
+    let lang = lang_of(page.words);
+    page.heading(texts::title().of(lang));
+    page.text(counts.sentence().of(lang));
+    page.text(texts::note().of(lang));
+    let n_violated = findings
+        .iter()
+        .take_while(|(_, found)| found.is_violated())
+        .count();
+    let (violated, others) = findings.split_at(n_violated);
+    if !violated.is_empty() {
+        findings_table(page, texts::violated_table().of(lang), violated, lang);
+    }
+    if !others.is_empty() {
+        let caption = texts::other_table(Count(others.len() as u64));
+        page.raw(&format!(
+            "<details><summary>{}</summary>\n",
+            escape(caption.of(lang))
+        ));
+        findings_table(page, caption.of(lang), others, lang);
+        page.raw("</details>\n");
+    }
+    charts(page, ramp, &findings, lang);
+}
+
+/// The language of a page's words.
+fn lang_of(words: &Words) -> Lang {
+    if words.lang == Lang::Zh.words().lang {
+        Lang::Zh
+    } else {
+        Lang::En
+    }
+}
+
+type Found<'a> = (&'a LayerAnalysis, SliceFinding);
+
+/// The cells of a finding as texts, in the order of [`header`].
+pub(super) fn cells((layer, found): &Found<'_>, lang: Lang) -> [String; 10] {
+    let unit = found.unit.as_str();
+    let value =
+        |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| Measured { value, unit }.say(lang));
+    let judged = &found.judged;
+    let range = judged.interval.map(|interval| DifferenceRange {
+        ends: [interval.ci_lower, interval.ci_upper],
+        unit,
+    });
+    let allowed = judged.margin.map(|value| Difference { value, unit });
+    [
+        layer.tenant.clone(),
+        layer.layer.clone(),
+        found.slice_name().of(lang).to_owned(),
+        count(found.n_rows()),
+        found.metric.clone(),
+        value(found.baseline),
+        value(found.candidate),
+        range.map_or_else(|| "-".into(), |range| range.say(lang)),
+        allowed.map_or_else(|| "-".into(), |allowed| allowed.say(lang)),
+        found.verdict_text().of(lang).to_owned(),
+    ]
+}
+
+/// The names of the columns of [`cells`].
+pub(super) fn header(lang: Lang) -> [String; 10] {
+    let words = lang.words();
+    [
+        words.tenant.to_owned(),
+        words.layer.to_owned(),
+        texts::slice().of(lang).to_owned(),
+        texts::rows().of(lang).to_owned(),
+        words.metric.to_owned(),
+        words.baseline.to_owned(),
+        words.candidate.to_owned(),
+        texts::worse_by().of(lang).to_owned(),
+        texts::allowed().of(lang).to_owned(),
+        words.verdict.to_owned(),
+    ]
+}
+
+fn findings_table(page: &mut Page, caption: &str, findings: &[Found<'_>], lang: Lang) {
+    let header = header(lang);
+    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    let row = |found: &Found<'_>| -> Vec<TableCell> {
+        let is_number = |idx: usize| idx == 3 || (5..9).contains(&idx);
+        let cell = |(idx, text): (usize, String)| if is_number(idx) { num(text) } else { word(text) };
+        cells(found, lang).into_iter().enumerate().map(cell).collect()
+    };
+    page.table(caption, &header, findings.iter().take(MAX_ROWS).map(row));
+    if findings.len() > MAX_ROWS {
+        let n_left = Count((findings.len() - MAX_ROWS) as u64);
+        page.text(texts::left_out(n_left).of(lang));
+    }
+}
+
+/// A chart of each layer's worst findings, folded away. The layers with the worst findings come
+/// first.
+fn charts(page: &mut Page, ramp: &RampModel, findings: &[Found<'_>], lang: Lang) {
+    let words = page.words;
+    let mut layers: Vec<&LayerAnalysis> = Vec::new();
+    for (layer, _) in findings {
+        if !layers.iter().any(|other| std::ptr::eq(*other, *layer)) {
+            layers.push(layer);
+        }
+    }
+    for layer in layers.into_iter().take(MAX_CHARTS) {
+        let of_layer = findings.iter().filter(|(other, _)| std::ptr::eq(*other, layer));
+        let labels: Vec<(String, &SliceFinding)> = of_layer
+            .map(|(_, found)| {
+                (
+                    format!("{}: {}", found.slice_name().of(lang), found.metric),
+                    found,
+                )
+            })
+            .collect();
+        let harms: Vec<Harm<'_>> = labels
+            .iter()
+            .filter_map(|(label, found)| harm_of(layer, label, found))
+            .take(MAX_BARS)
+            .collect();
+        if harms.is_empty() {
+            continue;
+        }
+        let title = texts::chart(name(ramp, &layer.tenant, &layer.layer));
+        let title = title.of(lang).to_owned();
+        let keys = [("tenant", layer.tenant.as_str()), ("layer", &layer.layer)];
+        page.raw(&format!(
+            "<details{}><summary>{}</summary>\n",
+            attributes(keys.into_iter()),
+            escape(&title)
+        ));
+        page.chart(&harms_in_margins(&harms, title, words));
+        page.raw("</details>\n");
+    }
+}
+
+/// A finding in units of its margin. `None` without a harm or a margin above 0.
+fn harm_of<'a>(layer: &'a LayerAnalysis, label: &str, found: &'a SliceFinding) -> Option<Harm<'a>> {
+    let judged = &found.judged;
+    let margin = judged.margin.filter(|margin| *margin > 0.0)?;
+    let interval = judged.interval?;
+    Some(Harm {
+        keys: vec![
+            ("tenant", layer.tenant.as_str()),
+            ("layer", layer.layer.as_str()),
+            ("metric", found.metric.as_str()),
+        ],
+        label: label.to_owned(),
+        harm: judged.harm? / margin,
+        interval: Interval {
+            ci_lower: interval.ci_lower / margin,
+            ci_upper: interval.ci_upper / margin,
+        },
+        violated: found.is_violated(),
+    })
+}
+
+/// Appends the section about slices in Markdown: violations, and the worst of the others.
+pub(super) fn slices_markdown(out: &mut String, ramp: &RampModel, lang: Lang) {
+    let (counts, findings) = slices_of(&ramp.analysis);
+    if counts.n_slices() == 0 {
+        return;
+    }
+    line(out, &format!("## {}", texts::title().of(lang)));
+    line(out, "");
+    line(out, &escape_markdown(counts.sentence().of(lang)));
+    line(out, "");
+    let header = header(lang);
+    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    let rows = findings
+        .iter()
+        .take(MAX_LINES)
+        .map(|found| cells(found, lang).to_vec());
+    table(out, &header, rows);
+    if findings.len() > MAX_LINES {
+        let n_left = Count((findings.len() - MAX_LINES) as u64);
+        line(out, texts::left_out(n_left).of(lang));
+        line(out, "");
+    }
+}
