@@ -12,7 +12,7 @@ use crate::report::model::{
     LimitLine, Model, RampModel, evidence_cells, layer_lines, limit_lines, matched_share, outlook_cells,
     outlook_header,
 };
-use crate::report::slices::slices_markdown;
+use crate::report::slices::SliceLines;
 use crate::stats::Known;
 use crate::stats::effect::Effect;
 use crate::words::{Lang, Words, fill};
@@ -40,7 +40,7 @@ pub fn markdown(model: &Model, lang: Lang) -> String {
     if let Some((ramp, counts)) = model.ramp.as_ref().zip(counts) {
         decisions(&mut out, ramp, words);
         gate(&mut out, ramp, &counts, words);
-        slices_markdown(&mut out, ramp, lang);
+        slices(&mut out, ramp, lang);
         effects(&mut out, ramp, words);
         limits(&mut out, ramp, words);
         changes(&mut out, ramp, words);
@@ -186,6 +186,22 @@ fn gate(out: &mut String, ramp: &RampModel, [n_passed, n_all]: &[String; 2], wor
             ]
         }),
     );
+}
+
+/// Guardrails in slices, the worst first. A study without slices has no such section.
+fn slices(out: &mut String, ramp: &RampModel, lang: Lang) {
+    let Some(lines) = SliceLines::new(ramp, lang) else {
+        return;
+    };
+    heading(out, lines.title.of(lang));
+    line(out, &escape(lines.counts.of(lang)));
+    line(out, "");
+    let header: Vec<&str> = lines.header.iter().map(String::as_str).collect();
+    table(out, &header, lines.rows.into_iter().map(Vec::from));
+    if let Some(left_out) = lines.left_out {
+        line(out, left_out.of(lang));
+        line(out, "");
+    }
 }
 
 fn changes(out: &mut String, ramp: &RampModel, words: &Words) {

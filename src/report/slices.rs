@@ -2,16 +2,15 @@
 //! layer on demand.
 
 use crate::analysis::{LayerAnalysis, SliceFinding, slices_of};
-use crate::base::escape::{html as escape, markdown as escape_markdown};
+use crate::base::escape::html as escape;
 use crate::base::number::count;
 use crate::report::charts::{Harm, harms_in_margins, name};
 use crate::report::escape::attributes;
-use crate::report::markdown::{line, table};
 use crate::report::model::RampModel;
 use crate::report::page::{Page, TableCell, num, word};
 use crate::stats::Interval;
 use crate::words::slices::{self as texts, DifferenceRange};
-use crate::words::{Count, Difference, Lang, Measured, Say, Words};
+use crate::words::{Count, Difference, Lang, Measured, Say, Text, Words};
 
 /// The most findings of a table of a page. The document has all.
 const MAX_ROWS: usize = 200;
@@ -182,26 +181,33 @@ fn harm_of<'a>(layer: &'a LayerAnalysis, label: &str, found: &'a SliceFinding) -
     })
 }
 
-/// Appends the section about slices in Markdown: violations, and the worst of the others.
-pub(super) fn slices_markdown(out: &mut String, ramp: &RampModel, lang: Lang) {
-    let (counts, findings) = slices_of(&ramp.analysis);
-    if counts.n_slices() == 0 {
-        return;
-    }
-    line(out, &format!("## {}", texts::title().of(lang)));
-    line(out, "");
-    line(out, &escape_markdown(counts.sentence().of(lang)));
-    line(out, "");
-    let header = header(lang);
-    let header: Vec<&str> = header.iter().map(String::as_str).collect();
-    let rows = findings
-        .iter()
-        .take(MAX_LINES)
-        .map(|found| cells(found, lang).to_vec());
-    table(out, &header, rows);
-    if findings.len() > MAX_LINES {
-        let n_left = Count((findings.len() - MAX_LINES) as u64);
-        line(out, texts::left_out(n_left).of(lang));
-        line(out, "");
+/// The section about slices as texts, for Markdown: the worst findings first.
+pub(super) struct SliceLines {
+    pub(super) title: Text,
+    /// How many slices are violated, and how many are not known.
+    pub(super) counts: Text,
+    /// Names of the columns.
+    pub(super) header: [String; 10],
+    pub(super) rows: Vec<[String; 10]>,
+    /// How many findings are left out. `None` if there are all.
+    pub(super) left_out: Option<Text>,
+}
+
+impl SliceLines {
+    /// The worst findings of a ramp. `None` without slices.
+    pub(super) fn new(ramp: &RampModel, lang: Lang) -> Option<Self> {
+        let (counts, findings) = slices_of(&ramp.analysis);
+        let n_left = findings.len().saturating_sub(MAX_LINES);
+        (counts.n_slices() > 0).then(|| Self {
+            title: texts::title(),
+            counts: counts.sentence(),
+            header: header(lang),
+            rows: findings
+                .iter()
+                .take(MAX_LINES)
+                .map(|found| cells(found, lang))
+                .collect(),
+            left_out: (n_left > 0).then(|| texts::left_out(Count(n_left as u64))),
+        })
     }
 }

@@ -138,30 +138,50 @@ fn a_region_that_loses_nine_points_blocks_its_layer() {
     assert_eq!(study.verdict("region", "north"), "violated");
     assert_ne!(study.verdict("region", "south"), "violated");
     assert_ne!(study.verdict("device", "phone"), "violated");
-    let whole = &study.analysis["layers"][0]["stages"].as_array().unwrap().last().unwrap()["guardrails"][0];
+    let whole = &study.analysis["layers"][0]["stages"]
+        .as_array()
+        .unwrap()
+        .last()
+        .unwrap()["guardrails"][0];
     assert_ne!(whole["verdict"], "violated", "the layer as a whole: {whole}");
 
     let layer = study.layer();
-    assert_eq!((&layer["verdict"], &layer["first_blocking"]), (&"hold".into(), &"slices".into()));
+    assert_eq!(
+        (&layer["verdict"], &layer["first_blocking"]),
+        (&"hold".into(), &"slices".into())
+    );
     assert_eq!(layer["ratio"], layer["next_ratio"]);
     let reason = layer["reason"].as_str().unwrap();
     assert!(
-        reason.starts_with("In region north (") && reason.contains(" rows) the task completion rate fell from 8"),
+        reason.starts_with("In region north (")
+            && reason.contains(" rows) the task completion rate fell from "),
         "{reason}"
     );
     assert!(reason.contains(" points worse, 3 points allowed)"), "{reason}");
     let zh = layer["reason_zh"].as_str().unwrap();
-    assert!(zh.starts_with("切片 region 为 north（") && zh.contains("允许 3 个百分点"), "{zh}");
+    assert!(
+        zh.starts_with("切片 region 为 north（") && zh.contains("允许 3 个百分点"),
+        "{zh}"
+    );
     assert!(layer["outlook"]["text_zh"].as_str().unwrap().contains("新版本"));
 
     let check = study.gate_check("slices").unwrap();
-    assert_eq!((&check["outcome"], &study.gate["outcome"]), (&"fail".into(), &"fail".into()));
-    assert!(check["remedy"].as_str().unwrap().contains("policy.slices"), "{check}");
+    assert_eq!(
+        (&check["outcome"], &study.gate["outcome"]),
+        (&"fail".into(), &"fail".into())
+    );
+    assert!(
+        check["remedy"].as_str().unwrap().contains("policy.slices"),
+        "{check}"
+    );
 
     let flat = study.printed.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(flat.contains("slices:") || flat.contains("Slices:"), "{flat}");
     assert!(flat.contains("early: In region north ("), "{flat}");
-    assert!(flat.contains("there is too little data to judge"), "the island: {flat}");
+    assert!(
+        flat.contains("there is too little data to judge"),
+        "the island: {flat}"
+    );
     assert!(study.page.contains("Violated slices, the worst first"));
     assert!(study.page.contains("<td>region north</td>") && !study.page.contains("<b>east</b>"));
     assert!(study.page.contains("rows without region"));
@@ -173,14 +193,29 @@ fn a_policy_that_warns_keeps_the_verdict() {
     let log = Log::new(9);
     let alone = log.run("", "en");
     let warned = log.run(&format!("{BREAKDOWNS}[policy]\nslices = \"warn\"\n"), "zh");
-    let verdict = |study: &Study| (study.layer()["verdict"].clone(), study.layer()["next_ratio"].clone());
+    let verdict = |study: &Study| {
+        (
+            study.layer()["verdict"].clone(),
+            study.layer()["next_ratio"].clone(),
+        )
+    };
     assert_eq!(verdict(&alone), verdict(&warned));
     assert_ne!(warned.layer()["first_blocking"], "slices");
     let check = warned.gate_check("slices").unwrap();
     assert_eq!(check["outcome"], "warn");
-    assert!(check["detail"].as_str().unwrap().ends_with("The policy only warns of it."), "{check}");
+    assert!(
+        check["detail"]
+            .as_str()
+            .unwrap()
+            .ends_with("The policy only warns of it."),
+        "{check}"
+    );
     assert!(alone.gate_check("slices").is_none(), "no slices, no check");
-    assert!(warned.printed.contains("切片 region 为 north"), "{}", warned.printed);
+    assert!(
+        warned.printed.contains("切片 region 为 north"),
+        "{}",
+        warned.printed
+    );
     assert!(warned.page.contains("越界的切片"));
 }
 
@@ -189,13 +224,23 @@ fn slices_without_harm_block_nothing() {
     let log = Log::new(0);
     let study = log.run(BREAKDOWNS, "en");
     let verdicts = ["north", "south", "", "<b>east</b>", "island"];
-    assert!(verdicts.iter().all(|value| study.verdict("region", value) != "violated"));
+    assert!(
+        verdicts
+            .iter()
+            .all(|value| study.verdict("region", value) != "violated")
+    );
     assert_ne!(study.layer()["first_blocking"], "slices");
     let check = study.gate_check("slices").unwrap();
     assert_eq!(check["outcome"], "pass");
     let detail = check["detail"].as_str().unwrap();
-    assert!(detail.starts_with("No guardrail is violated in 7 slices."), "{detail}");
-    assert!(detail.contains("In 1 slice (") && detail.contains("too little data to judge"), "{detail}");
+    assert!(
+        detail.starts_with("No guardrail is violated in 7 slices."),
+        "{detail}"
+    );
+    assert!(
+        detail.contains("In 1 slice (") && detail.contains("too little data to judge"),
+        "{detail}"
+    );
 }
 
 #[test]
@@ -205,5 +250,8 @@ fn an_unknown_policy_of_slices_is_refused() {
     let scenario = SCENARIO.replace("[input]", "[policy]\nslices = \"ignore\"\n[input]");
     fs::write(&path, scenario).unwrap();
     let stderr = crate::support::fails(&["check", text(&path)], 2);
-    assert!(stderr.contains("policy.slices") && stderr.contains("block"), "{stderr}");
+    assert!(
+        stderr.contains("policy.slices") && stderr.contains("block"),
+        "{stderr}"
+    );
 }
