@@ -75,6 +75,7 @@ fn main() {
         state: layer_state,
         tenant_states: &state.layers,
         evidence: Some(&evidence),
+        stage: None,
         coverage: None,
         misassigned: 0.0,
         as_of,

@@ -445,6 +445,10 @@ impl fmt::Display for Sum {
 pub struct Metric {
     /// Id of the metric, in ASCII, such as `bad_rate`.
     pub id: String,
+    /// Display name of the metric for people, in any language. `None` for built-in metrics, and for
+    /// metrics without a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// The quantity that the numerator sums over rows.
     pub numerator: Sum,
     /// The quantity that the denominator sums over rows.
@@ -579,6 +583,7 @@ pub fn built_in(bad_rate_of: BadRateOf) -> Vec<Metric> {
     let known = |c: &str| Sum::Known(c.to_owned());
     let rate = |id: &str, column: &str, better| Metric {
         id: id.into(),
+        name: None,
         numerator: of(column),
         denominator: known(column),
         better,
@@ -588,6 +593,7 @@ pub fn built_in(bad_rate_of: BadRateOf) -> Vec<Metric> {
     };
     let ratio = |id: &str, numerator: Sum, denominator: Sum, better, unit: &str| Metric {
         id: id.into(),
+        name: None,
         proportion: is_proportion(&numerator, &denominator),
         numerator,
         denominator,

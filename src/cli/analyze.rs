@@ -138,7 +138,7 @@ pub(super) fn run(args: &AnalyzeArgs, terminal: &Terminal) -> Result<u8> {
         (None, None) => return Err(Error::usage("expected --cube or --prometheus, found neither")),
     };
     if let Some(warning) = coverage_warning(&analysis) {
-        terminal.warn(&warning);
+        terminal.warn(warning.of(terminal.lang));
     }
     if args.json {
         print_json(&json::to_json(&analysis))?;

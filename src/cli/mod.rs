@@ -33,6 +33,7 @@ mod publish_text;
 #[cfg(feature = "frames")]
 mod query;
 mod query_args;
+mod ramp_text;
 mod record;
 mod registry;
 mod replay;

@@ -149,12 +149,13 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
     warnings.for_each(|warning| terminal.warn(&warning));
     let coverage = Coverage::from_cube(&cube, scenario.plan.policy.min_coverage);
     if coverage.is_doubtful() {
-        terminal.warn(&coverage.describe_with_examples());
+        terminal.warn(coverage.describe_with_examples().of(terminal.lang));
     }
     let rows = &cube.counts;
-    resolution_warnings(rows).for_each(|warning| terminal.warn(&warning));
+    resolution_warnings(rows).for_each(|warning| terminal.warn(warning.of(terminal.lang)));
     for limits in cube.limits.iter().filter(|limits| !limits.is_final) {
-        terminal.warn(&limit_warning(&limits.reading, limits.n_values));
+        let warning = limit_warning(limits.reading.as_str().into(), limits.n_values);
+        terminal.warn(warning.of(terminal.lang));
     }
     if args.json {
         print_json(&json::to_json(rows))?;

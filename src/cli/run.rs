@@ -59,12 +59,12 @@ pub(super) fn run(args: &RunArgs, terminal: &Terminal) -> Result<u8> {
     let study = study::run(&scenario, &args.out, terminal.lang, terminal.progress())?;
     study.warnings.iter().for_each(|warning| terminal.warn(warning));
     for warning in summary::warnings(&scenario, &study) {
-        terminal.warn(&warning);
+        terminal.warn(warning.of(terminal.lang));
     }
     if let Some(ramp) = &study.ramp {
         summary::value_warnings(&ramp.analysis)
             .iter()
-            .for_each(|warning| terminal.warn(warning));
+            .for_each(|warning| terminal.warn(warning.of(terminal.lang)));
     }
     if args.json {
         print_json(&summary::json(&scenario, &study, &args.out))?;

@@ -14,6 +14,7 @@ use crate::base::error::{Error, FileResult, Result};
 use crate::base::time::WrittenInstant;
 use crate::base::{json, manifest, open};
 use crate::cli::notified::{NotifiedArgs, notify};
+use crate::cli::ramp_text::answer;
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_data, print_json};
 use crate::cli::text::path_text;
@@ -23,6 +24,7 @@ use crate::ramp::RampState;
 use crate::scenario::{Overrides, Scenario};
 use crate::study;
 use crate::study::inputs;
+use crate::words::terminal as words;
 
 /// Decide every layer's next ratio and write the operation log
 #[derive(Debug, Args)]
@@ -107,39 +109,34 @@ fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Resul
     .schedule;
     let gate = args.out.join(manifest::file::GATE_REPORT);
     if layering.is_none() && gate.exists() {
-        terminal.warn(&format!(
-            "{} rests on other evidence than the new schedule: --layer-summary writes it anew",
-            gate.display()
-        ));
+        let warning = words::gate_of_other_evidence(gate.display().to_string());
+        terminal.warn(warning.of(terminal.lang));
     }
     if let Some(warning) = summary::coverage_warning(&analysis) {
-        terminal.warn(&warning);
+        terminal.warn(warning.of(terminal.lang));
     }
     notify(&sinks, &schedule, None, terminal);
     for warning in summary::step_warnings(&scenario, &analysis) {
-        terminal.warn(&warning);
+        terminal.warn(warning.of(terminal.lang));
     }
     if args.json {
         print_json(&json::to_json(&schedule))?;
         return Ok(DONE);
     }
     let mut text = String::new();
+    let first = schedule.layers.first().map(|layer| layer.tenant.clone());
+    let has_tenants = schedule
+        .layers
+        .iter()
+        .any(|layer| Some(&layer.tenant) != first.as_ref());
     for layer in &schedule.layers {
-        text.push_str(&format!(
-            "{} / {}: {} {} → {}: {}\n",
-            layer.tenant,
-            layer.layer,
-            layer.verdict.name(),
-            layer.ratio,
-            layer.next_ratio,
-            layer.reason
-        ));
-        if let Some(outlook) = layer.outlook.as_ref().filter(|outlook| outlook.is_open()) {
-            text.push_str(&format!("  to decide: {}\n", outlook.sentence().en));
+        for line in answer(&scenario.plan, layer, has_tenants, terminal.lang) {
+            text.push_str(&format!("{line}\n"));
         }
     }
     text.push_str(&format!(
-        "written:\n  {}\n",
+        "{}\n  {}\n",
+        words::written().of(terminal.lang),
         path_text(&args.out.join(manifest::file::SCHEDULE))
     ));
     terminal.print(&terminal.fill(&text))?;
@@ -158,9 +155,10 @@ fn unchanged(args: &ScheduleArgs, written: &[PathBuf], terminal: &Terminal) -> R
         print_data("{\"changed\": false}\n")?;
         return Ok(DONE);
     }
-    let mut text = "the state rests on this evidence already: nothing changed\n".to_owned();
+    let lang = terminal.lang;
+    let mut text = format!("{}\n", words::nothing_changed().of(lang));
     if !written.is_empty() {
-        text.push_str("written again, because they differed:\n");
+        text.push_str(&format!("{}\n", words::written_again().of(lang)));
         for name in written {
             text.push_str(&format!("  {}\n", path_text(&args.out.join(name))));
         }
@@ -235,7 +233,7 @@ fn watch(args: &ScheduleArgs, interval: Duration, terminal: &Terminal) -> Result
             );
         }
     }
-    terminal.print("stopped\n")?;
+    terminal.print(&format!("{}\n", words::stopped().of(terminal.lang)))?;
     Ok(DONE)
 }
 

@@ -14,9 +14,12 @@ use crate::cli::text::{fill, path_text};
 use crate::replay::Cube;
 use crate::scenario::{Overrides, Scenario};
 use crate::simulate::{
-    Chance, Finding, Forecast, Measured, Optimum, PlanForecast, PlanLine, Quantity, Unfinished, advice,
+    BudgetVerdict, Chance, Finding, Forecast, LayerPolicyOptimum, Measured, Optimum, PlanForecast, PlanLine,
+    Quantity, Unfinished, advice,
 };
 use crate::study::inputs;
+use crate::words::terminal as words;
+use crate::words::{Count, Days, Lang, Percent, Text};
 use crate::{report, simulate};
 
 /// Contradictions that a narrow terminal shows.
@@ -120,7 +123,8 @@ pub(super) fn run(args: &SimulateArgs, terminal: &Terminal) -> Result<u8> {
         let mut text = text(&forecast, &scenario, args.coin_per_request, terminal);
         if let Some(out) = &args.out {
             text.push_str(&format!(
-                "\nwritten:\n  {}\n  {}\n",
+                "\n{}\n  {}\n  {}\n",
+                words::written().of(terminal.lang),
                 path_text(&out.join(FORECAST)),
                 path_text(&out.join(REPORT_HTML))
             ));
@@ -144,36 +148,38 @@ fn measure(args: &SimulateArgs, scenario: &Scenario) -> Result<Option<Measured>>
 
 /// The forecast for people: one line a plan, or all plans in all worlds with `--wide`.
 fn text(forecast: &Forecast, scenario: &Scenario, coin: bool, terminal: &Terminal) -> String {
-    let head = format!(
-        "{} runs of each plan in each world, {} days, {}",
-        amount(forecast.n_runs.into()),
-        number(forecast.horizon_hours / 24.0),
-        forecast.basis
-    );
+    let basis = if is_measured(forecast) {
+        words::basis_observed()
+    } else {
+        words::basis_assumed()
+    };
+    let days = Days(forecast.horizon_hours / 24.0);
+    let head = words::runs_of_plans(Count(forecast.n_runs.into()), days, basis);
     let plans = if terminal.width.is_none() {
-        all_worlds(forecast, coin).render(terminal) + &bound_note(forecast)
+        all_worlds(forecast, coin, terminal.lang).render(terminal) + &bound_note(forecast, terminal.lang)
     } else {
         plan_lines(forecast, scenario, terminal)
     };
-    let mut text = format!("{}\n\n{plans}", fill(&head, terminal.width));
-    findings(
-        &mut text,
-        "contradictions in the plans",
-        &forecast.findings,
-        terminal,
-    );
-    findings(&mut text, "warnings on the plans", &forecast.warnings, terminal);
-    text.push_str(&unfinished(forecast, terminal));
+    let mut text = format!("{}\n\n{plans}", fill(head.of(terminal.lang), terminal.width));
+    findings(&mut text, &words::contradictions(), &forecast.findings, terminal);
+    findings(&mut text, &words::plan_warnings(), &forecast.warnings, terminal);
+    text.push_str(&unfinished(forecast, scenario, terminal));
     if let Some(optimum) = &forecast.optimum {
-        text.push_str(&optimum_text(optimum, terminal));
+        text.push_str(&optimum_text(optimum, scenario, terminal));
     }
     text
 }
 
+/// Whether the baseline of a forecast was measured on a log.
+fn is_measured(forecast: &Forecast) -> bool {
+    forecast.basis != simulate::ASSUMED
+}
+
 /// Findings on plans, under a heading.
-fn findings(text: &mut String, heading: &str, findings: &[Finding], terminal: &Terminal) {
+fn findings(text: &mut String, heading: &Text, findings: &[Finding], terminal: &Terminal) {
+    let lang = terminal.lang;
     if !findings.is_empty() {
-        text.push_str(&format!("\n{heading}:\n"));
+        text.push_str(&format!("\n{}\n", heading.of(lang)));
     }
     let n_shown = if terminal.width.is_none() {
         usize::MAX
@@ -181,18 +187,18 @@ fn findings(text: &mut String, heading: &str, findings: &[Finding], terminal: &T
         MAX_FINDINGS
     };
     for finding in findings.iter().take(n_shown) {
-        let line = format!("  {}: {}", finding.plans.join(", "), finding.finding);
-        text.push_str(&format!("{}\n", fill(&line, terminal.width)));
+        let line = words::of_plans(finding.plans.join(", "), finding.text());
+        text.push_str(&format!("{}\n", fill(line.of(lang), terminal.width)));
     }
     if findings.len() > n_shown {
-        let n_more = findings.len() - n_shown;
-        text.push_str(&format!("  and {n_more} more: --wide shows them\n"));
+        let more = words::more_wide(Count((findings.len() - n_shown) as u64));
+        text.push_str(&format!("{}\n", more.of(lang)));
     }
 }
 
 /// Where unfinished runs end, and what would let them go on. Layers that only wait for another one
 /// are left out.
-fn unfinished(forecast: &Forecast, terminal: &Terminal) -> String {
+fn unfinished(forecast: &Forecast, scenario: &Scenario, terminal: &Terminal) -> String {
     let is_cause = |of: &&Unfinished| of.check != "after";
     let ends = forecast.plans.iter().flat_map(|plan| {
         let ends = plan.unfinished.iter().filter(is_cause);
@@ -209,30 +215,25 @@ fn unfinished(forecast: &Forecast, terminal: &Terminal) -> String {
     } else {
         MAX_FINDINGS
     };
-    let mut text = "\nwhere unfinished runs end:\n".to_owned();
+    let lang = terminal.lang;
+    let mut text = format!("\n{}\n", words::where_unfinished().of(lang));
     for (plan, of) in ends.iter().take(n_shown) {
-        let metric = of
-            .metric
-            .as_ref()
-            .map_or_else(String::new, |metric| format!(":{metric}"));
-        let advice = of
-            .advice
-            .as_ref()
-            .map_or_else(String::new, |advice| format!(": {advice}"));
-        let line = format!(
-            "  {} in {}: {} of the runs at {} {}, {}{metric}{advice}",
-            plan.plan,
-            plan.world,
-            percent(of.p.p),
-            of.layer,
-            of.ratio,
-            of.check
-        );
-        text.push_str(&format!("{}\n", fill(&line, terminal.width)));
+        let check = match &of.metric {
+            Some(metric) => format!("{}:{metric}", of.check),
+            None => of.check.clone(),
+        };
+        let layer = scenario.plan.layer_name(&of.layer);
+        let share = Percent(of.p.p);
+        let head = words::unfinished_at(&plan.plan, &plan.world, share, layer, of.ratio, check);
+        let line = match of.advice() {
+            Some(advice) => words::unfinished_why(head, advice),
+            None => head,
+        };
+        text.push_str(&format!("{}\n", fill(line.of(lang), terminal.width)));
     }
     if ends.len() > n_shown {
-        let n_more = ends.len() - n_shown;
-        text.push_str(&format!("  and {n_more} more: --wide shows them\n"));
+        let more = words::more_wide(Count((ends.len() - n_shown) as u64));
+        text.push_str(&format!("{}\n", more.of(lang)));
     }
     text
 }
@@ -244,14 +245,21 @@ fn plan_lines(forecast: &Forecast, scenario: &Scenario, terminal: &Terminal) -> 
     let budget = &simulation.budget;
     let lines = PlanLine::all(forecast, budget);
     let has_cost = forecast.plans.iter().any(|plan| plan.cost.is_some());
+    let lang = terminal.lang;
+    let of = |title: Text| column(title.of(lang));
+    let harm_or_cost = if has_cost {
+        words::column_cost()
+    } else {
+        words::column_harm()
+    };
     let mut table = Table::new([
-        column("plan"),
-        column("worst world").rank(1),
-        column(if has_cost { "cost" } else { "harm" }).right(),
-        column("false\nrollback").right().rank(2),
-        column("missed").right().rank(3),
-        column("days").right(),
-        column("limits"),
+        of(words::column_plan()),
+        of(words::column_worst_world()).rank(1),
+        of(harm_or_cost).right(),
+        of(words::column_false_rollback()).right().rank(2),
+        of(words::column_missed()).right().rank(3),
+        of(words::column_days()).right(),
+        of(words::column_limits()),
     ]);
     let share = |chance: &Option<Chance>| chance.map_or_else(|| "-".to_owned(), |chance| percent(chance.p));
     for line in &lines {
@@ -263,42 +271,53 @@ fn plan_lines(forecast: &Forecast, scenario: &Scenario, terminal: &Terminal) -> 
             share(&line.p_missed),
             line.hours_to_full
                 .map_or_else(|| "-".to_owned(), |hours| number(hours / 24.0)),
-            line.verdict.name().to_owned(),
+            budget_verdict(line.verdict).of(lang).to_owned(),
         ]);
     }
-    let notes = [
-        "cost or harm: the mean in the worst world; false rollback: in worlds without harm; missed: a harmful \
-         release reaches everybody; days: until a release without harm reaches everybody; limits: of errors.",
-        &advice(&lines, budget, &forecast.findings),
-        "--wide shows all worlds; the page shows them over time.",
-    ];
-    let notes = notes.map(|note| format!("\n{}\n", fill(note, terminal.width)));
-    format!("{}{}", table.render(terminal), notes.concat())
+    let what_to_do = words::what_to_do(advice(&lines, budget, &forecast.findings));
+    let [first, note, page] = [what_to_do, words::plan_note(), words::page_note()]
+        .map(|text| format!("{}\n", fill(text.of(lang), terminal.width)));
+    // The answer comes first.
+    format!("{first}\n{}\n{note}\n{page}", table.render(terminal))
+}
+
+/// Whether a plan keeps the limits of errors, as a word.
+fn budget_verdict(verdict: BudgetVerdict) -> Text {
+    match verdict {
+        BudgetVerdict::Keeps => words::keeps(),
+        BudgetVerdict::Breaks => words::breaks(),
+        BudgetVerdict::Unclear => words::unclear(),
+    }
 }
 
 /// Every plan in every world.
-fn all_worlds(forecast: &Forecast, coin: bool) -> Table {
+fn all_worlds(forecast: &Forecast, coin: bool, lang: Lang) -> Table {
+    let of = |title: Text| column(title.of(lang));
     let mut columns = vec![
-        column("plan"),
-        column("world"),
-        column("rollback").right(),
-        column("SRM halt").right(),
-        column("unfinished").right(),
-        column("days to full").right(),
-        column("days to rollback").right(),
-        column("users exposed").right(),
-        column("at rollback").right(),
-        column("harm").right(),
+        of(words::column_plan()),
+        of(words::column_world()),
+        of(words::column_rollback()).right(),
+        of(words::column_srm_halt()).right(),
+        of(words::column_unfinished()).right(),
+        of(words::column_days_to_full()).right(),
+        of(words::column_days_to_rollback()).right(),
+        of(words::column_users_exposed()).right(),
+        of(words::column_at_rollback()).right(),
+        of(words::column_harm()).right(),
     ];
     if coin {
-        columns.insert(8, column("by coin").right());
+        columns.insert(8, of(words::column_by_coin()).right());
     }
     let mut table = Table::new(columns);
     for plan in &forecast.plans {
-        let harmful = if plan.is_harmful { " (harmful)" } else { "" };
+        let world = if plan.is_harmful {
+            words::harmful(&plan.world).of(lang).to_owned()
+        } else {
+            plan.world.clone()
+        };
         let mut row = vec![
             plan.plan.clone(),
-            format!("{}{harmful}", plan.world),
+            world,
             chance(&plan.p_rollback),
             chance(&plan.p_srm_halt),
             chance(&plan.p_never_finishes),
@@ -317,26 +336,25 @@ fn all_worlds(forecast: &Forecast, coin: bool) -> Table {
 }
 
 /// The error of the shares, and the bounds of those that no run has, or every run.
-fn bound_note(forecast: &Forecast) -> String {
+fn bound_note(forecast: &Forecast, lang: Lang) -> String {
     let none = Chance::from_counts(0, forecast.n_runs as usize);
-    format!(
-        "\n± is the Monte Carlo error. 0% of the runs means less than {}, 100% more than {} (95% interval).\n",
-        percent(none.ci.ci_upper),
-        percent(1.0 - none.ci.ci_upper)
-    )
+    let note = words::bound_note(Percent(none.ci.ci_upper), Percent(1.0 - none.ci.ci_upper));
+    format!("\n{}\n", note.of(lang))
 }
 
-fn optimum_text(optimum: &Optimum, terminal: &Terminal) -> String {
+fn optimum_text(optimum: &Optimum, scenario: &Scenario, terminal: &Terminal) -> String {
+    let lang = terminal.lang;
+    let of = |title: Text| column(title.of(lang));
     let mut table = Table::new([
-        column("layer"),
-        column("ladder").wraps(),
-        column("dwell").right(),
-        column("decided by"),
-        column("false rollback").right().rank(2),
-        column("missed").right().rank(3),
-        column("unfinished").right().wide(),
-        column("days if good").right(),
-        column("harm").right().rank(1),
+        of(words::column_layer()),
+        of(words::column_ladder()).wraps(),
+        of(words::column_dwell()).right(),
+        of(words::column_decided_by()),
+        of(words::column_false_rollback()).right().rank(2),
+        of(words::column_missed()).right().rank(3),
+        of(words::column_unfinished()).right().wide(),
+        of(words::column_days_if_good()).right(),
+        of(words::column_harm()).right().rank(1),
     ]);
     let under_policy = optimum.under_policy.as_ref();
     for (idx, layer) in optimum.layers.iter().enumerate() {
@@ -349,7 +367,7 @@ fn optimum_text(optimum: &Optimum, terminal: &Terminal) -> String {
                 layer.layer.clone(),
                 steps(&candidate.ladder),
                 format!("{} h", number(candidate.dwell_hours)),
-                format!("{}, exactly", candidate.boundary),
+                words::exactly(candidate.boundary.to_string()).of(lang).to_owned(),
                 percent(candidate.p_false_rollback),
                 percent(candidate.p_missed),
                 String::new(),
@@ -365,7 +383,7 @@ fn optimum_text(optimum: &Optimum, terminal: &Terminal) -> String {
                 layer.layer.clone(),
                 steps(&run.ladder),
                 format!("{} h", number(run.dwell_hours)),
-                format!("{}, run", run.controller),
+                words::by_run(run.controller.to_string()).of(lang).to_owned(),
                 p_false,
                 p_missed,
                 chance(&run.p_never_finishes),
@@ -374,32 +392,40 @@ fn optimum_text(optimum: &Optimum, terminal: &Terminal) -> String {
             ]);
         }
     }
+    let line = |text: Text| format!("{}\n", fill(text.of(lang), terminal.width));
+    let name = |layer: &str| scenario.plan.layer_name(layer);
     let whys: String = optimum
         .layers
         .iter()
         .map(|layer| {
-            format!(
-                "{}\n",
-                fill(&format!("{}: {}", layer.layer, layer.why), terminal.width)
-            )
+            let why = text_of(&layer.why, &layer.why_zh);
+            line(words::of_layer(name(&layer.layer), why))
         })
         .collect();
     let own: String = under_policy.map_or_else(String::new, |of| {
-        of.layers
-            .iter()
-            .map(|layer| {
-                let line = format!("{} under {}: {}", layer.layer, of.policy, layer.why);
-                format!("{}\n", fill(&line, terminal.width))
-            })
-            .collect()
+        let of_layer = |layer: &LayerPolicyOptimum| {
+            let why = text_of(&layer.why, &layer.why_zh);
+            line(words::under(name(&layer.layer), &of.policy, why))
+        };
+        of.layers.iter().map(of_layer).collect()
     });
+    let term = scenario.plan.term(&optimum.metric);
+    let head = words::fastest_schedules(term, term.difference(optimum.mde));
     format!(
-        "\nfastest schedules for {} with a harm of {} that must not be missed\n\n{}\n{whys}{own}\n# the scenario with these schedules; save it beside the scenario\n{}",
-        optimum.metric,
-        number(optimum.mde),
+        "\n{}\n{}\n{whys}{own}\n{}\n{}",
+        line(head),
         table.render(terminal),
+        words::toml_note().of(lang),
         optimum.toml
     )
+}
+
+/// A text of a document with its Chinese.
+fn text_of(en: &str, zh: &str) -> Text {
+    Text {
+        en: en.to_owned(),
+        zh: zh.to_owned(),
+    }
 }
 
 fn steps(ladder: &[f64]) -> String {

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use crate::analysis::{Analysis, LayerAnalysis};
 use crate::base::manifest::file;
-use crate::base::number::{count, first_of, percent};
-use crate::base::{escape, json, time};
-use crate::cli::slices_text::slices_text;
+use crate::base::number::{count, percent};
+use crate::base::{escape, json};
+use crate::cli::ramp_text::ramp_text;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::Terminal;
 use crate::cli::text::{fill, path_text};
@@ -18,11 +18,12 @@ use crate::metric::column_kind;
 use crate::ramp;
 use crate::ramp::{Coverage, Schedule};
 use crate::replay::{Cube, RowCounts};
-use crate::report::{LayerLine, coverage_rows, layer_lines};
+use crate::report::coverage_rows;
 use crate::scenario::Scenario;
-use crate::study::{RampFindings, Study};
+use crate::study::Study;
 use crate::traces;
-use crate::words::Lang;
+use crate::words::terminal as words;
+use crate::words::{Count, Lang, Text};
 
 /// The largest number of layers, over all tenants, that a text for people lists.
 const MAX_LINES: usize = 100;
@@ -59,14 +60,14 @@ pub(super) fn traces_line(source: &traces::SourceCoverage) -> String {
 pub(super) fn text(scenario: &Scenario, study: &Study, out: &Path, terminal: &Terminal) -> String {
     let mut text = String::new();
     match &study.ramp {
-        Some(ramp) => ramp_text(&mut text, scenario, ramp, terminal),
+        Some(ramp) => text.push_str(&ramp_text(scenario, ramp, terminal)),
         None => text.push_str(&layers_table(&study.layering, terminal)),
     }
     for source in &study.traces {
         text.push_str(&format!("\n{}", fill(&traces_line(source), terminal.width)));
         text.push('\n');
     }
-    text.push_str("\nwritten:\n");
+    text.push_str(&format!("\n{}\n", words::written().of(terminal.lang)));
     let shown = [
         file::REPORT_HTML,
         file::REPORT_MD,
@@ -86,132 +87,9 @@ pub(super) fn text(scenario: &Scenario, study: &Study, out: &Path, terminal: &Te
     text
 }
 
-fn ramp_text(text: &mut String, scenario: &Scenario, ramp: &RampFindings, terminal: &Terminal) {
-    let plan = &scenario.plan;
-    if let Some(headline) = headline(ramp) {
-        text.push_str(&format!("{}\n\n", fill(&headline, terminal.width)));
-    }
-    text.push_str(&format!(
-        "{} against {}, as of {}\n\n",
-        plan.candidate,
-        plan.baseline,
-        time::format(scenario.as_of)
-    ));
-    let mut lines = layer_lines(&ramp.analysis, &ramp.schedule);
-    let n_left = lines.len().saturating_sub(MAX_LINES);
-    if n_left > 0 {
-        // The most urgent layers are shown. The sort keeps the order of equal ones.
-        lines.sort_by_key(|line| line.urgency);
-        lines.truncate(MAX_LINES);
-    }
-    text.push_str(&decisions_table(&lines).render(terminal));
-    text.push('\n');
-    if n_left > 0 {
-        let n_left = count(n_left as u64);
-        text.push_str(&format!("and {n_left} more layers: {} has all\n", file::SCHEDULE));
-    }
-    let several = lines.iter().any(|line| line.tenant != lines[0].tenant);
-    let is_invalid = |line: &&LayerLine| line.first_blocking == "coverage";
-    if lines.iter().all(|line| is_invalid(&line)) {
-        text.push_str("every layer keeps its ratio: the first line says why\n");
-    }
-    for line in lines.iter().filter(|line| !is_invalid(line)) {
-        let tenant = if several {
-            format!("{} / ", line.tenant)
-        } else {
-            String::new()
-        };
-        let reason = format!("{tenant}{}: {}", line.layer, line.reason);
-        text.push_str(&format!("{}\n", fill(&reason, terminal.width)));
-        if let Some(outlook) = &line.outlook {
-            let outlook = format!("  to decide: {outlook}");
-            text.push_str(&format!("{}\n", fill(&outlook, terminal.width)));
-        }
-    }
-    text.push_str(&slices_text(&ramp.analysis, terminal));
-    let has_tenants = several;
-    let decisive = ramp
-        .gate
-        .checks
-        .iter()
-        .filter(|c| c.outcome == ramp.gate.outcome && c.outcome > GateOutcome::Warn);
-    let names: Vec<String> = decisive
-        .map(|c| {
-            if c.layer.is_empty() {
-                c.check.clone()
-            } else {
-                let tenant = if has_tenants {
-                    format!("{} / ", c.tenant)
-                } else {
-                    String::new()
-                };
-                format!("{} in {tenant}{}", c.check, c.layer)
-            }
-        })
-        .collect();
-    let open = if names.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", first_of(&names, MAX_LINES, ", "))
-    };
-    let gate = format!("gate: {}{open}", ramp.gate.outcome.name());
-    text.push_str(&format!("\n{}\n", fill(&gate, terminal.width)));
-}
-
-fn decisions_table(lines: &[LayerLine]) -> Table {
-    let several = lines.iter().any(|line| line.tenant != lines[0].tenant);
-    let mut columns = vec![
-        column("layer"),
-        column("users").right().rank(5),
-        column("exposed").right().rank(3),
-        column("QoS baseline").right().rank(2),
-        column("QoS candidate").rank(1),
-        column("SRM").rank(6),
-        column("verdict"),
-        column("ratio"),
-        column("first blocking check").rank(7),
-    ];
-    if several {
-        columns.insert(0, column("tenant"));
-    }
-    let mut table = Table::new(columns);
-    for line in lines {
-        let mut row = vec![
-            line.layer.clone(),
-            count(line.n_users),
-            count(line.n_exposed),
-            line.qos_baseline.clone(),
-            line.qos_candidate.clone(),
-            line.srm.clone(),
-            line.verdict.to_owned(),
-            line.ratios.clone(),
-            line.first_blocking.clone(),
-        ];
-        if several {
-            row.insert(0, line.tenant.clone());
-        }
-        table.add_row(row);
-    }
-    table
-}
-
-/// The first line of a summary without a valid verdict, or without evidence on the candidate.
-fn headline(ramp: &RampFindings) -> Option<String> {
-    let open = |name: &str, outcome: GateOutcome| {
-        let is =
-            |check: &&GateCheck| check.check == name && check.layer.is_empty() && check.outcome == outcome;
-        ramp.gate.checks.iter().find(is)
-    };
-    if let Some(check) = open("coverage", GateOutcome::Fail) {
-        return Some(format!("NO VALID VERDICT: {}", check.detail));
-    }
-    let check = open("evidence", GateOutcome::Inconclusive)?;
-    Some(format!("NO EVIDENCE: {}", check.detail))
-}
-
 /// What a person should see first, for stderr: rows without a known user and release with examples,
 /// no evidence on the candidate, steps that no evidence can pass, and missing columns.
-pub(super) fn warnings(scenario: &Scenario, study: &Study) -> Vec<String> {
+pub(super) fn warnings(scenario: &Scenario, study: &Study) -> Vec<Text> {
     let mut warnings = Vec::new();
     if let Some(ramp) = &study.ramp {
         warnings.extend(coverage_warning(&ramp.analysis));
@@ -219,9 +97,8 @@ pub(super) fn warnings(scenario: &Scenario, study: &Study) -> Vec<String> {
         if coverage.as_ref().is_some_and(Coverage::is_invalid) {
             return warnings;
         }
-        if let Some(missing) = coverage.as_ref().and_then(Coverage::missing_rates) {
-            warnings.push(format!("QoS is not known: {missing}"));
-        }
+        let missing = coverage.as_ref().and_then(Coverage::missing_rates);
+        warnings.extend(missing.map(words::qos_not_known));
         let evidence = ramp
             .gate
             .checks
@@ -230,16 +107,13 @@ pub(super) fn warnings(scenario: &Scenario, study: &Study) -> Vec<String> {
         warnings.extend(
             evidence
                 .filter(|check| check.outcome > GateOutcome::Warn)
-                .map(|check| format!("no evidence: {}", check.detail)),
+                .map(|check| words::no_evidence_yet(check.found())),
         );
         let steps = unreachable_steps(&scenario.plan, &study.layering, &ramp.schedule);
         let n_left = steps.len().saturating_sub(MAX_LINES);
         warnings.extend(steps.into_iter().take(MAX_LINES));
         if n_left > 0 {
-            let n_left = count(n_left as u64);
-            warnings.push(format!(
-                "{n_left} more layers cannot leave a step of their ladder"
-            ));
+            warnings.push(words::more_steps(Count(n_left as u64)));
         }
         warnings.extend(step_warnings(scenario, &ramp.analysis));
     }
@@ -248,19 +122,17 @@ pub(super) fn warnings(scenario: &Scenario, study: &Study) -> Vec<String> {
 
 /// Steps that cannot decide within their dwell, and QoS thresholds above the baseline's QoS: as many
 /// as a text for people lists.
-pub(super) fn step_warnings(scenario: &Scenario, analysis: &Analysis) -> Vec<String> {
+pub(super) fn step_warnings(scenario: &Scenario, analysis: &Analysis) -> Vec<Text> {
     let mut warnings = ramp::step_warnings(&scenario.plan, analysis, MAX_LINES);
     if warnings.len() == MAX_LINES {
-        warnings.push(format!(
-            "the first {MAX_LINES} warnings on steps and thresholds are listed"
-        ));
+        warnings.push(words::first_warnings(Count(MAX_LINES as u64)));
     }
     warnings
 }
 
 /// The rows of a log without a known user and release, with examples of both sides. `None` if almost
 /// all rows are known.
-pub(super) fn coverage_warning(analysis: &Analysis) -> Option<String> {
+pub(super) fn coverage_warning(analysis: &Analysis) -> Option<Text> {
     let coverage = Coverage::from_analysis(analysis).filter(Coverage::is_doubtful)?;
     Some(coverage.describe_with_examples())
 }
@@ -271,57 +143,57 @@ pub(super) fn layers_table(summary: &LayerSummary, terminal: &Terminal) -> Strin
         .layers
         .iter()
         .any(|layer| layer.tenant != summary.layers[0].tenant);
+    let lang = terminal.lang;
+    let of = |title: Text| column(title.of(lang));
+    let tenant = of(words::column_tenant());
     let mut table = Table::new([
-        if has_tenants {
-            column("tenant")
-        } else {
-            column("tenant").wide()
-        },
-        column("layer"),
-        column("users").right(),
-        column("share").right(),
-        column("eligible").right(),
-        column("note"),
+        if has_tenants { tenant } else { tenant.wide() },
+        of(words::column_layer()),
+        of(words::column_users()).right(),
+        of(words::column_share()).right(),
+        of(words::column_eligible()).right(),
+        of(words::column_note()),
     ]);
     for layer in summary.layers.iter().take(MAX_LINES) {
-        let note = if layer.too_small { "too small to judge" } else { "" };
+        let note = if layer.too_small {
+            words::too_small()
+        } else {
+            Text::default()
+        };
         table.add_row(vec![
             layer.tenant.clone(),
             layer.layer.clone(),
             count(layer.n_users),
             percent(layer.share),
             count(layer.n_eligible),
-            note.to_owned(),
+            note.of(lang).to_owned(),
         ]);
     }
     let m = &summary.missing;
-    let missing = format!(
-        "users without recency {}, use count {}, value {}, acceptance {}; without any of them {}",
-        count(m.last_use_time),
-        count(m.use_count),
-        count(m.user_value),
-        count(m.accept_score),
-        count(summary.n_unknown)
+    let missing = words::users_without(
+        Count(m.last_use_time),
+        Count(m.use_count),
+        Count(m.user_value),
+        Count(m.accept_score),
+        Count(summary.n_unknown),
     );
-    let missing = fill(&missing, terminal.width);
+    let missing = fill(missing.of(lang), terminal.width);
     let n_left = summary.layers.len().saturating_sub(MAX_LINES);
     let more = if n_left > 0 {
-        format!(
-            "and {} more layers: the summary beside the table has all\n",
-            count(n_left as u64)
-        )
+        let more = words::more_layers_beside(Count(n_left as u64));
+        format!("{}\n", more.of(lang))
     } else {
         String::new()
     };
+    let mode = summary.mode.to_string();
+    let head = words::users_by(Count(summary.n_users), mode, &summary.as_of);
     let mut text = format!(
-        "{} users by {} at {}\n\n{}{more}\n{missing}\n",
-        count(summary.n_users),
-        summary.mode,
-        summary.as_of,
+        "{}\n\n{}{more}\n{missing}\n",
+        head.of(lang),
         table.render(terminal)
     );
     if summary.ids_are_unique.is_none() {
-        text.push_str("duplicate users were not searched for: `--audit always` does\n");
+        text.push_str(&format!("{}\n", words::duplicates_not_searched().of(lang)));
     }
     if let Some(moves) = &summary.moves {
         text.push_str(&moves_table(moves, summary, terminal));
@@ -508,17 +380,17 @@ pub(super) fn row_counts_text(cube: &Cube) -> String {
 }
 
 /// Warnings of a study about values: those below the resolution, and limits that may change.
-pub(super) fn value_warnings(analysis: &Analysis) -> Vec<String> {
+pub(super) fn value_warnings(analysis: &Analysis) -> Vec<Text> {
     let stages = analysis.layers.iter().filter_map(LayerAnalysis::current);
-    let mut not_final: Vec<String> = stages
+    let mut not_final: Vec<Text> = stages
         .flat_map(|stage| &stage.metrics)
         .filter_map(|metric| {
             let limits = metric.limits.filter(|limits| !limits.is_final)?;
-            let of = format!("metric {}", metric.metric);
-            Some(limit_warning(&of, limits.n_values.unwrap_or(0)))
+            let of = words::metric_of(&metric.metric);
+            Some(limit_warning(of, limits.n_values.unwrap_or(0)))
         })
         .collect();
-    not_final.sort();
+    not_final.sort_by(|a, b| a.en.cmp(&b.en));
     not_final.dedup();
     resolution_warnings(&analysis.data.rows)
         .chain(not_final)
@@ -526,24 +398,16 @@ pub(super) fn value_warnings(analysis: &Analysis) -> Vec<String> {
 }
 
 /// Warnings about values that count as 0 because they are below the resolution of their column.
-pub(super) fn resolution_warnings(rows: &RowCounts) -> impl Iterator<Item = String> {
+pub(super) fn resolution_warnings(rows: &RowCounts) -> impl Iterator<Item = Text> {
     rows.below_resolution.iter().map(|(column, n)| {
-        format!(
-            "column `{column}`: values that are not 0 but below the resolution of {:e}, counted as 0: \
-             {}; write the column in a smaller unit",
-            1.0 / column_kind(column).units(),
-            count(*n)
-        )
+        let resolution = format!("{:e}", 1.0 / column_kind(column).units());
+        words::below_resolution(column, resolution, Count(*n))
     })
 }
 
 /// A warning about limits of values that new rows still change.
-pub(super) fn limit_warning(of: &str, n_values: u64) -> String {
-    format!(
-        "{of}: the limits rest on {} values of the baseline, and new rows still change them; \
-         `cap` and `floor` in place of `winsorize` fix them",
-        count(n_values)
-    )
+pub(super) fn limit_warning(of: Text, n_values: u64) -> Text {
+    words::limits_rest_on(of, Count(n_values))
 }
 
 /// A share of a count as a percentage. Only a whole share shows as 100%.

@@ -8,6 +8,8 @@ use comfy_table::{
 use crate::base::escape;
 use crate::cli::terminal::Terminal;
 use crate::cli::text::fill;
+use crate::words::Lang;
+use crate::words::terminal as words;
 
 /// The fewest columns of the terminal that a wrapped text gets.
 const MIN_TEXT: u16 = 20;
@@ -143,8 +145,9 @@ impl Table {
             .map(|idx| self.columns[idx].title.replace('\n', " "))
             .collect();
         if !left_out.is_empty() {
-            let note = format!("--wide shows also: {}", left_out.join(", "));
-            text.push_str(&format!("\n{}\n", fill(&note, terminal.width)));
+            let separator = if terminal.lang == Lang::En { ", " } else { "、" };
+            let note = words::wide_shows_also(left_out.join(separator));
+            text.push_str(&format!("\n{}\n", fill(note.of(terminal.lang), terminal.width)));
         }
         text
     }

@@ -13,6 +13,7 @@ use crate::ramp::Coverage;
 use crate::stats::dist::norm_isf;
 use crate::stats::non_inferiority::HarmVerdict;
 use crate::stats::{Interval, non_inferiority};
+use crate::words::study_gate;
 
 pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     let (baseline, candidate) = (&analysis.baseline, &analysis.candidate);
@@ -32,8 +33,8 @@ pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &
         checks.record(
             "canary",
             coverage_outcome(&coverage),
-            format!("coverage: {}", coverage.describe()),
-            "ids and releases in the log as the users table and the plan write them",
+            coverage.describe(),
+            study_gate::write_known_ids(),
         );
     }
     let is_exposed = |stage: &&StageAnalysis| stage.users.candidate > 0;

@@ -6,8 +6,9 @@ use serde_json::Value;
 use crate::base::error::exit_code;
 use crate::base::json::Document;
 use crate::base::time::Micros;
-use crate::input::SourceFile;
+use crate::input::{DEFAULT_TENANT, SourceFile};
 use crate::words::Text;
+use crate::words::ramp as sentence;
 
 pub(super) const SCHEMA: &str = "sluice.gate/2";
 
@@ -119,13 +120,12 @@ impl GateReport {
     pub fn first_failure(&self) -> Option<Text> {
         let failed = |check: &&GateCheck| check.outcome == GateOutcome::Fail;
         let check = self.checks.iter().find(failed)?;
-        let of_layer = match (check.tenant.as_str(), check.layer.as_str()) {
-            (_, "") => String::new(),
-            ("", layer) => format!(" of {layer}"),
-            (tenant, layer) => format!(" of {tenant} / {layer}"),
-        };
-        let text = format!("the gate failed at {}{of_layer}: {}", check.check, check.detail);
-        Some(text.into())
+        let found = check.found();
+        Some(match (check.tenant.as_str(), check.layer.as_str()) {
+            (_, "") => sentence::gate_failed(&check.check, found),
+            ("" | DEFAULT_TENANT, layer) => sentence::gate_failed_in(&check.check, layer, found),
+            (tenant, layer) => sentence::gate_failed_in(&check.check, format!("{tenant} / {layer}"), found),
+        })
     }
 }
 

@@ -5,8 +5,7 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::analysis::{Analysis, LayerAnalysis};
-use crate::base::number::{count, first_of};
-use crate::base::time;
+use crate::base::number::first_of;
 use crate::bucket::Ratio;
 use crate::gate::document::{GateCheck, GateOutcome, GateReport, SCHEMA};
 use crate::gate::layer_slices::slices_outcome;
@@ -16,7 +15,10 @@ use crate::ramp::{
     contradictions,
 };
 use crate::scenario::{Layer, Plan};
-use crate::words::{Text, slices};
+use crate::words::plan::{of_tenant, unreachable};
+use crate::words::ramp::ShareBeside;
+use crate::words::study_gate as sentence;
+use crate::words::{Count, Percent, Text};
 
 /// Trace checks that the gate leaves out. They concern the plan and not the release, or the data
 /// checks repeat them for the whole log.
@@ -45,6 +47,8 @@ pub(super) fn layer_checks(plan: &Plan, analysis: &Analysis, schedule: &Schedule
         .iter()
         .filter(|layer| layer.rolled_back && layer.ratio == Ratio::ZERO)
     {
+        let found = sentence::was_rolled_back(&schedule.candidate);
+        let remedy = sentence::needs_new_release();
         checks.push(GateCheck {
             gate: "ramp".into(),
             evidence: Value::Null,
@@ -53,10 +57,10 @@ pub(super) fn layer_checks(plan: &Plan, analysis: &Analysis, schedule: &Schedule
             tenant: layer.tenant.clone(),
             layer: layer.layer.clone(),
             outcome: GateOutcome::Fail,
-            detail: format!("{} was rolled back here", schedule.candidate),
-            remedy: Some("a new release".into()),
-            detail_zh: String::new(),
-            remedy_zh: None,
+            detail: found.en,
+            remedy: Some(remedy.en),
+            detail_zh: found.zh,
+            remedy_zh: Some(remedy.zh),
         });
     }
     checks.reserve_exact(schedule.layers.iter().map(|layer| layer.trace.len()).sum());
@@ -170,20 +174,17 @@ pub(super) fn data_checks(
             "coverage",
             coverage_outcome(&coverage),
             coverage.describe(),
-            "ids and releases in the log as the users table and the plan write them",
+            sentence::write_known_ids(),
         )),
         None => not_asked.push("coverage: the evidence names no users".into()),
     }
-    checks.push(evidence_check(analysis, schedule));
+    checks.push(evidence_check(plan, analysis, schedule));
     if rows.n_layer_logged > 0 {
         checks.push(data_check(
             "layer_coloring",
             unless(rows.n_layer_differs > 0, GateOutcome::Warn),
-            format!(
-                "{} of {} rows logged with another layer than that of the layer table",
-                rows.n_layer_differs, rows.n_layer_logged
-            ),
-            "serve with the layer table that the plan was frozen on",
+            sentence::layer_differs(Count(rows.n_layer_differs), Count(rows.n_layer_logged)),
+            sentence::serve_frozen_layers(),
         ));
     } else {
         not_asked.push("layer_coloring: the log names no layer".into());
@@ -195,14 +196,11 @@ pub(super) fn data_checks(
         } else {
             unless(rows.n_ineligible_candidate > 0, GateOutcome::Fail)
         },
-        format!(
-            "{} of {} rows of users who did not consent were answered by the candidate",
-            rows.n_ineligible_candidate, rows.n_ineligible
-        ),
+        sentence::consent(Count(rows.n_ineligible_candidate), Count(rows.n_ineligible)),
         if rows.n_ineligible_candidate > 0 {
-            "serve users who did not consent with the baseline"
+            sentence::serve_baseline()
         } else {
-            "rows of known users"
+            sentence::needs_known_users()
         },
     ));
     if plan.profile.is_recomputable() {
@@ -214,20 +212,17 @@ pub(super) fn data_checks(
             } else {
                 unless(share > MAX_MISASSIGNED, GateOutcome::Fail)
             },
-            format!(
-                "{} of {in_arms} rows in another arm than bucket and ratio imply",
-                rows.n_misassigned
-            ),
+            sentence::misassigned(Count(rows.n_misassigned), Count(in_arms)),
             if in_arms == 0 {
-                "rows of eligible users in the two releases"
+                sentence::needs_rows()
             } else {
-                "place users by the plan's assignment profile and salt"
+                sentence::place_by_profile()
             },
         ));
     } else {
         not_asked.push("assignment: the assignment of users cannot be recomputed".into());
     }
-    checks.extend(too_small(layering, schedule));
+    checks.extend(too_small(plan, layering, schedule));
     checks.extend(min_users(plan, layering, schedule));
     checks.extend(plan_check(plan, layering));
     match exposure(plan, layering, analysis, schedule) {
@@ -255,38 +250,31 @@ pub(super) fn coverage_outcome(coverage: &Coverage<'_>) -> GateOutcome {
 
 /// Checks that the candidate answered rows under a ratio that is in force. Other rows say nothing
 /// about the ratios that the gate judges.
-fn evidence_check(analysis: &Analysis, schedule: &Schedule) -> GateCheck {
+fn evidence_check(plan: &Plan, analysis: &Analysis, schedule: &Schedule) -> GateCheck {
     let rows = &analysis.data.rows;
-    let [in_arms, in_candidate] = [rows.n_baseline + rows.n_candidate, rows.n_candidate].map(count);
+    let [in_arms, in_candidate] = [rows.n_baseline + rows.n_candidate, rows.n_candidate].map(Count);
     let candidate = &schedule.candidate;
     let in_force = schedule.layers.iter().filter(|layer| layer.ratio > Ratio::ZERO);
     let n_judged: u64 = in_force.map(|layer| layer.evidence.rows.candidate).sum();
     let is_closed = schedule.layers.iter().all(|layer| layer.ratio == Ratio::ZERO);
     let detail = if rows.n_expected() == 0 {
-        format!(
-            "no row of the log is between the plan's start {} and as_of {}",
-            time::format(analysis.start),
-            time::format(analysis.as_of)
-        )
+        sentence::no_row_in_time(plan.when(analysis.start), plan.when(analysis.as_of))
     } else if rows.n_baseline + rows.n_candidate == 0 {
-        "no row of eligible users in the two releases".into()
+        sentence::no_eligible_row()
     } else if rows.n_candidate == 0 && is_closed {
-        format!("no row of {candidate} among {in_arms}: every layer is at 0%, so nothing is judged")
+        sentence::nothing_open(candidate, in_arms)
     } else if rows.n_candidate == 0 {
-        format!("no row of {candidate} among {in_arms}: nothing is known about it")
+        sentence::no_candidate_row(candidate, in_arms)
     } else if n_judged == 0 {
-        format!("none of {in_candidate} rows of {candidate} is at a ratio in force")
+        sentence::none_in_force(candidate, in_candidate)
     } else {
-        format!(
-            "{} rows of {candidate} at a ratio in force, among {in_arms}",
-            count(n_judged)
-        )
+        sentence::rows_in_force(candidate, Count(n_judged), in_arms)
     };
     data_check(
         "evidence",
         unless(n_judged == 0, GateOutcome::Inconclusive),
         detail,
-        "rows of eligible users that the candidate answered at the ratio in force",
+        sentence::needs_candidate_rows(),
     )
 }
 
@@ -301,8 +289,8 @@ fn plan_check(plan: &Plan, layering: &LayerSummary) -> Option<GateCheck> {
         data_check(
             "contradictions",
             GateOutcome::Warn,
-            found.join("; "),
-            "a plan whose numbers agree with what was promised",
+            Text::sentences(&found),
+            sentence::plan_must_agree(),
         )
     })
 }
@@ -314,15 +302,25 @@ fn min_users(plan: &Plan, layering: &LayerSummary, schedule: &Schedule) -> Optio
         data_check(
             "min_users_reachable",
             GateOutcome::Warn,
-            first_of(&steps, MAX_NAMED, "; "),
-            "a smaller min_users, a larger step, or a larger layer",
+            first_texts(steps),
+            sentence::reachable_min_users(),
         )
     })
 }
 
+/// The first texts, with the number of the others.
+fn first_texts(mut texts: Vec<Text>) -> Text {
+    let n_left = texts.len().saturating_sub(MAX_NAMED);
+    texts.truncate(MAX_NAMED);
+    if n_left > 0 {
+        texts.push(sentence::and_more(Count(n_left as u64)));
+    }
+    Text::sentences(&texts)
+}
+
 /// Names the steps of ladders, from the ratio in force on, that have fewer eligible users than
 /// `min_users`. A layer stays at such a step, whatever its evidence is.
-pub fn unreachable_steps(plan: &Plan, layering: &LayerSummary, schedule: &Schedule) -> Vec<String> {
+pub fn unreachable_steps(plan: &Plan, layering: &LayerSummary, schedule: &Schedule) -> Vec<Text> {
     let (mut found, decided) = (Vec::new(), by_layer(schedule));
     for of_layer in &layering.layers {
         let Some(layer) = plan.layers.iter().find(|layer| layer.id == of_layer.layer) else {
@@ -342,18 +340,17 @@ pub fn unreachable_steps(plan: &Plan, layering: &LayerSummary, schedule: &Schedu
                 .layers
                 .iter()
                 .any(|other| other.tenant != of_layer.tenant);
-            let tenant = if several {
-                format!("{} / ", of_layer.tenant)
-            } else {
-                String::new()
-            };
-            found.push(format!(
-                "{tenant}{}: {step} of {} eligible users are {}, fewer than min_users {}: the layer cannot leave {step}",
-                layer.id,
-                count(of_layer.n_eligible),
-                count(reached(step).round() as u64),
-                count(layer.min_users)
-            ));
+            let text = unreachable(
+                plan.layer_name(&layer.id),
+                step,
+                Count(of_layer.n_eligible),
+                Count(reached(step).round() as u64),
+                Count(layer.min_users),
+            );
+            found.push(match several {
+                true => of_tenant(&of_layer.tenant, text),
+                false => text,
+            });
         }
     }
     found
@@ -368,28 +365,25 @@ fn by_layer(schedule: &Schedule) -> HashMap<(&str, &str), &LayerSchedule> {
         .collect()
 }
 
-fn too_small(layering: &LayerSummary, schedule: &Schedule) -> Option<GateCheck> {
+fn too_small(plan: &Plan, layering: &LayerSummary, schedule: &Schedule) -> Option<GateCheck> {
     let decided = by_layer(schedule);
     let on = |tenant: &str, layer: &str| {
         decided
             .get(&(tenant, layer))
             .is_some_and(|layer| layer.ratio > Ratio::ZERO)
     };
-    let small: Vec<&str> = layering
+    let small: Vec<String> = layering
         .layers
         .iter()
         .filter(|l| l.too_small && on(&l.tenant, &l.layer))
-        .map(|l| l.layer.as_str())
+        .map(|l| plan.layer_name(&l.layer))
         .collect();
     (!small.is_empty()).then(|| {
         data_check(
             "layer_size",
             GateOutcome::Warn,
-            format!(
-                "fewer than 1000 eligible users in {}",
-                first_of(&small, MAX_NAMED, ", ")
-            ),
-            "evaluate offline first, or merge small layers",
+            sentence::small_layers(first_of(&small, MAX_NAMED, ", ")),
+            sentence::merge_layers(),
         )
     })
 }
@@ -422,13 +416,13 @@ fn exposure(
         } else {
             GateOutcome::Pass
         },
-        format!(
-            "{n_hurt} of {} users ({:.3}%) reached by a release that is rolled back, cap {:.3}%",
-            layering.n_users,
-            share * 100.0,
-            cap * 100.0
+        sentence::exposure(
+            Count(n_hurt),
+            Count(layering.n_users),
+            ShareBeside(share, cap),
+            Percent(cap),
         ),
-        "smaller first steps: the cap divided by the layer's share of users bounds its first ratio",
+        sentence::smaller_first_steps(),
     ))
 }
 

@@ -1,9 +1,10 @@
 //! Approvals of ratios of safety-critical layers: which one counts, and why another does not.
 
-use crate::base::time;
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
 use crate::scenario::{Approval, Layer, Plan};
+use crate::words::Text;
+use crate::words::ramp as sentence;
 
 /// The reason why an approval does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,28 +51,25 @@ pub(super) fn of_layer<'a>(
 }
 
 /// Says why no approval of a layer covers a ratio, and what to write.
-pub(super) fn missing_text(plan: &Plan, layer: &Layer, next: Ratio, as_of: Micros) -> String {
-    let mut text = format!("{next} needs an approval: the layer is safety-critical");
+pub(super) fn missing_text(plan: &Plan, layer: &Layer, next: Ratio, as_of: Micros) -> Text {
+    let mut texts = vec![sentence::needs_approval(next)];
     for approval in of(plan, layer) {
         let Some(flaw) = flaw(approval, plan, next, as_of) else {
             continue;
         };
-        let at = time::format(approval.at);
-        let why = match flaw {
-            Flaw::NoRelease => format!("names no release: write candidate = \"{}\"", plan.candidate),
-            Flaw::OtherRelease => format!(
-                "is for {}, not for {}",
-                approval.candidate.as_deref().unwrap_or("-"),
-                plan.candidate
-            ),
-            Flaw::Program => "is by a program, and a person has to approve".to_owned(),
-            Flaw::BeforePlan => format!("of {at} is older than the plan"),
-            Flaw::InFuture => format!("of {at} is later than the known data"),
-            Flaw::TooSmall => format!("covers {} only", approval.ratio),
-        };
-        text.push_str(&format!("; the approval by {} {why}", approval.by));
+        let (by, at) = (&approval.by, plan.when(approval.at));
+        texts.push(match flaw {
+            Flaw::NoRelease => sentence::names_no_release(by, &plan.candidate),
+            Flaw::OtherRelease => {
+                sentence::other_release(by, approval.candidate.as_deref().unwrap_or("-"), &plan.candidate)
+            }
+            Flaw::Program => sentence::by_program(by),
+            Flaw::BeforePlan => sentence::before_plan(by, at),
+            Flaw::InFuture => sentence::in_future(by, at),
+            Flaw::TooSmall => sentence::too_small(by, approval.ratio),
+        });
     }
-    text
+    Text::sentences(&texts)
 }
 
 fn of<'a>(plan: &'a Plan, layer: &Layer) -> impl Iterator<Item = &'a Approval> {

@@ -2,24 +2,21 @@
 
 use std::ops::ControlFlow;
 
-use crate::base::number::{count, number};
-use crate::base::time;
 use crate::base::time::{HOUR, Micros};
 use crate::bucket::Ratio;
-use crate::qos::Judged;
 use crate::ramp::approval;
-use crate::ramp::coverage::Coverage;
 use crate::ramp::data_checks::{assignment, crossover, leak, sample_ratio};
 use crate::ramp::evidence::StageEvidence;
-use crate::ramp::gate_checks::{gate_check, gated_clearance, has_gates, is_last_promotion};
+use crate::ramp::gate_checks::{gate_check, has_gates};
+use crate::ramp::guardrail_checks::{clear, violation_check};
 use crate::ramp::own_past_check::own_past;
+use crate::ramp::qos_checks::{qos_floor, qos_point, qos_threshold};
 use crate::ramp::situation::Situation;
-use crate::ramp::slices_check::slices;
-use crate::ramp::trace::{CheckFlow, CheckName, CheckValues, Trace, block_if, plain};
+use crate::ramp::trace::{CheckFlow, CheckValues, Trace, block_if, plain};
 use crate::ramp::verdict::{CheckOutcome, Verdict};
-use crate::scenario::{Action, Guardrail};
-use crate::stats::non_inferiority::HarmVerdict;
-use crate::stats::{Interval, Reason};
+use crate::scenario::Action;
+use crate::words::ramp as sentence;
+use crate::words::{Count, Hours, Text};
 
 /// Runs all checks of a situation in their order.
 pub(super) fn checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
@@ -87,12 +84,9 @@ fn opening_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) ->
             CheckValues::new(block_if(same, Verdict::Hold)),
             || {
                 if same {
-                    format!(
-                        "this release was rolled back here at {}; the layer opens again with a new release",
-                        time::format(*at)
-                    )
+                    sentence::same_release(release, plan.when(*at))
                 } else {
-                    format!("{release} was rolled back; {} is a new release", plan.candidate)
+                    sentence::new_release(release, &plan.candidate)
                 }
             },
         )?;
@@ -100,7 +94,13 @@ fn opening_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) ->
         trace.push(
             plain("cool_down"),
             CheckValues::new(block_if(*as_of < until, Verdict::Hold)),
-            || format!("cool-down after the rollback ends at {}", time::format(until)),
+            || {
+                if *as_of < until {
+                    sentence::cool_down_ends(plan.when(until))
+                } else {
+                    sentence::cool_down_over(plan.when(until))
+                }
+            },
         )?;
     }
     let is_waited_for = |idx: &&usize| tenant_states[**idx].ratio < plan.layers[**idx].last_step();
@@ -109,16 +109,16 @@ fn opening_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) ->
         plain("after"),
         CheckValues::new(block_if(waits, Verdict::Hold)),
         || {
-            let waiting: Vec<&str> = layer
+            let waiting: Vec<String> = layer
                 .after
                 .iter()
                 .filter(is_waited_for)
-                .map(|idx| plan.layers[*idx].id.as_str())
+                .map(|idx| plan.layer_name(&plan.layers[*idx].id))
                 .collect();
-            if waits {
-                format!("waits until {} full", join_names(&waiting))
-            } else {
-                "no layer has to be full first".into()
+            match waiting.as_slice() {
+                [] => sentence::waits_for_none(),
+                [one] => sentence::waits_for(one),
+                many => sentence::waits_for_all(many),
             }
         },
     )?;
@@ -128,18 +128,17 @@ fn opening_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) ->
 
 /// Returns the evidence of the ratio in force. Evidence of another stage, or no evidence, gives the
 /// text of the problem.
-fn current<'a>(situation: &Situation<'a>) -> Result<&'a StageEvidence, impl FnOnce() -> String + use<'a>> {
-    let (evidence, state) = (situation.evidence, situation.state);
+fn current<'a>(situation: &Situation<'a>) -> Result<&'a StageEvidence, impl FnOnce() -> Text + use<'a>> {
+    let (evidence, state, plan) = (situation.evidence, situation.state, situation.plan);
     match evidence {
         Some(evidence) if evidence.ratio == state.ratio && evidence.start == state.since => Ok(evidence),
         other => Err(move || match other {
-            None => "the log has no data on this layer".to_owned(),
-            Some(evidence) => format!(
-                "the evidence is about {} since {}, but {} is in force since {}",
+            None => sentence::no_data_on_layer(),
+            Some(evidence) => sentence::other_stage(
                 evidence.ratio,
-                time::format(evidence.start),
+                plan.when(evidence.start),
                 state.ratio,
-                time::format(state.since)
+                plan.when(state.since),
             ),
         }),
     }
@@ -151,11 +150,11 @@ fn pending_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) ->
     if let Some(evidence) = situation.evidence {
         let judged = situation.plan.guardrails.iter().zip(&evidence.guardrails);
         for (guardrail, judged) in judged.filter(|(guardrail, _)| guardrail.action == Action::Rollback) {
-            guardrail_check(
+            violation_check(
                 "guardrail",
-                &guardrail.metric,
-                (situation, judged),
-                violation(judged, Verdict::Rollback),
+                situation,
+                (guardrail, judged),
+                Verdict::Rollback,
                 trace,
             )?;
         }
@@ -166,16 +165,13 @@ fn pending_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) ->
         || {
             let missing = situation.state.pending.iter().flat_map(|force| &force.missing);
             let missing: Vec<&str> = missing.map(String::as_str).collect();
-            format!(
-                "{} was decided at {} and is not in force in every target: {} does not have it; publish again",
-                situation.state.ratio,
-                time::format(situation.state.since),
-                if missing.is_empty() {
-                    "a target".to_owned()
-                } else {
-                    missing.join(", ")
-                }
-            )
+            let missing = if missing.is_empty() {
+                sentence::a_target()
+            } else {
+                Text::of_say(&missing)
+            };
+            let (state, plan) = (situation.state, situation.plan);
+            sentence::not_in_force(state.ratio, plan.when(state.since), missing)
         },
     )
 }
@@ -187,35 +183,7 @@ fn point_checks<'a, T: Trace<'a>>(
     evidence: &StageEvidence,
     trace: &mut T,
 ) -> CheckFlow {
-    let (policy, threshold) = (&situation.plan.policy, situation.layer.qos_threshold);
-    match &evidence.qos {
-        Err(reason) => {
-            let verdict = Verdict::on_trouble(policy.no_data_action, Verdict::Inconclusive);
-            trace.push(
-                plain("qos"),
-                CheckValues::new(CheckOutcome::Block(verdict)),
-                || qos_unknown(situation, *reason),
-            )?;
-        }
-        Ok(qos) => {
-            let (outcome, word, limit) = if qos.point < policy.qos_floor {
-                (
-                    CheckOutcome::Block(Verdict::Rollback),
-                    "is below",
-                    policy.qos_floor,
-                )
-            } else if qos.point < threshold {
-                (CheckOutcome::Block(Verdict::Hold), "is below", threshold)
-            } else {
-                (CheckOutcome::Pass, "reaches", threshold)
-            };
-            trace.push(
-                plain("qos"),
-                CheckValues::with(outcome, qos.point, threshold),
-                || format!("QoS {:.4} {word} {limit}", qos.point),
-            )?;
-        }
-    }
+    qos_point(situation, evidence, trace)?;
     ladder_end(situation, trace)
 }
 
@@ -227,17 +195,17 @@ fn interval_checks<'a, T: Trace<'a>>(
     let (plan, policy) = (situation.plan, &situation.plan.policy);
     let judged = || plan.guardrails.iter().zip(&evidence.guardrails);
     for (guardrail, judged) in judged().filter(|(guardrail, _)| guardrail.action == Action::Rollback) {
-        guardrail_check(
+        violation_check(
             "guardrail",
-            &guardrail.metric,
-            (situation, judged),
-            violation(judged, Verdict::Rollback),
+            situation,
+            (guardrail, judged),
+            Verdict::Rollback,
             trace,
         )?;
     }
     if has_gates(situation) {
         for (guardrail, judged) in judged() {
-            gate_check(guardrail, judged, trace)?;
+            gate_check(plan, guardrail, judged, trace)?;
         }
     }
     own_past(situation, evidence, trace)?;
@@ -250,128 +218,16 @@ fn interval_checks<'a, T: Trace<'a>>(
     slices(situation, evidence, trace)?;
     ladder_end(situation, trace)?;
     for (guardrail, judged) in judged().filter(|(guardrail, _)| guardrail.action == Action::Hold) {
-        guardrail_check(
-            "signal",
-            &guardrail.metric,
-            (situation, judged),
-            violation(judged, Verdict::Hold),
-            trace,
-        )?;
+        violation_check("signal", situation, (guardrail, judged), Verdict::Hold, trace)?;
     }
     min_users(situation, evidence, trace)?;
     dwell(situation, trace)?;
     for (guardrail, judged) in judged().filter(|(guardrail, _)| guardrail.action == Action::Rollback) {
-        clear(situation, guardrail, judged, evidence.ratio, trace)?;
+        clear(situation, (guardrail, judged), evidence.ratio, trace)?;
     }
     qos_threshold(situation, evidence, trace)?;
     freeze(situation, trace)?;
     approved(situation, trace)
-}
-
-fn violation(judged: &Judged, verdict: Verdict) -> CheckOutcome {
-    match (judged.verdict, judged.reason) {
-        (HarmVerdict::Violated, _) => CheckOutcome::Block(verdict),
-        (_, Some(_)) => CheckOutcome::NotApplicable,
-        _ => CheckOutcome::Pass,
-    }
-}
-
-/// Checks a guardrail before a promotion, by its interval or by its gate.
-fn clear<'a, T: Trace<'a>>(
-    situation: &Situation<'a>,
-    guardrail: &'a Guardrail,
-    judged: &Judged,
-    ratio: Ratio,
-    trace: &mut T,
-) -> CheckFlow {
-    let is_counted = judged.margin.is_none() && judged.reason.is_none();
-    if has_gates(situation) && ratio < Ratio::FULL && !is_counted {
-        let missing = || judgment_text(&guardrail.metric, situation, judged);
-        return gated_clearance(situation, guardrail, judged, missing, trace);
-    }
-    guardrail_check(
-        "clear",
-        &guardrail.metric,
-        (situation, judged),
-        clearance(judged, ratio),
-        trace,
-    )
-}
-
-/// The outcome of a guardrail's check before a promotion: the guardrail must be safe. At ratio 1
-/// there is no control to compare with, so the check does not apply.
-fn clearance(judged: &Judged, ratio: Ratio) -> CheckOutcome {
-    match judged.verdict {
-        HarmVerdict::Safe | HarmVerdict::Violated => CheckOutcome::Pass,
-        HarmVerdict::Unclear
-            if ratio == Ratio::FULL && judged.reason == Some(Reason::NoConcurrentControl) =>
-        {
-            CheckOutcome::NotApplicable
-        }
-        HarmVerdict::Unclear => CheckOutcome::Block(Verdict::Inconclusive),
-    }
-}
-
-fn guardrail_check<'a, T: Trace<'a>>(
-    kind: &'static str,
-    metric: &'a str,
-    (situation, judged): (&Situation<'a>, &Judged),
-    outcome: CheckOutcome,
-    trace: &mut T,
-) -> CheckFlow {
-    let found = CheckValues {
-        outcome,
-        value: judged.harm,
-        interval: judged.interval,
-        limit: judged.margin,
-    };
-    trace.push(
-        CheckName {
-            kind,
-            metric: Some(metric),
-        },
-        found,
-        || judgment_text(metric, situation, judged),
-    )
-}
-
-/// The judgment of a guardrail as text: its harm with interval and margin, or why there is none.
-fn judgment_text(metric: &str, situation: &Situation<'_>, judged: &Judged) -> String {
-    let word = match judged.verdict {
-        HarmVerdict::Safe => "safe",
-        HarmVerdict::Unclear => "unclear",
-        HarmVerdict::Violated => "violated",
-    };
-    match (judged.harm, judged.interval, judged.margin, judged.reason) {
-        (Some(harm), Some(interval), Some(margin), _) => format!(
-            "{metric} {word}: harm {} in [{}, {}], margin {}{}",
-            number(harm),
-            number(interval.ci_lower),
-            number(interval.ci_upper),
-            number(margin),
-            margin_note(judged, margin)
-        ),
-        (_, _, _, Some(reason)) => {
-            let missing = situation.coverage.filter(|_| reason == Reason::NoColumn);
-            let missing = missing.and_then(|coverage| coverage.missing_columns(metric));
-            format!(
-                "{metric} {word}: {}",
-                missing.unwrap_or_else(|| reason.to_string())
-            )
-        }
-        _ => format!("{metric} {word}"),
-    }
-}
-
-/// The reason for a margin that is not the rule's own.
-fn margin_note(judged: &Judged, margin: f64) -> &'static str {
-    if judged.takes_min_margin {
-        " (min_margin: the relative margin is smaller)"
-    } else if margin == 0.0 {
-        " (a share of a baseline of 0: set min_margin)"
-    } else {
-        ""
-    }
 }
 
 /// Checks that the candidate answered some user of the stage. Without, no check of the stage says
@@ -411,57 +267,11 @@ fn candidate_seen<'a, T: Trace<'a>>(
         },
         || {
             if n > 0 {
-                return format!("{} users answered by {}", count(n), plan.candidate);
+                return sentence::candidate_seen(&plan.candidate, Count(n));
             }
-            format!(
-                "no row of {} since {}: the log has no evidence on {}",
-                plan.candidate,
-                time::format(state.since),
-                state.ratio
-            )
+            sentence::candidate_not_seen(&plan.candidate, plan.when(state.since), state.ratio)
         },
     )
-}
-
-/// The text of an unknown QoS: which column of which rate the log lacks, or the reason.
-fn qos_unknown(situation: &Situation<'_>, reason: Reason) -> String {
-    let missing = situation.coverage.filter(|_| reason == Reason::NoColumn);
-    match missing.and_then(Coverage::missing_rates) {
-        Some(missing) => format!("QoS is not known: {missing}"),
-        None => format!("QoS is not known: {reason}"),
-    }
-}
-
-fn qos_floor<'a, T: Trace<'a>>(
-    situation: &Situation<'a>,
-    evidence: &StageEvidence,
-    trace: &mut T,
-) -> CheckFlow {
-    let policy = &situation.plan.policy;
-    let qos = match evidence.qos {
-        Ok(qos) => qos,
-        Err(reason) => {
-            return trace.push(
-                plain("qos_floor"),
-                CheckValues::new(CheckOutcome::NotApplicable),
-                || qos_unknown(situation, reason),
-            );
-        }
-    };
-    let interval = qos.interval(policy);
-    let below = interval.ci_upper < policy.qos_floor;
-    let found = CheckValues {
-        interval: Some(interval),
-        ..CheckValues::with(block_if(below, Verdict::Rollback), qos.qos, policy.qos_floor)
-    };
-    trace.push(plain("qos_floor"), found, || {
-        let word = if below { "below" } else { "not below" };
-        format!(
-            "QoS {} is {word} the floor {}",
-            show(qos.qos, interval),
-            policy.qos_floor
-        )
-    })
 }
 
 fn ladder_end<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
@@ -470,8 +280,8 @@ fn ladder_end<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Che
         plain("ladder"),
         CheckValues::new(block_if(next.is_none(), Verdict::Hold)),
         || match next {
-            Some(next) => format!("next step {next}"),
-            None => "at the end of the ladder; checks continue".into(),
+            Some(next) => sentence::next_step(next),
+            None => sentence::ladder_end(situation.state.ratio),
         },
     )
 }
@@ -485,7 +295,13 @@ fn min_users<'a, T: Trace<'a>>(
     trace.push(
         plain("min_users"),
         CheckValues::with(block_if(n < least, Verdict::Hold), n as f64, least as f64),
-        || format!("{n} of at least {least} users exposed"),
+        || {
+            if n < least {
+                sentence::users_too_few(Count(n), Count(least))
+            } else {
+                sentence::users_enough(Count(n), Count(least))
+            }
+        },
     )
 }
 
@@ -497,51 +313,14 @@ fn dwell<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlo
         plain("dwell"),
         CheckValues::with(block_if(held < dwell, Verdict::Hold), hours(held), hours(dwell)),
         || {
-            format!(
-                "{} h of {} h at {}",
-                number(hours(held)),
-                number(hours(dwell)),
-                situation.state.ratio
-            )
+            let [held_for, required] = [held, dwell].map(|time| Hours(hours(time)));
+            if held < dwell {
+                sentence::dwell_not_over(held_for, situation.state.ratio, required)
+            } else {
+                sentence::dwell_over(held_for, situation.state.ratio, required)
+            }
         },
     )
-}
-
-fn qos_threshold<'a, T: Trace<'a>>(
-    situation: &Situation<'a>,
-    evidence: &StageEvidence,
-    trace: &mut T,
-) -> CheckFlow {
-    let (policy, threshold) = (&situation.plan.policy, situation.layer.qos_threshold);
-    match &evidence.qos {
-        Err(reason) => {
-            let verdict = Verdict::on_trouble(policy.no_data_action, Verdict::Inconclusive);
-            trace.push(
-                plain("qos"),
-                CheckValues::new(CheckOutcome::Block(verdict)),
-                || qos_unknown(situation, *reason),
-            )
-        }
-        Ok(qos) => {
-            let interval = qos.interval(policy);
-            let (outcome, word) = if interval.ci_lower >= threshold {
-                (CheckOutcome::Pass, "reaches")
-            } else if interval.ci_upper < threshold {
-                (CheckOutcome::Block(Verdict::Hold), "is below")
-            } else if has_gates(situation) && !is_last_promotion(situation) {
-                (CheckOutcome::Pass, "is not shown to be below")
-            } else {
-                (CheckOutcome::Block(Verdict::Inconclusive), "may be below")
-            };
-            let found = CheckValues {
-                interval: Some(interval),
-                ..CheckValues::with(outcome, qos.qos, threshold)
-            };
-            trace.push(plain("qos"), found, || {
-                format!("QoS {} {word} {threshold}", show(qos.qos, interval))
-            })
-        }
-    }
 }
 
 /// Blocks promotions during a freeze. Rollbacks come from earlier checks, so a freeze does not stop
@@ -559,8 +338,8 @@ fn freeze<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFl
         plain("freeze"),
         CheckValues::new(block_if(freeze.is_some(), Verdict::Hold)),
         || match freeze {
-            Some(freeze) => format!("changes are frozen until {}", time::format(freeze.end)),
-            None => "changes are not frozen".into(),
+            Some(freeze) => sentence::frozen(situation.plan.when(freeze.end)),
+            None => sentence::not_frozen(),
         },
     )
 }
@@ -583,22 +362,8 @@ fn approved<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> Check
         plain("approval"),
         CheckValues::new(block_if(approval.is_none(), Verdict::Hold)),
         || match approval {
-            Some(approval) => format!("{next} approved by {}", approval.by),
+            Some(approval) => sentence::approved(next, &approval.by),
             None => approval::missing_text(plan, layer, next, *as_of),
         },
     )
-}
-
-fn show(value: f64, interval: Interval) -> String {
-    format!(
-        "{value:.4} in [{:.4}, {:.4}]",
-        interval.ci_lower, interval.ci_upper
-    )
-}
-
-fn join_names(names: &[&str]) -> String {
-    match names {
-        [one] => format!("{one} is"),
-        many => format!("{} are", many.join(", ")),
-    }
 }

@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 
 use crate::analysis::Analysis;
-use crate::base::likeness::likeness;
-use crate::base::number::{count, percent};
+use crate::base::likeness::{Likeness, likeness};
 use crate::metric::{Metric, RATE_METRICS, Sum};
 use crate::replay::{Cube, RowCounts, UnknownIds, UserName};
+use crate::words::ramp as sentence;
+use crate::words::{Count, MetricName, Percent, Text};
 
 /// Share of rows without a known user and release, above which a warning is given, 0..=1.
 pub(crate) const UNCOVERED: f64 = 0.01;
@@ -59,24 +60,32 @@ impl<'a> Coverage<'a> {
         }
     }
 
-    /// Names the columns that a metric needs and the log does not have, such as "no column `bad` in
-    /// the log". `None` if the log has them all.
-    pub fn missing_columns(&self, metric: &str) -> Option<String> {
+    /// Names the columns that a metric needs and the log does not have, as a clause such as "the log
+    /// has no column `bad`". `None` if the log has them all.
+    pub(crate) fn missing_columns(&self, metric: &str) -> Option<Text> {
         let needed = self.metrics.iter().find(|other| other.id == metric)?;
         let readings = needed.sums().into_iter().filter_map(Sum::reading);
         let columns: BTreeSet<String> = readings.map(|reading| reading.column).collect();
         let missing = columns.iter().filter(|column| self.missing.contains(column));
         let named: Vec<String> = missing.map(|column| format!("`{column}`")).collect();
-        let s = if named.len() == 1 { "" } else { "s" };
-        (!named.is_empty()).then(|| format!("no column{s} {} in the log", named.join(", ")))
+        match named.as_slice() {
+            [] => None,
+            [one] => Some(sentence::no_column(one)),
+            many => Some(sentence::no_columns(many)),
+        }
     }
 
     /// Names the columns that QoS needs and the log does not have, by rate. `None` if the log has
     /// them all.
-    pub fn missing_rates(&self) -> Option<String> {
-        let rate = |rate: &&str| Some(format!("{rate}: {}", self.missing_columns(rate)?));
-        let missing: Vec<String> = RATE_METRICS.iter().filter_map(rate).collect();
-        (!missing.is_empty()).then(|| missing.join("; "))
+    pub(crate) fn missing_rates(&self) -> Option<Text> {
+        let rate = |rate: &&str| {
+            Some(sentence::rate_misses(
+                MetricName(rate),
+                self.missing_columns(rate)?,
+            ))
+        };
+        let missing: Vec<Text> = RATE_METRICS.iter().filter_map(rate).collect();
+        (!missing.is_empty()).then(|| sentence::clauses(&missing))
     }
 
     /// Share of rows with a known user and release, 0..=1. `None` if no row is between the plan's
@@ -103,76 +112,75 @@ impl<'a> Coverage<'a> {
     }
 
     /// Describes the coverage without ids of users, for documents.
-    pub fn describe(&self) -> String {
+    pub fn describe(&self) -> Text {
         self.text(false)
     }
 
     /// Describes the coverage with examples of ids, for the terminal of the person who runs the
     /// command.
-    pub fn describe_with_examples(&self) -> String {
+    pub fn describe_with_examples(&self) -> Text {
         self.text(true)
     }
 
-    fn text(&self, with_examples: bool) -> String {
+    fn text(&self, with_examples: bool) -> Text {
         if self.n_users == 0 {
-            return "no user is eligible: the users table has no user".into();
+            return sentence::no_users();
         }
         if self.n_eligible == 0 {
-            return format!(
-                "no user is eligible: none of {} users has consented (column `is_allow_gray`)",
-                count(self.n_users)
-            );
+            return sentence::no_consent(Count(self.n_users));
         }
         let (n, of) = (self.rows.n_unmatched(), self.rows.n_expected());
-        let share_of = |n: u64| {
-            let share = n as f64 / of.max(1) as f64;
-            let share = if n < of { share.min(0.9999) } else { share };
-            format!("{} of {} rows ({})", count(n), count(of), percent(share))
-        };
+        if of == 0 {
+            return sentence::no_rows_to_match();
+        }
         if n == 0 {
-            return format!("{} without a known user and release", share_of(0));
+            return sentence::all_matched(Count(of));
         }
         let mut parts = Vec::new();
         if self.rows.n_unknown_user > 0 {
-            let part = "name a user who is not in the users table";
-            let part = format!("{} {part}", share_of(self.rows.n_unknown_user));
-            parts.push(part + &self.user_examples(with_examples));
+            let rows = self.rows_text(self.rows.n_unknown_user);
+            parts.push(sentence::unknown_user(rows, self.user_examples(with_examples)));
         }
         if self.rows.n_unknown_release > 0 || self.has_unknown_release() {
             let [baseline, candidate] = self.releases;
-            let subject = match self.rows.n_unknown_release {
-                0 => "some of them".into(),
-                n => share_of(n),
+            let rows = match self.rows.n_unknown_release {
+                0 => sentence::some_of_them(),
+                n => self.rows_text(n),
             };
-            let part = format!("{subject} name a release that is neither {baseline} nor {candidate}");
-            parts.push(part + &self.release_examples());
+            let examples = self.release_examples();
+            parts.push(sentence::unknown_release(rows, baseline, candidate, examples));
         }
         if self.rows.n_bad > 0 {
             let most = self.rows.bad_rows.iter().max_by_key(|(_, n)| **n);
-            let reason = most.map_or_else(String::new, |(reason, _)| format!(" ({reason})"));
-            parts.push(format!("{} cannot be used{reason}", share_of(self.rows.n_bad)));
+            let reason = most.map_or_else(Text::default, |(reason, _)| sentence::in_brackets(reason));
+            parts.push(sentence::unusable(self.rows_text(self.rows.n_bad), reason));
         }
         let causes = self.causes();
         if !causes.is_empty() {
-            parts.push(format!("likely cause: {}", causes.join(", ")));
+            parts.push(sentence::likely_cause(causes));
         }
         if self.is_invalid() {
-            let least = percent(self.min);
-            parts.push(format!(
-                "at least {least} need a known user and release (guard.min_coverage)"
-            ));
+            parts.push(sentence::at_least_known(Percent(self.min)));
         }
-        parts.join("; ")
+        Text::sentences(&parts)
+    }
+
+    /// A number of rows beside all rows. Only all of them are 100%.
+    fn rows_text(&self, n: u64) -> Text {
+        let of = self.rows.n_expected();
+        let share = n as f64 / of.max(1) as f64;
+        let share = if n < of { share.min(0.9999) } else { share };
+        sentence::share_of_rows(Count(n), Count(of), Percent(share))
     }
 
     fn has_unknown_release(&self) -> bool {
         self.rows.n_unknown_user > 0 && !self.unknown.releases.is_empty()
     }
 
-    fn user_examples(&self, with_examples: bool) -> String {
+    fn user_examples(&self, with_examples: bool) -> Text {
         let users = &self.unknown.users;
         if users.is_empty() || !with_examples {
-            return String::new();
+            return Text::default();
         }
         let listed: Vec<&UserName> = users.iter().filter_map(|user| user.listed_as.as_ref()).collect();
         let listed = if listed.is_empty() {
@@ -180,28 +188,26 @@ impl<'a> Coverage<'a> {
         } else {
             listed
         };
-        format!(
-            " (log: {}; table: {})",
+        sentence::log_and_table(
             quoted(users.iter().map(|user| user.user.id.as_str())),
-            quoted(listed.into_iter().map(|user| user.id.as_str()))
+            quoted(listed.into_iter().map(|user| user.id.as_str())),
         )
     }
 
-    fn release_examples(&self) -> String {
+    fn release_examples(&self) -> Text {
         let releases = &self.unknown.releases;
         if releases.is_empty() {
-            return String::new();
+            return Text::default();
         }
-        format!(
-            " (log: {}; plan: {})",
+        sentence::log_and_plan(
             quoted(releases.iter().map(String::as_str)),
-            quoted(self.releases.into_iter())
+            quoted(self.releases.into_iter()),
         )
     }
 
     /// The likely causes of unknown ids. Each is a way of writing in which an id of the log differs
     /// from an id that is known.
-    fn causes(&self) -> Vec<String> {
+    fn causes(&self) -> Vec<Text> {
         let mut ways = BTreeSet::new();
         let mut tenants = BTreeSet::new();
         for user in &self.unknown.users {
@@ -209,14 +215,27 @@ impl<'a> Coverage<'a> {
             ways.extend(likeness(&user.user.id, &listed.id));
             if user.user.tenant != listed.tenant {
                 let [log, table] = [&user.user.tenant, &listed.tenant].map(|tenant| short(tenant));
-                tenants.insert(format!("the tenant (log: {log:?}; table: {table:?})"));
+                tenants.insert([format!("{log:?}"), format!("{table:?}")]);
             }
         }
         for release in &self.unknown.releases {
             let known = self.releases.iter();
             ways.extend(known.flat_map(|known| likeness(release, known)));
         }
-        ways.iter().map(ToString::to_string).chain(tenants).collect()
+        let tenants = tenants
+            .into_iter()
+            .map(|[log, table]| sentence::other_tenant(log, table));
+        ways.into_iter().map(way_text).chain(tenants).collect()
+    }
+}
+
+/// A way of writing as text.
+fn way_text(way: Likeness) -> Text {
+    match way {
+        Likeness::Decimal => sentence::decimals(),
+        Likeness::Blanks => sentence::blanks(),
+        Likeness::Case => sentence::letter_case(),
+        Likeness::ZeroPadding => sentence::zeros(),
     }
 }
 

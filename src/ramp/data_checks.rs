@@ -1,12 +1,13 @@
 //! Checks of the data of a stage: sample ratio, leaked users, users in both arms, and rows in the
 //! wrong arm.
 
-use crate::base::number::number;
 use crate::ramp::evidence::StageEvidence;
 use crate::ramp::situation::Situation;
 use crate::ramp::trace::{CheckFlow, CheckValues, Trace, block_if, plain};
 use crate::ramp::verdict::{CheckOutcome, Verdict};
 use crate::scenario::Policy;
+use crate::words::ramp::{self as sentence, ShareBeside};
+use crate::words::{Count, P, Percent, Points};
 
 pub(super) fn sample_ratio<'a, T: Trace<'a>>(
     policy: &Policy,
@@ -17,7 +18,7 @@ pub(super) fn sample_ratio<'a, T: Trace<'a>>(
         return trace.push(
             plain("srm"),
             CheckValues::new(CheckOutcome::NotApplicable),
-            || "only one arm was planned: no sample ratio to test",
+            sentence::one_arm,
         );
     };
     let is_significant = srm.p_value < policy.srm_alpha;
@@ -29,16 +30,14 @@ pub(super) fn sample_ratio<'a, T: Trace<'a>>(
         plain("srm"),
         CheckValues::with(outcome, srm.p_value, policy.srm_alpha),
         || {
-            let note = if is_significant && srm.low_impact {
-                ", low impact"
+            let (p, by) = (P(srm.p_value), Points(srm.max_abs_deviation));
+            if !is_significant {
+                sentence::split_as_planned(p, by)
+            } else if srm.low_impact {
+                sentence::split_little(p, by)
             } else {
-                ""
-            };
-            format!(
-                "sample ratio: p = {}, deviation {:.2} points{note}",
-                number(srm.p_value),
-                srm.max_abs_deviation * 100.0
-            )
+                sentence::split_wrong(p, by)
+            }
         },
     )
 }
@@ -54,7 +53,14 @@ pub(super) fn leak<'a, T: Trace<'a>>(policy: &Policy, evidence: &StageEvidence, 
     trace.push(
         plain("leak"),
         CheckValues::with(outcome, share, policy.srm_min_deviation),
-        || format!("{} users in an arm planned at 0", users.leaked),
+        || match users.leaked {
+            0 => sentence::no_leak(),
+            n => sentence::leaked(
+                Count(n),
+                ShareBeside(share, policy.srm_min_deviation),
+                Percent(policy.srm_min_deviation),
+            ),
+        },
     )
 }
 
@@ -71,7 +77,14 @@ pub(super) fn crossover<'a, T: Trace<'a>>(
     trace.push(
         plain("crossover"),
         CheckValues::with(outcome, share, policy.max_crossover),
-        || format!("{} users seen in both releases", users.crossover),
+        || match users.crossover {
+            0 => sentence::no_crossover(),
+            n => sentence::crossover(
+                Count(n),
+                ShareBeside(share, policy.max_crossover),
+                Percent(policy.max_crossover),
+            ),
+        },
     )
 }
 
@@ -84,7 +97,7 @@ pub(super) fn assignment<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mu
         return trace.push(
             plain("assignment"),
             CheckValues::new(CheckOutcome::NotApplicable),
-            || "the assignment of users cannot be recomputed",
+            sentence::not_recomputable,
         );
     }
     let share = situation.misassigned;
@@ -93,10 +106,12 @@ pub(super) fn assignment<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mu
         plain("assignment"),
         CheckValues::with(outcome, share, MAX_MISASSIGNED),
         || {
-            format!(
-                "{:.3}% of all rows in another arm than bucket and ratio imply",
-                share * 100.0
-            )
+            if share == 0.0 {
+                sentence::assigned()
+            } else {
+                let share = ShareBeside(share, MAX_MISASSIGNED);
+                sentence::misassigned(share, Percent(MAX_MISASSIGNED))
+            }
         },
     )
 }

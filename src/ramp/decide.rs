@@ -9,6 +9,8 @@ use crate::ramp::checks::checks;
 use crate::ramp::situation::Situation;
 use crate::ramp::trace::{CheckName, FirstBlock};
 use crate::ramp::verdict::{Check, CheckOutcome, Verdict};
+use crate::words::Text;
+use crate::words::ramp as sentence;
 
 /// A verdict on one layer with its reasons and all its checks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,11 +77,11 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
     let verdict = blocking.map_or(Verdict::Promote, |(verdict, _)| verdict);
     let next_ratio = next_ratio(situation, verdict);
     let (first_blocking, reason) = match blocking {
-        Some((_, check)) => (Some(check.check.clone()), check.text()),
-        None => (
-            None,
-            format!("every check passed: {} to {next_ratio}", state.ratio).into(),
+        Some((verdict, check)) => (
+            Some(check.check.clone()),
+            with_consequence(check.text(), verdict, state.ratio),
         ),
+        None => (None, sentence::promoted(state.ratio, next_ratio)),
     };
     // The next window's rows can change the verdict. A promotion must also wait for the dwell.
     let next_window = situation.as_of + situation.plan.window;
@@ -96,6 +98,15 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
         reason_zh: reason.zh,
         earliest_next,
         trace,
+    }
+}
+
+/// The reason of a verdict: the fact, and for a rollback the change of the ratio.
+pub(super) fn with_consequence(fact: Text, verdict: Verdict, ratio: Ratio) -> Text {
+    if verdict == Verdict::Rollback && ratio > Ratio::ZERO {
+        Text::sentences(&[fact, sentence::rolled_back(ratio, Ratio::ZERO)])
+    } else {
+        fact
     }
 }
 

@@ -1,14 +1,12 @@
 //! Explains the checks that block: finds the numbers of an outlook for each kind of check.
 
 use crate::analysis::{Analysis, LayerAnalysis, StageAnalysis};
-use crate::base::number::{amount, number};
-use crate::base::time;
 use crate::base::time::{HOUR, Micros};
 use crate::bucket::Ratio;
 use crate::metric::Metric;
 use crate::ramp::coverage::Coverage;
 use crate::ramp::outlook::{
-    Outlook, Place, Undecided, beyond_margin, current_stage, days_text, growing_outlook, kind_and_metric,
+    Outlook, Place, Undecided, beyond_margin, current_stage, growing_outlook, kind_and_metric, round_up,
     violated,
 };
 use crate::ramp::reach::{GuardrailGrowth, MAX_DAYS, QosGrowth, days_of, least_groups, visits_of};
@@ -17,7 +15,9 @@ use crate::ramp::verdict::{Check, CheckOutcome, Verdict};
 use crate::scenario::Plan;
 use crate::stats::Reason;
 use crate::stats::non_inferiority::HarmVerdict;
-use crate::words::slices;
+use crate::words::outlook::{self as sentence, DaysNeeded};
+use crate::words::ramp::Beside;
+use crate::words::{Count, Hours, Measured, Number, Text};
 
 /// The inputs that all outlooks of a schedule share.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +55,7 @@ impl<'a> Outlooks<'a> {
     /// The outlook of a check that blocks, or that could not be made.
     pub fn of(&self, place: Place<'_>, check: &Check) -> Outlook {
         let (kind, metric) = kind_and_metric(&check.check);
-        let action = |text: &str| Outlook::action(check, text);
+        let action = |text: Text| Outlook::action(check, text);
         match (kind, metric) {
             ("guardrail" | "clear" | "signal", Some(metric)) => self.guardrail(place, check, kind, metric),
             ("qos" | "qos_floor", _) => self.qos(place, check, kind),
@@ -76,31 +76,24 @@ impl<'a> Outlooks<'a> {
             }
             ("approval", _) => {
                 let next = place.layer.next_step(place.ratio).unwrap_or(place.ratio);
-                Outlook::action(
-                    check,
-                    format!(
-                        "an [[approval]] by a person: layer = \"{}\", candidate = \"{}\", ratio = {}",
-                        place.layer.id,
-                        self.plan.candidate,
-                        next.share()
-                    ),
-                )
+                let share = next.share().to_string();
+                action(sentence::write_approval(
+                    &place.layer.id,
+                    &self.plan.candidate,
+                    share,
+                ))
             }
-            ("srm" | "leak" | "crossover" | "assignment", _) => {
-                action("find why users are missing from an arm or in the wrong one, then measure again")
-            }
-            ("coverage", _) => {
-                action("ids and releases in the log as the users table and the plan write them")
-            }
-            (SLICES, _) => Outlook::action(check, slices::remedy()).because(Undecided::BeyondLimit),
-            ("new_release" | "rollback_scope", _) => action("a new release"),
-            ("ladder", _) => action("nothing: the layer is at the end of its ladder, and checks continue"),
+            ("srm" | "leak" | "crossover" | "assignment", _) => action(sentence::find_missing_users()),
+            ("coverage", _) => action(sentence::write_known_ids()),
+            ("new_release" | "rollback_scope", _) => action(sentence::needs_new_release()),
+            ("ladder", _) => action(sentence::nothing_to_decide()),
+            ("in_force", _) => action(sentence::publish_again()),
             _ => Outlook::action(check, check.text()),
         }
     }
 
     fn guardrail(&self, place: Place<'_>, check: &Check, kind: &str, metric: &str) -> Outlook {
-        let guardrails = &self.plan.guardrails;
+        let (guardrails, term) = (&self.plan.guardrails, self.plan.term(metric));
         let idx = guardrails.iter().position(|guardrail| guardrail.metric == metric);
         let found = current_stage(place).zip(idx);
         let found = found.and_then(|(stage, idx)| Some((stage, idx, stage.guardrails.get(idx)?.judged)));
@@ -112,14 +105,11 @@ impl<'a> Outlooks<'a> {
         }
         let numbers = (check.value, check.interval, check.limit);
         let (Some(harm), Some(interval), Some(margin)) = numbers else {
-            return Outlook::action(check, format!("a new release: {}", check.detail))
-                .because(Undecided::BeyondLimit);
+            return Outlook::action(check, sentence::count_within(term)).because(Undecided::BeyondLimit);
         };
-        let unit = self.metrics.iter().find(|other| other.id == metric);
-        let unit = unit.map_or("ms", |metric| &metric.unit);
-        let limit = guardrails[idx].limit.unwrap_or(margin);
+        let limit = guardrails[idx].limit;
         if kind != "clear" || judged.verdict == HarmVerdict::Violated {
-            return violated(check, (harm, margin, limit), unit);
+            return violated(check, &term, (harm, margin, limit));
         }
         let grows = match self.growth(place, stage, idx) {
             Ok(grows) => grows,
@@ -127,18 +117,28 @@ impl<'a> Outlooks<'a> {
         };
         let distance = interval.ci_upper - margin;
         if harm >= margin {
-            let outlook = beyond_margin(check, (harm, margin), &grows, place.ratio, days_of(stage));
-            return outlook.distant(distance, unit);
+            let at = (place.ratio, days_of(stage));
+            let outlook = beyond_margin(check, &term, (harm, margin), &grows, at);
+            return outlook.distant(distance, term.unit);
         }
-        let outlook = Outlook::action(check, String::new());
+        let outlook = Outlook::action(check, Text::default());
         if distance > 0.0 {
-            let asks = format!("clear a margin of {}", number(margin));
+            let asks = sentence::clear_margin(term, term.difference(margin));
             let margin_that_can = grows.upper(MAX_DAYS, place.ratio);
-            let outlook = outlook.distant(distance, unit);
-            return growing_outlook(outlook, place, stage, &grows, &asks, margin_that_can);
+            let margin_that_can = margin_that_can.filter(|margin| *margin > 0.0);
+            let margin_that_can =
+                margin_that_can.map(|margin| Text::of_say(&term.difference(round_up(margin))));
+            let outlook = outlook.distant(distance, term.unit);
+            return growing_outlook(outlook, place, stage, &grows, asks, margin_that_can);
         }
-        let asks = format!("clear the limit {} of its own value", number(limit));
-        growing_outlook(outlook, place, stage, &grows, &asks, None)
+        let asks = match limit {
+            Some(value) => {
+                let unit = term.unit;
+                sentence::clear_limit(term, Measured { value, unit })
+            }
+            None => sentence::clear_margin(term, term.difference(margin)),
+        };
+        growing_outlook(outlook, place, stage, &grows, asks, None)
     }
 
     /// The growth of a guardrail of the stage in force. The other guardrails stay as they are:
@@ -173,11 +173,12 @@ impl<'a> Outlooks<'a> {
         };
         let (threshold, qos) = (check.limit.unwrap_or(place.layer.qos_threshold), arm.value.qos);
         if kind == "qos_floor" || qos < threshold {
-            let what = if kind == "qos_floor" { "floor" } else { "threshold" };
-            let text = format!(
-                "QoS {qos:.4} lies {} below the {what} {threshold}: a new release that reaches it, or a lower {what}",
-                number(threshold - qos)
-            );
+            let (by, limit) = (Number(threshold - qos), Number(threshold));
+            let text = if kind == "qos_floor" {
+                sentence::qos_below_floor(Beside(qos, threshold), by, limit)
+            } else {
+                sentence::qos_below(Beside(qos, threshold), by, limit)
+            };
             return Outlook::action(check, text)
                 .because(Undecided::BeyondLimit)
                 .distant(threshold - qos, "score");
@@ -186,9 +187,9 @@ impl<'a> Outlooks<'a> {
         let of = (&self.plan.policy, threshold);
         let grows = QosGrowth::from_stage(of, &arm, stage, n_eligible);
         let lower = check.interval.map_or(threshold, |interval| interval.ci_lower);
-        let outlook = Outlook::action(check, String::new()).distant(threshold - lower, "score");
-        let asks = format!("raise the interval of QoS above {threshold}");
-        growing_outlook(outlook, place, stage, &grows, &asks, None)
+        let outlook = Outlook::action(check, Text::default()).distant(threshold - lower, "score");
+        let asks = sentence::raise_qos(Number(threshold));
+        growing_outlook(outlook, place, stage, &grows, asks, None)
     }
 
     /// The outlook of a check whose number is not known.
@@ -198,30 +199,38 @@ impl<'a> Outlooks<'a> {
             Some(metric) => coverage.and_then(|coverage| coverage.missing_columns(metric)),
             None => coverage.and_then(Coverage::missing_rates),
         };
-        let name = metric.unwrap_or("QoS");
+        let name = match metric {
+            Some(metric) => Text::of_say(&self.plan.term(metric)),
+            None => Text::from("QoS"),
+        };
         match reason {
             Reason::NoColumn => {
-                let missing = missing.unwrap_or_else(|| format!("the log lacks a column that {name} needs"));
-                let or = metric.map_or("", |_| ", or remove the guardrail");
-                let text = format!("{missing}: map it in [[input.traffic]].columns{or}");
+                let missing = missing.unwrap_or_else(|| sentence::lacks_column(name));
+                let text = match metric {
+                    Some(_) => sentence::map_column_or_drop(missing),
+                    None => sentence::map_column(missing),
+                };
                 Outlook::action(check, text).because(Undecided::NoColumn)
             }
             Reason::TooFewClusters => {
-                let text = match least_groups(place.ratio) {
-                    Some((n_groups, least)) => format!(
-                        "{} has {n_groups} bucket groups, and an error needs 20: {least} or more of the layer",
-                        place.ratio
-                    ),
-                    None => format!("users in at least 20 bucket groups in each arm with a value of {name}"),
+                let groups = least_groups(place.ratio);
+                let text = match groups {
+                    Some((n_groups, least)) => {
+                        sentence::needs_groups(place.ratio, Count(n_groups.into()), least)
+                    }
+                    None => sentence::needs_groups_of(name),
                 };
                 let mut outlook = Outlook::action(check, text).because(Undecided::TooFewClusters);
-                outlook.next_ratio_that_can = least_groups(place.ratio).map(|(_, least)| least);
+                outlook.next_ratio_that_can = groups.map(|(_, least)| least);
                 outlook
             }
-            Reason::NoData => Outlook::action(check, format!("rows of both releases with a value of {name}"))
-                .because(Undecided::NoData),
+            Reason::NoData => Outlook::action(check, sentence::needs_rows(name)).because(Undecided::NoData),
             reason => {
-                Outlook::action(check, format!("{name} is not known: {reason}")).because(Undecided::NoData)
+                let name = match metric {
+                    Some(metric) => self.plan.term(metric).subject(),
+                    None => name,
+                };
+                Outlook::action(check, sentence::not_known(name, reason)).because(Undecided::NoData)
             }
         }
     }
@@ -229,17 +238,11 @@ impl<'a> Outlooks<'a> {
     fn evidence(&self, place: Place<'_>, check: &Check) -> Outlook {
         let is_current = |stage: &&StageAnalysis| stage.ratio == place.ratio && stage.start == place.since;
         let text = match place.analyzed.and_then(LayerAnalysis::current) {
-            None => "rows of users of this layer in the log".to_owned(),
-            Some(stage) if is_current(&stage) => format!(
-                "rows of {}: check that production serves it to {} of the layer's users, and that the log names it",
-                self.plan.candidate, place.ratio
-            ),
-            Some(_) => format!(
-                "replay and analyze the log under the ratios in force: give `--state` with the state, or write the \
-                 change to {} at {} as an [[operation]]",
-                place.ratio,
-                time::format(place.since)
-            ),
+            None => sentence::needs_layer_rows(),
+            Some(stage) if is_current(&stage) => {
+                sentence::needs_candidate_rows(&self.plan.candidate, place.ratio)
+            }
+            Some(_) => sentence::replay_under(place.ratio, self.plan.when(place.since)),
         };
         Outlook::action(check, text).because(Undecided::NoData)
     }
@@ -248,11 +251,12 @@ impl<'a> Outlooks<'a> {
         let (Some(n), Some(least)) = (check.value, check.limit) else {
             return Outlook::action(check, check.text());
         };
-        let mut outlook = Outlook::action(check, String::new()).distant(least - n, "users");
+        let mut outlook = Outlook::action(check, Text::default()).distant(least - n, "users");
+        let missing = Number(least - n);
         let n_eligible = place.analyzed.map_or(0, |layer| layer.n_eligible);
         let stage = current_stage(place).filter(|stage| n > 0.0 && stage.end > stage.start);
         let Some(stage) = stage else {
-            outlook.text = format!("{} more users: none has come yet", amount(least - n));
+            let outlook = outlook.saying(sentence::none_came(missing));
             return outlook.because(Undecided::NoData);
         };
         let (visits, share) = (visits_of(stage, 1, n_eligible), place.ratio.share());
@@ -264,16 +268,12 @@ impl<'a> Outlooks<'a> {
                 .layer
                 .steps()
                 .find(|step| *step > place.ratio && enough(step));
-            let next = outlook.next_ratio_that_can.map_or_else(
-                || "a smaller min_users, or a larger layer".to_owned(),
-                |next| format!("{next} has them, or a smaller min_users"),
-            );
-            outlook.text = format!(
-                "{} eligible users at {} are fewer than {}: {next}",
-                amount(all.round()),
-                place.ratio,
-                amount(least)
-            );
+            let next = match outlook.next_ratio_that_can {
+                Some(next) => sentence::next_has_them(next),
+                None => sentence::smaller_min_users(),
+            };
+            let few = sentence::too_few_at(Count(all.round() as u64), place.ratio, Count(least as u64));
+            let outlook = outlook.saying(Text::sentences(&[few, next]));
             return outlook.because(Undecided::TooFewUsers);
         }
         let now = days_of(stage);
@@ -282,34 +282,19 @@ impl<'a> Outlooks<'a> {
             Some(days) => {
                 outlook.days_needed = Some(days);
                 outlook.undecided = None;
-                outlook.text = format!(
-                    "{} more users: {} at today's traffic ({} users a day so far)",
-                    amount(least - n),
-                    days_text(days),
-                    amount(n / now)
-                );
-                outlook
+                let a_day = Number(n / now);
+                outlook.saying(sentence::users_in(missing, DaysNeeded(days), a_day))
             }
-            None => {
-                outlook.text = format!(
-                    "{} more users do not come within a year at today's traffic: a larger ratio, or a smaller \
-                     min_users",
-                    amount(least - n)
-                );
-                outlook.because(Undecided::NotWithinAYear)
-            }
+            None => outlook
+                .saying(sentence::users_never(missing))
+                .because(Undecided::NotWithinAYear),
         }
     }
 
     fn dwell(&self, place: Place<'_>, check: &Check) -> Outlook {
         let at = self.plan.window_start(place.since) + place.layer.dwell;
         let hours = (at - self.as_of).max(0) as f64 / HOUR as f64;
-        let text = format!(
-            "{} more hours at {}: until {}",
-            number(hours),
-            place.ratio,
-            time::format(at)
-        );
+        let text = sentence::more_time(Hours(hours), place.ratio, self.plan.when(at));
         Outlook::action(check, text)
             .distant(hours, "h")
             .at(at, self.as_of)
@@ -320,7 +305,7 @@ impl<'a> Outlooks<'a> {
         match at {
             Some(at) => {
                 let hours = (at - self.as_of).max(0) as f64 / HOUR as f64;
-                Outlook::action(check, format!("nothing but time: until {}", time::format(at)))
+                Outlook::action(check, sentence::until(self.plan.when(at)))
                     .distant(hours, "h")
                     .at(at, self.as_of)
             }
@@ -335,10 +320,11 @@ impl<'a> Outlooks<'a> {
         let (mut last, mut is_known) = (self.as_of, true);
         let mut waits = Vec::new();
         for (before, state) in waited.filter(|(before, state)| state.ratio < before.last_step()) {
+            let name = self.plan.layer_name(&before.id);
             let failed = state.rolled_back.as_ref();
             if failed.is_some_and(|(_, release)| *release == self.plan.candidate) {
                 is_known = false;
-                waits.push(format!("{} is rolled back and needs a new release", before.id));
+                waits.push(sentence::before_rolled_back(name));
                 continue;
             }
             let n_steps = before.steps().filter(|step| *step > state.ratio).count() as i64;
@@ -349,23 +335,22 @@ impl<'a> Outlooks<'a> {
                 self.plan.window_start(state.since) + n_steps * before.dwell
             };
             last = last.max(full);
-            let s = if n_steps == 1 { "" } else { "s" };
-            waits.push(format!(
-                "{} has to rise from {} to {} ({n_steps} step{s} of {} h)",
-                before.id,
-                state.ratio,
-                before.last_step(),
-                number(before.dwell as f64 / HOUR as f64)
-            ));
+            let (from, to) = (state.ratio, before.last_step());
+            let dwell = Hours(before.dwell as f64 / HOUR as f64);
+            waits.push(if n_steps == 1 {
+                sentence::before_one_step(name, from, to, dwell)
+            } else {
+                sentence::before_steps(name, from, to, Count(n_steps.unsigned_abs()), dwell)
+            });
         }
         if waits.is_empty() {
             return Outlook::action(check, check.text());
         }
-        let waits = waits.join(", ");
         if is_known {
-            Outlook::action(check, format!("{waits}: not before {}", time::format(last))).at(last, self.as_of)
+            waits.push(sentence::not_before(self.plan.when(last)));
+            Outlook::action(check, Text::sentences(&waits)).at(last, self.as_of)
         } else {
-            Outlook::action(check, waits)
+            Outlook::action(check, Text::sentences(&waits))
         }
     }
 }

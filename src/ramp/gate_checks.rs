@@ -3,15 +3,16 @@
 
 use std::ops::ControlFlow;
 
-use crate::base::number::{number, percent};
-use crate::base::time;
 use crate::qos::Judged;
 use crate::ramp::situation::Situation;
 use crate::ramp::trace::{CheckFlow, CheckName, CheckValues, Trace};
 use crate::ramp::verdict::{CheckOutcome, Verdict};
-use crate::scenario::{Guardrail, Sequential};
+use crate::scenario::{Guardrail, Plan, Sequential};
 use crate::stats::gates::Gate;
 use crate::stats::non_inferiority::HarmVerdict;
+use crate::words::guardrail::MetricTerm;
+use crate::words::ramp as sentence;
+use crate::words::{Count, Number, Percent, Text};
 
 /// Whether the gates of the policy decide promotions.
 pub(super) fn has_gates(situation: &Situation<'_>) -> bool {
@@ -25,6 +26,7 @@ pub(super) fn is_last_promotion(situation: &Situation<'_>) -> bool {
 
 /// Checks that no look of a guardrail crossed its boundary.
 pub(super) fn gate_check<'a, T: Trace<'a>>(
+    plan: &'a Plan,
     guardrail: &'a Guardrail,
     judged: &Judged,
     trace: &mut T,
@@ -38,7 +40,7 @@ pub(super) fn gate_check<'a, T: Trace<'a>>(
     };
     let Some(gate) = &judged.gate else {
         return trace.push(name, CheckValues::new(CheckOutcome::NotApplicable), || {
-            format!("{}: no look yet", guardrail.metric)
+            sentence::no_look(plan.term(&guardrail.metric).subject())
         });
     };
     let outcome = if gate.is_crossed {
@@ -51,7 +53,7 @@ pub(super) fn gate_check<'a, T: Trace<'a>>(
         limit: gate.bound,
         ..CheckValues::new(outcome)
     };
-    trace.push(name, found, || describe(&guardrail.metric, gate))
+    trace.push(name, found, || describe(plan, plan.term(&guardrail.metric), gate))
 }
 
 /// Checks a guardrail before a promotion. A guardrail with a gate needs a look without a crossing,
@@ -61,7 +63,7 @@ pub(super) fn gated_clearance<'a, T: Trace<'a>>(
     situation: &Situation<'a>,
     guardrail: &'a Guardrail,
     judged: &Judged,
-    missing: impl FnOnce() -> String,
+    missing: impl FnOnce() -> Text,
     trace: &mut T,
 ) -> CheckFlow {
     let name = CheckName {
@@ -73,7 +75,7 @@ pub(super) fn gated_clearance<'a, T: Trace<'a>>(
     if judged.reason.is_some() {
         return trace.push(name, CheckValues::new(wait), missing);
     }
-    let metric = &guardrail.metric;
+    let subject = || situation.plan.term(&guardrail.metric).subject();
     // An absolute limit has no gate: the interval for every look must keep it before the end.
     let by_interval = !guardrail.has_gate() || guardrail.limit.is_some();
     let is_open = by_interval && judged.verdict == HarmVerdict::Unclear;
@@ -85,7 +87,7 @@ pub(super) fn gated_clearance<'a, T: Trace<'a>>(
             ..CheckValues::new(wait)
         };
         return trace.push(name, found, || {
-            format!("{metric} unclear: the last promotion needs an interval within its bounds")
+            Text::sentences(&[missing(), sentence::last_needs_interval()])
         });
     }
     if !guardrail.has_gate() {
@@ -95,9 +97,7 @@ pub(super) fn gated_clearance<'a, T: Trace<'a>>(
             limit: judged.margin,
             ..CheckValues::new(CheckOutcome::Pass)
         };
-        return trace.push(name, found, || {
-            format!("{metric} has no gate: its interval decides before the last promotion")
-        });
+        return trace.push(name, found, || sentence::has_no_gate(subject()));
     }
     let name = CheckName {
         kind: "information",
@@ -105,7 +105,7 @@ pub(super) fn gated_clearance<'a, T: Trace<'a>>(
     };
     let Some(gate) = &judged.gate else {
         return trace.push(name, CheckValues::new(wait), || {
-            format!("{metric}: no look yet with evidence of the stages since the layer opened")
+            sentence::no_look_since_open(subject())
         });
     };
     let outcome = if is_last && !gate.is_complete() && !gate.is_crossed {
@@ -115,27 +115,29 @@ pub(super) fn gated_clearance<'a, T: Trace<'a>>(
     };
     let found = CheckValues::with(outcome, gate.fraction(), 1.0);
     trace.push(name, found, || {
-        let share = percent(gate.fraction());
+        let share = Percent(gate.fraction());
         if outcome == wait {
-            format!("{metric}: {share} of the planned information; the last promotion needs all of it")
+            sentence::information_short(subject(), share)
         } else {
-            format!("{metric}: {share} of the planned information")
+            sentence::information(subject(), share)
         }
     })
 }
 
-/// A gate as text, for example `complaint_rate: harm 1.3 standard errors at look 2 of 2026-05-27
-/// (boundary 2.4), 45 % of the planned information`.
-fn describe(metric: &str, gate: &Gate) -> String {
-    let bound = gate.bound.map_or_else(
-        || "no boundary yet".to_owned(),
-        |bound| format!("boundary {}", number(bound)),
-    );
-    format!(
-        "{metric}: harm {} standard errors at look {} at {}, {bound}, {} of the planned information",
-        number(gate.z),
-        gate.n_looks,
-        time::format(gate.at),
-        percent(gate.fraction())
-    )
+/// A gate as text: the harm in standard errors at its last look, beside the boundary.
+fn describe(plan: &Plan, metric: MetricTerm<'_>, gate: &Gate) -> Text {
+    let (subject, z) = (metric.subject(), Number(gate.z));
+    let (looks, at) = (Count(gate.n_looks.into()), plan.when(gate.at));
+    let share = Percent(gate.fraction());
+    match gate.bound {
+        None => sentence::gate_without_bound(subject, z, looks, at, share),
+        Some(bound) => {
+            let z = sentence::Beside(gate.z, bound);
+            if gate.is_crossed {
+                sentence::gate_crossed(subject, z, looks, at, Number(bound), share)
+            } else {
+                sentence::gate_kept(subject, z, looks, at, Number(bound), share)
+            }
+        }
+    }
 }

@@ -12,9 +12,11 @@ mod evidence;
 pub mod exact;
 mod explain;
 mod gate_checks;
+mod guardrail_checks;
 mod operation;
 mod outlook;
 mod own_past_check;
+mod qos_checks;
 pub(crate) mod reach;
 mod schedule;
 mod situation;
@@ -27,15 +29,15 @@ mod trace;
 mod verdict;
 
 pub use contradictions::contradictions;
-pub(crate) use contradictions::{late, wrong_claims};
+pub(crate) use contradictions::{Deadline, late, wrong_claims};
 pub use coverage::Coverage;
 pub(crate) use data_checks::MAX_MISASSIGNED;
 pub use decide::{Conclusion, Decision, conclude, decide};
 pub use evidence::{QosEvidence, SrmEvidence, StageEvidence};
 pub use explain::Outlooks;
 pub use operation::{Force, OperationRow};
+pub(crate) use outlook::round_up;
 pub use outlook::{Outlook, Place, Undecided};
-pub(crate) use outlook::{days_text, round_up};
 pub use schedule::{
     GATE, LayerEvidence, LayerRamp, LayerSchedule, RampStatus, Schedule, schedule, schedule_gated,
 };

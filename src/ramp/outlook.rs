@@ -4,14 +4,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{LayerAnalysis, StageAnalysis};
-use crate::base::number::{amount, count, number};
 use crate::base::time::{DAY, Micros};
 use crate::bucket::Ratio;
 use crate::ramp::reach::{Growing, GuardrailGrowth, MAX_DAYS, days_of, days_until, next_ratio};
 use crate::ramp::state::LayerState;
 use crate::ramp::verdict::Check;
 use crate::scenario::Layer;
-use crate::words::Text;
+use crate::words::guardrail::MetricTerm;
+use crate::words::outlook::{self as sentence, DaysNeeded};
+use crate::words::{Count, Measured, Number, Text};
 
 /// Days after which a faster ratio is worth a word.
 const SLOW_DAYS: f64 = 30.0;
@@ -113,7 +114,7 @@ impl Outlook {
         if self.also_open.is_empty() {
             text
         } else {
-            format!("{}; also open: {}", text.en, self.also_open.join(", ")).into()
+            Text::sentences(&[text, sentence::also_open(&self.also_open)])
         }
     }
 
@@ -145,6 +146,15 @@ impl Outlook {
             text,
             text_zh,
         }
+    }
+
+    /// Sets the text.
+    pub(super) fn saying(mut self, text: Text) -> Self {
+        Text {
+            en: self.text,
+            zh: self.text_zh,
+        } = text;
+        self
     }
 
     pub(super) fn because(mut self, undecided: Undecided) -> Self {
@@ -179,57 +189,56 @@ pub(super) fn current_stage(place: Place<'_>) -> Option<&StageAnalysis> {
 }
 
 /// The outlook of a guardrail whose violation is shown.
-pub(super) fn violated(check: &Check, (harm, margin, limit): (f64, f64, f64), unit: &str) -> Outlook {
-    if harm <= margin {
-        let text = format!("a new release whose own value keeps the limit {}", number(limit));
+pub(super) fn violated(
+    check: &Check,
+    term: &MetricTerm<'_>,
+    (harm, margin, limit): (f64, f64, Option<f64>),
+) -> Outlook {
+    if let Some(limit) = limit.filter(|_| harm <= margin) {
+        let limit = Measured {
+            value: limit,
+            unit: term.unit,
+        };
+        let text = sentence::own_value_within(term, limit);
         return Outlook::action(check, text).because(Undecided::BeyondLimit);
     }
-    let text = format!(
-        "a new release whose harm is below the margin {}: the estimate lies {} beyond it",
-        number(margin),
-        number(harm - margin)
-    );
+    let beyond = term.difference((harm - margin).max(0.0));
+    let text = sentence::harm_within(term, term.difference(margin), beyond);
     Outlook::action(check, text)
         .because(Undecided::BeyondLimit)
-        .distant(harm - margin, unit)
+        .distant(harm - margin, term.unit)
 }
 
 /// The outlook of a guardrail whose estimated harm lies beyond the margin, without being shown.
 pub(super) fn beyond_margin(
     check: &Check,
+    term: &MetricTerm<'_>,
     (harm, margin): (f64, f64),
     grows: &GuardrailGrowth<'_>,
-    ratio: Ratio,
-    now: f64,
+    (ratio, now): (Ratio, f64),
 ) -> Outlook {
-    let shown = grows.days_until_violated(ratio, now);
-    let shown = shown.map_or_else(String::new, |days| {
-        format!(", and is shown in {}", days_text(days - now))
-    });
-    let text = format!(
-        "the interval never clears the margin {}, because the estimated harm {} lies beyond it{shown} if the effect \
-         stays as it is: a new release, or a larger margin",
-        number(margin),
-        number(harm)
-    );
+    let [harm, margin] = [harm, margin].map(|value| term.difference(value));
+    let text = match grows.days_until_violated(ratio, now) {
+        Some(days) => sentence::never_clears_shown(term, harm, margin, DaysNeeded(days - now)),
+        None => sentence::never_clears(term, harm, margin),
+    };
     let mut outlook = Outlook::action(check, text).because(Undecided::BeyondLimit);
     outlook.smallest_decidable = grows.half_width(MAX_DAYS, ratio);
     outlook
 }
 
 /// Fills in the numbers of a check whose interval has to shrink. `asks` is what the interval has to
-/// do, as in "clear a margin of 0.02".
+/// do, as in "clear the margin of 2 points", and `margin_that_can` the margin that it clears within
+/// a year.
 pub(super) fn growing_outlook(
     mut outlook: Outlook,
     place: Place<'_>,
     stage: &StageAnalysis,
     grows: &dyn Growing,
-    asks: &str,
-    margin_that_can: Option<f64>,
+    asks: Text,
+    margin_that_can: Option<Text>,
 ) -> Outlook {
     let (ratio, now) = (place.ratio, days_of(stage));
-    let is_counted = place.analyzed.is_some_and(|layer| layer.n_eligible > 0);
-    let n_now = stage.users.candidate as f64;
     let days = days_until(grows, ratio, now);
     outlook.smallest_decidable = grows.half_width(MAX_DAYS, ratio);
     let faster = match days {
@@ -239,72 +248,70 @@ pub(super) fn growing_outlook(
     };
     let faster = faster.filter(|(_, other)| days.is_none_or(|days| *other < days - now));
     (outlook.next_ratio_that_can, outlook.next_ratio_days) = faster.unzip();
-    let can = faster.map(|(next, days)| format!("{next} can in {}", days_text(days)));
-    if let Some(days) = days {
-        let more = (days - now).max(0.0);
-        (outlook.days_needed, outlook.undecided) = (Some(more), None);
-        let mut users = String::new();
-        if is_counted {
-            let n = (grows.users(days, ratio) - grows.users(now, ratio))
-                .max(0.0)
-                .ceil();
-            outlook.users_needed = Some(n as u64);
-            // Near the size of the layer, users who return bring the evidence.
-            let again = if n < 0.1 * n_now {
-                " and the rows of those who return"
-            } else {
-                ""
-            };
-            users = format!(", {} more users{again}", amount(n));
-        }
-        let rate = if is_counted {
-            format!(" ({} users of the candidate a day so far)", amount(n_now / now))
-        } else {
-            String::new()
-        };
-        let can = can.map_or_else(String::new, |can| format!("; {can}"));
-        outlook.text = format!(
-            "{} more at {ratio}{users}, to {asks} if the effect stays as it is, at today's traffic{rate}{can}",
-            days_text(more)
-        );
-        return outlook;
+    let can = faster.map(|(next, days)| sentence::larger_ratio(next, DaysNeeded(days)));
+    match days {
+        Some(days) => decided_in(outlook, place, stage, grows, (days, asks, can)),
+        None => not_within_a_year(outlook, place, asks, (can, margin_that_can)),
     }
-    outlook.undecided = Some(Undecided::NotWithinAYear);
-    let n_all = place
-        .analyzed
-        .map_or(0.0, |layer| layer.n_eligible as f64 * ratio.share());
-    let who = if is_counted {
-        format!("{} users at {ratio}", count(n_all.round() as u64))
-    } else {
-        format!("the traffic of {ratio}")
-    };
-    let margin = margin_that_can
-        .filter(|margin| *margin > 0.0)
-        .map(|margin| format!("a margin of {}", number(round_up(margin))));
-    let best = margin
-        .as_ref()
-        .map_or_else(String::new, |margin| format!(" (at best {margin})"));
-    let then = match (can, margin) {
-        (Some(can), _) => can,
-        (None, Some(margin)) => format!("no larger ratio can; {margin} or more users can"),
-        (None, None) => "no larger ratio can".to_owned(),
-    };
-    outlook.text = format!("{who} cannot {asks} within a year{best}: {then}");
-    outlook
 }
 
-/// A number of days with two significant digits.
-pub(crate) fn days_text(days: f64) -> String {
-    let days = days.max(0.0);
-    if days >= 10.0 {
-        return format!("{} days", amount(days.ceil()));
-    }
-    let rounded = number((days * 10.0).ceil() / 10.0);
-    if rounded == "1" {
-        "1 day".into()
+/// Fills in the days and users until an interval decides.
+fn decided_in(
+    mut outlook: Outlook,
+    place: Place<'_>,
+    stage: &StageAnalysis,
+    grows: &dyn Growing,
+    (days, asks, can): (f64, Text, Option<Text>),
+) -> Outlook {
+    let (ratio, now) = (place.ratio, days_of(stage));
+    let more = (days - now).max(0.0);
+    (outlook.days_needed, outlook.undecided) = (Some(more), None);
+    let is_counted = place.analyzed.is_some_and(|layer| layer.n_eligible > 0);
+    let text = if is_counted {
+        let n_now = stage.users.candidate as f64;
+        let n = (grows.users(days, ratio) - grows.users(now, ratio))
+            .max(0.0)
+            .ceil();
+        outlook.users_needed = Some(n as u64);
+        // Near the size of the layer, users who return bring the evidence.
+        let users = if n < 0.1 * n_now {
+            sentence::more_users_and_rows(Number(n))
+        } else {
+            sentence::more_users(Number(n))
+        };
+        sentence::grows_users(DaysNeeded(more), ratio, users, asks, Number(n_now / now))
     } else {
-        format!("{rounded} days")
+        sentence::grows(DaysNeeded(more), ratio, asks)
+    };
+    let texts: Vec<Text> = std::iter::once(text).chain(can).collect();
+    outlook.saying(Text::sentences(&texts))
+}
+
+/// Says that a step cannot decide within a year, and what can.
+fn not_within_a_year(
+    mut outlook: Outlook,
+    place: Place<'_>,
+    asks: Text,
+    (can, margin): (Option<Text>, Option<Text>),
+) -> Outlook {
+    outlook.undecided = Some(Undecided::NotWithinAYear);
+    let n_eligible = place.analyzed.map_or(0, |layer| layer.n_eligible);
+    let ratio = place.ratio;
+    let mut texts = vec![if n_eligible > 0 {
+        let n_all = n_eligible as f64 * ratio.share();
+        sentence::users_cannot(Count(n_all.round() as u64), ratio, asks)
+    } else {
+        sentence::traffic_cannot(ratio, asks)
+    }];
+    match (can, margin) {
+        (Some(can), margin) => {
+            texts.extend(margin.map(sentence::at_best));
+            texts.push(can);
+        }
+        (None, Some(margin)) => texts.push(sentence::no_larger_ratio_but(margin)),
+        (None, None) => texts.push(sentence::no_larger_ratio()),
     }
+    outlook.saying(Text::sentences(&texts))
 }
 
 /// The next number with two significant digits.
@@ -326,11 +333,5 @@ mod tests {
         says(0.03, 0.03);
         says(0.0301, 0.031);
         says(123.0, 130.0);
-        let says = |days: f64, expected: &str| assert_eq!(days_text(days), expected);
-        says(0.04, "0.1 days");
-        says(1.0, "1 day");
-        says(3.41, "3.5 days");
-        says(11.2, "12 days");
-        says(-1.0, "0 days");
     }
 }

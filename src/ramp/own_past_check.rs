@@ -2,14 +2,15 @@
 
 use std::ops::ControlFlow;
 
-use crate::base::number::number;
-use crate::base::time;
+use crate::analysis::OwnPastFinding;
 use crate::ramp::evidence::StageEvidence;
 use crate::ramp::situation::Situation;
 use crate::ramp::trace::{CheckFlow, CheckName, CheckValues, Trace};
 use crate::ramp::verdict::{CheckOutcome, Verdict};
-use crate::scenario::{Action, OwnPast};
+use crate::scenario::{Action, OwnPast, Plan};
 use crate::stats::non_inferiority::HarmVerdict;
+use crate::words::ramp as sentence;
+use crate::words::{Measured, Text};
 
 /// Checks each guardrail's metric of a layer at ratio 1 against the layer's own past. A fall beyond
 /// the margin holds the layer, or rolls it back if the policy says so.
@@ -43,29 +44,46 @@ pub(super) fn own_past<'a, T: Trace<'a>>(
             kind: "own_past",
             metric: Some(&found.metric),
         };
-        trace.push(name, values, || {
-            let metric = &found.metric;
-            let (Some(observed), Some(expected), Some(since), Some(interval), Some(margin)) = (
-                found.observed,
-                found.expected,
-                found.since,
-                found.interval,
-                found.margin,
-            ) else {
-                let reason = found.reason.map_or_else(String::new, |reason| format!(": {reason}"));
-                return format!("{metric} is not compared with the layer's own past{reason}");
-            };
-            let word = if found.verdict == HarmVerdict::Violated { "fell" } else { "has not fallen" };
-            format!(
-                "{metric} {word} below the layer's own past: {} since {}, expected {}; harm in [{}, {}], margin {}",
-                number(observed),
-                time::format(since),
-                number(expected),
-                number(interval.ci_lower),
-                number(interval.ci_upper),
-                number(margin)
-            )
-        })?;
+        trace.push(name, values, || describe(situation.plan, found))?;
     }
     ControlFlow::Continue(())
+}
+
+/// The comparison with the own past as text.
+fn describe(plan: &Plan, found: &OwnPastFinding) -> Text {
+    let term = plan.term(&found.metric);
+    let (Some(observed), Some(expected), Some(since), Some(interval), Some(margin)) = (
+        found.observed,
+        found.expected,
+        found.since,
+        found.interval,
+        found.margin,
+    ) else {
+        return match found.reason {
+            Some(reason) => sentence::own_past_unknown_why(term.subject(), reason),
+            None => sentence::own_past_unknown(term.subject()),
+        };
+    };
+    let measured = |value| Measured {
+        value,
+        unit: term.unit,
+    };
+    let (observed, expected, since) = (measured(observed), measured(expected), plan.when(since));
+    if found.verdict != HarmVerdict::Violated {
+        return sentence::own_past_kept(term.subject(), observed, since, expected);
+    }
+    let lower = term.difference(interval.ci_lower);
+    let span = if interval.ci_upper.is_finite() {
+        sentence::worse_by(lower, term.difference(interval.ci_upper))
+    } else {
+        sentence::worse_at_least(lower)
+    };
+    sentence::own_past_fell(
+        term.subject(),
+        observed,
+        since,
+        expected,
+        span,
+        term.difference(margin),
+    )
 }

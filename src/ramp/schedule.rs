@@ -12,7 +12,7 @@ use crate::base::time::Micros;
 use crate::bucket::Ratio;
 use crate::ramp::approval;
 use crate::ramp::coverage::Coverage;
-use crate::ramp::decide::{Decision, decide};
+use crate::ramp::decide::{Decision, decide, with_consequence};
 use crate::ramp::evidence::StageEvidence;
 use crate::ramp::explain::Outlooks;
 use crate::ramp::operation::{OperationRow, log_id};
@@ -22,6 +22,7 @@ use crate::ramp::state::{LayerState, RampState};
 use crate::ramp::verdict::{Check, CheckOutcome, Verdict};
 use crate::scenario::{Layer, Plan, RollbackScope};
 use crate::words::Text;
+use crate::words::ramp as sentence;
 
 pub(super) const SCHEMA: &str = "sluice.schedule/1";
 
@@ -122,7 +123,7 @@ impl Schedule {
             if layer.verdict != Verdict::Promote {
                 continue;
             }
-            let reason: Text = format!("kept at {}: {}", layer.ratio, failure.en).into();
+            let reason = Text::sentences(&[failure.clone(), sentence::kept_at(layer.ratio)]);
             layer.verdict = Verdict::Hold;
             layer.next_ratio = layer.ratio;
             layer.hi_bucket = layer.lo_bucket + layer.ratio.bps();
@@ -326,12 +327,14 @@ pub fn schedule_gated(
     for of_tenant in state.layers.chunk_by(|a, b| a.tenant == b.tenant) {
         for (layer, layer_state) in plan.layers.iter().zip(of_tenant) {
             let evidence = evidence_of.get(&(layer_state.tenant.as_str(), layer.id.as_str()));
+            let of_layer = analyzed.get(&(layer_state.tenant.as_str(), layer.id.as_str()));
             let situation = Situation {
                 plan,
                 layer,
                 state: layer_state,
                 tenant_states: of_tenant,
                 evidence,
+                stage: of_layer.and_then(|layer| layer.current()),
                 coverage: coverage.as_ref(),
                 misassigned,
                 as_of: analysis.as_of,
@@ -340,7 +343,7 @@ pub fn schedule_gated(
         }
     }
     if plan.policy.rollback_scope == RollbackScope::Plan {
-        roll_back_together(&mut decided);
+        roll_back_together(plan, &mut decided);
     }
     let mut next = RampState {
         candidate: plan.candidate.clone(),
@@ -441,7 +444,7 @@ fn outlooks_of(
 const TOGETHER: &str = "rollback_scope";
 
 /// Rolls back all layers of each tenant that has a rollback, and keeps its layers at 0 closed.
-fn roll_back_together(decided: &mut [(&LayerState, Decision)]) {
+fn roll_back_together(plan: &Plan, decided: &mut [(&LayerState, Decision)]) {
     // The first layer of each tenant with a rollback is named.
     let mut failed: HashMap<&str, &str> = HashMap::new();
     for (state, _) in decided
@@ -462,7 +465,8 @@ fn roll_back_together(decided: &mut [(&LayerState, Decision)]) {
         } else {
             Verdict::Hold
         };
-        let reason: Text = format!("{cause} is rolled back, and the plan rolls back as a whole").into();
+        let fact = sentence::together(plan.layer_name(cause));
+        let reason = with_consequence(fact.clone(), verdict, state.ratio);
         let outcome = CheckOutcome::Block(verdict);
         let check = Check {
             check: TOGETHER.into(),
@@ -470,8 +474,8 @@ fn roll_back_together(decided: &mut [(&LayerState, Decision)]) {
             value: None,
             interval: None,
             limit: None,
-            detail: reason.en.clone(),
-            detail_zh: reason.zh.clone(),
+            detail: fact.en,
+            detail_zh: fact.zh,
         };
         decision.trace.insert(0, check);
         decision.verdict = verdict;

@@ -1,10 +1,11 @@
 //! The inputs of a decision: the layer, its state and the evidence.
 
+use crate::analysis::StageAnalysis;
 use crate::base::time::Micros;
 use crate::ramp::coverage::Coverage;
 use crate::ramp::evidence::StageEvidence;
 use crate::ramp::state::LayerState;
-use crate::scenario::{Layer, Plan};
+use crate::scenario::{LATENCY_P95, Layer, Plan};
 
 /// The inputs of a layer's decision.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +21,9 @@ pub struct Situation<'a> {
     pub tenant_states: &'a [LayerState],
     /// Evidence on the current stage. `None` if the log has no data on the layer.
     pub evidence: Option<&'a StageEvidence>,
+    /// The analyzed stage behind the evidence, whose values the texts of checks show. `None` for
+    /// simulations, and without a stage.
+    pub stage: Option<&'a StageAnalysis>,
     /// Coverage of the whole log. `None` for evidence without users, such as simulations and
     /// counters.
     pub coverage: Option<&'a Coverage<'a>>,
@@ -28,4 +32,27 @@ pub struct Situation<'a> {
     pub misassigned: f64,
     /// Time of the decision, microseconds, UTC.
     pub as_of: Micros,
+}
+
+impl Situation<'_> {
+    /// The values of a metric of baseline and candidate in the stage. `None` without an effect.
+    pub(super) fn values(&self, metric: &str) -> Option<[f64; 2]> {
+        let stage = self.stage?;
+        let effect = if metric == LATENCY_P95 {
+            stage.latency_p95_ms.effect.result().ok()
+        } else {
+            let of_metric = stage.metrics.iter().find(|of| of.metric == metric);
+            of_metric.and_then(|of| of.effect.result().ok())
+        };
+        effect.map(|effect| [effect.control, effect.treatment])
+    }
+
+    /// The sum of a metric's numerator of the candidate in the stage.
+    pub(super) fn events(&self, metric: &str) -> Option<f64> {
+        let of_metric = self.stage?.metrics.iter().find(|of| of.metric == metric)?;
+        of_metric
+            .candidate
+            .estimate
+            .map(|_| of_metric.candidate.numerator)
+    }
 }

@@ -4,14 +4,17 @@
 use rayon::prelude::*;
 
 use crate::analysis::{Analysis, LayerAnalysis, StageAnalysis};
-use crate::base::number::number;
 use crate::base::time::{DAY, HOUR};
 use crate::bucket::Ratio;
 use crate::ramp::evidence::QosEvidence;
-use crate::ramp::outlook::{days_text, round_up};
+use crate::ramp::outlook::round_up;
 use crate::ramp::reach::{Growing, GuardrailGrowth, days_until, next_ratio};
 use crate::scenario::{Action, DecisionPolicy, GuardrailRule, Layer, Plan};
 use crate::stats::{Interval, Reason};
+use crate::words::outlook::DaysNeeded;
+use crate::words::plan as sentence;
+use crate::words::ramp::Beside;
+use crate::words::{Count, Hours, Number, Text};
 
 /// Number of layers that are looked at together.
 const CHUNK: usize = 256;
@@ -24,7 +27,7 @@ const CHUNK: usize = 256;
 ///
 /// # References
 /// `docs/METHODS.md#time-to-a-decision`.
-pub fn step_warnings(plan: &Plan, analysis: &Analysis, most: usize) -> Vec<String> {
+pub fn step_warnings(plan: &Plan, analysis: &Analysis, most: usize) -> Vec<Text> {
     let mut warnings = Vec::new();
     if plan.policy.decision == DecisionPolicy::Point {
         return warnings;
@@ -34,18 +37,14 @@ pub fn step_warnings(plan: &Plan, analysis: &Analysis, most: usize) -> Vec<Strin
         .iter()
         .any(|layer| layer.tenant != analysis.layers[0].tenant);
     let of_layer = |analyzed: &LayerAnalysis| {
-        let tenant = if several {
-            format!("{} / ", analyzed.tenant)
-        } else {
-            String::new()
-        };
         let found = plan.layer_idx(&analyzed.layer).map_or_else(Vec::new, |idx| {
             of_layer(plan, &plan.layers[idx], analyzed, analysis)
         });
-        found
-            .into_iter()
-            .map(|warning| format!("{tenant}{warning}"))
-            .collect::<Vec<_>>()
+        let named = |warning: Text| match several {
+            true => sentence::of_tenant(&analyzed.tenant, warning),
+            false => warning,
+        };
+        found.into_iter().map(named).collect::<Vec<_>>()
     };
     for layers in analysis.layers.chunks(CHUNK) {
         if warnings.len() >= most {
@@ -103,7 +102,7 @@ pub(crate) fn deciding_ratio(
     Ok(largest.filter(|ratio| growths.iter().all(|growth| growth.passes(dwell, *ratio))))
 }
 
-fn of_layer(plan: &Plan, layer: &Layer, analyzed: &LayerAnalysis, analysis: &Analysis) -> Vec<String> {
+fn of_layer(plan: &Plan, layer: &Layer, analyzed: &LayerAnalysis, analysis: &Analysis) -> Vec<Text> {
     let Some(stage) = best_stage(analyzed) else {
         return Vec::new();
     };
@@ -113,13 +112,14 @@ fn of_layer(plan: &Plan, layer: &Layer, analyzed: &LayerAnalysis, analysis: &Ana
     let of_qos = |stage: &StageAnalysis| {
         let arm = stage.qos.baseline.result().ok()?;
         threshold_warning(
+            plan,
             (layer, from),
             arm.value.qos,
             Some(QosEvidence::from(&arm).interval(policy)),
         )
     };
     let of_qos = of_qos(stage);
-    step_warning(layer, from, &growths)
+    step_warning(plan, layer, from, &growths)
         .into_iter()
         .chain(of_qos)
         .collect()
@@ -136,7 +136,12 @@ pub(crate) fn watched(plan: &Plan) -> impl Iterator<Item = usize> {
 
 /// The first step of a layer from a ratio on that cannot decide a guardrail within its dwell.
 /// `growths` are those of the guardrails without an effect of the candidate.
-pub(crate) fn step_warning(layer: &Layer, from: Ratio, growths: &[GuardrailGrowth<'_>]) -> Option<String> {
+pub(crate) fn step_warning(
+    plan: &Plan,
+    layer: &Layer,
+    from: Ratio,
+    growths: &[GuardrailGrowth<'_>],
+) -> Option<Text> {
     let dwell = layer.dwell as f64 / DAY as f64;
     for step in steps_to_leave(layer, from) {
         let days = |growth: &GuardrailGrowth<'_>| days_until(growth, step, 0.0).unwrap_or(f64::INFINITY);
@@ -149,36 +154,32 @@ pub(crate) fn step_warning(layer: &Layer, from: Ratio, growths: &[GuardrailGrowt
             continue;
         };
         let guardrail = &growth.guardrails[growth.idx];
-        let takes = if days.is_finite() {
-            format!("it takes {}", days_text(*days))
+        let term = plan.term(&guardrail.metric);
+        let margin = term.difference(guardrail.margin(growth.arms[0].estimate).unwrap_or(0.0));
+        let (name, of_dwell) = (
+            plan.layer_name(&layer.id),
+            Hours(layer.dwell as f64 / HOUR as f64),
+        );
+        let mut texts = vec![if days.is_finite() {
+            sentence::step_takes(name, step, term, margin, of_dwell, DaysNeeded(*days))
         } else {
-            "not even within a year".to_owned()
-        };
-        let mut ways = Vec::new();
-        if let Some((ratio, _)) = next_ratio(*growth, &layer.ladder, step, dwell) {
-            ways.push(format!("{ratio} can"));
+            sentence::step_never(name, step, term, margin, of_dwell)
+        }];
+        let ratio = next_ratio(*growth, &layer.ladder, step, dwell).map(|(ratio, _)| ratio);
+        let margin = growth.half_width(dwell, step);
+        let margin = margin.map(|margin| term.difference(round_up(margin)));
+        texts.extend(match (ratio, margin) {
+            (Some(ratio), Some(margin)) => Some(sentence::ratio_or_margin_can(ratio, margin)),
+            (Some(ratio), None) => Some(sentence::ratio_can(ratio)),
+            (None, Some(margin)) => Some(sentence::margin_can(margin)),
+            (None, None) => None,
+        });
+        match late.len() - 1 {
+            0 => {}
+            1 => texts.push(sentence::one_more_guardrail()),
+            n => texts.push(sentence::more_guardrails(Count(n as u64))),
         }
-        if let Some(margin) = growth.half_width(dwell, step) {
-            ways.push(format!("a margin of {} can", number(round_up(margin))));
-        }
-        let ways = if ways.is_empty() {
-            String::new()
-        } else {
-            format!("; {}", ways.join(", "))
-        };
-        let more = match late.len() - 1 {
-            0 => String::new(),
-            1 => "; so it is for 1 more guardrail".to_owned(),
-            n => format!("; so it is for {n} more guardrails"),
-        };
-        return Some(format!(
-            "{} at {step}: `{}` cannot clear a margin of {} within the dwell of {} h, even without an effect: \
-             {takes}{ways}{more}",
-            layer.id,
-            guardrail.metric,
-            number(guardrail.margin(growth.arms[0].estimate).unwrap_or(0.0)),
-            number(layer.dwell as f64 / HOUR as f64)
-        ));
+        return Some(Text::sentences(&texts));
     }
     None
 }
@@ -197,21 +198,26 @@ fn steps_to_leave(layer: &Layer, from: Ratio) -> impl Iterator<Item = Ratio> {
 /// ratio in force on asks for it. `interval` is that of the
 /// baseline's QoS; `None` for a value without an error.
 pub(crate) fn threshold_warning(
+    plan: &Plan,
     (layer, from): (&Layer, Ratio),
     qos: f64,
     interval: Option<Interval>,
-) -> Option<String> {
+) -> Option<Text> {
     steps_to_leave(layer, from).next()?;
     let threshold = layer.qos_threshold;
-    let text = interval.map_or_else(String::new, |interval| {
-        format!(" [{:.3}, {:.3}]", interval.ci_lower, interval.ci_upper)
-    });
-    (threshold > interval.map_or(qos, |interval| interval.ci_upper)).then(|| {
-        format!(
-            "threshold {threshold} of layer {} lies above the baseline's QoS {qos:.3}{text}: the candidate must be \
-             better than today to be promoted",
-            layer.id
-        )
+    let is_above = threshold > interval.map_or(qos, |interval| interval.ci_upper);
+    is_above.then(|| {
+        let (name, beside) = (plan.layer_name(&layer.id), |value| Beside(value, threshold));
+        match interval {
+            None => sentence::threshold_above(Number(threshold), name, beside(qos)),
+            Some(interval) => sentence::threshold_above_interval(
+                Number(threshold),
+                name,
+                beside(qos),
+                beside(interval.ci_lower),
+                beside(interval.ci_upper),
+            ),
+        }
     })
 }
 
@@ -278,10 +284,12 @@ mod tests {
         )];
         let check = |from: f64, expected: Option<&str>| {
             let from = Ratio::try_from_share(from).unwrap();
-            assert_eq!(step_warning(&plan.layers[0], from, &growths).as_deref(), expected);
+            let found = step_warning(&plan, &plan.layers[0], from, &growths);
+            assert_eq!(found.as_ref().map(|text| text.en.as_str()), expected);
         };
-        let text = "early at 1%: `task_completion_rate` cannot clear a margin of 0.02 within the dwell of 72 h, even \
-                    without an effect: it takes 8 days; 5% can, a margin of 0.033 can";
+        let text = "early at 1%: the task completion rate cannot clear its margin of 2 points within the dwell of 72 \
+                    hours, even if the candidate changes nothing: it takes 8 days. 5% can, and so can a margin of 3.3 \
+                    points.";
         check(0.0, Some(text));
         check(0.01, Some(text));
         check(0.5, None);
@@ -290,9 +298,15 @@ mod tests {
         let text = text
             .replace("early at 1%", "early at 0.9%")
             .replace("8 days", "9 days")
-            .replace("0.033", "0.035");
+            .replace("3.3", "3.5");
         let from = Ratio::try_from_share(0.009).unwrap();
-        assert_eq!(step_warning(&plan.layers[0], from, &growths), Some(text));
+        let found = step_warning(&plan, &plan.layers[0], from, &growths).unwrap();
+        assert_eq!(found.en, text);
+        assert_eq!(
+            found.zh,
+            "early 在 0.9%：即使候选毫无变化，任务完成率也无法在停留的 72 小时内通过界限 2 个百分点，需要 9 天。\
+             5% 可以，界限 3.5 个百分点 也可以。"
+        );
     }
 
     #[test]
@@ -300,15 +314,15 @@ mod tests {
         let plan = plan();
         let check = |idx: usize, from: Ratio, interval: Option<[f64; 2]>, expected: Option<&str>| {
             let interval = interval.map(|[ci_lower, ci_upper]| Interval { ci_lower, ci_upper });
-            let found = threshold_warning((&plan.layers[idx], from), 0.79, interval);
-            assert_eq!(found.as_deref(), expected);
+            let found = threshold_warning(&plan, (&plan.layers[idx], from), 0.79, interval);
+            assert_eq!(found.as_ref().map(|text| text.en.as_str()), expected);
         };
-        let text = "threshold 0.85 of layer early lies above the baseline's QoS 0.790 [0.780, 0.800]: the candidate \
-                    must be better than today to be promoted";
+        let text = "The QoS threshold of 0.85 of early lies above the baseline's QoS of 0.79 (between 0.78 and 0.8): \
+                    the candidate must be better than today to be promoted.";
         check(0, Ratio::ZERO, Some([0.78, 0.8]), Some(text));
         check(0, Ratio::ZERO, Some([0.7, 0.85]), None);
-        let text = "threshold 0.85 of layer early lies above the baseline's QoS 0.790: the candidate must be better \
-                    than today to be promoted";
+        let text = "The QoS threshold of 0.85 of early lies above the baseline's QoS of 0.79: the candidate must be \
+                    better than today to be promoted.";
         check(0, Ratio::ZERO, None, Some(text));
         // No promotion asks for the threshold any more, or ever.
         check(0, Ratio::FULL, None, None);

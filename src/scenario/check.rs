@@ -7,6 +7,7 @@ use crate::base::error::Problem;
 use crate::base::time;
 use crate::base::time::{Micros, Zone};
 use crate::scenario::check_layers::MAX_LAYERS;
+use crate::scenario::check_metrics::measures;
 use crate::scenario::checker::Checker;
 use crate::scenario::document::{Overrides, Scenario};
 use crate::scenario::plan::Plan;
@@ -65,6 +66,7 @@ pub(super) fn check(
         freezes,
         approvals,
         claims: c.claims(raw.claim),
+        measures: measures(&metrics),
         ..c.plan(raw.plan, start, layers, guardrails, policy, operations)
     };
     c.stages(&plan);

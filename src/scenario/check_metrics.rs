@@ -1,11 +1,13 @@
 //! Checks of `[[metric]]`, `[[guardrail]]` and `[analysis]`.
 
+use std::collections::BTreeMap;
+
 use crate::base::time::HOUR;
 use crate::metric;
 use crate::metric::{BadRateOf, Better, ColumnKind, Limits, Metric, Reading, Sum, is_proportion};
 
 use crate::scenario::checker::Checker;
-use crate::scenario::plan::{BreakdownBy, CLUSTERS};
+use crate::scenario::plan::{BreakdownBy, CLUSTERS, Measure};
 use crate::scenario::policy::{Action, Guardrail, GuardrailRule, LATENCY_P95};
 use crate::scenario::raw_policy::{RawAnalysis, RawGuardrail, RawMetric};
 
@@ -33,8 +35,10 @@ impl Checker {
                     "expected no limits of values for a share of rows, found `cap`, `floor` or `winsorize`",
                 );
             }
+            let name = raw.name.map(|name| self.name(&at("name"), Some(name), "a name"));
             metrics.push(Metric {
                 id,
+                name,
                 proportion: raw.proportion.unwrap_or(false) || is_proportion(&numerator, &denominator),
                 numerator,
                 denominator,
@@ -238,6 +242,25 @@ impl Checker {
         }
         guardrails
     }
+}
+
+/// The metrics as sentences name them, by id.
+pub(super) fn measures(metrics: &[Metric]) -> BTreeMap<String, Measure> {
+    let of_metric = |metric: &Metric| {
+        let measure = Measure {
+            name: metric.name.clone(),
+            unit: metric.unit.clone(),
+            better: metric.better,
+        };
+        (metric.id.clone(), measure)
+    };
+    let latency = Measure {
+        name: None,
+        unit: "ms".into(),
+        better: Better::Lower,
+    };
+    let latency = (LATENCY_P95.to_owned(), latency);
+    metrics.iter().map(of_metric).chain([latency]).collect()
 }
 
 /// The guardrails of a scenario that names none.

@@ -118,6 +118,8 @@ impl Checker {
                 .promised_days
                 .map(|days| self.number("plan.promised_days", Some(days), 0.0, 0.0, 1e5)),
             claims: Vec::new(),
+            measures: BTreeMap::new(),
+            time_zone: self.zone.clone(),
         }
     }
 

@@ -1,15 +1,19 @@
 //! The plan of a ramp: releases, layers, ladders and the ratios in force.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::base::time::Micros;
+use crate::base::time::{Micros, Zone};
 use crate::bucket::{Profile, Ratio};
+use crate::metric::Better;
 use crate::scenario::layering::TagRule;
 use crate::scenario::policy::{Guardrail, Policy, Sequential};
 use crate::stats::Reason;
 use crate::stats::gates::{GateRule, planned_drift};
 use crate::stats::group_sequential::Spending;
+use crate::words::When;
+use crate::words::guardrail::MetricTerm;
 
 /// A plan: the releases, the layers with their ladders, and the policy of decisions.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +54,21 @@ pub struct Plan {
     pub promised_days: Option<f64>,
     /// Shares of users that a source of the study states. Wrong ones are reported.
     pub claims: Vec<Claim>,
+    /// The metrics as sentences name them, by id.
+    pub measures: BTreeMap<String, Measure>,
+    /// The zone of days and times in sentences.
+    pub time_zone: Zone,
+}
+
+/// A metric as sentences name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Measure {
+    /// The display name of the scenario. `None` without one.
+    pub name: Option<String>,
+    /// The unit of its values.
+    pub unit: String,
+    /// The direction in which it improves.
+    pub better: Better,
 }
 
 /// A share of users that a source of the study states.
@@ -136,6 +155,36 @@ impl Plan {
         }
         let n_steps = layer.steps().filter(|step| *step < Ratio::FULL).count();
         2.0 * WATCH_SHARE * self.policy.alpha / n_steps.max(1) as f64
+    }
+
+    /// Returns a metric as sentences name it. A metric that the plan does not know has no unit.
+    pub(crate) fn term<'a>(&'a self, metric: &'a str) -> MetricTerm<'a> {
+        let measure = self.measures.get(metric);
+        MetricTerm {
+            id: metric,
+            name: measure.and_then(|measure| measure.name.as_deref()),
+            unit: measure.map_or("", |measure| &measure.unit),
+            is_higher_better: measure.is_some_and(|measure| measure.better == Better::Higher),
+        }
+    }
+
+    /// Returns the display name of a layer. Its id follows in brackets if another layer has the same
+    /// name. A layer that the plan does not have keeps its id.
+    pub fn layer_name(&self, id: &str) -> String {
+        let Some(idx) = self.layer_idx(id) else {
+            return id.to_owned();
+        };
+        let name = &self.layers[idx].name;
+        if self.layers.iter().filter(|layer| layer.name == *name).count() > 1 {
+            format!("{name} ({id})")
+        } else {
+            name.clone()
+        }
+    }
+
+    /// Returns an instant as sentences write it.
+    pub(crate) fn when(&self, at: Micros) -> When<'_> {
+        When(at, &self.time_zone)
     }
 
     /// Returns the index of the layer with this id. `None` if there is none.

@@ -49,6 +49,9 @@ pub(super) struct RawMetric {
     /// Id of the metric, which no other metric has: ASCII letters, digits, `_`, `-`, `.`.
     #[schemars(regex(pattern = "^[A-Za-z0-9_.-]+$"), example = &"slow_rate")]
     pub(super) id: Option<String>,
+    /// Display name of the metric in sentences and tables, in any language. By default the id.
+    #[schemars(example = &"share of slow answers")]
+    pub(super) name: Option<String>,
     /// Numerator: `rows`, `sum(column)` or `count(column)` (rows where it is not null). A
     /// column may have a test, with `<`, `<=`, `>`, `>=`, `=` or `!=`.
     #[schemars(example = &"sum(latency_ms > 2000)")]

@@ -1,8 +1,9 @@
 //! Plans over all their worlds: whether each keeps the budget, and which one to take.
 
-use crate::base::number::{number, percent};
 use crate::scenario::Budget;
 use crate::simulate::document::{Chance, Finding, Forecast, PlanForecast};
+use crate::words::simulate as sentence;
+use crate::words::{Days, Percent, Text};
 
 /// A plan over all worlds.
 #[derive(Debug, Clone)]
@@ -110,12 +111,8 @@ impl<'a> PlanLine<'a> {
 
 /// What to do with the plans: the fastest that keeps the limits of errors, or how to find one.
 /// `findings` are the contradictions in the plans.
-pub fn advice(lines: &[PlanLine<'_>], budget: &Budget, findings: &[Finding]) -> String {
-    let limits = format!(
-        "false rollback at most {}, missed at most {}",
-        percent(budget.max_false_rollback),
-        percent(budget.max_missed)
-    );
+pub fn advice(lines: &[PlanLine<'_>], budget: &Budget, findings: &[Finding]) -> Text {
+    let (false_rollback, missed) = (Percent(budget.max_false_rollback), Percent(budget.max_missed));
     let fastest = lines
         .iter()
         .filter(|line| line.verdict == BudgetVerdict::Keeps)
@@ -125,16 +122,12 @@ pub fn advice(lines: &[PlanLine<'_>], budget: &Budget, findings: &[Finding]) -> 
         let contradicts = findings
             .iter()
             .any(|finding| finding.plans.iter().any(|plan| plan == line.plan));
-        let but = if contradicts {
-            " It contradicts other limits of the scenario: see below."
+        let take = sentence::take_plan(line.plan, false_rollback, missed, Days(hours / 24.0));
+        return if contradicts {
+            Text::sentences(&[take, sentence::contradicts()])
         } else {
-            ""
+            take
         };
-        return format!(
-            "what to do: take \"{}\", the fastest plan within the limits of errors ({limits}): {} days to full.{but}",
-            line.plan,
-            number(hours / 24.0)
-        );
     }
     let unclear: Vec<String> = lines
         .iter()
@@ -142,16 +135,10 @@ pub fn advice(lines: &[PlanLine<'_>], budget: &Budget, findings: &[Finding]) -> 
         .map(|line| format!("\"{}\"", line.plan))
         .collect();
     if unclear.is_empty() {
-        return format!(
-            "what to do: no plan reaches everybody within the limits of errors ({limits}); --optimize searches for \
-             schedules that do."
-        );
+        sentence::no_plan(false_rollback, missed)
+    } else {
+        sentence::none_proved(false_rollback, missed, unclear)
     }
-    format!(
-        "what to do: no plan is proved to keep the limits of errors ({limits}); {} may: use more --runs, and worlds \
-         with and without harm.",
-        unclear.join(", ")
-    )
 }
 
 #[cfg(test)]

@@ -214,6 +214,7 @@ fn step(
             state: &walk.state,
             tenant_states: &states,
             evidence: evidence.as_ref(),
+            stage: None,
             coverage: None,
             misassigned: 0.0,
             as_of,

@@ -7,6 +7,7 @@ use crate::bucket::Ratio;
 use crate::stats::dist::norm_isf;
 use crate::stats::group_sequential::Spending;
 use crate::stats::{Interval, proportion};
+use crate::words::Text;
 
 /// The document `forecast.json`: the results of every plan in every world.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -115,6 +116,9 @@ pub struct Unfinished {
     pub p: Chance,
     /// What to change so that the step decides. `None` if nothing is known.
     pub advice: Option<String>,
+    /// The same in Chinese.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice_zh: Option<String>,
 }
 
 /// Results of a layer in a world.
@@ -137,6 +141,28 @@ pub struct Finding {
     pub plans: Vec<String>,
     /// Text of the finding.
     pub finding: String,
+    /// The same in Chinese.
+    pub finding_zh: String,
+}
+
+impl Finding {
+    /// The finding in every language.
+    pub fn text(&self) -> Text {
+        Text {
+            en: self.finding.clone(),
+            zh: self.finding_zh.clone(),
+        }
+    }
+}
+
+impl Unfinished {
+    /// What to change, in every language. `None` if nothing is known.
+    pub fn advice(&self) -> Option<Text> {
+        Some(Text {
+            en: self.advice.clone()?,
+            zh: self.advice_zh.clone().unwrap_or_default(),
+        })
+    }
 }
 
 /// A share of runs, with its Monte Carlo error.
@@ -286,6 +312,8 @@ pub struct LayerPolicyOptimum {
     pub nearest: Option<Finalist>,
     /// Reason for the choice, or for the lack of one.
     pub why: String,
+    /// The same in Chinese.
+    pub why_zh: String,
 }
 
 /// The result of an optimization for a layer.
@@ -301,6 +329,8 @@ pub struct LayerOptimum {
     pub chosen: Option<Candidate>,
     /// Reason for the choice, or for the lack of one.
     pub why: String,
+    /// The same in Chinese.
+    pub why_zh: String,
     /// The trade-off between time and harm: no schedule here is both slower and more harmful than
     /// another. All keep the bounds on errors.
     pub front: Vec<Candidate>,

@@ -6,13 +6,12 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 use crate::base::error::{Error, Result};
-use crate::base::number::{amount, number};
 use crate::base::progress::Progress;
 use crate::base::time;
 use crate::base::time::{DAY, HOUR};
 use crate::bucket::Ratio;
 use crate::ramp;
-use crate::ramp::{Check, late, wrong_claims};
+use crate::ramp::{Check, Deadline, late, wrong_claims};
 use crate::scenario::{Controller, Scenario, Simulation};
 use crate::simulate::document::{
     Chance, Exceedance, Fan, Finding, Forecast, FullBy, LayerForecast, PlanForecast, Quantity, quantile,
@@ -20,6 +19,11 @@ use crate::simulate::document::{
 use crate::simulate::model::{BaselineInputs, Measured, Model};
 use crate::simulate::run::{Run, RunOutcome};
 use crate::simulate::unfinished::{step_warnings, unfinished};
+use crate::words::simulate as sentence;
+use crate::words::{Number, Percent, Text};
+
+/// The basis of a forecast whose baseline is not measured.
+pub(crate) const ASSUMED: &str = "assumed";
 
 /// The largest number of points of a chart over time.
 const FAN_POINTS: usize = 60;
@@ -64,7 +68,7 @@ pub fn simulate(scenario: &Scenario, measured: Option<&Measured>, progress: &Pro
         basis: if measured.is_some() {
             "assumed effects on an observed baseline".into()
         } else {
-            "assumed".into()
+            ASSUMED.into()
         },
         seed: scenario.seed,
         n_runs: simulation.n_runs,
@@ -84,7 +88,7 @@ pub(super) fn findings(simulation: &Simulation, baseline_inputs: &BaselineInputs
     let mut findings = Vec::new();
     for variant in &simulation.plans {
         let plan = &variant.plan;
-        let mut say = |finding: String| add_finding(&mut findings, &variant.id, finding);
+        let mut say = |finding: Text| add_finding(&mut findings, &variant.id, finding);
         for (layer, ground) in plan.layers.iter().zip(&baseline_inputs.layers) {
             let Some((cap, first)) = plan.policy.exposure_cap.zip(layer.next_step(Ratio::ZERO)) else {
                 continue;
@@ -93,32 +97,37 @@ pub(super) fn findings(simulation: &Simulation, baseline_inputs: &BaselineInputs
             let weeks = layer.dwell as f64 / (7 * DAY) as f64;
             let come = reached * (1.0 - (1.0 - ground.weekly_active).powf(weeks));
             if come > allowed {
-                say(format!(
-                    "the first step of {}, {first}, reaches {} users, {} of them within its dwell; the cap of {}% of all users allows {}",
-                    layer.id,
-                    amount(reached.round()),
-                    amount(come.round()),
-                    number(cap * 100.0),
-                    amount(allowed.round())
+                say(sentence::first_step_above_cap(
+                    plan.layer_name(&layer.id),
+                    first,
+                    Number(reached.round()),
+                    Number(come.round()),
+                    Percent(cap),
+                    Number(allowed.round()),
                 ));
             }
         }
         wrong_claims(plan).into_iter().for_each(&mut say);
         let horizon = simulation.horizon as f64 / DAY as f64;
-        let late = late(plan, plan.promised_days, "the plan promises")
-            .or_else(|| late(plan, Some(horizon), "the horizon is"));
+        let late = late(plan, plan.promised_days, Deadline::Promised)
+            .or_else(|| late(plan, Some(horizon), Deadline::Horizon));
         late.into_iter().for_each(say);
     }
     findings
 }
 
 /// Adds a finding on a plan. Plans with the same finding share an entry.
-fn add_finding(findings: &mut Vec<Finding>, plan: &str, finding: String) {
+fn add_finding(findings: &mut Vec<Finding>, plan: &str, text: Text) {
+    let Text {
+        en: finding,
+        zh: finding_zh,
+    } = text;
     match findings.iter_mut().find(|known| known.finding == finding) {
         Some(known) => known.plans.push(plan.to_owned()),
         None => findings.push(Finding {
             plans: vec![plan.to_owned()],
             finding,
+            finding_zh,
         }),
     }
 }

@@ -25,6 +25,7 @@ pub use document::{
     Candidate, Chance, Exceedance, Fan, Finalist, Finding, Forecast, FullBy, LayerForecast, LayerOptimum,
     LayerPolicyOptimum, Optimum, PlanForecast, PolicyOptimum, Quantity, Unfinished,
 };
+pub(crate) use forecast::ASSUMED;
 pub use forecast::{TracedDecision, simulate, trace};
 pub use model::Measured;
 pub use optimize::optimize;

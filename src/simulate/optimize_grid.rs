@@ -3,7 +3,6 @@
 
 use rayon::prelude::*;
 
-use crate::base::number::number;
 use crate::base::time::{HOUR, Micros};
 use crate::bucket::groups_below;
 use crate::metric::Better;
@@ -16,6 +15,8 @@ use crate::stats::effect::FEW_EVENTS;
 use crate::stats::gates::{GateRule, planned_bounds, planned_drift};
 use crate::stats::group_sequential::Spending;
 use crate::stats::ratio::MIN_CLUSTERS;
+use crate::words::simulate as sentence;
+use crate::words::{Count, Days, Number, Percent};
 
 /// Shares below 1 that a ladder may contain.
 pub(super) const SHARES: [f64; 11] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5];
@@ -227,30 +228,24 @@ pub(super) fn search(target: &Target<'_>, budget: &Budget, layer: &str, grid: &G
     }
     front.truncate(MAX_FRONT);
     let why = match (&chosen, front.last()) {
-        (Some(c), _) => format!(
-            "the fastest of {} schedules that keep every bound: {} days without harm, {} % missed, harm {}",
-            schedules.len(),
-            number(c.hours_if_good / 24.0),
-            number(c.p_missed * 100.0),
-            number(c.expected_harm)
+        (Some(c), _) => sentence::fastest_of(
+            Count(schedules.len() as u64),
+            Days(c.hours_if_good / 24.0),
+            Percent(c.p_missed),
+            Number(c.expected_harm),
         ),
-        (None, Some(least)) => format!(
-            "no schedule keeps the harm budget: the least harmful one within the error bounds has a harm of {} in {} days",
-            number(least.expected_harm),
-            number(least.hours_if_good / 24.0)
-        ),
-        (None, None) => format!(
-            "no schedule of the grid detects a harm of {} with {} % power: there are too few users, or the harm is too small",
-            number(target.mde),
-            number((1.0 - budget.max_missed) * 100.0)
-        ),
+        (None, Some(least)) => {
+            sentence::no_harm_budget(Number(least.expected_harm), Days(least.hours_if_good / 24.0))
+        }
+        (None, None) => sentence::no_power(Number(target.mde), Percent(1.0 - budget.max_missed)),
     };
     LayerOptimum {
         layer: layer.to_owned(),
         n_schedules: schedules.len(),
         n_evaluated,
         chosen,
-        why,
+        why: why.en,
+        why_zh: why.zh,
         front,
         finalists: Vec::new(),
         nearest: None,

@@ -1,7 +1,6 @@
 //! The search under the policy that the scenario names: bounds on the time that each step needs
 //! first, then runs.
 
-use crate::base::number::number;
 use crate::base::time::HOUR;
 use crate::scenario::{Budget, Plan, Sequential};
 use crate::simulate::document::{Finalist, LayerPolicyOptimum};
@@ -10,6 +9,8 @@ use crate::simulate::optimize_runs::{Course, Schedule, described, keeps, nearest
 use crate::stats::dist::norm_isf;
 use crate::stats::effect::IntervalSpec;
 use crate::stats::sequential::v_star_for;
+use crate::words::simulate as sentence;
+use crate::words::{Count, Days, Percent, Text};
 
 /// The largest number of schedules that are simulated for a layer.
 const MAX_RUNS: usize = 6;
@@ -67,13 +68,11 @@ pub(super) fn fastest(
                 .is_none_or(|most| run.mean_harm.is_none_or(|harm| harm <= most));
         if is_kept {
             let hours = run.hours_to_full.mean.unwrap_or(schedule.hours);
+            let why = sentence::fastest_when_run(plan.policy.sequential.name(), Days(hours / 24.0));
             return LayerPolicyOptimum {
                 layer,
-                why: format!(
-                    "the fastest under {} that keeps every bound when it is run: {} days without harm",
-                    plan.policy.sequential.name(),
-                    number(hours / 24.0)
-                ),
+                why: why.en,
+                why_zh: why.zh,
                 chosen: Some(run),
                 nearest: None,
             };
@@ -83,17 +82,15 @@ pub(super) fn fastest(
     let why = if schedules.is_empty() {
         no_schedule(plan, &needed, most_hours)
     } else {
-        format!(
-            "none of the {} fastest schedules keeps every bound when it is run{}",
-            runs.len(),
-            described(nearest(&runs).as_ref(), plan.policy.sequential)
-        )
+        let none = sentence::none_keeps(Count(runs.len() as u64));
+        described(none, nearest(&runs).as_ref(), plan.policy.sequential)
     };
     LayerPolicyOptimum {
         layer,
         chosen: None,
         nearest: nearest(&runs),
-        why,
+        why: why.en,
+        why_zh: why.zh,
     }
 }
 
@@ -156,26 +153,18 @@ fn hours_to_clear<'a>(plan: &Plan, margins: &[Margin<'a>], share: f64, most: f64
 }
 
 /// Why no ladder of the grid can be climbed.
-fn no_schedule(plan: &Plan, needed: &[Result<f64, &str>], most_hours: f64) -> String {
-    let policy = plan.policy.sequential.name();
+fn no_schedule(plan: &Plan, needed: &[Result<f64, &str>], most_hours: f64) -> Text {
+    let (policy, days) = (plan.policy.sequential.name(), Days(most_hours / 24.0));
     let fastest = SHARES
         .iter()
         .zip(needed)
         .filter_map(|(share, hours)| Some((share, (*hours).ok()?)));
     match fastest.min_by(|a, b| a.1.total_cmp(&b.1)) {
-        Some((share, hours)) => format!(
-            "no schedule under {policy} keeps the limits within {} days: the nearest, {}% for {} days, exceeds \
-             the bound on harm",
-            number(most_hours / 24.0),
-            number(share * 100.0),
-            number(hours / 24.0)
-        ),
-        None => format!(
-            "no step can clear the margin of {} under {policy} within {} days at this traffic, not even at {}%; \
-             more users, a longer horizon (simulate.days) or policy.sequential = \"group_sequential\" can",
-            needed.last().and_then(|of| of.err()).unwrap_or("a guardrail"),
-            number(most_hours / 24.0),
-            number(SHARES[SHARES.len() - 1] * 100.0)
-        ),
+        Some((share, hours)) => sentence::exceeds_harm(policy, days, Percent(*share), Days(hours / 24.0)),
+        None => {
+            let metric = needed.last().and_then(|of| of.err());
+            let metric = metric.map_or_else(sentence::a_guardrail, |metric| Text::of_say(&plan.term(metric)));
+            sentence::no_step_clears(metric, policy, days, Percent(SHARES[SHARES.len() - 1]))
+        }
     }
 }

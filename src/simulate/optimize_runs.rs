@@ -16,6 +16,8 @@ use crate::simulate::model::{BaselineInputs, Model, metrics_of};
 use crate::simulate::optimize_grid::keeps_harm;
 use crate::simulate::run::{Run, RunOutcome};
 use crate::stats::group_sequential::Spending;
+use crate::words::simulate as sentence;
+use crate::words::{Hours, Percent, Text};
 
 /// Largest share of runs without an effect that may not finish within three times the schedule's
 /// length plus a day.
@@ -212,35 +214,30 @@ pub(super) fn decide_by_runs(found: &mut LayerOptimum, course: &Course<'_>, plan
     found.nearest = nearest(&found.finalists);
     found.blocked_by = found.nearest.as_ref().and_then(|run| run.blocked_by.clone());
     if had_choice {
-        found.why = format!(
-            "no schedule finishes within the bounds when it is run{}",
-            described(found.nearest.as_ref(), plan.policy.sequential)
-        );
+        let nearest = found.nearest.as_ref();
+        let why = described(sentence::none_finishes(), nearest, plan.policy.sequential);
+        (found.why, found.why_zh) = (why.en, why.zh);
     }
 }
 
-/// The nearest schedule as text, with what blocks it.
-pub(super) fn described(nearest: Option<&Finalist>, policy: Sequential) -> String {
+/// A sentence, followed by the nearest schedule with what blocks it.
+pub(super) fn described(fact: Text, nearest: Option<&Finalist>, policy: Sequential) -> Text {
     let Some(run) = nearest else {
-        return String::new();
+        return fact;
     };
     let ladder: Vec<String> = run
         .ladder
         .iter()
         .map(|share| format!("{}%", share * 100.0))
         .collect();
-    let blocked = run
-        .blocked_by
-        .as_ref()
-        .map_or_else(String::new, |check| format!(", most of them held by {check}"));
-    format!(
-        ". The nearest one under {} is {} with {} hours a step: {:.1}% of the runs without harm do not \
-         finish{blocked}, {:.1}% roll back, {:.1}% miss the harm",
-        policy.name(),
-        ladder.join(" "),
-        run.dwell_hours,
-        run.p_never_finishes.p * 100.0,
-        run.p_false_rollback.p * 100.0,
-        run.p_missed.p * 100.0
-    )
+    let (policy, ladder, dwell) = (policy.name(), ladder.join(" "), Hours(run.dwell_hours));
+    let unfinished = Percent(run.p_never_finishes.p);
+    let (rolled_back, missed) = (Percent(run.p_false_rollback.p), Percent(run.p_missed.p));
+    let nearest = match &run.blocked_by {
+        Some(check) => {
+            sentence::nearest_blocked(policy, ladder, dwell, unfinished, check, rolled_back, missed)
+        }
+        None => sentence::nearest(policy, ladder, dwell, unfinished, rolled_back, missed),
+    };
+    Text::sentences(&[fact, nearest])
 }

@@ -545,6 +545,7 @@ impl<'m> Run<'m> {
                 state: &self.states[idx],
                 tenant_states: &self.states,
                 evidence: is_on.then_some(&layer.evidence),
+                stage: None,
                 coverage: None,
                 misassigned: 0.0,
                 as_of,

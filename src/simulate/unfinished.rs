@@ -1,13 +1,12 @@
 //! Where unfinished runs end, and what would let their steps decide.
 
-use crate::base::number::{amount, number};
 use crate::base::time::DAY;
 use crate::bucket::{Ratio, groups_below};
 use crate::qos;
 use crate::qos::Rates;
 use crate::ramp::reach::{Growing, GuardrailGrowth, days_until, next_ratio};
+use crate::ramp::round_up;
 use crate::ramp::step_limits::{step_warning, threshold_warning, watched};
-use crate::ramp::{days_text, round_up};
 use crate::scenario::{Controller, DecisionPolicy, Sequential};
 use crate::simulate::document::{Chance, Unfinished};
 use crate::simulate::model::{Model, N_RATES};
@@ -16,6 +15,10 @@ use crate::stats::dist::t_isf;
 use crate::stats::effect::{MetricForm, proportion_estimate};
 use crate::stats::growth::ArmGrowth;
 use crate::stats::{Interval, Reason};
+use crate::words::outlook::{self, DaysNeeded};
+use crate::words::ramp::Beside;
+use crate::words::simulate as sentence;
+use crate::words::{Count, Number, Text};
 
 /// Where the unfinished runs end, the most frequent place first.
 pub(super) fn unfinished(model: &Model<'_>, outcomes: &[RunOutcome]) -> Vec<Unfinished> {
@@ -29,24 +32,29 @@ pub(super) fn unfinished(model: &Model<'_>, outcomes: &[RunOutcome]) -> Vec<Unfi
     // Equal counts are in the order of the plan, on any number of threads.
     counts.sort_by_key(|(ending, n)| (usize::MAX - n, ending.layer, ending.ratio));
     let plan = model.plan();
-    let of = |(ending, n): (Ending, usize)| Unfinished {
-        layer: plan.layers[usize::from(ending.layer)].id.clone(),
-        ratio: ending.ratio,
-        check: ending.cause.map_or("horizon", |cause| cause.kind).to_owned(),
-        metric: ending
+    let of = |(ending, n): (Ending, usize)| {
+        let advice = ending
             .cause
-            .and_then(|cause| cause.metric(plan))
-            .map(str::to_owned),
-        p: Chance::from_counts(n, outcomes.len()),
-        advice: ending
-            .cause
-            .and_then(|cause| advice(model, usize::from(ending.layer), ending.ratio, cause)),
+            .and_then(|cause| advice(model, usize::from(ending.layer), ending.ratio, cause));
+        let (advice, advice_zh) = advice.map(|Text { en, zh }| (en, zh)).unzip();
+        Unfinished {
+            layer: plan.layers[usize::from(ending.layer)].id.clone(),
+            ratio: ending.ratio,
+            check: ending.cause.map_or("horizon", |cause| cause.kind).to_owned(),
+            metric: ending
+                .cause
+                .and_then(|cause| cause.metric(plan))
+                .map(str::to_owned),
+            p: Chance::from_counts(n, outcomes.len()),
+            advice,
+            advice_zh,
+        }
     };
     counts.into_iter().map(of).collect()
 }
 
 /// What to change so that a step decides, for the checks of the policy.
-fn advice(model: &Model<'_>, layer_idx: usize, ratio: Ratio, cause: Cause) -> Option<String> {
+fn advice(model: &Model<'_>, layer_idx: usize, ratio: Ratio, cause: Cause) -> Option<Text> {
     if model.variant.controller != Controller::Policy {
         return None;
     }
@@ -61,57 +69,52 @@ fn advice(model: &Model<'_>, layer_idx: usize, ratio: Ratio, cause: Cause) -> Op
             let metric_model = &of_model.metric_models[number_of];
             let value = metric_model.candidate[last];
             let margin = guardrail.margin(metric_model.baseline)?;
+            let term = plan.term(&guardrail.metric);
             let harm = metric_model.harm_of(value);
             if harm >= margin {
-                return Some(format!(
-                    "the harm {} of this world is not below the margin {}: no evidence clears it",
-                    number(harm),
-                    number(margin)
-                ));
+                let [harm, margin] = [harm, margin].map(|value| term.difference(value));
+                return Some(sentence::harm_beyond_margin(term, harm, margin));
             }
             let growth = guardrail_growth(model, layer_idx, usize::from(idx), value);
-            let asks = format!("`{}` clear a margin of {}", guardrail.metric, number(margin));
+            let asks = outlook::clear_margin(term, term.difference(margin));
             let upper = growth.upper(patience(model, layer_idx), ratio);
-            let margin = upper.map(|upper| format!("the margin to {}", number(round_up(upper))));
+            let margin = upper.map(|upper| Limit::Margin(Text::of_say(&term.difference(round_up(upper)))));
             Some(step_advice(
                 model,
                 layer_idx,
                 (ratio, n_users),
                 &growth,
-                (&asks, margin),
+                (asks, margin),
             ))
         }
         ("qos", _) => {
             let growth = QosOfWorld::new(model, layer_idx, last);
             let (qos, threshold) = (growth.qos(), layer.qos_threshold);
             if qos < threshold {
-                return Some(format!(
-                    "QoS {qos:.3} of this world lies below the threshold {threshold}: no evidence reaches it"
-                ));
+                let qos = Beside(qos, threshold);
+                return Some(sentence::qos_below_threshold(qos, Number(threshold)));
             }
-            let asks = format!("QoS reach {threshold} with its interval");
+            let asks = outlook::raise_qos(Number(threshold));
             let reached = growth.half_width(patience(model, layer_idx), ratio);
-            let lower = reached.map(|half| format!("the threshold to {:.3}", qos - half - 5e-4));
+            let lower = reached.map(|half| format!("{:.3}", qos - half - 5e-4));
             Some(step_advice(
                 model,
                 layer_idx,
                 (ratio, n_users),
                 &growth,
-                (&asks, lower),
+                (asks, lower.map(|lower| Limit::Threshold(lower.into()))),
             ))
         }
         ("min_users", _) => {
             let enough = |step: &Ratio| of_model.n_users * step.share() >= layer.min_users as f64;
             let next = layer.steps().find(|step| *step > ratio && enough(step));
-            let ratio_too =
-                next.map_or_else(String::new, |next| format!("the ratio of the step to {next} or "));
-            Some(format!(
-                "at this step {} users are reached, and min_users is {}: raise {ratio_too}lower min_users",
-                amount(n_users.round()),
-                layer.min_users
-            ))
+            let (n, least) = (Number(n_users.round()), Count(layer.min_users));
+            Some(match next {
+                Some(next) => sentence::users_below_min(n, least, next),
+                None => sentence::users_below_min_only(n, least),
+            })
         }
-        ("dwell", _) => Some("the dwells are longer than the horizon".to_owned()),
+        ("dwell", _) => Some(sentence::dwells_too_long()),
         _ => None,
     }
 }
@@ -123,31 +126,38 @@ fn patience(model: &Model<'_>, layer_idx: usize) -> f64 {
     (horizon / layer.steps().count().max(1) as f64).max(layer.dwell as f64 / DAY as f64)
 }
 
+/// A limit that a step would keep.
+enum Limit {
+    /// A margin of a guardrail.
+    Margin(Text),
+    /// A threshold of QoS.
+    Threshold(Text),
+}
+
 /// Says how long a step takes, and which ratio or limit would be enough.
 fn step_advice(
     model: &Model<'_>,
     layer_idx: usize,
     (ratio, n_users): (Ratio, f64),
     growth: &dyn Growing,
-    (asks, limit): (&str, Option<String>),
-) -> String {
+    (asks, limit): (Text, Option<Limit>),
+) -> Text {
     let most = patience(model, layer_idx);
     let faster = next_ratio(growth, &model.plan().layers[layer_idx].ladder, ratio, most);
-    let faster = faster.map(|(next, _)| format!("the ratio of the step to {next}"));
-    let ways: Vec<String> = faster.into_iter().chain(limit).collect();
-    let ways = if ways.is_empty() {
-        "use a larger layer".into()
-    } else {
-        format!("change {}", ways.join(" or "))
+    let ways = match (faster.map(|(next, _)| next), limit) {
+        (Some(next), Some(Limit::Margin(margin))) => sentence::change_ratio_or_margin(next, margin),
+        (Some(next), Some(Limit::Threshold(lower))) => sentence::change_ratio_or_threshold(next, lower),
+        (Some(next), None) => sentence::change_ratio(next),
+        (None, Some(Limit::Margin(margin))) => sentence::change_margin(margin),
+        (None, Some(Limit::Threshold(lower))) => sentence::change_threshold(lower),
+        (None, None) => sentence::larger_layer(),
     };
-    let users = amount(n_users.round());
-    match days_until(growth, ratio, 0.0) {
-        Some(days) => format!(
-            "at this step {users} users take {} to let {asks}: {ways}",
-            days_text(days)
-        ),
-        None => format!("at this step {users} users cannot let {asks}: {ways}"),
-    }
+    let users = Number(n_users.round());
+    let step = match days_until(growth, ratio, 0.0) {
+        Some(days) => sentence::step_takes(users, DaysNeeded(days), asks),
+        None => sentence::step_cannot(users, asks),
+    };
+    Text::sentences(&[step, ways])
 }
 
 /// A guardrail whose candidate has this value.
@@ -166,7 +176,7 @@ fn guardrail_growth<'a>(
 
 /// The steps of a plan that cannot decide within their dwell, and its thresholds above the
 /// baseline's QoS.
-pub(super) fn step_warnings(model: &Model<'_>) -> Vec<String> {
+pub(super) fn step_warnings(model: &Model<'_>) -> Vec<Text> {
     let plan = model.plan();
     if plan.policy.decision == DecisionPolicy::Point {
         return Vec::new();
@@ -183,10 +193,10 @@ pub(super) fn step_warnings(model: &Model<'_>) -> Vec<String> {
         let rates: [f64; N_RATES] =
             std::array::from_fn(|number| model.layers[layer_idx].metric_models[number].baseline);
         let qos = qos::qos(&Rates::from(rates), model.qos).qos;
-        let of_steps = step_warning(layer, Ratio::ZERO, &growths);
+        let of_steps = step_warning(plan, layer, Ratio::ZERO, &growths);
         of_steps
             .into_iter()
-            .chain(threshold_warning((layer, Ratio::ZERO), qos, None))
+            .chain(threshold_warning(plan, (layer, Ratio::ZERO), qos, None))
     };
     (0..plan.layers.len()).flat_map(of_layer).collect()
 }

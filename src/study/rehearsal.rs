@@ -70,8 +70,9 @@ pub(crate) fn rehearse(scenario: Scenario, progress: &Progress) -> Result<Rehear
         let path = folder.path().join(file::ANALYSIS);
         let found = analyze(&scenario, &cube, &AnalysisOptions::default(), &path)?;
         let coverage = Coverage::from_analysis(&found).filter(Coverage::is_doubtful);
-        warnings.extend(coverage.map(|coverage| coverage.describe()));
-        warnings.extend(step_warnings(&scenario.plan, &found, MAX_WARNINGS));
+        warnings.extend(coverage.map(|coverage| coverage.describe().en));
+        let steps = step_warnings(&scenario.plan, &found, MAX_WARNINGS);
+        warnings.extend(steps.into_iter().map(|warning| warning.en));
         analysis = Some(found);
     }
     Ok(Rehearsal {

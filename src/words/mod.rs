@@ -5,13 +5,18 @@
 //! of this room, such as `ramp.rs`, with both languages side by side. Documents keep both: `reason`
 //! and `reason_zh`. Ids, keys and names of checks are not translated.
 
-pub(crate) mod commands;
+pub(crate) mod guardrail;
 mod lang;
 mod metrics;
-pub(crate) mod nights;
+pub(crate) mod outlook;
 mod page;
-pub(crate) mod slices;
+pub(crate) mod plan;
+pub(crate) mod ramp;
+mod reasons;
+pub(crate) mod simulate;
+pub(crate) mod study_gate;
 mod style;
+pub(crate) mod terminal;
 mod text;
 
 pub use lang::Lang;

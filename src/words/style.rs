@@ -123,6 +123,18 @@ impl Say for Amount {
 
 impl Say for Percent {
     fn say(&self, _: Lang) -> String {
+        // Near a whole, the digits are those of what is missing: only a whole share shows as 100%.
+        let missing = 1.0 - self.0;
+        if missing > 0.0 && missing < 0.01 {
+            let digits = (1 - (missing * 100.0).log10().floor() as i32).clamp(1, 6) as usize;
+            let text = format!("{:.digits$}", self.0 * 100.0);
+            let text = text.trim_end_matches('0').trim_end_matches('.');
+            return if text == "100" {
+                "> 99.9999%".into()
+            } else {
+                format!("{text}%")
+            };
+        }
         format!("{}%", short(self.0 * 100.0))
     }
 }
@@ -255,6 +267,11 @@ mod tests {
         is(&Amount(155.0), "155", "155");
         is(&Amount(999_999.0), "1 million", "100 万");
         is(&Percent(0.1121), "11.2%", "11.2%");
+        is(&Percent(0.99911), "99.911%", "99.911%");
+        is(&Percent(0.9995), "99.95%", "99.95%");
+        is(&Percent(0.9999), "99.99%", "99.99%");
+        is(&Percent(0.9999999999), "> 99.9999%", "> 99.9999%");
+        is(&Percent(1.0), "100%", "100%");
         is(&Points(0.01), "1 point", "1 个百分点");
         is(&Points(0.1), "10 points", "10 个百分点");
         let measured = |value, unit| Measured { value, unit };

@@ -25,6 +25,11 @@ impl Text {
         }
     }
 
+    /// What a thing is called in every language.
+    pub fn of_say(what: &impl Say) -> Self {
+        Self::new(|lang| what.say(lang))
+    }
+
     /// Several sentences as one text. English has a blank between sentences, Chinese has none.
     pub fn sentences(texts: &[Self]) -> Self {
         Self::new(|lang| {

@@ -1,0 +1,132 @@
+//! The checks of the candidate's QoS: the floor, and the threshold of a promotion.
+
+use crate::ramp::coverage::Coverage;
+use crate::ramp::evidence::StageEvidence;
+use crate::ramp::gate_checks::{has_gates, is_last_promotion};
+use crate::ramp::situation::Situation;
+use crate::ramp::trace::{CheckFlow, CheckValues, Trace, block_if, plain};
+use crate::ramp::verdict::{CheckOutcome, Verdict};
+use crate::stats::Reason;
+use crate::words::ramp::{self as sentence, Beside, qos_beside};
+use crate::words::{Number, Text};
+
+/// Checks the point estimate of QoS against floor and threshold, as the policy `point` does.
+pub(super) fn qos_point<'a, T: Trace<'a>>(
+    situation: &Situation<'a>,
+    evidence: &StageEvidence,
+    trace: &mut T,
+) -> CheckFlow {
+    let (policy, threshold) = (&situation.plan.policy, situation.layer.qos_threshold);
+    let qos = match &evidence.qos {
+        Err(reason) => return not_known(situation, *reason, trace),
+        Ok(qos) => qos,
+    };
+    let outcome = if qos.point < policy.qos_floor {
+        CheckOutcome::Block(Verdict::Rollback)
+    } else {
+        block_if(qos.point < threshold, Verdict::Hold)
+    };
+    trace.push(
+        plain("qos"),
+        CheckValues::with(outcome, qos.point, threshold),
+        || {
+            let is = |limit| sentence::qos_is(Beside(qos.point, limit));
+            let (floor, threshold) = (policy.qos_floor, threshold);
+            match outcome {
+                CheckOutcome::Block(Verdict::Rollback) => sentence::below_floor(is(floor), Number(floor)),
+                CheckOutcome::Block(_) => sentence::below_threshold(is(threshold), Number(threshold)),
+                _ => sentence::above_threshold(is(threshold), Number(threshold)),
+            }
+        },
+    )
+}
+
+/// Checks that QoS is not shown to lie below the floor.
+pub(super) fn qos_floor<'a, T: Trace<'a>>(
+    situation: &Situation<'a>,
+    evidence: &StageEvidence,
+    trace: &mut T,
+) -> CheckFlow {
+    let policy = &situation.plan.policy;
+    let qos = match evidence.qos {
+        Ok(qos) => qos,
+        Err(reason) => {
+            return trace.push(
+                plain("qos_floor"),
+                CheckValues::new(CheckOutcome::NotApplicable),
+                || qos_unknown(situation, reason),
+            );
+        }
+    };
+    let (interval, floor) = (qos.interval(policy), policy.qos_floor);
+    let below = interval.ci_upper < floor;
+    let found = CheckValues {
+        interval: Some(interval),
+        ..CheckValues::with(block_if(below, Verdict::Rollback), qos.qos, floor)
+    };
+    trace.push(plain("qos_floor"), found, || {
+        let (qos, limit) = (qos_beside(qos.qos, interval, floor), Number(floor));
+        if below {
+            sentence::below_floor(qos, limit)
+        } else if interval.ci_lower >= floor {
+            sentence::above_floor(qos, limit)
+        } else {
+            sentence::maybe_below_floor(qos, limit)
+        }
+    })
+}
+
+/// Checks that QoS is shown to reach the threshold. Gates decide before the last promotion.
+pub(super) fn qos_threshold<'a, T: Trace<'a>>(
+    situation: &Situation<'a>,
+    evidence: &StageEvidence,
+    trace: &mut T,
+) -> CheckFlow {
+    let (policy, threshold) = (&situation.plan.policy, situation.layer.qos_threshold);
+    let qos = match &evidence.qos {
+        Err(reason) => return not_known(situation, *reason, trace),
+        Ok(qos) => qos,
+    };
+    let interval = qos.interval(policy);
+    let is_reached = interval.ci_lower >= threshold;
+    let outcome = if is_reached {
+        CheckOutcome::Pass
+    } else if interval.ci_upper < threshold {
+        CheckOutcome::Block(Verdict::Hold)
+    } else if has_gates(situation) && !is_last_promotion(situation) {
+        CheckOutcome::Pass
+    } else {
+        CheckOutcome::Block(Verdict::Inconclusive)
+    };
+    let found = CheckValues {
+        interval: Some(interval),
+        ..CheckValues::with(outcome, qos.qos, threshold)
+    };
+    trace.push(plain("qos"), found, || {
+        let (qos, limit) = (qos_beside(qos.qos, interval, threshold), Number(threshold));
+        match outcome {
+            CheckOutcome::Block(Verdict::Hold) => sentence::below_threshold(qos, limit),
+            CheckOutcome::Block(_) => sentence::maybe_below_threshold(qos, limit),
+            _ if is_reached => sentence::above_threshold(qos, limit),
+            _ => sentence::not_below_threshold(qos, limit),
+        }
+    })
+}
+
+fn not_known<'a, T: Trace<'a>>(situation: &Situation<'a>, reason: Reason, trace: &mut T) -> CheckFlow {
+    let verdict = Verdict::on_trouble(situation.plan.policy.no_data_action, Verdict::Inconclusive);
+    trace.push(
+        plain("qos"),
+        CheckValues::new(CheckOutcome::Block(verdict)),
+        || qos_unknown(situation, reason),
+    )
+}
+
+/// The text of an unknown QoS: which column of which rate the log lacks, or the reason.
+fn qos_unknown(situation: &Situation<'_>, reason: Reason) -> Text {
+    let missing = situation.coverage.filter(|_| reason == Reason::NoColumn);
+    match missing.and_then(Coverage::missing_rates) {
+        Some(missing) => sentence::qos_unknown(missing),
+        None => sentence::qos_unknown(reason),
+    }
+}
