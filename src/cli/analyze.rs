@@ -3,9 +3,9 @@
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
-use crate::analysis::{Analysis, AnalysisOptions, CounterProfile, RatioValue};
+use crate::analysis::{Analysis, AnalysisOptions, CounterProfile, LayerAnalysis, RatioValue};
 use crate::base::error::{Error, Result};
-use crate::base::number::{amount, count, number, p_value, percent};
+use crate::base::number::{number, p_value, percent};
 use crate::base::time::{Micros, WrittenInstant};
 use crate::base::{files, json};
 use crate::bucket::Ratio;
@@ -18,13 +18,15 @@ use crate::cli::values::{check_json, parse_written};
 use crate::metric::Metric;
 use crate::qos::QosArm;
 use crate::replay::Cube;
-use crate::scenario::{Overrides, Scenario};
+use crate::scenario::{Overrides, Plan, Scenario};
 use crate::stats::effect::{Effect, IntervalSpec, MetricForm, own_interval};
 use crate::stats::quantile::QuantileEstimate;
 use crate::stats::ratio::RatioEstimate;
 use crate::stats::{Interval, Known, Reason};
 use crate::study;
 use crate::study::inputs;
+use crate::words::terminal as words;
+use crate::words::{Count, Lang, Number, P, Percent, Say, Text};
 
 /// Estimate QoS, sample ratios and effects from a cube
 #[derive(Debug, Args)]
@@ -144,11 +146,15 @@ pub(super) fn run(args: &AnalyzeArgs, terminal: &Terminal) -> Result<u8> {
         print_json(&json::to_json(&analysis))?;
         return Ok(DONE);
     }
-    let mut text = text(&analysis, args, terminal);
+    let mut text = text(&analysis, &scenario.plan, args, terminal);
     if !analysis.values.is_empty() {
         text.push_str(&values_text(&analysis.values, &scenario, terminal));
     }
-    text.push_str(&format!("written:\n  {}\n", path_text(&args.out)));
+    text.push_str(&format!(
+        "{}\n  {}\n",
+        words::written().of(terminal.lang),
+        path_text(&args.out)
+    ));
     terminal.print(&text)?;
     Ok(DONE)
 }
@@ -202,23 +208,22 @@ fn parse_layer_ratio(text: &str) -> std::result::Result<(String, Ratio), String>
 
 /// Layers at other ratios: QoS and the guardrails' metrics.
 fn values_text(values: &[RatioValue], scenario: &Scenario, terminal: &Terminal) -> String {
+    let (plan, lang) = (&scenario.plan, terminal.lang);
+    let of = |title: Text| column(title.of(lang));
     let mut table = Table::new([
-        column("tenant").rank(1),
-        column("layer"),
-        column("at ratio").right(),
-        column("metric"),
-        column("off-policy value").right(),
-        column("interval"),
+        of(words::column_tenant()).rank(1),
+        of(words::column_layer()),
+        of(words::column_at_ratio()).right(),
+        of(words::column_metric()),
+        of(words::column_off_policy()).right(),
+        of(words::column_interval()),
     ]);
     for value in values {
         let place = [value.tenant.clone(), value.layer.clone(), value.ratio.to_string()];
         let mut add = |name: &str, estimate: Result<(f64, Interval), Reason>| {
             let cells = match estimate {
-                Ok((estimate, ci)) => [
-                    number(estimate),
-                    format!("{} to {}", number(ci.ci_lower), number(ci.ci_upper)),
-                ],
-                Err(reason) => [reason.to_string(), String::new()],
+                Ok((estimate, ci)) => [number(estimate), interval_text(&ci, lang)],
+                Err(reason) => [reason.say(lang), String::new()],
             };
             table.add_row(place.iter().cloned().chain([name.to_owned()]).chain(cells));
         };
@@ -244,43 +249,52 @@ fn values_text(values: &[RatioValue], scenario: &Scenario, terminal: &Terminal) 
         }
     }
     let overlap = values.iter().map(|value| {
-        let what = value.overlap.map_or_else(
-            || "no stage ran both releases".to_owned(),
-            |o| {
-                format!(
-                    "effective users {}, largest weight {}, mean weight z {}",
-                    amount(o.ess),
-                    number(o.max_weight),
-                    number(o.mean_weight_z)
-                )
-            },
-        );
-        format!("{} / {} at {}: {what}\n", value.tenant, value.layer, value.ratio)
+        let layer = format!("{} / {}", value.tenant, plan.layer_name(&value.layer));
+        let place = words::layer_at(layer, value.ratio);
+        let what = match value.overlap {
+            None => words::no_overlap(place),
+            Some(o) => words::overlap(
+                place,
+                Number(o.ess),
+                Number(o.max_weight),
+                Number(o.mean_weight_z),
+            ),
+        };
+        format!("{}\n", what.of(lang))
     });
     format!("\n{}\n{}", table.render(terminal), overlap.collect::<String>())
 }
 
+/// An interval as a cell shows it.
+fn interval_text(ci: &Interval, lang: Lang) -> String {
+    let text = words::from_to(number(ci.ci_lower), number(ci.ci_upper));
+    text.of(lang).to_owned()
+}
+
 /// Every layer's effects: those of the current stage, or of all.
-fn text(analysis: &Analysis, args: &AnalyzeArgs, terminal: &Terminal) -> String {
+fn text(analysis: &Analysis, plan: &Plan, args: &AnalyzeArgs, terminal: &Terminal) -> String {
+    let lang = terminal.lang;
+    let of = |title: Text| column(title.of(lang));
     let has_tenants = analysis
         .layers
         .iter()
         .any(|layer| layer.tenant != analysis.layers[0].tenant);
-    let tenant = column("tenant");
+    let tenant = of(words::column_tenant());
     let mut table = Table::new([
         if has_tenants { tenant } else { tenant.wide() },
-        column("layer"),
-        column("ratio").right().rank(3),
-        column("metric"),
-        column("baseline").right().rank(1),
-        column("candidate").right().rank(1),
-        column("effect").right(),
-        column("one look").wide(),
-        column("every look"),
-        column("p").right().rank(2),
-        column("p (BH)").right().wide(),
+        of(words::column_layer()),
+        of(words::column_ratio()).right().rank(3),
+        of(words::column_metric()),
+        of(words::column_baseline()).right().rank(1),
+        of(words::column_candidate()).right().rank(1),
+        of(words::column_effect()).right(),
+        of(words::column_one_look()).wide(),
+        of(words::column_every_look()),
+        of(words::column_p()).right().rank(2),
+        of(words::column_p_bh()).right().wide(),
     ]);
     let mut notes = String::new();
+    let mut note = |text: Text| notes.push_str(&format!("{}\n", text.of(lang)));
     for layer in &analysis.layers {
         let first = if args.all_stages {
             0
@@ -290,36 +304,30 @@ fn text(analysis: &Analysis, args: &AnalyzeArgs, terminal: &Terminal) -> String 
         for stage in &layer.stages[first..] {
             let srm = stage
                 .srm
-                .map_or_else(|| "-".to_owned(), |srm| p_value(srm.p_value));
+                .map_or_else(|| Text::from("-"), |srm| Text::of_say(&P(srm.p_value)));
             let users = stage.users;
-            notes.push_str(&format!(
-                "{} / {} at {}: users {} baseline, {} candidate, {} in both; SRM p {srm}\n",
-                layer.tenant,
-                layer.layer,
+            note(words::stage_users(
+                place_of(layer, plan),
                 stage.ratio,
-                count(users.baseline),
-                count(users.candidate),
-                count(users.crossover)
+                Count(users.baseline),
+                Count(users.candidate),
+                Count(users.crossover),
+                srm,
             ));
             for metric in stage
                 .metrics
                 .iter()
                 .filter(|metric| metric.mature_share.is_some_and(|share| share < 1.0))
             {
-                let share = percent(metric.mature_share.unwrap_or(0.0));
-                notes.push_str(&format!(
-                    "  {}: {share} of the rows are old enough for their outcomes\n",
-                    metric.metric
-                ));
+                let share = Percent(metric.mature_share.unwrap_or(0.0));
+                note(words::rows_mature(plan.term(&metric.metric), share));
             }
             for metric in &stage.metrics {
                 let Some(limits) = metric.limits else { continue };
                 let limit = |limit: Option<f64>| limit.map_or_else(|| "-".to_owned(), number);
                 let share = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), percent);
-                notes.push_str(&format!(
-                    "  {}: values limited to [{}, {}]; beyond: {} of the baseline's rows, \
-                     {} of the candidate's\n",
-                    metric.metric,
+                note(words::values_limited(
+                    plan.term(&metric.metric),
                     limit(limits.floor),
                     limit(limits.cap),
                     share(limits.baseline_share),
@@ -332,7 +340,7 @@ fn text(analysis: &Analysis, args: &AnalyzeArgs, terminal: &Terminal) -> String 
                            effect: &Known<Effect>,
                            adjusted: Option<f64>| {
                 let value = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), number);
-                let interval = |ci: &Interval| format!("{} to {}", number(ci.ci_lower), number(ci.ci_upper));
+                let interval = |ci: &Interval| interval_text(ci, lang);
                 let cells = match effect {
                     Known::Value(e) => {
                         let adjusted = adjusted.map_or_else(|| "-".to_owned(), p_value);
@@ -347,7 +355,7 @@ fn text(analysis: &Analysis, args: &AnalyzeArgs, terminal: &Terminal) -> String 
                     Known::Unknown { reason } => [
                         "-".to_owned(),
                         String::new(),
-                        reason.to_string(),
+                        reason.say(lang),
                         String::new(),
                         String::new(),
                     ],
@@ -396,15 +404,11 @@ fn text(analysis: &Analysis, args: &AnalyzeArgs, terminal: &Terminal) -> String 
             }
             for part in stage.breakdowns.iter().filter(|_| args.breakdowns) {
                 let name = |what: &str| {
-                    format!(
-                        "{what} where {} = {}",
-                        part.column,
-                        if part.value.is_empty() {
-                            "(none)"
-                        } else {
-                            &part.value
-                        }
-                    )
+                    let value = match part.value.as_str() {
+                        "" => words::no_value(),
+                        value => value.into(),
+                    };
+                    words::where_is(what, &part.column, value).of(lang).to_owned()
                 };
                 let qos = &part.qos;
                 let point = |arm: &Known<QosArm>| arm.value().map(|q| q.value.qos);
@@ -429,15 +433,13 @@ fn text(analysis: &Analysis, args: &AnalyzeArgs, terminal: &Terminal) -> String 
     }
     for layer in &analysis.layers {
         let Some(srm) = layer.srm_first else { continue };
-        notes.push_str(&format!(
-            "{} / {} by first exposure over all stages: chi-square p {}, pooled z {}, p at every look {}{}\n",
-            layer.tenant,
-            layer.layer,
-            p_value(srm.test.p_value),
-            number(srm.pooled_z),
-            p_value(srm.anytime_p_value),
-            if srm.low_impact { " (low impact)" } else { "" },
-        ));
+        let (layer, p) = (place_of(layer, plan), P(srm.test.p_value));
+        let (z, every) = (Number(srm.pooled_z), P(srm.anytime_p_value));
+        note(if srm.low_impact {
+            words::first_exposure_low(layer, p, z, every)
+        } else {
+            words::first_exposure(layer, p, z, every)
+        });
     }
     format!(
         "{}\n{}{}",
@@ -445,4 +447,9 @@ fn text(analysis: &Analysis, args: &AnalyzeArgs, terminal: &Terminal) -> String 
         terminal.fill(&notes),
         slices_text(analysis, terminal)
     )
+}
+
+/// A layer with its tenant.
+fn place_of(layer: &LayerAnalysis, plan: &Plan) -> String {
+    format!("{} / {}", layer.tenant, plan.layer_name(&layer.layer))
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use crate::base::duration::parse_duration;
 use crate::base::error::Result;
 use crate::base::json;
-use crate::base::time;
 use crate::base::time::{Micros, WrittenInstant};
 use crate::cli::notified::NotifiedArgs;
+use crate::cli::ramp_text::{outcome_text, verdict_text};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{Terminal, print_json};
 use crate::cli::text::path_text;
@@ -18,6 +18,8 @@ use crate::night;
 use crate::night::{NightOptions, NightOutcome};
 use crate::publish;
 use crate::scenario::GuardName;
+use crate::words::terminal as words;
+use crate::words::{Text, When};
 
 /// Do everything that a job does in one night: replay what is new, decide, publish, keep the state
 #[derive(Debug, Args)]
@@ -90,7 +92,7 @@ pub(super) fn run(args: &NightArgs, terminal: &Terminal) -> Result<u8> {
         lang: terminal.lang,
         with_users: !args.no_users,
         publication,
-        sinks: args.notified.sinks()?,
+        sinks: args.notified.sinks(terminal.lang)?,
         metrics: args.metrics.clone(),
         memory_limit: args.memory_limit,
     };
@@ -110,49 +112,53 @@ pub(super) fn run(args: &NightArgs, terminal: &Terminal) -> Result<u8> {
 }
 
 fn text(outcome: &NightOutcome, terminal: &Terminal) -> String {
-    let (report, schedule) = (&outcome.report, &outcome.schedule);
-    let mut text = format!(
-        "{} against {}, as of {}{}\n\n",
-        report.candidate,
-        schedule.baseline,
-        time::format(report.as_of),
-        if outcome.was_finished {
-            ": finished before, nothing changed"
-        } else {
-            ""
-        }
-    );
+    let (report, schedule, lang) = (&outcome.report, &outcome.schedule, terminal.lang);
+    let at = When(report.as_of, &outcome.zone);
+    let mut text = words::against(&report.candidate, &schedule.baseline, at)
+        .of(lang)
+        .to_owned();
+    if outcome.was_finished {
+        text.push_str(words::finished_before().of(lang));
+    }
+    text.push_str("\n\n");
     let has_tenants = schedule
         .layers
         .iter()
         .any(|layer| layer.tenant != schedule.layers[0].tenant);
-    let tenant = column("tenant");
+    let of = |title: Text| column(title.of(lang));
+    let tenant = of(words::column_tenant());
     let mut table = Table::new([
         if has_tenants { tenant } else { tenant.wide() },
-        column("layer"),
-        column("verdict"),
-        column("ratio").right(),
-        column("next").right(),
-        column("why").wraps(),
+        of(words::column_layer()),
+        of(words::column_verdict()),
+        of(words::column_ratio()).right(),
+        of(words::column_next()).right(),
+        of(words::column_why()).wraps(),
     ]);
     for layer in &schedule.layers {
         table.add_row([
             layer.tenant.as_str(),
             &layer.layer,
-            layer.verdict.name(),
+            verdict_text(layer.verdict).of(lang),
             &layer.ratio.to_string(),
             &layer.next_ratio.to_string(),
-            &layer.reason,
+            layer.why().of(lang),
         ]);
     }
     text.push_str(&table.render(terminal));
-    text.push_str(&format!("\ngate: {}\n", report.gate.name()));
+    let gate = words::gate_is(outcome_text(report.gate));
+    text.push_str(&format!("\n{}\n", gate.of(lang)));
     for target in &report.targets {
         text.push_str(&format!("{:<9}  {}\n", target.outcome, target.target));
     }
     for finding in report.guards.iter().filter(|finding| finding.is_beyond) {
-        text.push_str(&format!("accepted: {}: {}\n", finding.guard.key(), finding.text));
+        let accepted = words::accepted(finding.guard.key(), finding.found());
+        text.push_str(&format!("{}\n", accepted.of(lang)));
     }
-    text.push_str(&format!("written:\n  {}\n", path_text(&outcome.folder)));
+    text.push_str(&format!(
+        "{}\n  {}\n",
+        words::written().of(lang),
+        path_text(&outcome.folder)
+    ));
     text
 }

@@ -6,9 +6,8 @@ use crate::base::error::Result;
 use crate::cli::terminal::Terminal;
 use crate::notify::{Delivery, SendLimits, of_schedule, parse_sinks, send};
 use crate::ramp::Schedule;
-use crate::scenario::Notify;
-use crate::words::commands as say;
-use crate::words::{Count, Text};
+use crate::scenario::{Notify, Scenario};
+use crate::words::Lang;
 
 /// Sinks of notifications.
 #[derive(Debug, Default, Args)]
@@ -19,18 +18,24 @@ pub(super) struct NotifiedArgs {
 }
 
 impl NotifiedArgs {
-    /// The sinks. Commands ask for them before they read anything.
+    /// The sinks, with texts in a language. Commands ask for them before they read anything.
     ///
     /// # Errors
     /// As for [`parse_sinks`].
-    pub(super) fn sinks(&self) -> Result<Vec<Notify>> {
-        parse_sinks("--notify", &self.addresses)
+    pub(super) fn sinks(&self, lang: Lang) -> Result<Vec<Notify>> {
+        parse_sinks("--notify", &self.addresses, lang)
     }
 }
 
 /// Sends what a schedule changed to all sinks. A failure is a warning.
-pub(super) fn notify(sinks: &[Notify], schedule: &Schedule, report: Option<&str>, terminal: &Terminal) {
-    let notifications = of_schedule(schedule, report);
+pub(super) fn notify(
+    sinks: &[Notify],
+    scenario: &Scenario,
+    schedule: &Schedule,
+    report: Option<&str>,
+    terminal: &Terminal,
+) {
+    let notifications = of_schedule(schedule, &scenario.time_zone, report);
     for outcome in send(&notifications, sinks, &|_, _| false, &SendLimits::default()) {
         if !outcome.is_sent {
             let warning = say::notification_of(outcome.event.name(), line(&outcome));

@@ -43,13 +43,14 @@ fn event_parser() -> impl TypedValueParser<Value = NotifyEvent> {
 }
 
 pub(super) fn run(args: &NotifyArgs, terminal: &Terminal) -> Result<u8> {
-    let mut sinks = parse_sinks("--to", &args.to)?;
+    let mut sinks = parse_sinks("--to", &args.to, terminal.lang)?;
     let mut origin = Origin::default();
     if let Some(path) = &args.scenario {
         let scenario = Scenario::load(path, &Overrides::default())?;
         origin.plan_id = Some(scenario.plan.id);
         origin.candidate = Some(scenario.plan.candidate);
         origin.as_of = Some(scenario.as_of);
+        origin.zone = scenario.time_zone;
         sinks.extend(scenario.notify);
     }
     Apart::new()

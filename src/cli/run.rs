@@ -46,7 +46,7 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(args: &RunArgs, terminal: &Terminal) -> Result<u8> {
-    let sinks = args.notified.sinks()?;
+    let sinks = args.notified.sinks(terminal.lang)?;
     let overrides = Overrides {
         as_of: args.as_of,
         seed: args.seed,
@@ -75,6 +75,7 @@ pub(super) fn run(args: &RunArgs, terminal: &Terminal) -> Result<u8> {
         let report = args.out.join(manifest::file::REPORT_HTML);
         notify(
             &sinks,
+            &scenario,
             &ramp.schedule,
             Some(&report.display().to_string()),
             terminal,

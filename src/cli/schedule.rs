@@ -77,7 +77,7 @@ pub(super) fn run(args: &ScheduleArgs, terminal: &Terminal) -> Result<u8> {
 }
 
 fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Result<u8> {
-    let sinks = args.notified.sinks()?;
+    let sinks = args.notified.sinks(terminal.lang)?;
     let analysis: Analysis = json::read_document(&args.analysis)?;
     let mut scenario = scenario_of(args, &analysis)?;
     let written = |names: &[&str]| names.iter().map(|name| args.out.join(name)).collect::<Vec<_>>();
@@ -115,7 +115,7 @@ fn once(args: &ScheduleArgs, state: Option<&Path>, terminal: &Terminal) -> Resul
     if let Some(warning) = summary::coverage_warning(&analysis) {
         terminal.warn(warning.of(terminal.lang));
     }
-    notify(&sinks, &schedule, None, terminal);
+    notify(&sinks, &scenario, &schedule, None, terminal);
     for warning in summary::step_warnings(&scenario, &analysis) {
         terminal.warn(warning.of(terminal.lang));
     }

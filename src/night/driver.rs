@@ -8,7 +8,7 @@ use crate::base::json;
 use crate::base::manifest::file;
 use crate::base::memory::memory_limit;
 use crate::base::progress::Progress;
-use crate::base::time::{Micros, WrittenInstant};
+use crate::base::time::{Micros, WrittenInstant, Zone};
 use crate::night::document::{NightReport, NightTarget};
 use crate::night::folder::NightFolder;
 use crate::night::force;
@@ -23,7 +23,8 @@ use crate::scenario::{GuardName, Notify, Overrides, Scenario, UsersFrom};
 use crate::study;
 use crate::study::guards::GuardRules;
 use crate::study::{GuardFinding, inputs};
-use crate::words::Lang;
+use crate::words::notify as words;
+use crate::words::{Count, Lang, Text};
 
 /// The options of a night.
 #[derive(Debug, Clone)]
@@ -69,6 +70,8 @@ pub struct NightOutcome {
     pub schedule: Schedule,
     /// The folder of the night.
     pub folder: PathBuf,
+    /// The zone of times in texts.
+    pub zone: Zone,
     /// Whether an earlier run had finished the night already, so that nothing changed.
     pub was_finished: bool,
     /// Warnings for the person who runs the command.
@@ -119,21 +122,19 @@ impl NightOutcome {
     /// `night.json`.
     fn notify(&mut self, scenario: &Scenario, sinks: &[Notify]) -> Result<()> {
         let place = self.folder.join(file::REPORT_HTML).display().to_string();
-        let mut messages = of_schedule(&self.schedule, Some(&place));
+        let mut messages = of_schedule(&self.schedule, &scenario.time_zone, Some(&place));
         let failed: Vec<&NightTarget> = self.report.targets.iter().filter(|t| t.at.is_none()).collect();
         if let Some(first) = failed.first() {
             let origin = Origin {
                 plan_id: Some(scenario.plan.id.clone()),
                 candidate: Some(scenario.plan.candidate.clone()),
                 as_of: Some(scenario.as_of),
+                zone: scenario.time_zone.clone(),
                 report: Some(place),
             };
             let why = first.error.as_deref().unwrap_or_default();
-            let reason = format!(
-                "{} of {} targets failed: {why}",
-                failed.len(),
-                self.report.targets.len()
-            );
+            let n_targets = Count(self.report.targets.len() as u64);
+            let reason = words::targets_failed(Count(failed.len() as u64), n_targets, why);
             messages.push(of_failure(&origin, "publish", &reason));
         }
         let before = self.report.messages.clone();
@@ -218,13 +219,24 @@ impl Night<'_> {
             plan_id: Some(scenario.plan.id.clone()),
             candidate: Some(scenario.plan.candidate.clone()),
             as_of: Some(self.as_of),
+            zone: scenario.time_zone.clone(),
             report: None,
         };
         let first = error.problems().first();
         let guard = first.and_then(|problem| problem.location.strip_prefix("guard."));
         let message = match (guard, first) {
-            (Some(guard), Some(problem)) => of_guard(&origin, guard, &problem.message),
-            _ => of_failure(&origin, "night", &error.to_string()),
+            (Some(guard), Some(problem)) => {
+                let guards = self.guards.borrow();
+                let is_named = |finding: &&GuardFinding| finding.stops() && finding.guard.key() == guard;
+                let finding = guards.iter().find(is_named);
+                let zh = finding.map(|finding| words::guard_limit(finding.found(), guard).zh);
+                let reason = Text {
+                    en: problem.message.clone(),
+                    zh: zh.unwrap_or_default(),
+                };
+                of_guard(&origin, guard, &reason)
+            }
+            _ => of_failure(&origin, "night", &error.to_string().into()),
         };
         // A job that runs every few minutes says the same only once.
         let path = NightFolder::messages_of(&self.options.dir);
@@ -310,6 +322,7 @@ impl Night<'_> {
             report,
             schedule,
             folder: path,
+            zone: scenario.time_zone,
             was_finished,
             warnings,
         })

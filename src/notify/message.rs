@@ -6,10 +6,14 @@ use std::collections::BTreeSet;
 use crate::base::digest::PartsDigest;
 use crate::base::escape;
 use crate::base::time;
-use crate::base::time::Micros;
+use crate::base::time::{Micros, Zone};
 use crate::bucket::Ratio;
+use crate::input::DEFAULT_TENANT;
 use crate::ramp::{LayerSchedule, Schedule, Verdict};
 use crate::scenario::NotifyEvent;
+use crate::words::notify as words;
+use crate::words::terminal::{of_layer, of_tenant, stays_at};
+use crate::words::{Count, Lang, Text, When};
 
 pub(super) const SCHEMA: &str = "sluice.notification/1";
 /// The most layers that a notification lists. The rest is counted.
@@ -28,6 +32,8 @@ pub struct Origin {
     pub candidate: Option<String>,
     /// The instant that the night decided for, microseconds, UTC. `None` if it is not known.
     pub as_of: Option<Micros>,
+    /// The zone of times in texts.
+    pub zone: Zone,
     /// Where the report lies: a path or a URL. `None` if there is none.
     pub report: Option<String>,
 }
@@ -60,12 +66,19 @@ pub struct Notification {
     pub check: Option<String>,
     /// What the guard or the stage found, in a sentence. `None` for other events.
     pub reason: Option<String>,
+    /// The same in Chinese. `None` without a translation, such as of the text of an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason_zh: Option<String>,
     /// Where the report lies: a path or a URL. `None` if there is none.
     pub report: Option<String>,
-    /// The event in a few words, one line.
+    /// The event in a few words, one line, in the language of the sink.
     pub title: String,
-    /// The notification as plain text, with the title as its first line.
+    /// The notification as plain text, with the title as its first line, in the language of the
+    /// sink.
     pub text: String,
+    /// Title and text in Chinese.
+    #[serde(skip)]
+    chinese: [String; 2],
 }
 
 /// A layer that had the event.
@@ -84,8 +97,11 @@ pub struct LayerNews {
     /// Name of the first check that blocked, such as `guardrail:complaint_rate`. `None` for a
     /// promotion.
     pub check: Option<String>,
-    /// The first blocking check, or the reason of the promotion, in a sentence.
+    /// The reason of the verdict, in a sentence.
     pub reason: String,
+    /// The same in Chinese. Empty for schedules of older versions.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason_zh: String,
 }
 
 impl LayerNews {
@@ -98,16 +114,26 @@ impl LayerNews {
             to: layer.next_ratio,
             check: layer.first_blocking.as_deref().map(named),
             reason: sentence(&layer.reason),
+            reason_zh: sentence(&layer.reason_zh),
         }
     }
 
-    fn line(&self) -> String {
-        let ratios = if self.from == self.to {
-            format!("stays at {}", self.to)
-        } else {
-            format!("{} → {}", self.from, self.to)
+    fn line(&self) -> Text {
+        let reason = Text {
+            en: self.reason.clone(),
+            zh: self.reason_zh.clone(),
         };
-        format!("{} / {}: {ratios}: {}", self.tenant, self.layer, self.reason)
+        // The reason of a change names both ratios.
+        let line = if self.from == self.to {
+            stays_at(&self.layer, self.to, reason)
+        } else {
+            of_layer(&self.layer, reason)
+        };
+        if self.tenant == DEFAULT_TENANT {
+            line
+        } else {
+            of_tenant(&self.tenant, line)
+        }
     }
 }
 
@@ -133,11 +159,12 @@ fn event_of(verdict: Verdict) -> Option<NotifyEvent> {
 
 /// Builds the notifications of a schedule: one for each event that a layer had, so at most three.
 /// Layers of all tenants are in one notification. `report` is where the report lies.
-pub fn of_schedule(schedule: &Schedule, report: Option<&str>) -> Vec<Notification> {
+pub fn of_schedule(schedule: &Schedule, zone: &Zone, report: Option<&str>) -> Vec<Notification> {
     let origin = Origin {
         plan_id: Some(schedule.plan_id.clone()),
         candidate: Some(schedule.candidate.clone()),
         as_of: Some(schedule.as_of),
+        zone: zone.clone(),
         report: report.map(str::to_owned),
     };
     NotifyEvent::ALL
@@ -164,17 +191,18 @@ fn of_layers(event: NotifyEvent, origin: &Origin, layers: &[&LayerSchedule]) -> 
         id.push(&layer.next_ratio.bps().to_le_bytes());
     }
     let tenants: BTreeSet<&str> = layers.iter().map(|layer| layer.tenant.as_str()).collect();
-    let what = match event {
-        NotifyEvent::Rollback => "Rollback of",
-        NotifyEvent::Promotion => "Promotion of",
-        _ => "Invalid data about",
-    };
+    let n_layers = Count(layers.len() as u64);
     let count = match (layers.len(), tenants.len()) {
-        (1, _) => format!("layer {}", named(&layers[0].layer)),
-        (n, 1) => format!("{n} layers"),
-        (n, n_tenants) => format!("{n} layers of {n_tenants} tenants"),
+        (1, _) => words::one_layer(named(&layers[0].layer)),
+        (_, 1) => words::layers(n_layers),
+        (_, n_tenants) => words::layers_of_tenants(n_layers, Count(n_tenants as u64)),
     };
-    let title = format!("{what} {}: {count}", release_of(origin));
+    let release = release_of(origin);
+    let title = match event {
+        NotifyEvent::Rollback => words::rollback_of(release, count),
+        NotifyEvent::Promotion => words::promotion_of(release, count),
+        _ => words::invalid_data(release, count),
+    };
     Notification {
         n_layers: layers.len(),
         n_tenants: tenants.len(),
@@ -183,44 +211,37 @@ fn of_layers(event: NotifyEvent, origin: &Origin, layers: &[&LayerSchedule]) -> 
             .take(MAX_LAYERS)
             .map(|layer| LayerNews::new(layer))
             .collect(),
-        ..new(event, origin, id, title)
+        ..new(event, origin, id)
     }
-    .with_text()
+    .with_text(origin, title)
 }
 
 /// Builds the notification of a guard that stopped the night. `guard` is its key in the scenario,
 /// such as `max_moved`; `reason` names the value and the limit.
-pub fn of_guard(origin: &Origin, guard: &str, reason: &str) -> Notification {
-    let title = format!(
-        "Guard {} stopped the night of {}",
-        named(guard),
-        release_of(origin)
-    );
+pub fn of_guard(origin: &Origin, guard: &str, reason: &Text) -> Notification {
+    let title = words::guard_stopped(named(guard), release_of(origin));
     of_stop(NotifyEvent::Guard, origin, guard, reason, title)
 }
 
 /// Builds the notification of a night that failed. `stage` is the stage that failed, such as
 /// `publish`; `reason` is the error's text.
-pub fn of_failure(origin: &Origin, stage: &str, reason: &str) -> Notification {
-    let title = format!(
-        "Failure of the night of {}, at {}",
-        release_of(origin),
-        named(stage)
-    );
+pub fn of_failure(origin: &Origin, stage: &str, reason: &Text) -> Notification {
+    let title = words::failure_of(release_of(origin), named(stage));
     of_stop(NotifyEvent::Failure, origin, stage, reason, title)
 }
 
-fn of_stop(event: NotifyEvent, origin: &Origin, check: &str, reason: &str, title: String) -> Notification {
+fn of_stop(event: NotifyEvent, origin: &Origin, check: &str, reason: &Text, title: Text) -> Notification {
     let mut id = id_of(event, origin);
-    for part in [check, reason] {
+    for part in [check, &reason.en] {
         id.push(part.as_bytes());
     }
     Notification {
         check: Some(named(check)),
-        reason: Some(sentence(reason)),
-        ..new(event, origin, id, title)
+        reason: Some(sentence(&reason.en)),
+        reason_zh: (!reason.zh.is_empty()).then(|| sentence(&reason.zh)),
+        ..new(event, origin, id)
     }
-    .with_text()
+    .with_text(origin, title)
 }
 
 /// Builds a test: a notification of this kind that says that it reports no event. `now` makes its
@@ -228,20 +249,21 @@ fn of_stop(event: NotifyEvent, origin: &Origin, check: &str, reason: &str, title
 pub fn of_test(event: NotifyEvent, origin: &Origin, now: Micros) -> Notification {
     let mut id = id_of(event, origin);
     id.push(&now.to_le_bytes());
-    let title = format!("Test of notifications ({}): nothing happened", event.name());
+    let (title, reason) = (words::test_of(event.name()), words::test_reason());
     Notification {
         is_test: true,
-        reason: Some("sluice notify sent this message to try the sink; no ratio changed".to_owned()),
-        ..new(event, origin, id, title)
+        reason: Some(reason.en),
+        reason_zh: Some(reason.zh),
+        ..new(event, origin, id)
     }
-    .with_text()
+    .with_text(origin, title)
 }
 
-fn release_of(origin: &Origin) -> String {
+fn release_of(origin: &Origin) -> Text {
     match (&origin.candidate, &origin.plan_id) {
-        (Some(candidate), _) => named(candidate),
-        (None, Some(plan)) => format!("plan {}", named(plan)),
-        (None, None) => "a plan that could not be read".to_owned(),
+        (Some(candidate), _) => named(candidate).into(),
+        (None, Some(plan)) => words::plan_named(named(plan)),
+        (None, None) => words::unread_plan(),
     }
 }
 
@@ -259,7 +281,7 @@ fn id_of(event: NotifyEvent, origin: &Origin) -> PartsDigest {
     digest
 }
 
-fn new(event: NotifyEvent, origin: &Origin, id: PartsDigest, title: String) -> Notification {
+fn new(event: NotifyEvent, origin: &Origin, id: PartsDigest) -> Notification {
     Notification {
         schema: SCHEMA,
         id: id.finish(),
@@ -273,27 +295,48 @@ fn new(event: NotifyEvent, origin: &Origin, id: PartsDigest, title: String) -> N
         layers: Vec::new(),
         check: None,
         reason: None,
+        reason_zh: None,
         report: origin.report.as_deref().map(sentence),
-        title,
+        title: String::new(),
         text: String::new(),
+        chinese: <[String; 2]>::default(),
     }
 }
 
 impl Notification {
-    /// Writes the text from the other keys.
-    fn with_text(mut self) -> Self {
-        let mut lines = vec![self.title.clone()];
-        if let (Some(plan), Some(as_of)) = (&self.plan_id, &self.as_of) {
-            lines.push(format!("plan {plan}, as of {as_of}"));
+    /// Writes title and text from the other keys.
+    fn with_text(mut self, origin: &Origin, title: Text) -> Self {
+        let mut lines = vec![title.clone()];
+        if let (Some(plan), Some(as_of)) = (&self.plan_id, origin.as_of) {
+            lines.push(words::plan_as_of(plan, When(as_of, &origin.zone)));
         }
         lines.extend(self.layers.iter().map(LayerNews::line));
         if self.n_layers > self.layers.len() {
-            lines.push(format!("and {} more layers", self.n_layers - self.layers.len()));
+            let n_more = self.n_layers - self.layers.len();
+            lines.push(words::more_layers(Count(n_more as u64)));
         }
-        lines.extend(self.reason.clone());
-        lines.extend(self.report.iter().map(|report| format!("report: {report}")));
-        self.text = lines.join("\n");
+        lines.extend(self.reason.as_ref().map(|reason| Text {
+            en: reason.clone(),
+            zh: self.reason_zh.clone().unwrap_or_default(),
+        }));
+        lines.extend(self.report.as_ref().map(words::report_at));
+        let text = Text::new(|lang| {
+            let lines: Vec<&str> = lines.iter().map(|line| line.of(lang)).collect();
+            lines.join("\n")
+        });
+        self.chinese = [title.of(Lang::Zh).to_owned(), text.zh];
+        (self.title, self.text) = (title.en, text.en);
         self
+    }
+
+    /// The notification with title and text in a language.
+    #[must_use]
+    pub(super) fn in_language(&self, lang: Lang) -> Self {
+        let mut notification = self.clone();
+        if lang == Lang::Zh {
+            [notification.title, notification.text] = self.chinese.clone();
+        }
+        notification
     }
 
     /// The text without its first line, which is the title.

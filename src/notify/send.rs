@@ -78,9 +78,10 @@ pub fn send(
             .iter()
             .zip(&names)
             .map(|(notify, name)| {
-                let wanted: Vec<&Notification> = notifications
+                let wanted: Vec<Notification> = notifications
                     .iter()
                     .filter(|one| notify.on.contains(&one.event) && !is_sent(name, &one.id))
+                    .map(|one| one.in_language(notify.lang))
                     .collect();
                 scope.spawn(move || send_to(notify, name, &wanted, limits, end))
             })
@@ -110,7 +111,7 @@ fn names(sinks: &[Notify]) -> Vec<String> {
 fn send_to(
     notify: &Notify,
     name: &str,
-    notifications: &[&Notification],
+    notifications: &[Notification],
     limits: &SendLimits,
     end: Instant,
 ) -> Vec<Delivery> {

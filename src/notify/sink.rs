@@ -8,8 +8,10 @@ use crate::base::escape;
 use crate::base::url::percent_decoded;
 use crate::scenario::sink::parts_of_url;
 use crate::scenario::{Notify, SinkAddress, SinkKind, SinkLocation};
+use crate::words::Lang;
 
-/// Parses the addresses of an option such as `--notify`. Each sink takes all events.
+/// Parses the addresses of an option such as `--notify`. Each sink takes all events, with texts in
+/// `lang`.
 ///
 /// The program's own parser of options would quote a wrong value, which may hold a secret. So
 /// options hold texts, and commands call this function first.
@@ -17,13 +19,16 @@ use crate::scenario::{Notify, SinkAddress, SinkKind, SinkLocation};
 /// # Errors
 /// What [`SinkAddress::parse`] refuses, and a URL in a build without the feature `stores`. The
 /// message names the option, and quotes no address.
-pub fn parse_sinks(option: &str, texts: &[String]) -> Result<Vec<Notify>> {
+pub fn parse_sinks(option: &str, texts: &[String], lang: Lang) -> Result<Vec<Notify>> {
     let parse = |text: &String| {
         let address = SinkAddress::parse(text)?;
         if address.kind.is_web() && !cfg!(feature = "stores") {
             return Err(without_web(address.kind));
         }
-        Ok(Notify::new(address))
+        Ok(Notify {
+            lang,
+            ..Notify::new(address)
+        })
     };
     texts
         .iter()

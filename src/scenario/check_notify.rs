@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::base::error::Problem;
 use crate::scenario::checker::Checker;
 use crate::scenario::raw_notify::RawNotify;
-use crate::scenario::sink::{Notify, NotifyEvent, SinkAddress, SinkLocation, is_variable};
+use crate::scenario::sink::{LANGS, Notify, NotifyEvent, SinkAddress, SinkLocation, is_variable};
 
 /// The most sinks of a scenario.
 const MAX_SINKS: usize = 20;
@@ -25,6 +25,7 @@ impl Checker {
         for (idx, raw) in raw.into_iter().enumerate() {
             let at = |key: &str| format!("notify[{}].{key}", idx + 1);
             let on = self.notify_events(&at("on"), raw.on);
+            let lang = self.choice(&at("lang"), raw.lang.as_deref(), &LANGS);
             if let Some(name) = raw.secret_env.as_ref().filter(|name| !is_variable(name)) {
                 // A secret in place of its name must not be quoted.
                 let n = name.chars().count();
@@ -75,6 +76,7 @@ impl Checker {
                 to: address,
                 on,
                 secret_env: raw.secret_env,
+                lang,
             });
         }
         sinks

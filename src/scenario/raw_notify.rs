@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::base::schema::words;
-use crate::scenario::sink::NotifyEvent;
+use crate::scenario::sink::{LANGS, NotifyEvent};
 
 /// A sink of notifications, for `sluice night`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -32,6 +32,10 @@ pub(super) struct RawNotify {
         example = &"OPS_BOT_SECRET"
     )]
     pub(super) secret_env: Option<String>,
+    /// Language of titles and texts: `en` or `zh`. Requests of a webhook and lines of a file hold the
+    /// reasons in both languages.
+    #[schemars(extend("enum" = words(&LANGS), "default" = LANGS[0].0), example = &"zh")]
+    pub(super) lang: Option<String>,
 }
 
 /// Returns the schema of an event.

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
 
+use crate::words::Lang;
+
 /// An event that people are notified of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -266,6 +268,9 @@ fn is_mail_address(text: &str) -> bool {
         && host.chars().all(is_host)
 }
 
+/// The languages of notifications with their words in a scenario, the default first.
+pub(super) const LANGS: [(&str, Lang); 2] = [("en", Lang::En), ("zh", Lang::Zh)];
+
 /// An entry `[[notify]]` of a scenario, or an option `--notify`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notify {
@@ -275,6 +280,8 @@ pub struct Notify {
     pub on: Vec<NotifyEvent>,
     /// Environment variable with the signing secret. `None` for that of the kind.
     pub secret_env: Option<String>,
+    /// Language of title and text.
+    pub lang: Lang,
 }
 
 impl Notify {
@@ -284,6 +291,7 @@ impl Notify {
             to,
             on: NotifyEvent::all(),
             secret_env: None,
+            lang: Lang::En,
         }
     }
 }

@@ -4,12 +4,14 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 use crate::base::error::{Error, ErrorKind, Problem};
-use crate::base::number::{count, number, percent};
+use crate::base::number::number;
 use crate::base::time::{HOUR, Micros};
 use crate::layer::LayerSummary;
 use crate::metric::Sum;
 use crate::replay::{Cube, RowCounts};
 use crate::scenario::{GuardName, Guards};
+use crate::words::notify as sentence;
+use crate::words::{Count, Hours, Number, Percent, Text};
 
 /// The result of a guard.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,9 +28,20 @@ pub struct GuardFinding {
     pub is_accepted: bool,
     /// What was found, as text.
     pub text: String,
+    /// The same in Chinese. Empty in documents of older versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text_zh: String,
 }
 
 impl GuardFinding {
+    /// What was found, in every language.
+    pub fn found(&self) -> Text {
+        Text {
+            en: self.text.clone(),
+            zh: self.text_zh.clone(),
+        }
+    }
+
     /// Whether the guard stops the night.
     pub fn stops(&self) -> bool {
         self.is_beyond && !self.is_accepted
@@ -48,7 +61,7 @@ impl GuardRules<'_> {
         &self,
         guard: GuardName,
         value: Option<f64>,
-        text: impl FnOnce(f64) -> String,
+        text: impl FnOnce(f64) -> Text,
     ) -> Option<GuardFinding> {
         self.judge(guard, value?, |value, limit| value > limit, text)
     }
@@ -58,7 +71,7 @@ impl GuardRules<'_> {
         &self,
         guard: GuardName,
         value: Option<f64>,
-        text: impl FnOnce(f64) -> String,
+        text: impl FnOnce(f64) -> Text,
     ) -> Option<GuardFinding> {
         self.judge(guard, value?, |value, limit| value < limit, text)
     }
@@ -68,16 +81,21 @@ impl GuardRules<'_> {
         guard: GuardName,
         value: f64,
         is_beyond: impl Fn(f64, f64) -> bool,
-        text: impl FnOnce(f64) -> String,
+        text: impl FnOnce(f64) -> Text,
     ) -> Option<GuardFinding> {
         let limit = self.guards.limit(guard)?;
+        let Text {
+            en: text,
+            zh: text_zh,
+        } = text(value);
         Some(GuardFinding {
             guard,
             value: Some(value),
             limit,
             is_beyond: is_beyond(value, limit),
             is_accepted: self.accepted.contains(&guard),
-            text: text(value),
+            text,
+            text_zh,
         })
     }
 }
@@ -93,15 +111,10 @@ pub(crate) fn of_layers(
     let n_rows = tonight.n_users + tonight.n_duplicates + rows_out;
     let mut found = vec![
         rules.at_least(GuardName::MinUsers, Some(tonight.n_users as f64), |_| {
-            format!("{} users", count(tonight.n_users))
+            sentence::n_users(Count(tonight.n_users))
         }),
         rules.at_most(GuardName::MaxBadRows, share(rows_out, n_rows), |value| {
-            format!(
-                "{} of {} rows of the users table cannot be used ({})",
-                count(rows_out),
-                count(n_rows),
-                percent(value)
-            )
+            sentence::bad_user_rows(Count(rows_out), Count(n_rows), Percent(value))
         }),
     ];
     if let Some(moves) = &tonight.moves {
@@ -114,35 +127,17 @@ pub(crate) fn of_layers(
         let psi = psi.max_by(|a, b| a.0.total_cmp(&b.0));
         found.extend([
             rules.at_most(GuardName::MaxMoved, share(moves.n_moved, n_both), |value| {
-                format!(
-                    "{} of {} users changed the layer ({})",
-                    count(moves.n_moved),
-                    count(n_both),
-                    percent(value)
-                )
+                sentence::moved(Count(moves.n_moved), Count(n_both), Percent(value))
             }),
             rules.at_most(GuardName::MaxPsi, psi.map(|(psi, _)| psi), |value| {
                 let tenant = psi.map_or("", |(_, tenant)| tenant);
-                format!(
-                    "the population stability index of the score is {} in tenant {tenant}",
-                    number(value)
-                )
+                sentence::psi(Number(value), tenant)
             }),
             rules.at_most(GuardName::MaxNew, share(moves.n_new, tonight.n_users), |value| {
-                format!(
-                    "{} of {} users are new ({})",
-                    count(moves.n_new),
-                    count(tonight.n_users),
-                    percent(value)
-                )
+                sentence::new_users(Count(moves.n_new), Count(tonight.n_users), Percent(value))
             }),
             rules.at_most(GuardName::MaxGone, share(moves.n_gone, n_before), |value| {
-                format!(
-                    "{} of {} users are gone ({})",
-                    count(moves.n_gone),
-                    count(n_before),
-                    percent(value)
-                )
+                sentence::gone_users(Count(moves.n_gone), Count(n_before), Percent(value))
             }),
         ]);
     }
@@ -152,7 +147,11 @@ pub(crate) fn of_layers(
             .difference(&known_features(tonight))
             .copied()
             .collect();
-        same_columns(rules, &gone, "of the users")
+        let text = match gone.as_slice() {
+            [] => sentence::user_columns_kept(),
+            gone => sentence::user_columns_gone(gone),
+        };
+        same_columns(rules, gone.len(), text)
     }));
     found
 }
@@ -175,25 +174,19 @@ fn known_features(summary: &LayerSummary) -> BTreeSet<&'static str> {
         .collect()
 }
 
-fn same_columns(rules: &GuardRules<'_>, gone: &[&str], what: &str) -> Option<GuardFinding> {
+fn same_columns(rules: &GuardRules<'_>, n_gone: usize, text: Text) -> Option<GuardFinding> {
     let limit = rules
         .guards
         .limit(GuardName::SameColumns)
         .filter(|limit| *limit > 0.0)?;
     Some(GuardFinding {
         guard: GuardName::SameColumns,
-        value: Some(gone.len() as f64),
+        value: Some(n_gone as f64),
         limit,
-        is_beyond: !gone.is_empty(),
+        is_beyond: n_gone > 0,
         is_accepted: rules.accepted.contains(&GuardName::SameColumns),
-        text: if gone.is_empty() {
-            format!("every column {what} that had values still has values")
-        } else {
-            format!(
-                "columns {what} that had values have none now: {}",
-                gone.join(", ")
-            )
-        },
+        text: text.en,
+        text_zh: text.zh,
     })
 }
 
@@ -216,52 +209,36 @@ pub(crate) fn of_rows(
     let n_bad = rows.n_bad.saturating_sub(before.n_bad);
     let n_unmatched = rows.n_unmatched().saturating_sub(before.n_unmatched());
     let share = |n: u64| (n_new > 0).then(|| n as f64 / n_new as f64);
-    let coverage = |share: f64, n: u64, of: u64, which: &str| {
-        format!(
-            "{} of {} {which} have a known user and release ({})",
-            count(n),
-            count(of),
-            percent(share)
-        )
-    };
     let since = previous.map_or(cube.start, |previous| previous.as_of);
     let mut found = vec![
         rules.at_least(GuardName::MinRows, Some(n_new as f64), |_| {
-            format!("{} new rows between the plan's start and as_of", count(n_new))
+            sentence::new_rows(Count(n_new))
         }),
         rules.at_most(GuardName::MaxBadRows, share(n_bad), |value| {
-            format!(
-                "{} of {} new rows cannot be used ({})",
-                count(n_bad),
-                count(n_new),
-                percent(value)
-            )
+            sentence::bad_rows(Count(n_bad), Count(n_new), Percent(value))
         }),
         rules.at_least(
             GuardName::MinCoverage,
             share(n_new.saturating_sub(n_unmatched)),
-            |value| coverage(value, n_new.saturating_sub(n_unmatched), n_new, "new rows"),
+            |value| {
+                let n = n_new.saturating_sub(n_unmatched);
+                sentence::covered_new(Count(n), Count(n_new), Percent(value))
+            },
         ),
         rules.at_least(GuardName::MinCoverage, rows.coverage(), |value| {
-            let n = rows.n_expected();
-            coverage(
-                value,
-                n.saturating_sub(rows.n_unmatched()),
-                n,
-                "rows of the whole log",
-            )
+            let of = rows.n_expected();
+            let n = of.saturating_sub(rows.n_unmatched());
+            sentence::covered_all(Count(n), Count(of), Percent(value))
         }),
-        rules.at_most(GuardName::MaxAge, age(cube), |value| {
-            format!(
-                "the newest row of a known user is {} hours older than as_of",
-                number(value)
-            )
-        }),
+        rules.at_most(GuardName::MaxAge, age(cube), |value| sentence::age(Hours(value))),
     ];
     if previous.is_some() {
         let gone = columns_gone(cube, since);
-        let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
-        found.push(same_columns(rules, &gone, "of the log"));
+        let text = match gone.as_slice() {
+            [] => sentence::log_columns_kept(),
+            gone => sentence::log_columns_gone(gone),
+        };
+        found.push(same_columns(rules, gone.len(), text));
     }
     found.into_iter().flatten().collect()
 }

@@ -8,6 +8,7 @@
 pub(crate) mod guardrail;
 mod lang;
 mod metrics;
+pub(crate) mod notify;
 pub(crate) mod outlook;
 mod page;
 pub(crate) mod plan;
