@@ -81,7 +81,7 @@ mod tests {
             fill(chinese, Some(20)),
             "投诉率由 1.2% 升至\n  11.2%（多 10 至 12\n  个百分点）。"
         );
-        assert_eq!(fill("版本甲，版本乙", Some(7)), "版本甲，\n  版本\n  乙");
+        assert_eq!(fill("版本甲，版本乙", Some(8)), "版本甲，\n  版本乙");
     }
 
     #[test]

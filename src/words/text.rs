@@ -137,6 +137,50 @@ pub(super) fn fill_named(sentence: &str, parts: &[(&str, String)]) -> String {
     filled
 }
 
+/// Fills the gaps of a Chinese sentence as [`fill_named`] does. A blank stands between a Chinese
+/// character and a Latin one, and none between two Chinese ones.
+pub(super) fn fill_chinese(sentence: &str, parts: &[(&str, String)]) -> String {
+    let mut filled = String::with_capacity(sentence.len());
+    let mut rest = sentence;
+    while let Some((before, after)) = rest.split_once('{') {
+        join(&mut filled, before);
+        let part = after
+            .split_once('}')
+            .and_then(|(name, tail)| Some((parts.iter().find(|(of, _)| *of == name)?, tail)));
+        if let Some(((_, text), tail)) = part {
+            join(&mut filled, text);
+            rest = tail;
+        } else {
+            filled.push('{');
+            rest = after;
+        }
+    }
+    join(&mut filled, rest);
+    filled
+}
+
+/// Appends a text with the blank that the characters at the joint need.
+fn join(filled: &mut String, text: &str) {
+    let is_wide = |c: char| is_ideograph(c) || matches!(c, '\u{3000}'..='\u{303f}' | '\u{ff00}'..='\u{ffef}');
+    let is_latin = |c: char| c.is_ascii_alphanumeric() || matches!(c, '%' | '`' | '$' | '-');
+    let Some(first) = text.chars().next() else { return };
+    let last = filled.chars().next_back();
+    if filled.ends_with(' ') && is_wide(first) && filled.trim_end().ends_with(is_wide) {
+        filled.pop();
+    } else if first == ' ' && last.is_some_and(is_wide) && text[1..].starts_with(is_wide) {
+        return filled.push_str(&text[1..]);
+    } else if last.is_some_and(is_ideograph) && is_latin(first)
+        || last.is_some_and(is_latin) && is_ideograph(first)
+    {
+        filled.push(' ');
+    }
+    filled.push_str(text);
+}
+
+fn is_ideograph(c: char) -> bool {
+    matches!(c, '\u{3400}'..='\u{9fff}')
+}
+
 /// Whether a sentence has exactly these gaps, for tests of catalogues.
 #[cfg(test)]
 pub(super) fn has_gaps(sentence: &str, names: &[&str]) -> bool {
@@ -161,7 +205,7 @@ macro_rules! texts {
             pub(crate) fn $name($($arg: impl $crate::words::Say),*) -> $crate::words::Text {
                 $crate::words::Text {
                     en: $crate::words::text::fill_named($en, &[$((stringify!($arg), $crate::words::Say::say(&$arg, $crate::words::Lang::En))),*]),
-                    zh: $crate::words::text::fill_named($zh, &[$((stringify!($arg), $crate::words::Say::say(&$arg, $crate::words::Lang::Zh))),*]),
+                    zh: $crate::words::text::fill_chinese($zh, &[$((stringify!($arg), $crate::words::Say::say(&$arg, $crate::words::Lang::Zh))),*]),
                 }
             }
         )*
@@ -198,6 +242,20 @@ mod tests {
         let parts = [("a", "{b}".to_owned()), ("b", "x".to_owned())];
         assert_eq!(fill_named("{a} and {b} {c}", &parts), "{b} and x {c}");
         assert!(has_gaps("{a} {b}", &["a", "b"]) && !has_gaps("{a} {c}", &["a"]));
+    }
+
+    #[test]
+    fn chinese_and_latin_have_a_blank_between_them() {
+        let is = |sentence: &str, part: &str, expected: &str| {
+            assert_eq!(fill_chinese(sentence, &[("a", part.to_owned())]), expected);
+        };
+        is("界限 {a} 之内。", "2 个百分点", "界限 2 个百分点之内。");
+        is("界限 {a} 之内。", "200 ms", "界限 200 ms 之内。");
+        is("{a}由 1% 升", "done", "done 由 1% 升");
+        is("{a}由 1% 升", "投诉率", "投诉率由 1% 升");
+        is("少 {a}。", "0.3 个百分点", "少 0.3 个百分点。");
+        is("仅 {a}。", "", "仅 。");
+        is("{a} / x", "租户", "租户 / x");
     }
 
     #[test]

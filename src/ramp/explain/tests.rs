@@ -210,8 +210,13 @@ fn days_until_an_interval_clears_its_margin() {
     assert_eq!((found.undecided, found.next_ratio_that_can), (None, None));
     assert_eq!(
         found.text,
-        "6 days more at 1%, 27 more users, to clear a margin of 0.02 if the effect stays as it is, at today's \
-         traffic (86.5 users of the candidate a day so far)"
+        "It takes 6 days more at 1% (27 more users) to clear the margin of 2 points for the task completion rate, at \
+         today's traffic of 86.5 users of the candidate a day, if the effect stays as it is."
+    );
+    assert_eq!(
+        found.text_zh,
+        "按当前流量（候选每天 86.5 名用户）且效应不变，在 1% 还需 6 天（还需 27 名用户）才能使任务完成率的区间在界限 \
+         2 个百分点之内。"
     );
 }
 
@@ -231,7 +236,8 @@ fn a_step_that_can_never_decide_names_one_that_can() {
     is_near(found.smallest_decidable, 0.0317, 0.02);
     assert_eq!(
         found.text,
-        "200 users at 1% cannot clear a margin of 0.02 within a year (at best a margin of 0.032): 5% can in 3.4 days"
+        "200 users at 1% cannot clear the margin of 2 points for the task completion rate within a year. At best it \
+         clears a margin of 3.2 points. 5% can in 3.4 days."
     );
 }
 
@@ -246,8 +252,8 @@ fn an_estimate_beyond_the_margin_never_clears_it() {
     assert_eq!(found.days_needed, None);
     assert!(
         found.text.starts_with(
-            "the interval never clears the margin 0.02, because the estimated harm 0.03 lies beyond it, and is \
-             shown in"
+            "More data will not clear the task completion rate, because the estimated harm of 3 points lies beyond \
+             the margin of 2 points; it is proved in"
         ),
         "{}",
         found.text
@@ -263,13 +269,13 @@ fn a_column_that_is_missing_asks_for_the_column() {
     assert_eq!(found.undecided, Some(Undecided::NoColumn));
     assert_eq!(
         found.text,
-        "the log lacks a column that task_completion_rate needs: map it in [[input.traffic]].columns, or remove the \
-         guardrail"
+        "Map the missing column in [[input.traffic]].columns, or remove the guardrail: the log lacks a column that the \
+         task completion rate needs."
     );
     let found = outlook(&plan("", 0.02), &analyzed, &check("qos", 0.0, 0.05, 0.8));
     assert_eq!(
         found.text,
-        "the log lacks a column that QoS needs: map it in [[input.traffic]].columns"
+        "Map the missing column in [[input.traffic]].columns: the log lacks a column that QoS needs."
     );
 }
 
@@ -283,23 +289,24 @@ fn checks_without_an_interval_say_when_or_what() {
         };
         let found = outlook(&plan, &layer(0.8, 0.0), &check);
         assert_eq!(found.text, expected.0);
+        assert!(!found.text_zh.is_empty(), "{name}");
         match expected.1 {
             Some(days) => is_near(found.days_needed, days, 0.01),
             None => assert!(found.days_needed.is_none() && found.undecided.is_some()),
         }
     };
-    let dwell = "24 more hours at 1%: until 1970-01-04T00:00:00Z";
+    let dwell = "24 hours more at 1%: until 1970-01-04 00:00 UTC.";
     says("dwell", 48.0, 72.0, (dwell, Some(1.0)));
-    let cool = "nothing but time: until 1970-01-03T04:00:00Z";
+    let cool = "Only time has to pass, until 1970-01-03 04:00 UTC.";
     says("cool_down", 0.0, 0.0, (cool, Some(4.0 / 24.0)));
     // 180 of 200 users: -ln(1 - 0.9) = 2.3 days.
-    let users = "7 more users: 0.3 days at today's traffic (86.5 users a day so far)";
+    let users = "7 more users are needed: 0.3 days at today's traffic (86.5 users a day so far).";
     says("min_users", 173.0, 180.0, (users, Some(0.3)));
-    let few = "200 eligible users at 1% are fewer than 500: 5% has them, or a smaller min_users";
+    let few = "The 200 eligible users at 1% are fewer than the 500 needed. 5% has them; or use a smaller min_users.";
     says("min_users", 173.0, 500.0, (few, None));
-    let approval = "an [[approval]] by a person: layer = \"early\", candidate = \"b\", ratio = 0.05";
+    let approval = "A person has to approve: write an [[approval]] with layer = \"early\", candidate = \"b\", ratio = 0.05.";
     says("approval", 0.0, 0.0, (approval, None));
-    let srm = "find why users are missing from an arm or in the wrong one, then measure again";
+    let srm = "Find why users are missing from a release or in the wrong one, then measure again.";
     says("srm", 1e-9, 1e-3, (srm, None));
 }
 
@@ -337,11 +344,11 @@ fn a_waiting_layer_names_steps_and_dwells() {
     let found = of(state(0.05, None));
     assert_eq!(
         found.text,
-        "early has to rise from 5% to 100% (2 steps of 72 h): not before 1970-01-07T00:00:00Z"
+        "early has to rise from 5% to 100% (2 steps of 72 hours each). That is not before 1970-01-07 00:00 UTC."
     );
     is_near(found.days_needed, 4.0, 1e-9);
     let found = of(state(0.0, Some((AS_OF, "b".into()))));
-    assert_eq!(found.text, "early is rolled back and needs a new release");
+    assert_eq!(found.text, "early is rolled back and needs a new release.");
     assert_eq!(
         (found.days_needed, found.undecided),
         (None, Some(Undecided::NotData))
@@ -350,7 +357,7 @@ fn a_waiting_layer_names_steps_and_dwells() {
     assert!(
         found
             .text
-            .starts_with("early has to rise from 0% to 100% (4 steps of 72 h)"),
+            .starts_with("early has to rise from 0% to 100% (4 steps of 72 hours each)."),
         "{}",
         found.text
     );

@@ -72,8 +72,8 @@ fn where_unfinished_runs_end_is_said() {
     let advice = of.advice.as_deref().unwrap();
     assert!(
         advice.starts_with(
-            "at this step 200 users cannot let `task_completion_rate` clear a margin of 0.02: change the ratio of \
-             the step to 5% or the margin to 0.0"
+            "At this step 200 users cannot clear the margin of 2 points for the task completion rate. Change the \
+             ratio of the step to 5%, or the margin to "
         ),
         "{advice}"
     );
@@ -82,8 +82,8 @@ fn where_unfinished_runs_end_is_said() {
     };
     assert!(
         warning.finding.starts_with(
-            "all at 1%: `task_completion_rate` cannot clear a margin of 0.02 within the dwell of 72 h, even without \
-             an effect: not even within a year; 10% can, a margin of 0.0"
+            "all at 1%: the task completion rate cannot clear its margin of 2 points within the dwell of 72 hours, \
+             even if the candidate changes nothing, and not even within a year. 10% can, and so can a margin of "
         ),
         "{}",
         warning.finding
@@ -104,8 +104,8 @@ fn finished_runs_end_nowhere_and_other_checks_have_their_own_advice() {
         ("margin = 0.02", "margin = 0.2"),
         ("min_users = 100", "min_users = 300"),
     ]);
-    let text = "at this step 200 users are reached, and min_users is 300: raise the ratio of the step to 50% or \
-                lower min_users";
+    let text = "At this step 200 users are reached, and min_users is 300. Raise the ratio of the step to 50%, or lower \
+                min_users.";
     assert_eq!(users, ("min_users".into(), text.into()));
     let (check, text) = advice(&[
         ("margin = 0.02", "margin = 0.2"),
@@ -113,7 +113,7 @@ fn finished_runs_end_nowhere_and_other_checks_have_their_own_advice() {
     ]);
     assert_eq!(check, "qos");
     assert!(
-        text.ends_with("of this world lies below the threshold 0.99: no evidence reaches it"),
+        text.ends_with("in this world lies below the threshold of 0.99: no evidence reaches it."),
         "{text}"
     );
     let (check, text) = advice(&[
@@ -126,7 +126,8 @@ fn finished_runs_end_nowhere_and_other_checks_have_their_own_advice() {
     assert_eq!(check, "clear");
     assert_eq!(
         text,
-        "the harm 0.02 of this world is not below the margin 0.015: no evidence clears it"
+        "The harm to the task completion rate of 2 points in this world is not below the margin of 1.5 points: no \
+         evidence clears it."
     );
 }
 
@@ -138,11 +139,11 @@ fn a_threshold_above_today_warns() {
     ]);
     let text = &found.warnings[0].finding;
     assert!(
-        text.starts_with("threshold 0.99 of layer all lies above the baseline's QoS 0."),
+        text.starts_with("The QoS threshold of 0.99 of all lies above the baseline's QoS of 0."),
         "{text}"
     );
     assert!(
-        text.ends_with(": the candidate must be better than today to be promoted"),
+        text.ends_with(": the candidate must be better than today to be promoted."),
         "{text}"
     );
 }
