@@ -96,6 +96,8 @@ pub mod publish;
 pub mod notify;
 // `sluice night`: one night of a ramp, from the log to the stores and back.
 pub mod night;
+// `--format`: results as annotations, JUnit, SARIF and comments of pull requests.
+pub mod pipeline;
 // `sluice query`: SQL over the tables of studies and files.
 #[cfg(feature = "frames")]
 pub mod query;

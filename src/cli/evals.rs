@@ -9,9 +9,11 @@ use crate::base::json;
 use crate::base::number::first_of;
 use crate::base::similar;
 use crate::cli::evals_text;
+use crate::cli::format_args::FormatArgs;
 use crate::cli::source_args::SourceArgs;
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::parse_allowed;
+use crate::pipeline;
 use crate::release::evals;
 use crate::release::evals::{EvalTable, Margin, Margins, ReadOptions, ReleaseRows, SurveyOptions};
 use crate::scenario::{AllowedColumn, SensitiveRule};
@@ -63,6 +65,8 @@ pub(super) struct EvalsArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    format: FormatArgs,
 }
 
 impl EvalsArgs {
@@ -155,7 +159,14 @@ pub(super) fn run(args: &EvalsArgs, terminal: &Terminal) -> Result<u8> {
     distinguish(&mut releases);
     let survey = evals::survey(&releases, args.baseline.is_some(), &survey_options(args));
     let tables = results.iter().chain(others.iter().map(|(_, results)| results));
-    if args.json {
+    if args.format.is_given() {
+        let files: Vec<&Path> = match others.iter().map(|(path, _)| path.as_path()).collect::<Vec<_>>() {
+            _ if args.candidates.is_empty() => args.results.iter().map(PathBuf::as_path).collect(),
+            files => files,
+        };
+        args.format
+            .print(&pipeline::from_evals(&survey, &files), terminal)?;
+    } else if args.json {
         let mut document = json!(survey);
         let sources: Vec<_> = tables.flat_map(|results| &results.table.sources).collect();
         document["sources"] = json!(sources);

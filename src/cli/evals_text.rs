@@ -3,13 +3,16 @@
 
 use crate::base::escape;
 use crate::base::number::{count, number, p_value, percent};
-use crate::cli::table::{Table, column};
+use crate::cli::table;
+use crate::cli::table::{Column, Table};
 use crate::cli::terminal::Terminal;
 use crate::metric::Better;
 use crate::release::evals::{Comparison, EvalSurvey, PairTest, SliceSummary, VerdictReason};
 use crate::stats::Interval;
 use crate::stats::non_inferiority::HarmVerdict;
 use crate::stats::simultaneous::FamilyMethod;
+use crate::words::evals as says;
+use crate::words::{Count, Lang, Percent, Text};
 
 /// The largest number of slices of a table, of those that are not safe or the worst.
 const SLICES: usize = 10;
@@ -19,7 +22,10 @@ pub(super) fn text(survey: &EvalSurvey, terminal: &Terminal) -> String {
     let mut parts: Vec<String> = survey
         .matching
         .iter()
-        .map(|matching| paragraph(&matching.sentence(survey.releases.len() > 2), terminal))
+        .map(|matching| {
+            let sentence = matching.sentence(survey.releases.len() > 2);
+            paragraph(sentence.of(terminal.lang), terminal)
+        })
         .collect();
     parts = if parts.is_empty() {
         parts
@@ -46,6 +52,11 @@ fn paragraph(text: &str, terminal: &Terminal) -> String {
     format!("{}\n", terminal.fill(text).trim_end())
 }
 
+/// A column with its title in the language of the terminal.
+fn column(title: Text, terminal: &Terminal) -> Column {
+    table::column(title.of(terminal.lang))
+}
+
 fn has_several_suites(survey: &EvalSurvey) -> bool {
     let mut suites = survey.metrics.iter().map(|metric| &metric.suite);
     suites
@@ -55,14 +66,14 @@ fn has_several_suites(survey: &EvalSurvey) -> bool {
 
 fn not_run(survey: &EvalSurvey, terminal: &Terminal) -> Option<String> {
     let mut table = Table::new([
-        column("no evidence").wraps(),
-        column("release"),
-        column("suite").rank(1),
-        column("runs").right(),
+        column(says::column_no_evidence(), terminal).wraps(),
+        column(says::column_release(), terminal),
+        column(says::column_suite(), terminal).rank(1),
+        column(says::column_runs(), terminal).right(),
     ]);
     for row in &survey.not_run {
         table.add_row([
-            row.reason.name().to_owned(),
+            row.reason.text().of(terminal.lang).to_owned(),
             row.release.clone(),
             row.suite.clone(),
             count(row.n),
@@ -73,10 +84,10 @@ fn not_run(survey: &EvalSurvey, terminal: &Terminal) -> Option<String> {
 
 fn metrics(survey: &EvalSurvey, terminal: &Terminal) -> String {
     if survey.metrics.is_empty() {
-        return "No run has a verdict, a score, a cost or a latency.\n".to_owned();
+        return paragraph(says::no_values().of(terminal.lang), terminal);
     }
-    let release = column("release");
-    let suite = column("suite");
+    let release = column(says::column_release(), terminal);
+    let suite = column(says::column_suite(), terminal);
     let mut table = Table::new([
         if survey.releases.len() > 1 {
             release
@@ -88,14 +99,14 @@ fn metrics(survey: &EvalSurvey, terminal: &Terminal) -> String {
         } else {
             suite.rank(3)
         },
-        column("metric"),
-        column("cases").right().rank(4),
-        column("runs").right().rank(2),
-        column("errors").right().rank(1),
-        column("clusters").right().wide(),
-        column("mean").right(),
-        column("interval"),
-        column("pass^k").wide(),
+        column(says::column_metric(), terminal),
+        column(says::column_cases(), terminal).right().rank(4),
+        column(says::column_runs(), terminal).right().rank(2),
+        column(says::column_errors(), terminal).right().rank(1),
+        column(says::column_clusters(), terminal).right().wide(),
+        column(says::column_mean(), terminal).right(),
+        column(says::column_interval(), terminal),
+        table::column("pass^k").wide(),
     ]);
     for row in &survey.metrics {
         let interval = row.ci_lower.zip(row.ci_upper);
@@ -177,17 +188,18 @@ fn test(comparison: &Comparison) -> String {
     format!("{} {name}", p_value(p))
 }
 
-fn verdict(comparison: &Comparison) -> String {
+fn verdict(comparison: &Comparison, terminal: &Terminal) -> String {
     let word = match comparison.verdict {
-        Some(HarmVerdict::Safe) => "safe",
-        Some(HarmVerdict::Violated) => "violated",
-        Some(HarmVerdict::Unclear) => "unclear",
-        None => "none",
+        Some(HarmVerdict::Safe) => says::safe_word(),
+        Some(HarmVerdict::Violated) => says::violated_word(),
+        Some(HarmVerdict::Unclear) => says::unclear_word(),
+        None => says::no_verdict(),
     };
-    match comparison.verdict_reason {
-        None | Some(VerdictReason::NotPrecise) => word.to_owned(),
-        Some(reason) => format!("{word}: {}", reason.text()),
-    }
+    let text = match comparison.verdict_reason {
+        None | Some(VerdictReason::NotPrecise) => word,
+        Some(reason) => says::verdict_because(word, reason.text()),
+    };
+    text.of(terminal.lang).to_owned()
 }
 
 fn comparisons(survey: &EvalSurvey, terminal: &Terminal) -> String {
@@ -200,30 +212,30 @@ fn comparisons(survey: &EvalSurvey, terminal: &Terminal) -> String {
         .comparisons
         .iter()
         .any(|row| row.candidate != first.candidate);
-    let shown = |title: &str, is_shown: bool| {
-        let column = column(title);
+    let shown = |title: Text, is_shown: bool| {
+        let column = column(title, terminal);
         if is_shown { column } else { column.wide() }
     };
     let mut table = Table::new([
-        shown("baseline", has_baselines),
-        shown("candidate", has_candidates),
+        shown(says::column_baseline(), has_baselines),
+        shown(says::column_candidate(), has_candidates),
         if has_several_suites(survey) {
-            column("suite")
+            column(says::column_suite(), terminal)
         } else {
-            column("suite").rank(8)
+            column(says::column_suite(), terminal).rank(8)
         },
-        column("metric"),
-        column("pairs").right().rank(4),
-        column("before").right().rank(5),
-        column("now").right().rank(5),
-        column("change").right(),
-        column("interval"),
-        column("by").rank(6),
-        column("p").rank(6),
-        column("better").right().rank(7),
-        column("worse").right().rank(3),
-        column("margin").right().rank(2),
-        column("verdict").wraps(),
+        column(says::column_metric(), terminal),
+        column(says::column_pairs(), terminal).right().rank(4),
+        column(says::column_before(), terminal).right().rank(5),
+        column(says::column_now(), terminal).right().rank(5),
+        column(says::column_change(), terminal).right(),
+        column(says::column_interval(), terminal),
+        column(says::column_by(), terminal).rank(6),
+        table::column("p").rank(6),
+        column(says::column_better(), terminal).right().rank(7),
+        column(says::column_worse(), terminal).right().rank(3),
+        column(says::column_margin(), terminal).right().rank(2),
+        column(says::column_verdict(), terminal).wraps(),
     ]);
     for row in &survey.comparisons {
         let c = &row.comparison;
@@ -238,37 +250,31 @@ fn comparisons(survey: &EvalSurvey, terminal: &Terminal) -> String {
         let margin = c
             .margin_rule
             .map_or_else(|| "-".to_owned(), |margin| margin.to_string());
-        let rest = [n_better, n_worse, margin, verdict(c)];
+        let rest = [n_better, n_worse, margin, verdict(c, terminal)];
         table.add_row(names.into_iter().chain(numbers(c)).chain(rest));
     }
-    let mut note = format!(
-        "Intervals have {}% confidence, by t over clusters, by counts of pairs that differ, or by the ratio of \
-         the means.",
-        number((1.0 - survey.alpha) * 100.0)
-    );
+    let mut note = vec![says::interval_note(Percent(1.0 - survey.alpha))];
     if survey.comparisons.iter().any(|row| row.better == Better::Lower) {
-        note.push_str(" ↓: lower is better.");
+        note.push(says::lower_note());
     }
-    note.push_str(match first.correction {
-        FamilyMethod::Single => "",
-        FamilyMethod::MaxT { .. } => {
-            " All intervals of a metric hold together (Dunnett); p is corrected (Holm)."
-        }
-        FamilyMethod::Sidak | FamilyMethod::Bonferroni { .. } => {
-            " All intervals of a metric hold together (Bonferroni); p is corrected (Holm)."
-        }
+    note.extend(match first.correction {
+        FamilyMethod::Single => None,
+        FamilyMethod::MaxT { .. } => Some(says::family_dunnett()),
+        FamilyMethod::Sidak | FamilyMethod::Bonferroni { .. } => Some(says::family_bonferroni()),
     });
-    format!("{}\n{}", table.render(terminal), paragraph(&note, terminal))
+    let note = Text::sentences(&note);
+    let note = paragraph(note.of(terminal.lang), terminal);
+    format!("{}\n{note}", table.render(terminal))
 }
 
 /// The ranks of the releases by the first metric of each suite.
 fn rankings(survey: &EvalSurvey, terminal: &Terminal) -> Option<String> {
     let mut table = Table::new([
-        column("rank").right(),
-        column("release"),
-        column("metric"),
-        column("suite").rank(1),
-        column("mean").right(),
+        column(says::column_rank(), terminal).right(),
+        column(says::column_release(), terminal),
+        column(says::column_metric(), terminal),
+        column(says::column_suite(), terminal).rank(1),
+        column(says::column_mean(), terminal).right(),
     ]);
     let mut last = None;
     for ranking in &survey.rankings {
@@ -280,7 +286,8 @@ fn rankings(survey: &EvalSurvey, terminal: &Terminal) -> Option<String> {
             let rank = if place.rank_lower == place.rank_upper {
                 place.rank_lower.to_string()
             } else {
-                format!("{} to {}", place.rank_lower, place.rank_upper)
+                let ends = [place.rank_lower, place.rank_upper].map(|rank| Count(rank as u64));
+                says::rank_range(ends[0], ends[1]).of(terminal.lang).to_owned()
             };
             table.add_row([
                 rank,
@@ -303,43 +310,49 @@ fn slices(survey: &EvalSurvey, of: &SliceSummary, terminal: &Terminal) -> Option
             .filter(|slice| slice.comparison.verdict == Some(verdict))
             .count()
     };
-    let mut title = format!("{} by {}", escape::line(&of.metric), escape::line(&study.by));
+    let n = |n: usize| Count(n as u64);
+    let name = |name: &str| Text::from(escape::line(name).into_owned());
+    let mut titles = vec![says::slices_title(name(&of.metric), name(&study.by))];
     if has_several_suites(survey) {
-        title.push_str(&format!(", {}", escape::line(&of.suite)));
+        titles.push(name(&of.suite));
     }
     if survey.releases.len() > 2 {
-        title.push_str(&format!(", {}", escape::line(&of.candidate)));
+        titles.push(name(&of.candidate));
     }
-    title.push_str(&format!(
-        ": {} slices, {} violated, {} safe",
-        count(study.n_slices as u64),
-        count_of(HarmVerdict::Violated),
-        count_of(HarmVerdict::Safe)
-    ));
+    let (n_violated, n_safe) = (count_of(HarmVerdict::Violated), count_of(HarmVerdict::Safe));
+    let mut counts = vec![says::slices_counts(n(study.n_slices), n(n_violated), n(n_safe))];
     if study.n_small > 0 {
-        title.push_str(&format!("; {} with too few pairs", count(study.n_small as u64)));
+        counts.push(says::slices_small(n(study.n_small)));
     }
     if study.n_without > 0 {
-        title.push_str(&format!(
-            "; {} cases without a value",
-            count(study.n_without as u64)
-        ));
+        counts.push(says::slices_without(n(study.n_without)));
     }
+    let title = Text::new(|lang| {
+        let [comma, colon, semicolon] = match lang {
+            Lang::En => [", ", ": ", "; "],
+            Lang::Zh => ["，", "：", "；"],
+        };
+        let all = |texts: &[Text], by: &str| {
+            let texts: Vec<&str> = texts.iter().map(|text| text.of(lang)).collect();
+            texts.join(by)
+        };
+        format!("{}{colon}{}", all(&titles, comma), all(&counts, semicolon))
+    });
     let mut table = Table::new([
-        column(study.by.as_str()),
-        column("pairs").right(),
-        column("before").right().rank(5),
-        column("now").right().rank(5),
-        column("change").right(),
-        column("interval"),
-        column("by").rank(6),
-        column("p").rank(6),
-        column("worse").right().rank(3),
-        column("verdict").wraps(),
+        table::column(study.by.as_str()),
+        column(says::column_pairs(), terminal).right(),
+        column(says::column_before(), terminal).right().rank(5),
+        column(says::column_now(), terminal).right().rank(5),
+        column(says::column_change(), terminal).right(),
+        column(says::column_interval(), terminal),
+        column(says::column_by(), terminal).rank(6),
+        table::column("p").rank(6),
+        column(says::column_worse(), terminal).right().rank(3),
+        column(says::column_verdict(), terminal).wraps(),
     ]);
     for slice in study.slices.iter().take(SLICES) {
         let c = &slice.comparison;
-        let rest = [count(c.n_lost as u64), verdict(c)];
+        let rest = [count(c.n_lost as u64), verdict(c, terminal)];
         table.add_row([slice.value.clone()].into_iter().chain(numbers(c)).chain(rest));
     }
     let rows = if study.slices.is_empty() {
@@ -349,9 +362,12 @@ fn slices(survey: &EvalSurvey, of: &SliceSummary, terminal: &Terminal) -> Option
     };
     let more = study.slices.len().saturating_sub(SLICES);
     let more = if more > 0 {
-        format!("{} more slices: --json\n", count(more as u64))
+        paragraph(says::more_slices(Count(more as u64)).of(terminal.lang), terminal)
     } else {
         String::new()
     };
-    Some(format!("{}{rows}{more}", paragraph(&title, terminal)))
+    Some(format!(
+        "{}{rows}{more}",
+        paragraph(title.of(terminal.lang), terminal)
+    ))
 }

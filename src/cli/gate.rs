@@ -9,14 +9,16 @@ use crate::base::error::{Error, Result};
 use crate::base::file_set::{EarlierCommit, FileSet};
 use crate::base::time::Micros;
 use crate::base::{digest, files, json};
+use crate::cli::format_args::FormatArgs;
+use crate::cli::gate_text;
 use crate::cli::registry::register;
 use crate::cli::source_args::SourceArgs;
-use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_data, print_json};
-use crate::cli::text::fill;
 use crate::cli::values::{parse_allowed, parse_column, parse_instant, read_policy};
 use crate::gate::{Evals, GateEvidence};
 use crate::input::SourceFile;
+use crate::pipeline;
+use crate::pipeline::GateFiles;
 use crate::release::tools::ToolBundle;
 use crate::release::{ReleaseRecord, evals, tools};
 use crate::scenario::AllowedColumn;
@@ -90,6 +92,8 @@ pub(super) struct GateArgs {
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    format: FormatArgs,
     /// Print the policy in use as TOML, and stop
     #[arg(long)]
     print_policy: bool,
@@ -248,39 +252,22 @@ pub(super) fn run(args: &GateArgs, terminal: &Terminal) -> Result<u8> {
     if let Some(out) = &args.out {
         write(&report, &args.uri, out, terminal.lang)?;
     }
-    if args.json {
+    if args.format.is_given() {
+        let files = GateFiles {
+            candidate: args.candidate.as_deref(),
+            tools: args.tools.as_deref(),
+            calls: args.calls.as_deref(),
+            evals: args.evals.as_deref(),
+            analysis: args.analysis.as_deref(),
+        };
+        args.format
+            .print(&pipeline::from_gate(&report, &files), terminal)?;
+    } else if args.json {
         print_json(&json::to_json(&report))?;
     } else {
-        let mut text = summary::checks_table(&report.checks).render(terminal);
-        for check in report
-            .checks
-            .iter()
-            .filter(|check| check.outcome > gate::GateOutcome::Warn)
-        {
-            let found = format!("{}: {}", check.check, check.detail);
-            let remedy = format!("  to pass: {}", check.remedy.as_deref().unwrap_or("-"));
-            text.push_str(&format!(
-                "\n{}\n{}\n",
-                fill(&found, terminal.width),
-                fill(&remedy, terminal.width)
-            ));
-        }
-        if let Some(rollback) = evidence.analysis.and(report.rollback.as_ref()) {
-            let first = rollback["steps"][0]["why"].as_str().unwrap_or_default();
-            text.push_str(&format!("\nroll back first: {first}\n"));
-        }
-        let others = dealt.as_ref().map_or(0, |dealt| dealt.n_others);
-        if others > 0 {
-            text.push_str(&format!(
-                "\n{others} evaluation results are of other releases, and left out\n"
-            ));
-        }
-        text.push_str(&format!(
-            "\ngate of {}: {}\n",
-            report.candidate,
-            report.outcome.name()
-        ));
-        terminal.print(&text)?;
+        let n_others = dealt.as_ref().map_or(0, |dealt| dealt.n_others);
+        let has_canary = evidence.analysis.is_some();
+        terminal.print(&gate_text::text(&report, n_others, has_canary, terminal))?;
     }
     Ok(report.outcome.exit_code())
 }

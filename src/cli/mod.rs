@@ -2,7 +2,7 @@
 //!
 //! `driver.rs` parses the arguments and dispatches to a command. Commands do not import one
 //! another: what they share is in `values.rs`, `registry.rs`, `summary.rs`,
-//! `notified.rs`, `table.rs`, `terminal.rs` and `text.rs`. Data goes to files or stdout, everything else to
+//! `notified.rs`, `format_args.rs`, `table.rs`, `terminal.rs` and `text.rs`. Data goes to files or stdout, everything else to
 //! stderr. The texts behind the options of a command are in `help/`.
 
 mod analyze;
@@ -19,7 +19,9 @@ mod evals_text;
 mod fault;
 mod finops;
 mod finops_text;
+mod format_args;
 mod gate;
+mod gate_text;
 mod generate;
 mod import;
 mod init;

@@ -8,6 +8,7 @@ use crate::base::duration::parse_duration;
 use crate::base::error::Result;
 use crate::base::json;
 use crate::base::time::{Micros, WrittenInstant};
+use crate::cli::format_args::FormatArgs;
 use crate::cli::notified::NotifiedArgs;
 use crate::cli::ramp_text::{outcome_text, verdict_text};
 use crate::cli::table::{Table, column};
@@ -16,6 +17,7 @@ use crate::cli::text::path_text;
 use crate::cli::values::{parse_guard, parse_instant, parse_size, parse_written};
 use crate::night;
 use crate::night::{NightOptions, NightOutcome};
+use crate::pipeline;
 use crate::publish;
 use crate::scenario::GuardName;
 use crate::words::terminal as words;
@@ -68,6 +70,8 @@ pub(super) struct NightArgs {
     /// Print night.json
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    format: FormatArgs,
 }
 
 pub(super) fn run(args: &NightArgs, terminal: &Terminal) -> Result<u8> {
@@ -103,7 +107,10 @@ pub(super) fn run(args: &NightArgs, terminal: &Terminal) -> Result<u8> {
             terminal.print_error_text(error);
         }
     }
-    if args.json {
+    if args.format.is_given() {
+        let findings = pipeline::from_night(&outcome, &args.scenario)?;
+        args.format.print(&findings, terminal)?;
+    } else if args.json {
         print_json(&json::to_json(&outcome.report))?;
     } else {
         terminal.print(&text(&outcome, terminal))?;

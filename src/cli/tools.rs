@@ -6,10 +6,14 @@ use std::path::PathBuf;
 
 use crate::base::error::{Result, exit_code};
 use crate::base::{escape, json};
+use crate::cli::format_args::FormatArgs;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
+use crate::pipeline;
 use crate::release::tools;
 use crate::release::tools::{BundleDiff, Concern, Level, Replayed, ToolBundle};
+use crate::words::tools as says;
+use crate::words::{Count, Text};
 
 /// Compare bundles of tool schemas, and find the callers that a change breaks
 #[derive(Debug, Args)]
@@ -40,6 +44,8 @@ struct DiffArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    format: FormatArgs,
 }
 
 pub(super) fn run(args: &ToolsArgs, terminal: &Terminal) -> Result<u8> {
@@ -52,7 +58,11 @@ pub(super) fn run(args: &ToolsArgs, terminal: &Terminal) -> Result<u8> {
         .as_deref()
         .map(|path| tools::replay_arguments(path, Some(&before), &after))
         .transpose()?;
-    if args.json {
+    if args.format.is_given() {
+        let calls = calls.as_deref().unwrap_or_default();
+        args.format
+            .print(&pipeline::from_tools(&diff, calls, &args.after), terminal)?;
+    } else if args.json {
         print_json(&json::to_json(&json!({"diff": diff, "calls": calls})))?;
     } else {
         terminal.print(&text(&diff, calls.as_deref(), terminal))?;
@@ -72,46 +82,43 @@ pub(super) fn run(args: &ToolsArgs, terminal: &Terminal) -> Result<u8> {
 }
 
 fn text(diff: &BundleDiff, calls: Option<&[Replayed]>, terminal: &Terminal) -> String {
+    let lang = terminal.lang;
+    let word = |text: Text| text.of(lang).to_owned();
     let mut table = Table::new([
-        column("tool"),
-        column("level"),
-        column("rule").rank(2),
-        column("where").rank(1),
-        column("found").wraps(),
+        column(word(says::column_tool())),
+        column(word(says::column_level())),
+        column(word(says::column_rule())).rank(2),
+        column(word(says::column_where())).rank(1),
+        column(word(says::column_found())).wraps(),
     ]);
     for change in &diff.changes {
-        let place = match change.side {
-            Some(side) => format!(
-                "{} {}",
-                if side == tools::Side::Input {
-                    "input"
-                } else {
-                    "output"
-                },
-                change.path
-            ),
-            None => String::new(),
+        let side = change.side.map(|side| match side {
+            tools::Side::Input => says::side_input(),
+            tools::Side::Output => says::side_output(),
+        });
+        let place = side.map_or_else(String::new, |side| format!("{} {}", side.of(lang), change.path));
+        let tool = match change.tool.is_empty() {
+            true => word(says::whole_bundle()),
+            false => change.tool.clone(),
         };
-        let tool = if change.tool.is_empty() {
-            "(bundle)"
-        } else {
-            &change.tool
-        };
-        table.add_row([tool, change.level.name(), change.rule, &place, &change.detail].map(str::to_owned));
+        let found = word(change.text());
+        table.add_row([
+            tool,
+            word(level(change.level)),
+            change.rule.to_owned(),
+            place,
+            found,
+        ]);
     }
-    let versions = diff
-        .versions
-        .clone()
-        .map(|version| version.unwrap_or_else(|| "no version".into()));
-    let [both, gone, new] = diff.n_tools;
-    let n = |level: Level| diff.changes.iter().filter(|change| change.level == level).count();
-    let mut text = format!(
-        "{} to {}: {both} tools in both, {gone} gone, {new} new; {} errors, {} warnings\n",
-        escape::line(&versions[0]),
-        escape::line(&versions[1]),
-        n(Level::Error),
-        n(Level::Warning)
-    );
+    let [before, after] = diff.versions.clone().map(|version| match version {
+        Some(version) => escape::line(&version).into_owned().into(),
+        None => says::no_version(),
+    });
+    let [both, gone, new] = diff.n_tools.map(|n| Count(n as u64));
+    let n = |level: Level| Count(diff.changes.iter().filter(|change| change.level == level).count() as u64);
+    let (n_errors, n_warnings) = (n(Level::Error), n(Level::Warning));
+    let summary = says::summary(before, after, both, gone, new, n_errors, n_warnings);
+    let mut text = terminal.fill(summary.of(lang));
     if !diff.changes.is_empty() {
         text = format!("{}\n{text}", table.render(terminal));
     }
@@ -119,9 +126,18 @@ fn text(diff: &BundleDiff, calls: Option<&[Replayed]>, terminal: &Terminal) -> S
         let examples = tool
             .examples
             .iter()
-            .map(|example| format!("; {}: {} at {}", example.trace_id, example.rule, example.path));
-        let line = format!("{}{}", tool.message(), examples.collect::<String>());
+            .map(|example| format!(" {}: {} at {};", example.trace_id, example.rule, example.path));
+        let examples = examples.collect::<String>();
+        let line = format!("{}{}", tool.message().of(lang), examples.trim_end_matches(';'));
         text.push_str(&format!("{}\n", escape::line(&line)));
     }
     text
+}
+
+fn level(level: Level) -> Text {
+    match level {
+        Level::Error => says::level_error(),
+        Level::Warning => says::level_warning(),
+        Level::Info => says::level_info(),
+    }
 }

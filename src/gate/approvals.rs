@@ -13,6 +13,11 @@ use crate::gate::checklist::Checks;
 use crate::gate::document::{GateCheck, GateOutcome};
 use crate::gate::evidence::{Approval, GateEvidence};
 use crate::release::{Approver, ApproverKind, RiskLevel};
+use crate::words::gate as says;
+use crate::words::{Count, Few, Text, When};
+
+/// The largest number of approvers in a sentence.
+const NAMED: usize = 10;
 
 /// Checks that no approval can lift. They show whether the evidence belongs to this release at all.
 const NEVER_LIFTED: [&str; 4] = ["immutable", "moved_reference", "tool_bundle", "approvers"];
@@ -112,18 +117,18 @@ pub(super) fn lift(checks: &mut [GateCheck], evidence: &GateEvidence<'_>) {
             .filter(|approval| approval.check == check.check)
         {
             let why_not = if approval.release_digest != evidence.candidate.digest {
-                Some("is for another record".to_owned())
+                Some(says::for_other_record())
             } else if approval.is_program {
-                Some("is by a program, and a person has to approve".to_owned())
+                Some(says::by_program())
             } else {
                 // The end of the analysis is no substitute for the time of the judgment: an old
                 // analysis would revive an expired approval. A judgment before that end is one of
                 // that end.
                 let end = evidence.analysis.map_or(Micros::MIN, |analysis| analysis.as_of);
                 match evidence.as_of.map(|as_of| as_of.max(end)) {
-                    None => Some("cannot be checked without --as-of, the current instant".to_owned()),
+                    None => Some(says::without_as_of()),
                     Some(now) if now >= approval.expires => {
-                        Some(format!("expired at {}", time::format(approval.expires)))
+                        Some(says::expired(When(approval.expires, &time::Zone::default())))
                     }
                     Some(_) => None,
                 }
@@ -139,16 +144,18 @@ pub(super) fn lift(checks: &mut [GateCheck], evidence: &GateEvidence<'_>) {
                     ));
                     break;
                 }
-                Some(why) => check
-                    .detail
-                    .push_str(&format!("; the approval by {} {why}", approval.by)),
+                Some(why) => {
+                    let found = [check.found(), says::approval_is_void(&approval.by, why)];
+                    let Text { en, zh } = Text::sentences(&found);
+                    (check.detail, check.detail_zh) = (en, zh);
+                }
             }
         }
     }
 }
 
 /// Says which approvers look alike and count as one person. Empty if there are none.
-fn alike_text(approvers: &[Approver]) -> String {
+fn alike_texts(approvers: &[Approver]) -> Vec<Text> {
     let mut alike: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for approver in approvers {
         alike
@@ -160,7 +167,7 @@ fn alike_text(approvers: &[Approver]) -> String {
     several
         .map(|names| {
             let names: Vec<&str> = names.iter().copied().collect();
-            format!("; {} look alike and count as one person", names.join(" and "))
+            says::look_alike(names)
         })
         .collect()
 }
@@ -186,26 +193,21 @@ pub(super) fn approvers(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         Some(RiskLevel::High) | None => checks.policy.record.high_risk_approvers,
         Some(_) => 1,
     };
-    let level = record.risk_level.map_or("not said", RiskLevel::name);
-    let list = record
-        .approvers
-        .iter()
-        .map(|a| a.id.as_str())
-        .collect::<Vec<_>>()
-        .join(", ");
-    let detail = format!(
-        "risk level {level}, approved by {}{}",
-        if list.is_empty() { "no approver" } else { &list },
-        alike_text(&record.approvers)
-    );
-    let remedy = format!(
-        "{needed} different people, `{{id, kind = \"human\"}}` each{}",
-        if record.risk_level.is_none() {
-            ", or a `risk_level` below high"
-        } else {
-            ""
-        }
-    );
+    let level = match record.risk_level {
+        Some(level) => level.name().into(),
+        None => says::level_not_said(),
+    };
+    let names: Vec<&str> = record.approvers.iter().map(|a| a.id.as_str()).collect();
+    let approved = match names.is_empty() {
+        true => says::approved_by(level, says::no_approver()),
+        false => says::approved_by(level, Few(&names, NAMED)),
+    };
+    let mut detail = vec![approved];
+    detail.extend(alike_texts(&record.approvers));
+    let mut remedy = vec![says::approve(Count(needed as u64))];
+    if record.risk_level.is_none() {
+        remedy.push(says::or_level());
+    }
     let outcome = if people.len() >= needed {
         GateOutcome::Pass
     } else if people.len() + unknown.len() >= needed
@@ -218,5 +220,6 @@ pub(super) fn approvers(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     } else {
         GateOutcome::Fail
     };
-    checks.record("approvers", outcome, detail, &remedy);
+    let [detail, remedy] = [detail, remedy].map(|sentences| Text::sentences(&sentences));
+    checks.record("approvers", outcome, detail, remedy);
 }

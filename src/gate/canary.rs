@@ -4,27 +4,23 @@
 use serde_json::json;
 
 use crate::analysis::{Analysis, LayerAnalysis, MetricAnalysis, StageAnalysis};
-use crate::base::number::number;
 use crate::gate::checklist::Checks;
 use crate::gate::document::GateOutcome;
 use crate::gate::evidence::GateEvidence;
 use crate::gate::study_checks::coverage_outcome;
+use crate::metric::{BadRateOf, built_in};
 use crate::ramp::Coverage;
 use crate::stats::dist::norm_isf;
 use crate::stats::non_inferiority::HarmVerdict;
 use crate::stats::{Interval, non_inferiority};
-use crate::words::study_gate;
+use crate::words::gate as says;
+use crate::words::{Count, Measured, MetricName, P, Percent, Points, Text, evals};
 
 pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     let (baseline, candidate) = (&analysis.baseline, &analysis.candidate);
     if *candidate != evidence.candidate.release_id || *baseline != evidence.baseline.release_id {
-        let detail = format!("the analysis compares {candidate} with {baseline}");
-        checks.record(
-            "canary",
-            GateOutcome::Fail,
-            detail,
-            "the analysis of these two releases",
-        );
+        let detail = says::other_analysis(candidate, baseline);
+        checks.record("canary", GateOutcome::Fail, detail, says::give_analysis());
         return;
     }
     if let Some(coverage) = Coverage::from_analysis(analysis)
@@ -33,8 +29,8 @@ pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &
         checks.record(
             "canary",
             coverage_outcome(&coverage),
-            coverage.describe(),
-            study_gate::write_known_ids(),
+            says::coverage_is(coverage.describe()),
+            says::mend_ids(),
         );
     }
     let is_exposed = |stage: &&StageAnalysis| stage.users.candidate > 0;
@@ -47,8 +43,8 @@ pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &
         checks.record(
             "canary",
             GateOutcome::Inconclusive,
-            "no user has had the candidate yet",
-            "a first step of the ramp",
+            says::nobody_exposed(),
+            says::first_step(),
         );
         return;
     }
@@ -73,8 +69,8 @@ pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &
             None => drop(checks.record(
                 "canary",
                 GateOutcome::Inconclusive,
-                "no stage had both releases: nothing to compare with",
-                "a step at which both releases answer",
+                says::no_common_stage(),
+                says::both_answer(),
             )),
         }
         for check in &mut checks.list[first..] {
@@ -99,8 +95,8 @@ fn leak(stage: &StageAnalysis, min_share: f64, checks: &mut Checks<'_>) {
     checks.record(
         "canary",
         outcome,
-        format!("{} users in an arm planned at 0 at {}", users.leaked, stage.ratio),
-        "find why production does not follow the schedule, then measure again",
+        says::leaked(Count(users.leaked), stage.ratio.to_string()),
+        says::find_leak(),
     );
 }
 
@@ -110,29 +106,27 @@ fn sample_ratio(stage: &StageAnalysis, checks: &mut Checks<'_>) {
     let rule = &checks.policy.canary;
     // At 0 and at 1 only one release is planned, so there is no ratio to check.
     let Some(srm) = &stage.srm else { return };
-    let n = (stage.users.baseline + stage.users.candidate) as f64;
+    let n_users = stage.users.baseline + stage.users.candidate;
+    let n = n_users as f64;
     let share = stage.users.candidate as f64 / n;
     let planned = stage.ratio.share();
     let reach = norm_isf(0.5 * rule.srm_alpha) * (planned * (1.0 - planned) / n).sqrt();
     let off = (share - planned).abs();
-    let remedy = "find why users are missing from an arm, then measure again";
-    let detail = format!(
-        "sample ratio: {} of {n} users, planned {}, p {}",
-        stage.users.candidate,
-        stage.ratio,
-        number(srm.p_value)
+    let detail = says::sample_ratio(
+        Count(stage.users.candidate),
+        Count(n_users),
+        Percent(share),
+        stage.ratio.to_string(),
+        P(srm.p_value),
     );
     let note = if srm.p_value < rule.srm_alpha || (off > rule.max_deviation && off > reach) {
-        checks.record("canary", GateOutcome::Fail, detail, remedy)
+        checks.record("canary", GateOutcome::Fail, detail, says::find_missing())
     } else if off > rule.max_deviation {
         checks.record(
             "canary",
             GateOutcome::Warn,
-            format!(
-                "{detail}; deviation {}, which can be chance with so few users",
-                number(off)
-            ),
-            "more users",
+            Text::sentences(&[detail, says::deviation_by_chance(Points(off))]),
+            says::more_users(),
         )
     } else {
         checks.record("canary", GateOutcome::Pass, detail, "")
@@ -157,21 +151,21 @@ fn incidents(layer: &LayerAnalysis, checks: &mut Checks<'_>) {
         checks.record(
             "canary",
             GateOutcome::Inconclusive,
-            "incidents: the log has no data",
-            "a column `incident`",
+            says::no_incident_column(),
+            says::give_incidents(),
         );
     } else if n > 0.0 {
         checks.record(
             "canary",
             GateOutcome::Fail,
-            format!("{n} incidents among {of} turns"),
-            "a release without incidents",
+            says::incidents(Count(n as u64), Count(of as u64)),
+            says::no_more_incidents(),
         );
     } else {
         checks.record(
             "canary",
             GateOutcome::Pass,
-            format!("no incident among {of} turns"),
+            says::no_incident(Count(of as u64)),
             "",
         );
     }
@@ -209,33 +203,33 @@ fn harm_of(
         checks.record(
             "canary",
             GateOutcome::Inconclusive,
-            format!("{id}: the log has no data"),
-            "its column in the log",
+            says::metric_not_in_log(MetricName(id)),
+            says::give_its_column(),
         );
         return;
     };
     if let (Some(min), Some(share)) = (min_mature, metric.mature_share)
         && share < min
     {
-        let detail = format!("{id}: {}% of the rows are old enough", number(share * 100.0));
+        let detail = says::not_mature(MetricName(id), Percent(share));
         checks.record(
             "canary",
             GateOutcome::Inconclusive,
             detail,
-            "wait until it has matured",
+            says::wait_to_mature(),
         );
         return;
     }
     let Some(effect) = metric.effect.value() else {
-        let why = metric
-            .effect
-            .reason()
-            .map_or_else(String::new, |reason| format!(": {reason}"));
+        let detail = match metric.effect.reason() {
+            Some(reason) => says::no_effect_because(MetricName(id), reason.to_string()),
+            None => says::no_effect(MetricName(id)),
+        };
         checks.record(
             "canary",
             GateOutcome::Inconclusive,
-            format!("{id}: no effect{why}"),
-            "more users in both releases",
+            detail,
+            says::more_users_of_both(),
         );
         return;
     };
@@ -253,17 +247,22 @@ fn harm_of(
         HarmVerdict::Safe => GateOutcome::Pass,
         HarmVerdict::Unclear => GateOutcome::Inconclusive,
     };
-    let detail = format!(
-        "{id}: worse by {} [{}, {}], allowed {}",
-        number(harm),
-        number(interval.ci_lower),
-        number(interval.ci_upper),
-        number(margin)
-    );
+    let unit = &unit_of(id);
+    let [before, after] = [effect.control, effect.treatment].map(|value| Measured { value, unit });
+    let change = evals::change(interval, unit, &evals::size(margin, unit));
+    let detail = says::canary_metric(MetricName(id), before, after, change);
     let remedy = if outcome == GateOutcome::Fail {
-        "a release that is not worse"
+        says::not_worse()
     } else {
-        "more evidence until the interval lies below the margin"
+        says::more_evidence()
     };
     checks.record("canary", outcome, detail, remedy);
+}
+
+/// The unit of a built-in metric; empty for others.
+fn unit_of(id: &str) -> String {
+    let found = built_in(BadRateOf::Rated)
+        .into_iter()
+        .find(|metric| metric.id == id);
+    found.map_or_else(String::new, |metric| metric.unit)
 }

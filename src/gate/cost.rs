@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use crate::base::number::number;
 use crate::gate::checklist::Checks;
 use crate::gate::document::GateOutcome;
 use crate::gate::evidence::Evals;
@@ -10,6 +9,8 @@ use crate::release::evals;
 use crate::release::evals::{Case, Suite};
 use crate::stats::dist::t_isf;
 use crate::stats::{Interval, Reason};
+use crate::words::gate as says;
+use crate::words::{Count, Percent, Say, Text};
 
 /// A relative change of cost: the ratio of candidate to baseline, minus 1, with its interval.
 struct CostChange {
@@ -19,7 +20,6 @@ struct CostChange {
 }
 
 pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
-    let remedy = "results of both releases on the same cases, with `cost_usd`";
     let suites: Vec<&Suite> = evals
         .iter()
         .flat_map(|evals| &evals.suites)
@@ -32,8 +32,8 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
         checks.record(
             "cost",
             GateOutcome::Inconclusive,
-            "no case has a cost above 0 in both releases",
-            remedy,
+            says::no_costs(),
+            says::give_costs(),
         );
         return;
     };
@@ -47,22 +47,17 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
         .filter(|case| case.arms.iter().any(|runs| runs.cost.n < runs.n_runs))
         .count() as u64;
     if checks.policy.too_many_missing(n_missing, ran.len() as u64) {
-        let detail = format!("{n_missing} of {} cases have runs without a cost", ran.len());
-        checks.record(
-            "cost",
-            GateOutcome::Inconclusive,
-            detail,
-            "the cost of every run, failed and repeated ones too",
-        );
+        let detail = says::costs_missing(Count(n_missing), Count(ran.len() as u64));
+        checks.record("cost", GateOutcome::Inconclusive, detail, says::give_all_costs());
     }
-    judge("per case", &per_case, checks);
+    judge(&says::cost_per_case(), &per_case, checks);
     match per_task {
-        Some(per_task) => judge("per successful task", &per_task, checks),
+        Some(per_task) => judge(&says::cost_per_task(), &per_task, checks),
         None => drop(checks.record(
             "cost",
             GateOutcome::Inconclusive,
-            "cost per successful task: no case that passed in both releases has a cost",
-            remedy,
+            says::no_paid_success(),
+            says::give_costs(),
         )),
     }
 }
@@ -132,35 +127,27 @@ fn interval(log_ratio: f64, mean: &evals::Mean, n_cases: usize, alpha: f64) -> R
     })
 }
 
-fn judge(what: &str, change: &CostChange, checks: &mut Checks<'_>) {
+/// A relative change with its sign: `+5%`.
+fn signed(share: f64) -> Text {
+    let sign = if share > 0.0 { "+" } else { "" };
+    Text::new(|lang| format!("{sign}{}", Percent(share).say(lang)))
+}
+
+fn judge(what: &Text, change: &CostChange, checks: &mut Checks<'_>) {
     let margin = checks.policy.cost.margin;
-    let percent = |share: f64| format!("{}{}%", if share > 0.0 { "+" } else { "" }, number(share * 100.0));
-    let remedy = format!(
-        "a release that costs at most {} more, or a business approval of `cost`",
-        percent(margin).trim_start_matches('+')
-    );
+    let remedy = says::cheaper(Percent(margin));
+    let n = Count(change.n as u64);
     let Ok(interval) = change.interval else {
-        let detail = format!(
-            "cost {what}: {}, from {} cases, without an interval",
-            percent(change.point),
-            change.n
-        );
         checks.record(
             "cost",
             GateOutcome::Inconclusive,
-            detail,
-            &format!("more cases with costs; {remedy}"),
+            says::costs_without_interval(what, signed(change.point), n),
+            Text::sentences(&[says::more_costs(), remedy]),
         );
         return;
     };
-    let detail = format!(
-        "cost {what}: {} [{}, {}] from {} cases, allowed {}",
-        percent(change.point),
-        percent(interval.ci_lower),
-        percent(interval.ci_upper),
-        change.n,
-        percent(margin)
-    );
+    let [lower, upper] = [interval.ci_lower, interval.ci_upper].map(signed);
+    let detail = says::cost_change(what, signed(change.point), lower, upper, n, signed(margin));
     let outcome = if interval.ci_lower > margin {
         GateOutcome::Fail
     } else if interval.ci_upper > margin {
@@ -168,6 +155,6 @@ fn judge(what: &str, change: &CostChange, checks: &mut Checks<'_>) {
     } else {
         GateOutcome::Pass
     };
-    checks.record("cost", outcome, detail, &remedy).evidence =
+    checks.record("cost", outcome, detail, remedy).evidence =
         json!({"change": change.point, "interval": interval, "n_cases": change.n});
 }

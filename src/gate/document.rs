@@ -6,9 +6,9 @@ use serde_json::Value;
 use crate::base::error::exit_code;
 use crate::base::json::Document;
 use crate::base::time::Micros;
-use crate::input::{DEFAULT_TENANT, SourceFile};
-use crate::words::Text;
-use crate::words::ramp as sentence;
+use crate::input::SourceFile;
+use crate::words::gate as says;
+use crate::words::{Count, Text};
 
 pub(super) const SCHEMA: &str = "sluice.gate/2";
 
@@ -116,6 +116,18 @@ impl GateCheck {
 }
 
 impl GateReport {
+    /// The checks that were not made, with the reason, in every language.
+    pub fn not_asked_texts(&self) -> Vec<Text> {
+        let zh = |idx: usize| self.not_asked_zh.get(idx).cloned().unwrap_or_default();
+        let texts = self.not_asked.iter().enumerate();
+        texts
+            .map(|(idx, en)| Text {
+                en: en.clone(),
+                zh: zh(idx),
+            })
+            .collect()
+    }
+
     /// The text of the first check that failed, with its layer; `None` if the outcome is no failure.
     pub fn first_failure(&self) -> Option<Text> {
         let failed = |check: &&GateCheck| check.outcome == GateOutcome::Fail;
@@ -169,6 +181,9 @@ pub struct GateReport {
     /// Checks that were not made, with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_asked: Vec<String>,
+    /// The same in Chinese, in the same order. Empty in documents of older versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_asked_zh: Vec<String>,
     /// All compared metrics, with their numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub comparisons: Vec<Value>,
@@ -179,4 +194,47 @@ pub struct GateReport {
 
 impl Document for GateReport {
     const SCHEMA: &'static str = SCHEMA;
+}
+
+impl GateReport {
+    /// Whether the candidate may start, in one sentence.
+    pub fn answer(&self) -> Text {
+        let candidate = self.candidate.as_str();
+        let n = Count(
+            self.checks
+                .iter()
+                .filter(|check| check.outcome == self.outcome)
+                .count() as u64,
+        );
+        let of = Count(self.checks.len() as u64);
+        match self.outcome {
+            _ if self.checks.is_empty() => says::no_checks(candidate),
+            GateOutcome::Pass => says::may_start(candidate, of),
+            GateOutcome::Warn => says::may_start_warned(candidate, n, of),
+            GateOutcome::Inconclusive => says::not_decided(candidate, n, of),
+            GateOutcome::Fail => says::may_not_start(candidate, n, of),
+        }
+    }
+
+    /// The first check with the gate's own outcome, which decides it. `None` if the gate passed.
+    pub fn deciding_check(&self) -> Option<&GateCheck> {
+        let decides = |check: &&GateCheck| check.outcome == self.outcome;
+        self.checks
+            .iter()
+            .find(decides)
+            .filter(|_| self.outcome != GateOutcome::Pass)
+    }
+
+    /// What the reader has to do next, in one sentence.
+    pub fn next_step(&self) -> Text {
+        match (self.outcome, self.deciding_check()) {
+            (GateOutcome::Pass, _) => says::next_start(),
+            (GateOutcome::Warn, _) => says::next_look(),
+            (_, Some(check)) => match check.remedy() {
+                Some(remedy) => says::next_pass(says::check_title(&check.check), remedy),
+                None => check.found(),
+            },
+            (_, None) => says::no_checks(self.candidate.as_str()),
+        }
+    }
 }

@@ -3,11 +3,12 @@
 use serde_json::json;
 
 use crate::base::escape;
-use crate::base::number::count;
 use crate::gate::checklist::Checks;
 use crate::gate::document::GateOutcome;
 use crate::gate::evidence::{Evals, GateEvidence};
 use crate::release::evals::{Matching, NotRun};
+use crate::words::gate as says;
+use crate::words::{Count, Text};
 
 /// Reports the matching of cases. Missing runs are judged with each metric.
 pub(super) fn check(evals: Option<&Evals<'_>>, evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
@@ -21,26 +22,23 @@ pub(super) fn check(evals: Option<&Evals<'_>>, evidence: &GateEvidence<'_>, chec
         // Attacks are not paired: the candidate has to withstand each of them.
         let matching =
             Some(Matching::new(suite, &names, 1)).filter(|_| !checks.policy.is_attack(&suite.name));
-        let mut sentence = String::new();
         if let Some(matching) = &matching {
             is_whole &= matching.n_only_baseline + matching.n_only_candidate + matching.n_conflicts == 0;
-            sentence = matching.sentence(false);
+            sentences.push(matching.sentence(false));
         }
         for (name, counts) in names.iter().zip(&suite.not_run) {
             for (reason, n) in counts {
                 is_whole &= matches!(reason, NotRun::Cached | NotRun::Duplicate | NotRun::Retried);
                 not_run.push(json!({"suite": *suite.name, "release": name, "reason": reason, "n": n}));
-                let of_suite = matching
-                    .as_ref()
-                    .map_or_else(|| format!(" of {}", escape::line(&suite.name)), |_| String::new());
-                let n = count(*n);
-                sentence.push_str(&format!(" {name}{of_suite}: {n} runs, {}.", reason.name()));
+                let (n, why) = (Count(*n), reason.text());
+                sentences.push(match &matching {
+                    Some(_) => says::runs_lost(name, n, why),
+                    None => says::runs_lost_of(name, escape::line(&suite.name).into_owned(), n, why),
+                });
             }
         }
-        sentences.push(sentence.trim_start().to_owned());
         matchings.extend(matching);
     }
-    sentences.retain(|sentence| !sentence.is_empty());
     if sentences.is_empty() {
         return;
     }
@@ -53,8 +51,8 @@ pub(super) fn check(evals: Option<&Evals<'_>>, evidence: &GateEvidence<'_>, chec
         .record(
             "eval_cases",
             outcome,
-            sentences.join(" "),
-            "results of every case, of both releases, with the same inputs",
+            Text::sentences(&sentences),
+            says::same_cases(),
         )
         .evidence = json!({"matching": matchings, "not_run": not_run});
 }

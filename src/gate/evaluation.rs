@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::base::number::number;
+use crate::base::escape;
 use crate::gate::checklist::Checks;
 use crate::gate::document::GateOutcome;
 use crate::gate::evidence::{Evals, GateEvidence};
@@ -14,6 +14,10 @@ use crate::release::evals::{Comparison, Correction, Design, Margin, Suite, Verdi
 use crate::stats::judge::JudgeQuality;
 use crate::stats::non_inferiority::HarmVerdict;
 use crate::stats::{Interval, Reason, judge, multiplicity, non_inferiority};
+use crate::words::evals as says_evals;
+use crate::words::evals::eval_metric;
+use crate::words::gate as says;
+use crate::words::{Count, Measured, Number, P, Text};
 
 pub(super) fn checks(
     evals: Option<&Evals<'_>>,
@@ -21,22 +25,16 @@ pub(super) fn checks(
     checks: &mut Checks<'_>,
 ) -> Vec<Comparison> {
     let Some(evals) = evals.filter(|evals| evals.n_rows[1] > 0) else {
-        let found = evals.map_or_else(
-            || "no evaluation results were given".to_owned(),
-            |evals| {
-                format!(
-                    "no evaluation result of the candidate among {} rows",
-                    evals.n_rows[0] + evals.n_others
-                )
-            },
-        );
+        let found = evals.map_or_else(says::no_results, |evals| {
+            says::no_own_results(Count((evals.n_rows[0] + evals.n_others) as u64))
+        });
         for check in ["eval_threshold", "eval_regression"] {
             if check != "eval_threshold" || !checks.policy.thresholds.is_empty() {
                 checks.record(
                     check,
                     GateOutcome::Inconclusive,
                     found.clone(),
-                    "--evals FILE, with the candidate's release id or named as the candidate's",
+                    says::give_results(),
                 );
             }
         }
@@ -62,27 +60,18 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &GateEvidence<'_>, ch
                 .map_or(!checks.policy.is_attack(&suite.name), |name| *suite.name == *name)
         })
         .collect();
-    let limits = [
-        rule.min.map(|min| format!("at least {}", number(min))),
-        rule.max.map(|max| format!("at most {}", number(max))),
-    ];
-    let limits = limits.into_iter().flatten().collect::<Vec<_>>().join(", ");
-    let what = format!(
-        "{} of {}",
-        rule.metric,
-        rule.suite.as_deref().unwrap_or("all suites")
-    );
     if wanted.is_empty() {
+        let what = rule_text(&rule.metric, rule.suite.as_deref(), says::all_suites());
         checks.record(
             "eval_threshold",
             GateOutcome::Inconclusive,
-            format!("{what}: no such suite"),
-            "results of that suite",
+            says::no_such_suite(what),
+            says::give_suite(),
         );
         return;
     }
     for suite in wanted {
-        let what = format!("{} of {}", rule.metric, suite.name);
+        let what = says::metric_of(eval_metric(&rule.metric), escape::line(&suite.name).into_owned());
         if let Some(k) = rule.metric.strip_prefix("pass^") {
             let k: usize = k.parse().unwrap_or(0);
             let (n_missing, n) = evals::missing(suite, "passed", [1, 0]);
@@ -104,15 +93,15 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &GateEvidence<'_>, ch
                     checks.record(
                         "eval_threshold",
                         outcome,
-                        format!("{what} is {}, expected {limits}", number(value)),
-                        &format!("{what} {limits}"),
+                        says::reached(&what, share(value), limits(rule, "share")),
+                        says::reach(&what, limits(rule, "share")),
                     );
                 }
                 _ => drop(checks.record(
                     "eval_threshold",
                     GateOutcome::Inconclusive,
-                    format!("{what}: not {} cases with {k} rated runs each", evals::MIN_PAIRS),
-                    "as many runs of every case",
+                    says::too_few_repeats(&what, Count(evals::MIN_PAIRS as u64), Count(k as u64)),
+                    says::repeat_cases(),
                 )),
             }
             continue;
@@ -121,8 +110,8 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &GateEvidence<'_>, ch
             checks.record(
                 "eval_threshold",
                 GateOutcome::Inconclusive,
-                format!("{what}: no result has it"),
-                "results with that metric",
+                says::no_such_metric(what),
+                says::give_metric(),
             );
             continue;
         };
@@ -135,44 +124,46 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &GateEvidence<'_>, ch
             .collect();
         let (n_missing, n) = evals::missing(suite, &rule.metric, [1, 0]);
         if checks.policy.too_many_missing(n_missing, n) {
-            let detail =
-                format!("{what}: {n_missing} of {n} runs of the candidate are missing, broken or not rated");
+            let whose = says::candidate_release();
+            let detail = says::runs_missing(what, Count(n_missing), Count(n), whose);
             checks.record(
                 "eval_threshold",
                 GateOutcome::Inconclusive,
                 detail,
-                "results of every case",
+                says::give_every_case(),
             );
             continue;
         }
         let Some(mean) = evals::single(&values).filter(|_| values.len() >= evals::MIN_PAIRS) else {
-            let detail = format!("{what}: {} cases", values.len());
+            let detail = says::too_few_cases(what, Count(values.len() as u64));
             checks.record(
                 "eval_threshold",
                 GateOutcome::Inconclusive,
                 detail,
-                &format!("at least {} cases", evals::MIN_PAIRS),
+                says::give_cases(Count(evals::MIN_PAIRS as u64)),
             );
             continue;
         };
         let is_share = evals::is_share(&rule.metric, values.iter().map(|(value, _)| *value));
         let interval = mean.interval(is_share, checks.policy.alpha);
         let judged = quality(checks, &rule.metric, &evidence.candidate.release_id).filter(|_| is_share);
-        let (point, interval, corrected) = match (judged, interval) {
+        let (point, interval, is_corrected) = match (judged, interval) {
             (Some(rule), Ok(interval)) => {
                 match judge::correct_interval(mean.mean, interval, &rule, checks.policy.alpha) {
-                    Ok(corrected) => (corrected.p, Ok(corrected.ci), ", corrected for its judge"),
-                    Err(reason) => (mean.mean, Err(reason), ""),
+                    Ok(corrected) => (corrected.p, Ok(corrected.ci), true),
+                    Err(reason) => (mean.mean, Err(reason), false),
                 }
             }
-            (_, interval) => (mean.mean, interval, ""),
+            (_, interval) => (mean.mean, interval, false),
         };
+        let unit = evals::unit_of(&rule.metric, is_share);
+        let measured = |value: f64| Measured { value, unit };
         let Ok(interval) = interval else {
             checks.record(
                 "eval_threshold",
                 GateOutcome::Inconclusive,
-                format!("{what} is {}, without an interval", number(point)),
-                "more cases from more sources, or a better judge",
+                says::without_interval(what, measured(point)),
+                says::more_sources(),
             );
             continue;
         };
@@ -189,22 +180,48 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &GateEvidence<'_>, ch
             (_, true, false) => GateOutcome::Warn,
             _ => GateOutcome::Inconclusive,
         };
-        let detail = format!(
-            "{what} is {} [{}, {}] of {} cases{corrected}, expected {limits}",
-            number(point),
-            number(interval.ci_lower),
-            number(interval.ci_upper),
-            values.len()
-        );
+        let [value, lower, upper] = [point, interval.ci_lower, interval.ci_upper].map(measured);
+        let n = Count(values.len() as u64);
+        let mut detail = vec![says::reached_with(
+            &what,
+            value,
+            lower,
+            upper,
+            n,
+            limits(rule, unit),
+        )];
+        if is_corrected {
+            detail.push(says::judge_corrected());
+        }
         checks
             .record(
                 "eval_threshold",
                 outcome,
-                detail,
-                &format!("{what} {limits}, with its whole interval"),
+                Text::sentences(&detail),
+                says::reach_whole(what, limits(rule, unit)),
             )
             .evidence = json!({"mean": point, "interval": interval, "n_cases": values.len(), "n_clusters": mean.n_clusters});
     }
+}
+
+/// The metric and the suite of a rule in words.
+fn rule_text(metric: &str, suite: Option<&str>, without_suite: Text) -> Text {
+    let suite = suite.map_or(without_suite, |suite| escape::line(suite).into_owned().into());
+    says::metric_of(eval_metric(metric), suite)
+}
+
+/// The limits of a threshold in words.
+fn limits(rule: &Threshold, unit: &str) -> Vec<Text> {
+    let measured = |value: f64| Measured { value, unit };
+    let limits = [
+        rule.min.map(|min| says::at_least(measured(min))),
+        rule.max.map(|max| says::at_most(measured(max))),
+    ];
+    limits.into_iter().flatten().collect()
+}
+
+fn share(value: f64) -> Measured<'static> {
+    Measured { value, unit: "share" }
 }
 
 fn quality(checks: &Checks<'_>, metric: &str, release: &str) -> Option<JudgeQuality> {
@@ -239,8 +256,8 @@ fn regressions(
         checks.record(
             "eval_regression",
             GateOutcome::Inconclusive,
-            "no evaluation result of the baseline",
-            "the baseline's results on the same cases (--baseline-evals FILE)",
+            says::no_baseline_results(),
+            says::give_baseline_results(),
         );
         return Vec::new();
     }
@@ -252,15 +269,13 @@ fn regressions(
             .filter(|suite| rule.suite.as_deref().is_none_or(|name| *suite.name == *name))
             .collect();
         if wanted.is_empty() {
-            notes.push(format!(
-                "{} of {}: no such suite",
-                rule.metric,
-                rule.suite.as_deref().unwrap_or("any suite")
-            ));
+            let what = rule_text(&rule.metric, rule.suite.as_deref(), says::any_suite());
+            notes.push(says::no_such_suite(what));
         }
         for suite in wanted {
             let Some(value) = evals::value_of(suite, &rule.metric) else {
-                notes.push(format!("{} of {}: no result has it", rule.metric, suite.name));
+                let what = rule_text(&rule.metric, Some(&suite.name), says::any_suite());
+                notes.push(says::no_such_metric(what));
                 continue;
             };
             let is_share = evals::is_share(
@@ -283,13 +298,12 @@ fn regressions(
             slices::check(suite, &rule.metric, &value, &design, checks);
             let mut comparison = evals::compare(suite, &rule.metric, &*value, [0, 1], &design);
             correct_for_judges(&mut comparison, evidence, checks, &design);
-            for (arm, whose) in ["baseline", "candidate"].into_iter().enumerate() {
+            let releases = [says::baseline_release(), says::candidate_release()];
+            for (arm, whose) in releases.into_iter().enumerate() {
                 let (n_missing, n) = evals::missing(suite, &rule.metric, [arm, 1 - arm]);
                 if policy.too_many_missing(n_missing, n) {
-                    notes.push(format!(
-                        "{} of {}: {n_missing} of {n} runs of the {whose} are missing, broken or not rated",
-                        rule.metric, suite.name
-                    ));
+                    let what = rule_text(&rule.metric, Some(&suite.name), says::any_suite());
+                    notes.push(says::runs_missing(what, Count(n_missing), Count(n), whose));
                 }
             }
             comparisons.push(comparison);
@@ -300,7 +314,7 @@ fn regressions(
             "eval_regression",
             GateOutcome::Inconclusive,
             note,
-            "results of both releases with that suite and metric",
+            says::give_both_results(),
         );
     }
     correct_for_each_other(&mut comparisons, policy.correction);
@@ -396,68 +410,68 @@ fn correct_for_each_other(comparisons: &mut [Comparison], correction: Correction
 }
 
 fn regression(comparison: &Comparison, checks: &mut Checks<'_>) {
-    let what = format!("{} of {}", comparison.metric, comparison.suite);
-    let Some(numbers) = comparison.numbers() else {
-        let reason = comparison.verdict_reason.unwrap_or(VerdictReason::TooFewPairs);
-        let detail = format!(
-            "{what}: {} pairs, {} and {} runs broke ({})",
-            comparison.n_pairs,
-            comparison.n_errors[0],
-            comparison.n_errors[1],
-            reason.text()
-        );
-        let remedy = format!(
-            "at least {} cases that both releases answered, from several sources",
-            evals::MIN_PAIRS
-        );
-        checks
-            .record("eval_regression", GateOutcome::Inconclusive, detail, &remedy)
-            .evidence = json!(comparison);
+    let Some(sentence) = comparison.sentence() else {
+        not_compared(comparison, checks);
         return;
     };
-    let numbers = format!("{what}: {numbers}");
     let certain = comparison.p_value_adj.is_none_or(|p| p < checks.policy.alpha);
-    let (outcome, detail) = match (comparison.verdict, comparison.verdict_reason) {
-        (Some(HarmVerdict::Violated), _) if certain => (GateOutcome::Fail, numbers),
-        (Some(HarmVerdict::Violated), _) => (
-            GateOutcome::Inconclusive,
-            format!(
-                "{numbers}; not certain among so many metrics (corrected p {})",
-                number(comparison.p_value_adj.unwrap_or(1.0))
-            ),
-        ),
+    let (outcome, more) = match (comparison.verdict, comparison.verdict_reason) {
+        (Some(HarmVerdict::Violated), _) if certain => (GateOutcome::Fail, None),
+        (Some(HarmVerdict::Violated), _) => {
+            let p = P(comparison.p_value_adj.unwrap_or(1.0));
+            (GateOutcome::Inconclusive, Some(says::not_certain(p)))
+        }
         (Some(HarmVerdict::Safe), _) if comparison.n_pairs < evals::FEW_PAIRS => {
-            (GateOutcome::Warn, format!("{numbers}; few pairs"))
+            (GateOutcome::Warn, Some(says::few_pairs()))
         }
-        (Some(HarmVerdict::Safe), _) => (GateOutcome::Pass, numbers),
-        (_, None | Some(VerdictReason::NotPrecise)) => (GateOutcome::Inconclusive, numbers),
-        (_, Some(reason)) => (GateOutcome::Inconclusive, format!("{numbers}; {}", reason.text())),
+        (Some(HarmVerdict::Safe), _) => (GateOutcome::Pass, None),
+        (_, None | Some(VerdictReason::NotPrecise)) => {
+            let mde = comparison.mde.value().copied();
+            let finds = mde.map(|mde| says_evals::finds(says_evals::size(mde, comparison.unit)));
+            (GateOutcome::Inconclusive, finds)
+        }
+        (_, Some(reason)) => (GateOutcome::Inconclusive, Some(says::because(reason.text()))),
     };
-    let remedy = match (outcome, comparison.verdict_reason) {
-        (GateOutcome::Fail, _) => format!(
-            "a release that is not worse by more than {}: see the {} cases that got worse",
-            number(comparison.margin),
-            comparison.n_lost
-        ),
-        (_, Some(VerdictReason::AnotherScale)) => "both releases on one scale, 0 to 1 or 0 to 100".into(),
-        (_, Some(VerdictReason::TooManyMissing)) => "results of every case, of both releases".into(),
-        (_, Some(VerdictReason::NoMargin | VerdictReason::MeanNotAboveZero)) => {
-            "a `margin` in the unit of the metric".into()
-        }
+    let detail: Vec<Text> = std::iter::once(sentence).chain(more).collect();
+    let remedy = remedy(comparison, outcome);
+    checks
+        .record("eval_regression", outcome, Text::sentences(&detail), remedy)
+        .evidence = json!(comparison);
+}
+
+/// Records a comparison without an interval.
+fn not_compared(comparison: &Comparison, checks: &mut Checks<'_>) {
+    let reason = comparison.verdict_reason.unwrap_or(VerdictReason::TooFewPairs);
+    let [before, after] = comparison.n_errors.map(Count);
+    let detail = says::not_compared(
+        rule_text(&comparison.metric, Some(&comparison.suite), says::any_suite()),
+        Count(comparison.n_pairs as u64),
+        before,
+        after,
+        reason.text(),
+    );
+    let remedy = says::give_pairs(Count(evals::MIN_PAIRS as u64));
+    checks
+        .record("eval_regression", GateOutcome::Inconclusive, detail, remedy)
+        .evidence = json!(comparison);
+}
+
+/// What would make a comparison pass.
+fn remedy(comparison: &Comparison, outcome: GateOutcome) -> Text {
+    match (outcome, comparison.verdict_reason) {
+        (GateOutcome::Fail, _) => says::not_worse_by(comparison.allowed(), Count(comparison.n_lost as u64)),
+        (_, Some(VerdictReason::AnotherScale)) => says::one_scale(),
+        (_, Some(VerdictReason::TooManyMissing)) => says::give_every_case_of_both(),
+        (_, Some(VerdictReason::NoMargin | VerdictReason::MeanNotAboveZero)) => says::give_margin(),
         _ => {
             let mde = comparison.mde.value().copied().unwrap_or(f64::INFINITY);
-            let more = (mde / comparison.margin).powi(2) * comparison.n_pairs as f64;
-            if more.is_finite() && more > comparison.n_pairs as f64 {
-                format!(
-                    "about {more:.0} cases, to find a difference of {}",
-                    number(comparison.margin)
-                )
+            let n_pairs = comparison.n_pairs as f64;
+            let more = (mde / comparison.margin).powi(2) * n_pairs;
+            if more.is_finite() && more > n_pairs {
+                says::about_cases(Number(more.ceil()), comparison.allowed())
             } else {
-                "more cases".into()
+                says::more_cases()
             }
         }
-    };
-    checks
-        .record("eval_regression", outcome, detail, &remedy)
-        .evidence = json!(comparison);
+    }
 }

@@ -10,6 +10,8 @@ use crate::gate::checklist::Checks;
 use crate::gate::document::GateOutcome;
 use crate::gate::evidence::Evals;
 use crate::release::evals::CaseOutcome;
+use crate::words::gate as says;
+use crate::words::{Count, Few, Text};
 
 /// The largest number of findings in the evidence.
 const LISTED: usize = 100;
@@ -37,12 +39,12 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
         checks.record(
             "forbidden_substrings",
             GateOutcome::Inconclusive,
-            "there are too many forbidden texts to search for, or one without a visible character",
-            "fewer or other words",
+            says::too_many_words(),
+            says::other_words(),
         );
         return;
     };
-    let mut n_found = 0;
+    let mut n_found = 0_u64;
     let mut found = Vec::new();
     for row in &rows {
         let Some(output) = &row.output else { continue };
@@ -63,61 +65,62 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
         }
     }
     if n_found > 0 {
-        let cases: Vec<String> = found.iter().take(NAMED).map(sentence).collect();
-        let detail = format!("{n_found} of {n_outputs} outputs: {}", cases.join(", "));
+        let cases: Vec<Text> = found.iter().map(sentence).collect();
+        let n_outputs = Count(n_outputs as u64);
+        let detail = says::forbidden_found(Count(n_found), n_outputs, Few(&cases, NAMED));
         checks
             .record(
                 "forbidden_substrings",
                 GateOutcome::Fail,
                 detail,
-                "a release without these outputs",
+                says::without_outputs(),
             )
             .evidence = json!(found);
     } else if n_outputs == 0 {
         checks.record(
             "forbidden_substrings",
             GateOutcome::Inconclusive,
-            "no evaluation result of the candidate has an output",
-            "results with outputs",
+            says::no_outputs(),
+            says::give_outputs(),
         );
     } else if n_silent > 0 {
-        let detail = format!("none in {n_outputs} outputs; {n_silent} results have no output");
+        let n_outputs = Count(n_outputs as u64);
+        let detail = [
+            says::forbidden_none(n_outputs),
+            says::outputs_missing(Count(n_silent)),
+        ];
         let outcome = if checks.policy.too_many_missing(n_silent, rows.len() as u64) {
             GateOutcome::Inconclusive
         } else {
             GateOutcome::Warn
         };
-        checks.record("forbidden_substrings", outcome, detail, "results with outputs");
+        let detail = Text::sentences(&detail);
+        checks.record("forbidden_substrings", outcome, detail, says::give_outputs());
     } else {
         checks.record(
             "forbidden_substrings",
             GateOutcome::Pass,
-            format!("none in {n_outputs} outputs"),
+            says::forbidden_none(Count(n_outputs as u64)),
             "",
         );
     }
 }
 
 /// A finding in words, such as `"refund" in c1 (read as markdown)`.
-fn sentence(finding: &Value) -> String {
+fn sentence(finding: &Value) -> Text {
     let text = |key: &str| finding[key].as_str().unwrap_or_default();
-    let form = match text("reading") {
-        reading if reading == Form::Text.name() => String::new(),
-        reading => format!("read as {}", reading.replace('_', " ")),
-    };
-    let alike = finding["confusable"]
-        .is_boolean()
-        .then(|| "with letters that look alike".to_owned());
-    let how: Vec<String> = [form]
-        .into_iter()
-        .filter(|form| !form.is_empty())
-        .chain(alike)
-        .collect();
-    let how = match how.is_empty() {
-        true => String::new(),
-        false => format!(" ({})", how.join(", ")),
-    };
-    format!("{} in {}{how}", finding["substring"], text("case_id"))
+    let mut how = Vec::new();
+    if text("reading") != Form::Text.name() {
+        how.push(says::read_as(text("reading").replace('_', " ")));
+    }
+    if finding["confusable"].is_boolean() {
+        how.push(says::looks_alike());
+    }
+    let (word, case) = (text("substring"), text("case_id"));
+    match how.is_empty() {
+        true => says::word_in(word, case),
+        false => says::word_in_how(word, case, how),
+    }
 }
 
 /// A forbidden text in an output.
@@ -224,7 +227,7 @@ mod tests {
                 finding["confusable"] = Value::Bool(true);
             }
             assert_eq!(
-                sentence(&finding),
+                sentence(&finding).en,
                 format!("\"guarantee compensation\" in c{expected}")
             );
         };
@@ -245,7 +248,7 @@ mod tests {
         check(
             "we *guarantee* cornpensation",
             true,
-            " (read as markdown, with letters that look alike)",
+            " (read as markdown and with letters that look alike)",
         );
     }
 

@@ -3,11 +3,16 @@
 use serde_json::json;
 
 use crate::base::time;
-use crate::base::time::Micros;
+use crate::base::time::{Micros, Zone};
 use crate::gate::checklist::Checks;
 use crate::gate::document::GateOutcome;
 use crate::gate::evidence::{GateEvidence, rollback_target};
 use crate::release::{Registration, ReleaseRecord, changes, reference};
+use crate::words::gate as says;
+use crate::words::{Few, Hours, Text, When};
+
+/// The largest number of references in a sentence.
+const NAMED: usize = 8;
 
 pub(super) fn checks(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     let (candidate, baseline) = (evidence.candidate, evidence.baseline);
@@ -18,25 +23,22 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
             checks.record(
                 "baseline",
                 GateOutcome::Fail,
-                format!(
-                    "the record names {named} as its baseline, compared with {}",
-                    baseline.release_id
-                ),
-                "compare with the baseline that the record names",
+                says::other_baseline(named, &baseline.release_id),
+                says::compare_with_named(),
             );
         }
         _ if baseline.digest == candidate.digest || baseline.release_id == candidate.release_id => {
             checks.record(
                 "baseline",
                 GateOutcome::Fail,
-                "baseline and candidate are the same release",
-                "name two releases",
+                says::same_release(),
+                says::name_two(),
             );
         }
         _ => drop(checks.record(
             "baseline",
             GateOutcome::Pass,
-            format!("compared with {}", baseline.release_id),
+            says::compared_with(&baseline.release_id),
             "",
         )),
     }
@@ -51,21 +53,14 @@ fn immutable(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     match &evidence.seen {
         None => {}
         Some(Registration::Changed(before)) => {
-            let detail = format!(
-                "{} was {before} before, is {} now",
-                evidence.candidate.release_id, evidence.candidate.digest
-            );
-            checks.record(
-                "immutable",
-                GateOutcome::Fail,
-                detail,
-                "a new release with a new id: records do not change",
-            );
+            let candidate = evidence.candidate;
+            let detail = says::record_changed(&candidate.release_id, before, &candidate.digest);
+            checks.record("immutable", GateOutcome::Fail, detail, says::give_new_id());
         }
         Some(Registration::New | Registration::Same) => drop(checks.record(
             "immutable",
             GateOutcome::Pass,
-            evidence.candidate.digest.clone(),
+            says::record_unchanged(&evidence.candidate.digest),
             "",
         )),
     }
@@ -73,34 +68,30 @@ fn immutable(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
 
 fn references(candidate: &ReleaseRecord, checks: &mut Checks<'_>) {
     let named = candidate.artifacts.iter().flatten().chain(&candidate.eval_set);
-    let floating: Vec<String> = named
+    let floating: Vec<Text> = named
         .clone()
-        .filter_map(|artifact| Some(format!("{}: {}", artifact.reference, artifact.floats_because()?)))
+        .filter_map(|artifact| Some(says::floats(&artifact.reference, artifact.floats_because()?)))
         .collect();
-    let remedy = "the digest of what was tested, beside each reference";
     if floating.is_empty() {
-        checks.record(
-            "references",
-            GateOutcome::Pass,
-            "every reference names one version",
-            "",
-        );
+        checks.record("references", GateOutcome::Pass, says::references_fixed(), "");
     } else {
+        let listed: Vec<&str> = floating.iter().map(|text| text.en.as_str()).collect();
+        let detail = says::floating(Few(&floating, NAMED));
         checks
-            .record("references", GateOutcome::Fail, floating.join("; "), remedy)
-            .evidence = json!(floating);
+            .record("references", GateOutcome::Fail, detail, says::give_digests())
+            .evidence = json!(listed);
     }
-    let mut cut: Vec<String> = named
+    let mut cut: Vec<Text> = named
         .filter(|artifact| artifact.digest.is_some() && !artifact.has_whole_digest())
-        .map(|artifact| artifact.reference.clone())
+        .map(|artifact| artifact.reference.as_str().into())
         .collect();
     if let Some(sha) = candidate.git_sha.as_ref().filter(|sha| {
         !(sha.len() == 40 || sha.len() == 64) || !sha.bytes().all(|byte| byte.is_ascii_hexdigit())
     }) {
-        cut.push(format!("git_sha {sha}"));
+        cut.push(says::git_sha_is(sha));
     }
     if candidate.git_sha.is_none() {
-        cut.push("git_sha is missing".into());
+        cut.push(says::git_sha_missing());
     }
     if candidate
         .eval_report_digest
@@ -110,16 +101,17 @@ fn references(candidate: &ReleaseRecord, checks: &mut Checks<'_>) {
         cut.push("eval_report_digest".into());
     }
     if cut.is_empty() {
-        checks.record("digests", GateOutcome::Pass, "every digest is whole", "");
+        checks.record("digests", GateOutcome::Pass, says::digests_whole(), "");
     } else {
+        let listed: Vec<&str> = cut.iter().map(|text| text.en.as_str()).collect();
         checks
             .record(
                 "digests",
                 GateOutcome::Fail,
-                format!("not whole: {}", cut.join(", ")),
-                "all hex digits: other content can have the same part of a digest",
+                says::digests_cut(Few(&cut, NAMED)),
+                says::give_whole_digests(),
             )
-            .evidence = json!(cut);
+            .evidence = json!(listed);
     }
 }
 
@@ -139,30 +131,22 @@ fn dimensions(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     });
     let lost: Vec<&str> = lost.map(|change| change.dimension.name()).collect();
     if moved.is_empty() && !lost.is_empty() {
-        let detail = format!(
-            "the baseline has a digest, the candidate has none: {}",
-            lost.join(", ")
-        );
+        let detail = says::digest_lost(lost);
         checks.record(
             "moved_reference",
             GateOutcome::Inconclusive,
             detail,
-            "the digest of what was tested",
+            says::give_tested_digest(),
         );
     } else if moved.is_empty() {
-        checks.record(
-            "moved_reference",
-            GateOutcome::Pass,
-            "no reference has moved to another content",
-            "",
-        );
+        checks.record("moved_reference", GateOutcome::Pass, says::references_kept(), "");
     } else {
-        let detail = format!("the same reference with another digest: {}", moved.join(", "));
+        let detail = says::references_moved(moved);
         checks.record(
             "moved_reference",
             GateOutcome::Fail,
             detail,
-            "a new version for new content",
+            says::give_new_version(),
         );
     }
     let names: Vec<&str> = changed
@@ -177,14 +161,12 @@ fn dimensions(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         GateOutcome::Pass
     };
     let detail = if names.is_empty() {
-        "only the code changed".into()
+        says::only_code_changed()
     } else {
-        format!("changed: {}", names.join(", "))
+        says::dimensions_changed(names)
     };
-    let remedy =
-        "one release for each dimension: if several change at once, the cause of an effect cannot be found";
     checks
-        .record("single_dimension", outcome, detail, remedy)
+        .record("single_dimension", outcome, detail, says::one_dimension_each())
         .evidence = json!(changed.iter().filter(|change| change.changed).collect::<Vec<_>>());
 }
 
@@ -195,22 +177,27 @@ fn going_back(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         (None, _) => checks.record(
             "rollback_target",
             GateOutcome::Inconclusive,
-            "the record names none",
-            "`rollback_target`: the last stable release",
+            says::no_rollback_target(),
+            says::name_rollback_target(),
         ),
         (Some(named), None) => checks.record(
             "rollback_target",
             GateOutcome::Fail,
-            format!("{named} is not among the records"),
-            "its record, with --records",
+            says::rollback_target_unknown(named),
+            says::give_its_record(),
         ),
         (Some(named), Some(_)) if named == evidence.candidate.release_id => checks.record(
             "rollback_target",
             GateOutcome::Fail,
-            "the release names itself",
-            "the last stable release",
+            says::rollback_to_itself(),
+            says::name_stable(),
         ),
-        (Some(named), Some(_)) => checks.record("rollback_target", GateOutcome::Pass, named, ""),
+        (Some(named), Some(_)) => checks.record(
+            "rollback_target",
+            GateOutcome::Pass,
+            says::rollback_target_is(named),
+            "",
+        ),
     };
     let rule = &checks.policy.record;
     let (needed, default) = (rule.maturity_hours, rule.retention_hours);
@@ -218,8 +205,8 @@ fn going_back(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         checks.record(
             "retention",
             GateOutcome::Inconclusive,
-            "the record of the rollback target is missing",
-            "the record of the rollback target",
+            says::target_record_missing(),
+            says::give_target_record(),
         );
         return;
     };
@@ -229,12 +216,12 @@ fn going_back(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         .flatten()
         .map(|artifact| (artifact.reference.clone(), artifact.retention_hours.or(default)))
         .collect();
-    let short: Vec<String> = kept
+    let short: Vec<Text> = kept
         .iter()
         .filter_map(|(name, hours)| {
             hours
                 .filter(|hours| *hours < needed)
-                .map(|hours| format!("{name} is kept {hours} h"))
+                .map(|hours| says::kept_for(name, Hours(hours as f64)))
         })
         .collect();
     let unknown: Vec<&str> = kept
@@ -242,36 +229,24 @@ fn going_back(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         .filter(|(_, hours)| hours.is_none())
         .map(|(name, _)| name.as_str())
         .collect();
-    let remedy = format!(
-        "keep the artifacts of the rollback target for {needed} h, until the slowest deciding metric has matured (`retention_hours` in the record, or in [gate.record])"
-    );
+    let needed = || Hours(needed as f64);
+    let remedy = says::keep_for(needed());
     if !short.is_empty() {
         checks.record(
             "retention",
             GateOutcome::Fail,
-            format!(
-                "{}; the slowest deciding metric matures after {needed} h",
-                short.join(", ")
-            ),
-            &remedy,
+            says::kept_too_short(Few(&short, NAMED), needed()),
+            remedy,
         );
     } else if !unknown.is_empty() {
         checks.record(
             "retention",
             GateOutcome::Inconclusive,
-            format!(
-                "the retention of these artifacts is not known: {}",
-                unknown.join(", ")
-            ),
-            &remedy,
+            says::retention_unknown(Few(&unknown, NAMED)),
+            remedy,
         );
     } else {
-        checks.record(
-            "retention",
-            GateOutcome::Pass,
-            format!("all kept for {needed} h"),
-            "",
-        );
+        checks.record("retention", GateOutcome::Pass, says::all_kept(needed()), "");
     }
 }
 
@@ -280,15 +255,15 @@ fn tenancy(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         (Some(a), Some(b)) if a != b => checks.record(
             "tenant",
             GateOutcome::Fail,
-            format!("baseline of {a}, candidate of {b}"),
-            "records of one tenant",
+            says::other_tenant(a, b),
+            says::one_tenant(),
         ),
-        (_, Some(tenant)) => checks.record("tenant", GateOutcome::Pass, tenant.clone(), ""),
+        (_, Some(tenant)) => checks.record("tenant", GateOutcome::Pass, says::tenant_is(tenant), ""),
         (_, None) => checks.record(
             "tenant",
             GateOutcome::Warn,
-            "the candidate's record names no tenant",
-            "`tenant_id`: ids are only unique within one",
+            says::no_tenant(),
+            says::name_tenant(),
         ),
     };
     if let Some(parts) = &evidence.candidate.cache_key {
@@ -299,22 +274,17 @@ fn tenancy(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
             .map(|(_, name)| name)
             .collect();
         if missing.is_empty() {
-            checks.record("cache_key", GateOutcome::Pass, parts.join(", "), "");
+            checks.record("cache_key", GateOutcome::Pass, says::cache_key_is(parts), "");
         } else {
-            let detail = format!("{} without {}", parts.join(", "), missing.join(" and "));
-            checks.record(
-                "cache_key",
-                GateOutcome::Fail,
-                detail,
-                "tenant and release in the key, so that their caches stay separate",
-            );
+            let detail = says::cache_key_lacks(parts, missing);
+            checks.record("cache_key", GateOutcome::Fail, detail, says::add_to_cache_key());
         }
     } else {
         checks.record(
             "cache_key",
             GateOutcome::Inconclusive,
-            "the record does not name the parts of the cache key",
-            "`cache_key = [\"tenant_id\", \"release_id\", ...]`",
+            says::no_cache_key(),
+            says::name_cache_key(),
         );
     }
 }
@@ -335,14 +305,16 @@ fn evaluation(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
             )
         })
         .collect();
-    let remedy = "`evaluated_at` in the record and `created_at` in each changed artifact, the evaluation the later one";
+    let zone = Zone::default();
     match candidate.evaluated_at {
-        _ if made.is_empty() => checks.record("eval_fresh", GateOutcome::Pass, "no dimension changed", ""),
+        _ if made.is_empty() => {
+            checks.record("eval_fresh", GateOutcome::Pass, says::nothing_to_evaluate(), "")
+        }
         None => checks.record(
             "eval_fresh",
             GateOutcome::Inconclusive,
-            "the record does not say when it was evaluated",
-            remedy,
+            says::not_evaluated(),
+            says::give_times(),
         ),
         Some(at) => {
             let older: Vec<&str> = made
@@ -359,28 +331,21 @@ fn evaluation(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
                 checks.record(
                     "eval_fresh",
                     GateOutcome::Fail,
-                    format!(
-                        "evaluated at {} before these were made: {}",
-                        time::format(at),
-                        older.join(", ")
-                    ),
-                    "evaluate the released artifacts",
+                    says::evaluated_before(When(at, &zone), Few(&older, NAMED)),
+                    says::evaluate_again(),
                 )
             } else if !unknown.is_empty() {
                 checks.record(
                     "eval_fresh",
                     GateOutcome::Inconclusive,
-                    format!(
-                        "the creation time of these artifacts is not known: {}",
-                        unknown.join(", ")
-                    ),
-                    remedy,
+                    says::creation_unknown(Few(&unknown, NAMED)),
+                    says::give_times(),
                 )
             } else {
                 checks.record(
                     "eval_fresh",
                     GateOutcome::Pass,
-                    format!("evaluated at {}, after every change", time::format(at)),
+                    says::evaluated_after(When(at, &zone)),
                     "",
                 )
             }
@@ -391,32 +356,29 @@ fn evaluation(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         (_, Some(noted), Some(found)) if noted != found => checks.record(
             "eval_report",
             GateOutcome::Fail,
-            format!("the report is {found}, the record says {noted}"),
-            "the report with the digest in the record",
+            says::other_report(found, noted),
+            says::give_named_report(),
         ),
         (None, _, _) => checks.record(
             "eval_report",
             GateOutcome::Warn,
-            "the record names no report",
-            "`eval_report_uri`, with its digest as `eval_report_digest`",
+            says::no_report(),
+            says::name_report(),
         ),
-        (Some(uri), Some(_), Some(_)) => checks.record(
-            "eval_report",
-            GateOutcome::Pass,
-            format!("{uri}, digest checked"),
-            "",
-        ),
+        (Some(uri), Some(_), Some(_)) => {
+            checks.record("eval_report", GateOutcome::Pass, says::report_checked(uri), "")
+        }
         (Some(uri), Some(_), None) => checks.record(
             "eval_report",
             GateOutcome::Warn,
-            format!("{uri}, digest not checked"),
-            "--eval-report FILE",
+            says::report_not_checked(uri),
+            says::give_report(),
         ),
         (Some(uri), None, _) => checks.record(
             "eval_report",
             GateOutcome::Warn,
-            format!("{uri} without a digest: what it says may change"),
-            "`eval_report_digest` in the record",
+            says::report_without_digest(uri),
+            says::name_report_digest(),
         ),
     };
 }

@@ -13,6 +13,8 @@ use crate::gate::{
 };
 use crate::release::tools::{BundleDiff, diff_bundles};
 use crate::release::{ReleaseRecord, Rollback, rollback, signals_of};
+use crate::words::Text;
+use crate::words::gate as says;
 
 /// Judges a release by its evidence. The outcome is the worst outcome of all checks.
 pub fn gate_release(evidence: &GateEvidence<'_>, policy: &GatePolicy) -> GateReport {
@@ -33,44 +35,10 @@ pub fn gate_release(evidence: &GateEvidence<'_>, policy: &GatePolicy) -> GateRep
     write_tools::checks(evidence, &mut checks);
     forbidden::checks(evidence.evals, &mut checks);
     approvals::approvers(evidence, &mut checks);
-    let mut not_asked: Vec<String> = CHECKS
-        .iter()
-        .filter(|(name, _, _)| policy.strictness(name) == Strictness::Off)
-        .map(|(name, _, _)| format!("{name}: off in the policy"))
-        .collect();
-    match evidence.analysis {
-        Some(analysis) => canary::checks(analysis, evidence, &mut checks),
-        None => not_asked.push("canary: no analysis was given".into()),
+    if let Some(analysis) = evidence.analysis {
+        canary::checks(analysis, evidence, &mut checks);
     }
-    let empty = [
-        (
-            policy.forbidden_substrings.is_empty(),
-            "forbidden_substrings: the policy names none",
-        ),
-        (
-            policy.thresholds.is_empty(),
-            "eval_threshold: the policy names none",
-        ),
-        (
-            policy.comparisons.is_empty(),
-            "eval_regression: the policy compares nothing",
-        ),
-        (
-            policy.slices.is_empty(),
-            "eval_slices: the policy names no slices",
-        ),
-        (evidence.seen.is_none(), "immutable: no registry was given"),
-        (
-            evidence.calls.is_none(),
-            "tool_arguments: no logged calls were given",
-        ),
-    ];
-    not_asked.extend(
-        empty
-            .into_iter()
-            .filter(|(is_empty, _)| *is_empty)
-            .map(|(_, what)| what.to_owned()),
-    );
+    let not_asked = not_asked(evidence, policy);
     let mut list: Vec<GateCheck> = checks
         .list
         .into_iter()
@@ -107,8 +75,42 @@ pub fn gate_release(evidence: &GateEvidence<'_>, policy: &GatePolicy) -> GateRep
         subjects: vec![subject(evidence.candidate), subject(evidence.baseline)],
         policy_digest: Some(policy.digest()),
         inputs: evidence.inputs.clone(),
-        not_asked,
+        not_asked_zh: not_asked.iter().map(|text| text.zh.clone()).collect(),
+        not_asked: not_asked.into_iter().map(|text| text.en).collect(),
         comparisons: comparisons.iter().map(|comparison| json!(comparison)).collect(),
         rollback: rollback.map(|rollback| json!(rollback)),
     }
+}
+
+/// The checks that are not made, with the reason.
+fn not_asked(evidence: &GateEvidence<'_>, policy: &GatePolicy) -> Vec<Text> {
+    let is_off = |name: &str| policy.strictness(name) == Strictness::Off;
+    let off = CHECKS.iter().filter(|(name, _, _)| is_off(name));
+    let mut not_asked: Vec<Text> = off.map(|(name, _, _)| says::off_in_policy(*name)).collect();
+    let has_words = !policy.forbidden_substrings.is_empty();
+    let empty = [
+        (evidence.analysis.is_some(), says::no_analysis("canary")),
+        (has_words, says::policy_names_none("forbidden_substrings")),
+        (
+            !policy.thresholds.is_empty(),
+            says::policy_names_none("eval_threshold"),
+        ),
+        (
+            !policy.comparisons.is_empty(),
+            says::policy_compares_nothing("eval_regression"),
+        ),
+        (
+            !policy.slices.is_empty(),
+            says::policy_names_no_slices("eval_slices"),
+        ),
+        (evidence.seen.is_some(), says::no_registry("immutable")),
+        (evidence.calls.is_some(), says::no_calls("tool_arguments")),
+    ];
+    not_asked.extend(
+        empty
+            .into_iter()
+            .filter(|(is_there, _)| !is_there)
+            .map(|(_, text)| text),
+    );
+    not_asked
 }

@@ -2,11 +2,15 @@
 
 use serde_json::json;
 
+use crate::base::escape;
 use crate::gate::checklist::Checks;
 use crate::gate::document::GateOutcome;
 use crate::release::evals;
 use crate::release::evals::{Design, SliceStudy, Suite, ValueOf};
 use crate::stats::non_inferiority::HarmVerdict;
+use crate::words::evals::eval_metric;
+use crate::words::gate as says;
+use crate::words::{Count, Text};
 
 /// The largest number of slices in the evidence of a check.
 const LISTED: usize = 100;
@@ -26,52 +30,25 @@ pub(super) fn check(suite: &Suite, metric: &str, value: &ValueOf, design: &Desig
 }
 
 fn judge(suite: &Suite, metric: &str, study: &SliceStudy, checks: &mut Checks<'_>) {
-    let what = format!("{metric} of {} by {}", suite.name, study.by);
     let count = |verdict: HarmVerdict| {
         let of_verdict = |slice: &&evals::Slice| slice.comparison.verdict == Some(verdict);
         study.slices.iter().filter(of_verdict).count()
     };
     let (n_violated, n_safe) = (count(HarmVerdict::Violated), count(HarmVerdict::Safe));
     let n_open = study.n_slices - n_violated - n_safe;
-    let mut parts = vec![format!(
-        "{n_violated} of {} slices are worse by more than the margin",
-        study.n_slices
-    )];
-    if n_open > 0 {
-        parts.push(format!("{n_open} are not certain"));
-    }
-    if study.n_small > 0 {
-        let n_small = study.n_small;
-        parts.push(format!("{n_small} have fewer than {} pairs", evals::MIN_PAIRS));
-    }
-    if study.n_without > 0 {
-        parts.push(format!("{} cases have no `{}`", study.n_without, study.by));
-    }
-    let worst = study.slices.first().and_then(|slice| {
-        Some(format!(
-            "worst: {} = {}, {}",
-            study.by,
-            crate::base::escape::value(&slice.value),
-            slice.comparison.numbers()?
-        ))
-    });
-    parts.extend(worst);
     let is_missing = checks
         .policy
         .too_many_missing(study.n_without as u64, suite.cases.len() as u64);
     let (outcome, remedy) = if n_violated > 0 {
-        (GateOutcome::Fail, "a release that is not worse in any slice")
+        (GateOutcome::Fail, says::mend_slices())
     } else if study.n_slices == 0 && study.n_small > 0 {
-        (GateOutcome::Inconclusive, "more cases in each slice")
+        (GateOutcome::Inconclusive, says::more_cases_each())
     } else if study.n_slices == 0 || is_missing {
-        (
-            GateOutcome::Inconclusive,
-            "results whose cases have a value of the column",
-        )
+        (GateOutcome::Inconclusive, says::give_column())
     } else if n_open + study.n_small > 0 {
-        (GateOutcome::Warn, "more cases in the slices that are not certain")
+        (GateOutcome::Warn, says::more_cases_uncertain())
     } else {
-        (GateOutcome::Pass, "")
+        (GateOutcome::Pass, Text::default())
     };
     let evidence = json!({
         "by": study.by,
@@ -85,8 +62,35 @@ fn judge(suite: &Suite, metric: &str, study: &SliceStudy, checks: &mut Checks<'_
         .record(
             "eval_slices",
             outcome,
-            format!("{what}: {}", parts.join("; ")),
+            sentences(suite, metric, study, [n_violated, n_open]),
             remedy,
         )
         .evidence = evidence;
+}
+
+/// How many slices are worse, how many are not known, and the worst one.
+fn sentences(suite: &Suite, metric: &str, study: &SliceStudy, [n_violated, n_open]: [usize; 2]) -> Text {
+    let count = |n: usize| Count(n as u64);
+    let by = escape::value(&study.by);
+    let what = says::metric_of(eval_metric(metric), escape::value(&suite.name));
+    let mut parts = vec![says::slices_worse(
+        what,
+        &by,
+        count(n_violated),
+        count(study.n_slices),
+    )];
+    if n_open > 0 {
+        parts.push(says::slices_open(count(n_open)));
+    }
+    if study.n_small > 0 {
+        parts.push(says::slices_small(count(study.n_small), count(evals::MIN_PAIRS)));
+    }
+    if study.n_without > 0 {
+        parts.push(says::cases_without(count(study.n_without), &by));
+    }
+    parts.extend(study.slices.first().and_then(|slice| {
+        let sentence = slice.comparison.sentence()?;
+        Some(says::worst_slice(&by, escape::value(&slice.value), sentence))
+    }));
+    Text::sentences(&parts)
 }

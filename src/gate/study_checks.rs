@@ -477,6 +477,7 @@ pub fn gate(plan: &Plan, layering: &LayerSummary, analysis: &Analysis, schedule:
         policy_digest: None,
         inputs: Vec::new(),
         not_asked,
+        not_asked_zh: Vec::new(),
         comparisons: Vec::new(),
         rollback: None,
     }

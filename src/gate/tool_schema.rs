@@ -7,9 +7,11 @@ use crate::gate::document::GateOutcome;
 use crate::gate::evidence::GateEvidence;
 use crate::release::tools::{BundleDiff, Concern, Level, NOT_COMPARED, ToolBundle, ToolChange};
 use crate::release::{ArtifactRef, Dimension};
+use crate::words::gate as says;
+use crate::words::{Count, Few, Text};
 
-/// Number of changes that a message lists. The evidence holds all of them.
-const TOLD: usize = 5;
+/// The largest number of changes that a message lists. The evidence holds all of them.
+const NAMED: usize = 5;
 
 pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, checks: &mut Checks<'_>) {
     bundles(evidence, checks);
@@ -25,18 +27,13 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, che
         };
         for check in ["tool_schema", "tool_safety"] {
             if unchanged {
-                checks.record(
-                    check,
-                    GateOutcome::Pass,
-                    "both releases have the same tools, by digest",
-                    "",
-                );
+                checks.record(check, GateOutcome::Pass, says::same_tools(), "");
             } else {
                 checks.record(
                     check,
                     GateOutcome::Inconclusive,
-                    "the bundles of both releases were not given",
-                    "--tools FILE and --baseline-tools FILE",
+                    says::no_bundles(),
+                    says::give_bundles(),
                 );
             }
         }
@@ -60,59 +57,44 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, che
         .iter()
         .filter(|change| NOT_COMPARED.contains(&change.rule))
         .collect();
+    let count = |changes: &[&ToolChange]| Count(changes.len() as u64);
     let note = if !unversioned.is_empty() {
-        let detail = format!(
-            "{} breaking changes from {} to {}: {}; {}",
-            breaking.len(),
-            versions[0],
-            versions[1],
-            message(&breaking),
-            message(&unversioned)
+        let detail = says::breaks_callers(
+            count(&breaking),
+            &versions[0],
+            &versions[1],
+            message(&sentences(&breaking)),
+            message(&sentences(&unversioned)),
         );
-        checks.record(
-            "tool_schema",
-            GateOutcome::Fail,
-            detail,
-            "a new major version and `migration`, which describes how callers migrate; or a change that breaks no caller",
-        )
+        checks.record("tool_schema", GateOutcome::Fail, detail, says::announce_or_undo())
     } else if !unknown.is_empty() {
-        let detail = format!(
-            "{} places could not be compared or decided: {}",
-            unknown.len(),
-            message(&unknown)
-        );
+        let detail = says::not_comparable(count(&unknown), message(&sentences(&unknown)));
         checks.record(
             "tool_schema",
             GateOutcome::Inconclusive,
             detail,
-            "whole lists of tools, and schemas whose effect can be decided: references within the bundle, branches of `oneOf` that exclude each other",
+            says::give_comparable(),
         )
     } else if !breaking.is_empty() {
-        let detail = format!(
-            "{} breaking changes from {} to {}, with a major version and a migration: {}",
-            breaking.len(),
-            versions[0],
-            versions[1],
-            message(&breaking)
+        let detail = says::breaks_announced(
+            count(&breaking),
+            &versions[0],
+            &versions[1],
+            message(&sentences(&breaking)),
         );
-        checks.record(
-            "tool_schema",
-            GateOutcome::Warn,
-            detail,
-            "a change that breaks no caller",
-        )
+        checks.record("tool_schema", GateOutcome::Warn, detail, says::break_nothing())
     } else if !warnings.is_empty() {
         checks.record(
             "tool_schema",
             GateOutcome::Warn,
-            format!("{} changes to look at: {}", warnings.len(), message(&warnings)),
-            "look at them; a changed description is a changed prompt",
+            says::look_at_changes(count(&warnings), message(&sentences(&warnings))),
+            says::look_at_words(),
         )
     } else {
         checks.record(
             "tool_schema",
             GateOutcome::Pass,
-            format!("{} changes, none of which breaks a caller", diff.changes.len()),
+            says::breaks_none(Count(diff.changes.len() as u64)),
             "",
         )
     };
@@ -123,18 +105,14 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, che
         checks.record(
             "tool_safety",
             GateOutcome::Fail,
-            message(&loosened),
-            "as strict as before, or an approval of tool_safety",
+            says::safety_loosened(message(&sentences(&loosened))),
+            says::keep_strict(),
         );
     } else if !odd.is_empty() {
-        checks.record("tool_safety", GateOutcome::Warn, message(&odd), "look at them");
+        let detail = says::safety_odd(message(&sentences(&odd)));
+        checks.record("tool_safety", GateOutcome::Warn, detail, says::look_at_them());
     } else {
-        checks.record(
-            "tool_safety",
-            GateOutcome::Pass,
-            "no tool has looser safety settings than before",
-            "",
-        );
+        checks.record("tool_safety", GateOutcome::Pass, says::safety_kept(), "");
     }
     arguments(evidence, checks);
 }
@@ -142,81 +120,61 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, che
 /// Checks that the given bundles are those that the records name, by digest, else by name and
 /// version.
 fn bundles(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
-    for (what, record, bundle) in [
-        ("candidate", evidence.candidate, evidence.tools),
-        ("baseline", evidence.baseline, evidence.baseline_tools),
+    for (whose, record, bundle) in [
+        (says::candidate_release(), evidence.candidate, evidence.tools),
+        (
+            says::baseline_release(),
+            evidence.baseline,
+            evidence.baseline_tools,
+        ),
     ] {
         let Some(bundle) = bundle else { continue };
         let Some(named) = record.artifact(Dimension::ToolSchema) else {
             checks.record(
                 "tool_bundle",
                 GateOutcome::Fail,
-                format!("the {what}'s record names no tools"),
-                "the bundle that the record names",
+                says::record_without_tools(&whose),
+                says::give_named_bundle(),
             );
             continue;
         };
         let own = format!("{}@{}", bundle.name, bundle.version.as_deref().unwrap_or("?"));
-        let remedy = "the bundle that the record names, by digest";
+        let remedy = says::give_named_bundle();
         match named.digest.as_deref().filter(|_| named.has_whole_digest()) {
             Some(digest) if digest == bundle.digest => checks.record(
                 "tool_bundle",
                 GateOutcome::Pass,
-                format!("the {what}'s bundle is the one of its record, by digest"),
+                says::bundle_by_digest(&whose),
                 "",
             ),
             Some(digest) => checks.record(
                 "tool_bundle",
                 GateOutcome::Fail,
-                format!(
-                    "the {what}'s bundle is {}, its record says {digest}",
-                    bundle.digest
-                ),
+                says::other_bundle(&whose, &bundle.digest, digest),
                 remedy,
             ),
             None if named.reference == own => checks.record(
                 "tool_bundle",
                 GateOutcome::Warn,
-                format!("the {what}'s bundle calls itself {own}; its record has no digest"),
+                says::bundle_by_name(&whose, own),
                 remedy,
             ),
             None => checks.record(
                 "tool_bundle",
                 GateOutcome::Inconclusive,
-                format!(
-                    "the {what}'s record names {}, the bundle calls itself {own}",
-                    named.reference
-                ),
+                says::bundle_other_name(&whose, &named.reference, own),
                 remedy,
             ),
         };
     }
 }
 
-fn message(changes: &[&ToolChange]) -> String {
-    let mut texts: Vec<String> = changes
-        .iter()
-        .take(TOLD)
-        .map(|change| {
-            let node = [change.tool.as_str(), change.path.trim_start_matches('/')]
-                .iter()
-                .filter(|part| !part.is_empty())
-                .copied()
-                .collect::<Vec<_>>()
-                .join(" /");
-            format!(
-                "{}{}{} ({})",
-                node,
-                if node.is_empty() { "" } else { ": " },
-                change.rule,
-                change.detail
-            )
-        })
-        .collect();
-    if changes.len() > TOLD {
-        texts.push(format!("and {} more", changes.len() - TOLD));
-    }
-    texts.join("; ")
+fn message<'a>(changes: &'a [Text]) -> Few<'a, Text> {
+    Few(changes, NAMED)
+}
+
+fn sentences(changes: &[&ToolChange]) -> Vec<Text> {
+    changes.iter().map(|change| change.sentence()).collect()
 }
 
 fn arguments(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
@@ -227,19 +185,19 @@ fn arguments(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         checks.record(
             "tool_arguments",
             GateOutcome::Inconclusive,
-            "no logged call",
-            "a log with calls of tools",
+            says::no_logged_call(),
+            says::give_calls(),
         );
         return;
     }
     let n_unreadable: u64 = calls.iter().map(|tool| tool.n_unreadable).sum();
     if n_unreadable > 0 && n_unreadable as f64 > most * n_calls as f64 {
-        let detail = format!("the arguments of {n_unreadable} of {n_calls} logged calls are no JSON");
+        let detail = says::calls_unreadable(Count(n_unreadable), Count(n_calls));
         checks.record(
             "tool_arguments",
             GateOutcome::Inconclusive,
             detail,
-            "a log with readable arguments",
+            says::give_readable_calls(),
         );
     }
     if let Some(tool) = calls.iter().find(|tool| tool.n_undecided > 0) {
@@ -247,7 +205,7 @@ fn arguments(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
             "tool_arguments",
             GateOutcome::Inconclusive,
             tool.message(),
-            "a schema whose references expand to less",
+            says::simpler_schema(),
         );
     }
     let worst = calls
@@ -256,32 +214,27 @@ fn arguments(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         .max_by(|a, b| a.share.total_cmp(&b.share));
     let note = match worst {
         Some(tool) if tool.share > most => {
-            let detail = format!(
-                "{}, for {}: traces {}",
-                tool.message(),
-                tool.examples.first().map_or(String::new(), |example| format!(
-                    "{} at {}",
-                    example.rule, example.path
-                )),
-                tool.examples
-                    .iter()
-                    .map(|example| example.trace_id.as_str())
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            );
+            let traces: Vec<&str> = tool.examples.iter().map(|call| call.trace_id.as_str()).collect();
+            let detail = match tool.examples.first() {
+                Some(first) => {
+                    let traces = Few(&traces, NAMED);
+                    says::calls_refused(tool.message(), &first.rule, &first.path, traces)
+                }
+                None => tool.message(),
+            };
             checks.record(
                 "tool_arguments",
                 GateOutcome::Fail,
                 detail,
-                "a schema that accepts today's arguments, or callers that change their arguments first",
+                says::accept_arguments(),
             )
         }
         _ => checks.record(
             "tool_arguments",
             GateOutcome::Pass,
             match calls.iter().map(|tool| tool.n_undecided).sum::<u64>() {
-                0 => format!("{n_calls} logged calls fit the new schemas"),
-                n => format!("the others of {n_calls} logged calls fit the new schemas: {n} undecided"),
+                0 => says::calls_fit(Count(n_calls)),
+                n => says::calls_fit_but(Count(n_calls), Count(n)),
             },
             "",
         ),

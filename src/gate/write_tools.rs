@@ -7,17 +7,22 @@ use crate::gate::document::GateOutcome;
 use crate::gate::evidence::GateEvidence;
 use crate::gate::tool_schema;
 use crate::release::Dimension;
+use crate::words::gate as says;
+use crate::words::{Count, Few};
+
+/// The largest number of tools in a sentence.
+const NAMED: usize = 10;
 
 pub(super) fn checks(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     let Some(bundle) = evidence.tools else {
         if evidence.candidate.artifact(Dimension::ToolSchema).is_none() {
-            checks.record("write_tools", GateOutcome::Pass, "the release has no tools", "");
+            checks.record("write_tools", GateOutcome::Pass, says::no_tools(), "");
         } else {
             checks.record(
                 "write_tools",
                 GateOutcome::Inconclusive,
-                "the candidate's bundle was not given",
-                "--tools FILE",
+                says::no_own_bundle(),
+                says::give_own_bundle(),
             );
         }
         return;
@@ -47,39 +52,26 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         .map(|tool| tool.name.as_str())
         .collect();
     if !unproven.is_empty() {
-        let detail = format!(
-            "{} of {} tools that change data run without a person's confirmation: {}",
-            unproven.len(),
-            writing.len(),
-            unproven.join(", ")
-        );
-        let remedy = "`hitl: required` for each, or `risk_level: read` for those that change nothing";
+        let [n, of] = [unproven.len(), writing.len()].map(|n| Count(n as u64));
+        let detail = says::unconfirmed_writes(n, of, Few(&unproven, NAMED));
+        let remedy = says::require_confirmation();
         checks
             .record("write_tools", GateOutcome::Fail, detail, remedy)
             .evidence = json!(unproven);
     } else if !without.is_empty() {
-        let detail = format!("no proof of human confirmation: {}", without.join(", "));
-        let remedy =
-            "`hitl_proof` of each tool, in the bundle or in the record: where the review or the test is";
+        let detail = says::no_proof(Few(&without, NAMED));
+        let remedy = says::give_proof();
         checks
             .record("write_tools", GateOutcome::Fail, detail, remedy)
             .evidence = json!(without);
     } else if !unsaid.is_empty() {
-        let detail = format!("no risk level, judged by hints alone: {}", unsaid.join(", "));
-        checks.record(
-            "write_tools",
-            GateOutcome::Warn,
-            detail,
-            "`risk_level` for every tool",
-        );
+        let detail = says::no_risk_level(Few(&unsaid, NAMED));
+        checks.record("write_tools", GateOutcome::Warn, detail, says::give_risk_level());
     } else {
         checks.record(
             "write_tools",
             GateOutcome::Pass,
-            format!(
-                "{} write tools, each with proof of human confirmation",
-                writing.len()
-            ),
+            says::writes_confirmed(Count(writing.len() as u64)),
             "",
         );
     }

@@ -42,7 +42,7 @@ pub(super) fn read(path: &Path) -> Result<RecordBatch> {
         ),
         (
             "not_run".to_owned(),
-            texts(&|row| row.not_run.map(|reason| reason.name().to_owned())),
+            texts(&|row| row.not_run.map(|reason| reason.text().en)),
         ),
         ("asked".to_owned(), texts(&|row| text(&row.asked))),
         ("release".to_owned(), texts(&|row| text(&row.release))),

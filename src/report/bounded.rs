@@ -164,6 +164,7 @@ fn gate_without_checks(gate: &GateReport) -> GateReport {
         policy_digest: gate.policy_digest.clone(),
         inputs: gate.inputs.clone(),
         not_asked: gate.not_asked.clone(),
+        not_asked_zh: gate.not_asked_zh.clone(),
         comparisons: gate.comparisons.clone(),
         rollback: gate.rollback.clone(),
     }

@@ -5,23 +5,23 @@
 //! of this room, such as `ramp.rs`, with both languages side by side. Documents keep both: `reason`
 //! and `reason_zh`. Ids, keys and names of checks are not translated.
 
-pub(crate) mod guardrail;
+pub(crate) mod evals;
+pub(crate) mod gate;
 mod lang;
+mod list;
 mod metrics;
 pub(crate) mod notify;
 pub(crate) mod outlook;
 mod page;
-pub(crate) mod plan;
-pub(crate) mod ramp;
-mod reasons;
-pub(crate) mod simulate;
-pub(crate) mod study_gate;
+pub(crate) mod pipeline;
 mod style;
 pub(crate) mod terminal;
 mod text;
+pub(crate) mod tools;
 
 pub use lang::Lang;
-pub(crate) use metrics::MetricName;
+pub(crate) use list::Few;
+pub(crate) use metrics::{MetricName, metric_name};
 pub(crate) use page::{Words, fill};
 pub use style::{Amount, Count, Days, Difference, Hours, Measured, Number, P, Percent, Points, When};
 pub(crate) use text::texts;

@@ -77,6 +77,18 @@ pub fn is_share(metric: &str, mut values: impl Iterator<Item = f64>) -> bool {
     !has_unit(metric) && values.all(|value| (0.0..=1.0).contains(&value))
 }
 
+/// The unit of a metric of evaluations: `share`, `USD`, `ms`, `tokens`. Empty for scores on a scale
+/// of their own.
+pub fn unit_of(metric: &str, is_share: bool) -> &'static str {
+    match metric {
+        _ if is_share => "share",
+        "cost_usd" => "USD",
+        "latency_ms" => "ms",
+        "tokens" | "tokens_in" | "tokens_out" => "tokens",
+        _ => "",
+    }
+}
+
 /// Whether the name of a metric says that its values have a unit.
 fn has_unit(metric: &str) -> bool {
     ["cost", "latency", "token"]
@@ -265,6 +277,8 @@ pub fn compare(
     let mut comparison = Comparison {
         suite: suite.name.to_string(),
         metric: metric.to_owned(),
+        unit: unit_of(metric, design.is_share),
+        lower_is_better: design.better == Better::Lower,
         n_pairs: n,
         n_unpaired: [0, 1].map(|arm| {
             both.iter()

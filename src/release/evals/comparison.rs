@@ -2,11 +2,13 @@
 
 use serde::Serialize;
 
-use crate::base::number::number;
+use crate::base::escape;
 use crate::metric::Better;
 use crate::release::evals::margin::Margin;
 use crate::stats::non_inferiority::HarmVerdict;
 use crate::stats::{Interval, Known};
+use crate::words::evals as says;
+use crate::words::{Count, Measured, Text};
 
 /// Correction of p-values over the compared metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -67,17 +69,17 @@ pub enum VerdictReason {
 
 impl VerdictReason {
     /// The reason in words.
-    pub fn text(self) -> &'static str {
+    pub fn text(self) -> Text {
         match self {
-            Self::TooFewPairs => "too few pairs",
-            Self::NoVariance => "all values are equal",
-            Self::AnotherScale => "shares against percentages",
-            Self::NotInBoth => "only one release has it",
-            Self::NoMargin => "no margin",
-            Self::MeanNotAboveZero => "a mean is not above 0",
-            Self::TooManyMissing => "runs without a value",
-            Self::NotPrecise => "more cases needed",
-            Self::UselessJudge => "judge no better than chance",
+            Self::TooFewPairs => says::too_few_pairs(),
+            Self::NoVariance => says::no_variance(),
+            Self::AnotherScale => says::another_scale(),
+            Self::NotInBoth => says::not_in_both(),
+            Self::NoMargin => says::no_margin(),
+            Self::MeanNotAboveZero => says::mean_not_above_zero(),
+            Self::TooManyMissing => says::too_many_missing(),
+            Self::NotPrecise => says::not_precise(),
+            Self::UselessJudge => says::useless_judge(),
         }
     }
 }
@@ -149,6 +151,10 @@ pub struct Comparison {
     pub suite: String,
     /// The name of the metric: `passed`, `cost_usd`, `latency_ms` or a score.
     pub metric: String,
+    /// The unit of the values: `share`, `USD`, `ms`, `tokens`. Empty for other scores.
+    pub unit: &'static str,
+    /// Whether lower values are better.
+    pub lower_is_better: bool,
     /// The number of cases with a value in both releases.
     pub n_pairs: usize,
     /// The number of cases with a value in the baseline only, and in the candidate only.
@@ -213,34 +219,49 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// The numbers of the comparison for readers; `None` without an interval. A metric with a relative
-    /// margin has its relative change.
-    pub fn numbers(&self) -> Option<String> {
-        let interval = self.interval.value()?;
-        let signed = |share: f64| format!("{}{}%", if share > 0.0 { "+" } else { "" }, number(share * 100.0));
-        let change = self.relative.as_ref().and_then(|change| change.value());
-        let change = change.map_or_else(String::new, |change| {
-            let [lower, upper] = [change.interval.ci_lower, change.interval.ci_upper].map(signed);
-            format!(", {} [{lower}, {upper}]", signed(change.change))
+    /// The interval of the harm: how much worse the candidate is, relative for a metric with a
+    /// relative margin. The unit is that of the metric, or `%`. `None` without an interval.
+    pub fn harm_interval(&self) -> Option<(Interval, &'static str)> {
+        // A correction for judges changes the interval of the difference alone.
+        let relative = self.relative.as_ref().filter(|_| self.interval_method != "judge");
+        let (interval, unit) = match relative.and_then(|change| change.value()) {
+            Some(change) => (change.interval, says::RELATIVE),
+            None => (*self.interval.value()?, self.unit),
+        };
+        let harm = if self.lower_is_better {
+            interval
+        } else {
+            interval.negated()
+        };
+        Some((harm, unit))
+    }
+
+    /// The margin as readers see it: `2 points`, or `5%` for a relative one.
+    pub fn allowed(&self) -> Text {
+        match self.margin_rule {
+            Some(Margin::Absolute(margin)) => says::size(margin, self.unit),
+            Some(Margin::Relative(share)) => says::size(share, says::RELATIVE),
+            None => says::none_allowed(),
+        }
+    }
+
+    /// The comparison as a sentence; `None` without an interval. A metric with a relative margin has
+    /// its relative change.
+    pub fn sentence(&self) -> Option<Text> {
+        let (harm, unit) = self.harm_interval()?;
+        let [before, after] = self.means.map(|value| Measured {
+            value,
+            unit: self.unit,
         });
-        let margin = self
-            .margin_rule
-            .map_or_else(|| "none".to_owned(), |margin| margin.to_string());
-        let mde = self.mde.value();
-        Some(format!(
-            "{} to {}, {} [{}, {}]{change}, margin {margin}, {} pairs, {} better, {} worse{}",
-            number(self.means[0]),
-            number(self.means[1]),
-            number(self.difference),
-            number(interval.ci_lower),
-            number(interval.ci_upper),
-            self.n_pairs,
-            self.n_gained,
-            self.n_lost,
-            mde.map_or_else(String::new, |mde| format!(
-                ", finds differences of {}",
-                number(*mde)
-            )),
+        Some(says::went(
+            says::eval_metric(&self.metric),
+            escape::line(&self.suite).into_owned(),
+            before,
+            after,
+            says::change(harm, unit, &self.allowed()),
+            Count(self.n_pairs as u64),
+            Count(self.n_gained as u64),
+            Count(self.n_lost as u64),
         ))
     }
 }

@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::release::evals::row::EvalRow;
+use crate::words::Text;
+use crate::words::evals as says;
 
 /// How the cases of a suite are matched between releases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -25,12 +27,12 @@ pub enum MatchedBy {
 }
 
 impl MatchedBy {
-    /// The name of the method in tables.
-    pub fn name(self) -> &'static str {
+    /// The method in words.
+    pub fn text(self) -> Text {
         match self {
-            Self::CaseId => "id",
-            Self::Asked => "input",
-            Self::AskedWithoutIds => "input without random ids",
+            Self::CaseId => says::by_id(),
+            Self::Asked => says::by_input(),
+            Self::AskedWithoutIds => says::by_input_without_ids(),
         }
     }
 }

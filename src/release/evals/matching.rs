@@ -4,9 +4,10 @@ use serde::Serialize;
 use std::sync::Arc;
 
 use crate::base::escape;
-use crate::base::number::{count, first_of};
 use crate::release::evals::cases::{Case, Suite};
 use crate::release::evals::identity::MatchedBy;
+use crate::words::evals as says;
+use crate::words::{Count, Few, Lang, Text};
 
 /// The largest number of cases that are listed.
 const LISTED: usize = 100;
@@ -77,56 +78,68 @@ impl Matching {
 
     /// How the cases of two releases were matched, and which were not, for readers. With
     /// `has_several`, the candidate is named.
-    pub fn sentence(&self, has_several: bool) -> String {
-        let names = |ids: &[String]| {
-            let ids: Vec<String> = ids.iter().map(|id| escape::value(id)).collect();
-            first_of(&ids, NAMES, ", ")
+    pub fn sentence(&self, has_several: bool) -> Text {
+        let (suite, by) = (escape::line(&self.suite).into_owned(), self.by.text());
+        let n = Count(self.n_matched as u64);
+        let start = match has_several {
+            true => says::matched_candidate(suite, escape::line(&self.candidate).into_owned(), n, by),
+            false => says::matched(suite, n, by),
         };
-        let candidate = if has_several {
-            format!(", {}", self.candidate)
-        } else {
-            String::new()
-        };
-        let mut text = format!(
-            "{}{}: {} cases matched by {}",
-            escape::line(&self.suite),
-            escape::line(&candidate),
-            count(self.n_matched as u64),
-            self.by.name()
-        );
-        if self.by != MatchedBy::CaseId {
-            let mut why = Vec::new();
-            if self.n_ambiguous > 0 {
-                why.push(format!(
-                    "{} ids name several inputs ({})",
-                    count(self.n_ambiguous as u64),
-                    names(&self.ambiguous)
-                ));
-            }
-            if self.n_conflicts > 0 {
-                why.push(format!(
-                    "{} ids have other inputs in another release ({})",
-                    count(self.n_conflicts as u64),
-                    names(&self.conflicts)
-                ));
-            }
-            if why.is_empty() {
-                why.push(if self.is_renamed {
-                    "the same inputs have other ids in another release".to_owned()
-                } else {
-                    "the files do not give every case an id".to_owned()
-                });
-            }
-            text.push_str(&format!(", because {}", why.join(" and ")));
+        let because = (self.by != MatchedBy::CaseId).then(|| self.because());
+        let mut parts = Vec::new();
+        if self.n_only_baseline > 0 {
+            let names = listed(&self.only_baseline);
+            parts.push(says::only_before(Count(self.n_only_baseline as u64), few(&names)));
         }
-        for (n, ids, whose) in [
-            (self.n_only_baseline, &self.only_baseline, "before"),
-            (self.n_only_candidate, &self.only_candidate, "now"),
-        ] {
-            if n > 0 {
-                text.push_str(&format!("; {} only {whose}: {}", count(n as u64), names(ids)));
-            }
+        if self.n_only_candidate > 0 {
+            let names = listed(&self.only_candidate);
+            parts.push(says::only_now(Count(self.n_only_candidate as u64), few(&names)));
         }
-        text + "."
+        Text::new(|lang| {
+            let [comma, semicolon, end] = match lang {
+                Lang::En => [", ", "; ", "."],
+                Lang::Zh => ["，", "；", "。"],
+            };
+            let mut text = start.of(lang).to_owned();
+            for (separator, part) in because
+                .iter()
+                .map(|part| (comma, part))
+                .chain(parts.iter().map(|part| (semicolon, part)))
+            {
+                text.push_str(separator);
+                text.push_str(part.of(lang));
+            }
+            text + end
+        })
     }
+
+    /// Why cases were not matched by their ids.
+    fn because(&self) -> Text {
+        let mut why = Vec::new();
+        if self.n_ambiguous > 0 {
+            let names = listed(&self.ambiguous);
+            why.push(says::ambiguous(Count(self.n_ambiguous as u64), few(&names)));
+        }
+        if self.n_conflicts > 0 {
+            let names = listed(&self.conflicts);
+            why.push(says::conflicts(Count(self.n_conflicts as u64), few(&names)));
+        }
+        if why.is_empty() {
+            why.push(if self.is_renamed {
+                says::renamed()
+            } else {
+                says::without_ids()
+            });
+        }
+        says::because(why)
+    }
+}
+
+/// Ids for a sentence.
+fn listed(ids: &[String]) -> Vec<String> {
+    ids.iter().map(|id| escape::value(id)).collect()
+}
+
+fn few(names: &[String]) -> Few<'_, String> {
+    Few(names, NAMES)
 }

@@ -23,7 +23,9 @@ mod survey;
 pub use cases::{
     COMMON_METRICS, Case, Measure, MeasureOf, Runs, Suite, ValueOf, measure_of, missing, suites, value_of,
 };
-pub use compare::{FEW_PAIRS, MIN_PAIRS, Mean, REPLICATES, clusters_of, compare, is_share, pass_hat, single};
+pub use compare::{
+    FEW_PAIRS, MIN_PAIRS, Mean, REPLICATES, clusters_of, compare, is_share, pass_hat, single, unit_of,
+};
 pub use comparison::{Comparison, Correction, Design, PairTest, RelativeChange, VerdictReason};
 pub use contest::{Contest, Duel, Place, contest, ranking};
 pub use identity::MatchedBy;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::input::SourceFile;
+use crate::words::Text;
+use crate::words::evals as says;
 
 /// The outcome of one run of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -48,19 +50,19 @@ pub enum NotRun {
 }
 
 impl NotRun {
-    /// The name of the reason in tables.
-    pub fn name(self) -> &'static str {
+    /// The reason in words.
+    pub fn text(self) -> Text {
         match self {
-            Self::RunError => "error of the run",
-            Self::JudgeError => "error of a judge",
-            Self::Cancelled => "stopped",
-            Self::Absent => "not in the log",
-            Self::NoScore => "no score",
-            Self::PartialCredit => "partial credit",
-            Self::Cached => "cached answer (no cost, no latency)",
-            Self::Duplicate => "same run twice",
-            Self::Retried => "error, run again",
-            Self::Conflict => "same run twice, other results",
+            Self::RunError => says::run_error(),
+            Self::JudgeError => says::judge_error(),
+            Self::Cancelled => says::cancelled(),
+            Self::Absent => says::absent(),
+            Self::NoScore => says::no_score(),
+            Self::PartialCredit => says::partial_credit(),
+            Self::Cached => says::cached(),
+            Self::Duplicate => says::duplicate(),
+            Self::Retried => says::retried(),
+            Self::Conflict => says::conflict(),
         }
     }
 }

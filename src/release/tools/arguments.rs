@@ -10,7 +10,6 @@ use std::path::Path;
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::json::check_memory;
 use crate::base::lines::Lines;
-use crate::base::number::number;
 use crate::base::open;
 use crate::input;
 use crate::release::tools::bundle::{Tool, ToolBundle};
@@ -20,6 +19,8 @@ use crate::release::tools::validity::{describes, problems_of_tool};
 use crate::release::tools::value::is_nullable;
 use crate::release::tools::work::Work;
 use crate::stats::{Interval, proportion};
+use crate::words::tools as says;
+use crate::words::{Count, Percent, Text};
 
 /// The maximum number of examples per tool.
 const EXAMPLES: usize = 5;
@@ -65,25 +66,24 @@ pub struct Replayed {
 }
 
 impl Replayed {
-    /// A sentence with the number and share of newly refused calls.
-    pub fn message(&self) -> String {
-        let percent = |share: f64| number(share * 100.0);
-        let (lower, upper) = (percent(self.interval.ci_lower), percent(self.interval.ci_upper));
-        let mut text = format!(
-            "{}: {} of {} logged calls refused anew, {}% [{lower}, {upper}]",
-            self.tool,
-            self.n_rejected,
-            self.n_calls,
-            percent(self.share)
+    /// The number and share of newly refused calls, in words.
+    pub fn message(&self) -> Text {
+        let refused = says::refused(
+            self.tool.as_str(),
+            Count(self.n_rejected),
+            Count(self.n_calls),
+            Percent(self.share),
+            Percent(self.interval.ci_lower),
+            Percent(self.interval.ci_upper),
         );
-        if self.n_undecided > 0 {
-            let why = self.undecided.as_deref().unwrap_or("with these arguments");
-            text.push_str(&format!(
-                "; {} undecided: the schema is too complex, {why}",
-                self.n_undecided
-            ));
+        if self.n_undecided == 0 {
+            return refused;
         }
-        text
+        let why = match &self.undecided {
+            Some(why) => why.as_str().into(),
+            None => says::with_these_arguments(),
+        };
+        Text::sentences(&[refused, says::undecided(Count(self.n_undecided), why)])
     }
 }
 
