@@ -48,5 +48,5 @@ fn found(check: &GateCheck) -> Text {
         "" => check.check.clone(),
         layer => format!("{} ({layer})", check.check),
     };
-    says::next_pass(name, check.found())
+    says::named(name, check.found())
 }

@@ -305,7 +305,11 @@ fn rollback(args: &RollbackArgs, terminal: &Terminal) -> Result<u8> {
             (None, Some(from), Some(to)) => format!("{from} -> {to}"),
             _ => terminal.text(&say::outside_of_the_record()),
         };
-        terminal.print(&format!("{}. {what}\n   {}\n", idx + 1, step.why))?;
+        terminal.print(&format!(
+            "{}. {what}\n   {}\n",
+            idx + 1,
+            terminal.lang.pick(&step.why, &step.why_zh)
+        ))?;
     }
     Ok(DONE)
 }

@@ -14,7 +14,7 @@ use crate::stats::dist::norm_isf;
 use crate::stats::non_inferiority::HarmVerdict;
 use crate::stats::{Interval, non_inferiority};
 use crate::words::gate as says;
-use crate::words::{Count, Measured, MetricName, P, Percent, Points, Text, evals};
+use crate::words::{Count, Measured, MetricName, P, Percent, Points, Text, Things, evals};
 
 pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     let (baseline, candidate) = (&analysis.baseline, &analysis.candidate);
@@ -95,7 +95,7 @@ fn leak(stage: &StageAnalysis, min_share: f64, checks: &mut Checks<'_>) {
     checks.record(
         "canary",
         outcome,
-        says::leaked(Count(users.leaked), stage.ratio.to_string()),
+        says::leaked(Things(users.leaked, "user"), stage.ratio.to_string()),
         says::find_leak(),
     );
 }
@@ -158,7 +158,7 @@ fn incidents(layer: &LayerAnalysis, checks: &mut Checks<'_>) {
         checks.record(
             "canary",
             GateOutcome::Fail,
-            says::incidents(Count(n as u64), Count(of as u64)),
+            says::incidents(Things(n as u64, "incident"), Count(of as u64)),
             says::no_more_incidents(),
         );
     } else {

@@ -10,7 +10,7 @@ use crate::release::evals::{Case, Suite};
 use crate::stats::dist::t_isf;
 use crate::stats::{Interval, Reason};
 use crate::words::gate as says;
-use crate::words::{Count, Percent, Say, Text};
+use crate::words::{Count, Percent, Say, Text, Things};
 
 /// A relative change of cost: the ratio of candidate to baseline, minus 1, with its interval.
 struct CostChange {
@@ -136,7 +136,7 @@ fn signed(share: f64) -> Text {
 fn judge(what: &Text, change: &CostChange, checks: &mut Checks<'_>) {
     let margin = checks.policy.cost.margin;
     let remedy = says::cheaper(Percent(margin));
-    let n = Count(change.n as u64);
+    let n = Things(change.n as u64, "case");
     let Ok(interval) = change.interval else {
         checks.record(
             "cost",

@@ -231,7 +231,7 @@ impl GateReport {
             (GateOutcome::Pass, _) => says::next_start(),
             (GateOutcome::Warn, _) => says::next_look(),
             (_, Some(check)) => match check.remedy() {
-                Some(remedy) => says::next_pass(says::check_title(&check.check), remedy),
+                Some(remedy) => says::next_pass(check.check.as_str(), remedy),
                 None => check.found(),
             },
             (_, None) => says::no_checks(self.candidate.as_str()),

@@ -8,7 +8,7 @@ use crate::gate::document::GateOutcome;
 use crate::gate::evidence::{Evals, GateEvidence};
 use crate::release::evals::{Matching, NotRun};
 use crate::words::gate as says;
-use crate::words::{Count, Text};
+use crate::words::{Text, Things};
 
 /// Reports the matching of cases. Missing runs are judged with each metric.
 pub(super) fn check(evals: Option<&Evals<'_>>, evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
@@ -30,7 +30,7 @@ pub(super) fn check(evals: Option<&Evals<'_>>, evidence: &GateEvidence<'_>, chec
             for (reason, n) in counts {
                 is_whole &= matches!(reason, NotRun::Cached | NotRun::Duplicate | NotRun::Retried);
                 not_run.push(json!({"suite": *suite.name, "release": name, "reason": reason, "n": n}));
-                let (n, why) = (Count(*n), reason.text());
+                let (n, why) = (Things(*n, "run"), reason.text());
                 sentences.push(match &matching {
                     Some(_) => says::runs_lost(name, n, why),
                     None => says::runs_lost_of(name, escape::line(&suite.name).into_owned(), n, why),

@@ -14,10 +14,9 @@ use crate::release::evals::{Comparison, Correction, Design, Margin, Suite, Verdi
 use crate::stats::judge::JudgeQuality;
 use crate::stats::non_inferiority::HarmVerdict;
 use crate::stats::{Interval, Reason, judge, multiplicity, non_inferiority};
-use crate::words::evals as says_evals;
-use crate::words::evals::eval_metric;
+use crate::words::evals as evals_words;
 use crate::words::gate as says;
-use crate::words::{Count, Measured, Number, P, Text};
+use crate::words::{Count, Measured, Number, P, Text, Things};
 
 pub(super) fn checks(
     evals: Option<&Evals<'_>>,
@@ -71,7 +70,7 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &GateEvidence<'_>, ch
         return;
     }
     for suite in wanted {
-        let what = says::metric_of(eval_metric(&rule.metric), escape::line(&suite.name).into_owned());
+        let what = evals_words::metric_of(&rule.metric, escape::line(&suite.name).into_owned());
         if let Some(k) = rule.metric.strip_prefix("pass^") {
             let k: usize = k.parse().unwrap_or(0);
             let (n_missing, n) = evals::missing(suite, "passed", [1, 0]);
@@ -135,7 +134,7 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &GateEvidence<'_>, ch
             continue;
         }
         let Some(mean) = evals::single(&values).filter(|_| values.len() >= evals::MIN_PAIRS) else {
-            let detail = says::too_few_cases(what, Count(values.len() as u64));
+            let detail = says::too_few_cases(what, Things(values.len() as u64, "case"));
             checks.record(
                 "eval_threshold",
                 GateOutcome::Inconclusive,
@@ -181,7 +180,7 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &GateEvidence<'_>, ch
             _ => GateOutcome::Inconclusive,
         };
         let [value, lower, upper] = [point, interval.ci_lower, interval.ci_upper].map(measured);
-        let n = Count(values.len() as u64);
+        let n = Things(values.len() as u64, "case");
         let mut detail = vec![says::reached_with(
             &what,
             value,
@@ -207,7 +206,7 @@ fn threshold(rule: &Threshold, suites: &[Suite], evidence: &GateEvidence<'_>, ch
 /// The metric and the suite of a rule in words.
 fn rule_text(metric: &str, suite: Option<&str>, without_suite: Text) -> Text {
     let suite = suite.map_or(without_suite, |suite| escape::line(suite).into_owned().into());
-    says::metric_of(eval_metric(metric), suite)
+    evals_words::metric_of(metric, suite)
 }
 
 /// The limits of a threshold in words.
@@ -427,7 +426,7 @@ fn regression(comparison: &Comparison, checks: &mut Checks<'_>) {
         (Some(HarmVerdict::Safe), _) => (GateOutcome::Pass, None),
         (_, None | Some(VerdictReason::NotPrecise)) => {
             let mde = comparison.mde.value().copied();
-            let finds = mde.map(|mde| says_evals::finds(says_evals::size(mde, comparison.unit)));
+            let finds = mde.map(|mde| evals_words::finds(evals_words::size(mde, comparison.unit)));
             (GateOutcome::Inconclusive, finds)
         }
         (_, Some(reason)) => (GateOutcome::Inconclusive, Some(says::because(reason.text()))),
@@ -442,10 +441,10 @@ fn regression(comparison: &Comparison, checks: &mut Checks<'_>) {
 /// Records a comparison without an interval.
 fn not_compared(comparison: &Comparison, checks: &mut Checks<'_>) {
     let reason = comparison.verdict_reason.unwrap_or(VerdictReason::TooFewPairs);
-    let [before, after] = comparison.n_errors.map(Count);
+    let [before, after] = comparison.n_errors.map(|n| Things(n, "run"));
     let detail = says::not_compared(
         rule_text(&comparison.metric, Some(&comparison.suite), says::any_suite()),
-        Count(comparison.n_pairs as u64),
+        Things(comparison.n_pairs as u64, "pair"),
         before,
         after,
         reason.text(),
@@ -459,7 +458,9 @@ fn not_compared(comparison: &Comparison, checks: &mut Checks<'_>) {
 /// What would make a comparison pass.
 fn remedy(comparison: &Comparison, outcome: GateOutcome) -> Text {
     match (outcome, comparison.verdict_reason) {
-        (GateOutcome::Fail, _) => says::not_worse_by(comparison.allowed(), Count(comparison.n_lost as u64)),
+        (GateOutcome::Fail, _) => {
+            says::not_worse_by(comparison.allowed(), Things(comparison.n_lost as u64, "case"))
+        }
         (_, Some(VerdictReason::AnotherScale)) => says::one_scale(),
         (_, Some(VerdictReason::TooManyMissing)) => says::give_every_case_of_both(),
         (_, Some(VerdictReason::NoMargin | VerdictReason::MeanNotAboveZero)) => says::give_margin(),

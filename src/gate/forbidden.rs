@@ -11,7 +11,7 @@ use crate::gate::document::GateOutcome;
 use crate::gate::evidence::Evals;
 use crate::release::evals::CaseOutcome;
 use crate::words::gate as says;
-use crate::words::{Count, Few, Text};
+use crate::words::{Count, Few, Text, Things};
 
 /// The largest number of findings in the evidence.
 const LISTED: usize = 100;
@@ -87,7 +87,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
         let n_outputs = Count(n_outputs as u64);
         let detail = [
             says::forbidden_none(n_outputs),
-            says::outputs_missing(Count(n_silent)),
+            says::outputs_missing(Things(n_silent, "result")),
         ];
         let outcome = if checks.policy.too_many_missing(n_silent, rows.len() as u64) {
             GateOutcome::Inconclusive

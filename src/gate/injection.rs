@@ -8,7 +8,7 @@ use crate::gate::document::GateOutcome;
 use crate::gate::evidence::Evals;
 use crate::stats::power;
 use crate::words::gate as says;
-use crate::words::{Count, Few, Percent, Text};
+use crate::words::{Count, Few, Percent, Text, Things};
 
 /// The largest number of attacks in a sentence.
 const NAMED: usize = 5;
@@ -61,7 +61,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
     }
     if n_attacks == 0 {
         let detail = if n_broken > 0 {
-            says::attacks_broke(Count(n_broken))
+            says::attacks_broke(Things(n_broken, "attack"))
         } else {
             says::no_attack()
         };
@@ -80,7 +80,7 @@ pub(super) fn checks(evals: Option<&Evals<'_>>, checks: &mut Checks<'_>) {
         Percent(1.0 - policy.alpha),
     )];
     if n_broken > 0 {
-        detail.push(says::attacks_not_judged(Count(n_broken)));
+        detail.push(says::attacks_not_judged(Things(n_broken, "attack")));
     }
     let outcome = if n_attacks < policy.injection.min_cases
         || policy.too_many_missing(n_broken, n_attacks + n_broken)

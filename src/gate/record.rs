@@ -9,7 +9,7 @@ use crate::gate::document::GateOutcome;
 use crate::gate::evidence::{GateEvidence, rollback_target};
 use crate::release::{Registration, ReleaseRecord, changes, reference};
 use crate::words::gate as says;
-use crate::words::{Few, Hours, Text, When};
+use crate::words::{Few, Hours, Series, Text, When};
 
 /// The largest number of references in a sentence.
 const NAMED: usize = 8;
@@ -76,7 +76,7 @@ fn references(candidate: &ReleaseRecord, checks: &mut Checks<'_>) {
         checks.record("references", GateOutcome::Pass, says::references_fixed(), "");
     } else {
         let listed: Vec<&str> = floating.iter().map(|text| text.en.as_str()).collect();
-        let detail = says::floating(Few(&floating, NAMED));
+        let detail = says::floating(Series(&floating, NAMED));
         checks
             .record("references", GateOutcome::Fail, detail, says::give_digests())
             .evidence = json!(listed);

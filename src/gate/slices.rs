@@ -8,9 +8,9 @@ use crate::gate::document::GateOutcome;
 use crate::release::evals;
 use crate::release::evals::{Design, SliceStudy, Suite, ValueOf};
 use crate::stats::non_inferiority::HarmVerdict;
-use crate::words::evals::eval_metric;
+use crate::words::evals::metric_of;
 use crate::words::gate as says;
-use crate::words::{Count, Text};
+use crate::words::{Count, Text, Things};
 
 /// The largest number of slices in the evidence of a check.
 const LISTED: usize = 100;
@@ -72,7 +72,7 @@ fn judge(suite: &Suite, metric: &str, study: &SliceStudy, checks: &mut Checks<'_
 fn sentences(suite: &Suite, metric: &str, study: &SliceStudy, [n_violated, n_open]: [usize; 2]) -> Text {
     let count = |n: usize| Count(n as u64);
     let by = escape::value(&study.by);
-    let what = says::metric_of(eval_metric(metric), escape::value(&suite.name));
+    let what = metric_of(metric, escape::value(&suite.name));
     let mut parts = vec![says::slices_worse(
         what,
         &by,
@@ -80,13 +80,16 @@ fn sentences(suite: &Suite, metric: &str, study: &SliceStudy, [n_violated, n_ope
         count(study.n_slices),
     )];
     if n_open > 0 {
-        parts.push(says::slices_open(count(n_open)));
+        parts.push(says::slices_open(Things(n_open as u64, "slice")));
     }
     if study.n_small > 0 {
-        parts.push(says::slices_small(count(study.n_small), count(evals::MIN_PAIRS)));
+        parts.push(says::slices_small(
+            Things(study.n_small as u64, "slice"),
+            count(evals::MIN_PAIRS),
+        ));
     }
     if study.n_without > 0 {
-        parts.push(says::cases_without(count(study.n_without), &by));
+        parts.push(says::cases_without(Things(study.n_without as u64, "case"), &by));
     }
     parts.extend(study.slices.first().and_then(|slice| {
         let sentence = slice.comparison.sentence()?;

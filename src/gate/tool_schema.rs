@@ -8,7 +8,7 @@ use crate::gate::evidence::GateEvidence;
 use crate::release::tools::{BundleDiff, Concern, Level, NOT_COMPARED, ToolBundle, ToolChange};
 use crate::release::{ArtifactRef, Dimension};
 use crate::words::gate as says;
-use crate::words::{Count, Few, Text};
+use crate::words::{Count, Few, Series, Text, Things};
 
 /// The largest number of changes that a message lists. The evidence holds all of them.
 const NAMED: usize = 5;
@@ -57,15 +57,17 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, che
         .iter()
         .filter(|change| NOT_COMPARED.contains(&change.rule))
         .collect();
-    let count = |changes: &[&ToolChange]| Count(changes.len() as u64);
+    let count = |changes: &[&ToolChange]| Things(changes.len() as u64, "change");
     let note = if !unversioned.is_empty() {
-        let detail = says::breaks_callers(
-            count(&breaking),
-            &versions[0],
-            &versions[1],
-            message(&sentences(&breaking)),
-            message(&sentences(&unversioned)),
-        );
+        let [before, after] = &versions;
+        let (breaks, version) = (sentences(&breaking), sentences(&unversioned));
+        let detail = match breaks.is_empty() {
+            true => says::version_wrong(before, after, message(&version)),
+            false => {
+                let n = count(&breaking);
+                says::breaks_callers(n, before, after, message(&breaks), message(&version))
+            }
+        };
         checks.record("tool_schema", GateOutcome::Fail, detail, says::announce_or_undo())
     } else if !unknown.is_empty() {
         let detail = says::not_comparable(count(&unknown), message(&sentences(&unknown)));
@@ -94,7 +96,7 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, diff: Option<&BundleDiff>, che
         checks.record(
             "tool_schema",
             GateOutcome::Pass,
-            says::breaks_none(Count(diff.changes.len() as u64)),
+            says::breaks_none(Things(diff.changes.len() as u64, "change")),
             "",
         )
     };
@@ -169,8 +171,8 @@ fn bundles(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     }
 }
 
-fn message<'a>(changes: &'a [Text]) -> Few<'a, Text> {
-    Few(changes, NAMED)
+fn message(changes: &[Text]) -> Series<'_, Text> {
+    Series(changes, NAMED)
 }
 
 fn sentences(changes: &[&ToolChange]) -> Vec<Text> {

@@ -8,7 +8,7 @@ use crate::gate::evidence::GateEvidence;
 use crate::gate::tool_schema;
 use crate::release::Dimension;
 use crate::words::gate as says;
-use crate::words::{Count, Few};
+use crate::words::{Count, Few, Things};
 
 /// The largest number of tools in a sentence.
 const NAMED: usize = 10;
@@ -71,7 +71,7 @@ pub(super) fn checks(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
         checks.record(
             "write_tools",
             GateOutcome::Pass,
-            says::writes_confirmed(Count(writing.len() as u64)),
+            says::writes_confirmed(Things(writing.len() as u64, "tool")),
             "",
         );
     }

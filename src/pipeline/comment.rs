@@ -55,9 +55,22 @@ fn folded(lines: &mut Vec<String>, findings: &Findings, rest: &[&Finding], lang:
     if rest.len() + n_passed + n_not_asked == 0 {
         return;
     }
-    let [n_more, n_passed, n_not_asked] = [rest.len(), n_passed, n_not_asked].map(|n| Count(n as u64));
-    let summary = says::folded(n_more, n_passed, n_not_asked);
-    lines.push(format!("<details><summary>{}</summary>", cell(summary.of(lang))));
+    let n = |n: usize| Count(n as u64);
+    let counts = [
+        (rest.len(), says::n_more(n(rest.len()))),
+        (n_passed, says::n_passed(n(n_passed))),
+        (n_not_asked, says::n_not_asked(n(n_not_asked))),
+    ];
+    let counts = counts
+        .iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(_, text)| text.of(lang));
+    let separator = match lang {
+        Lang::En => ", ",
+        Lang::Zh => "，",
+    };
+    let summary = counts.collect::<Vec<_>>().join(separator);
+    lines.push(format!("<details><summary>{}</summary>", cell(&summary)));
     lines.push(String::new());
     let mut items: Vec<String> = rest
         .iter()

@@ -2,8 +2,9 @@
 
 use clap::ValueEnum;
 
+use crate::pipeline::comment::comment;
 use crate::pipeline::finding::Findings;
-use crate::pipeline::{comment, github, junit, sarif};
+use crate::pipeline::{github, junit, sarif};
 use crate::words::Lang;
 
 /// A format of pipelines.
@@ -25,6 +26,6 @@ pub fn write(findings: &Findings, format: Format, lang: Lang) -> String {
         Format::Github => github::annotations(findings, lang),
         Format::Junit => junit::junit(findings, lang),
         Format::Sarif => sarif::sarif(findings, lang),
-        Format::Markdown => comment::comment(findings, lang),
+        Format::Markdown => comment(findings, lang),
     }
 }

@@ -7,9 +7,9 @@ use crate::pipeline::finding::{Finding, Findings, Level};
 use crate::pipeline::place::{Place, PlacedFile};
 use crate::release::evals::{Comparison, EvalSurvey, VerdictReason};
 use crate::stats::non_inferiority::HarmVerdict;
-use crate::words::evals::eval_metric;
+use crate::words::evals::{eval_metric, metric_of};
 use crate::words::pipeline as says;
-use crate::words::{Count, Text, gate};
+use crate::words::{Count, Text, Things, gate};
 
 /// Returns the findings of a survey: one for each comparison, each slice, and each reason why runs
 /// are no evidence. `files` are the results of the candidates; a single one is the place.
@@ -50,7 +50,7 @@ pub fn from_evals(survey: &EvalSurvey, files: &[&Path]) -> Findings {
         group: "runs".to_owned(),
         subject: join(&[&row.release, &row.suite]),
         level: Level::Warning,
-        found: says::runs_of_release(Count(row.n), &row.release, row.reason.text()),
+        found: says::runs_of_release(Things(row.n, "run"), &row.release, row.reason.text()),
         remedy: None,
         place: place.clone(),
     }));
@@ -77,15 +77,21 @@ fn compared(comparison: &Comparison, title: Text, subject: String, place: &Optio
     };
     let reason = comparison.verdict_reason;
     let found = comparison.sentence().unwrap_or_else(|| {
-        let what = gate::metric_of(eval_metric(&comparison.metric), comparison.suite.as_str());
-        let [before, after] = comparison.n_errors.map(Count);
+        let what = metric_of(&comparison.metric, comparison.suite.as_str());
+        let [before, after] = comparison.n_errors.map(|n| Things(n, "run"));
         let why = reason.unwrap_or(VerdictReason::TooFewPairs).text();
-        gate::not_compared(what, Count(comparison.n_pairs as u64), before, after, why)
+        gate::not_compared(
+            what,
+            Things(comparison.n_pairs as u64, "pair"),
+            before,
+            after,
+            why,
+        )
     });
     let remedy = match level {
         Level::Error => Some(gate::not_worse_by(
             comparison.allowed(),
-            Count(comparison.n_lost as u64),
+            Things(comparison.n_lost as u64, "case"),
         )),
         Level::Inconclusive => match reason {
             Some(VerdictReason::NoMargin | VerdictReason::MeanNotAboveZero) => Some(gate::give_margin()),
@@ -114,8 +120,12 @@ fn answer(
     [n_violated, n_unclear, n]: [usize; 3],
 ) -> (Level, Text, Text) {
     let count = |n: usize| Count(n as u64);
+    let things = |n: usize, noun| Things(n as u64, noun);
     if survey.releases.len() < 2 || survey.matching.is_empty() {
-        let answer = says::evals_only_read(count(survey.metrics.len()), count(survey.releases.len()));
+        let answer = says::evals_only_read(
+            things(survey.metrics.len(), "mean"),
+            things(survey.releases.len(), "release"),
+        );
         (Level::NotAsked, answer, says::evals_next_baseline())
     } else if let Some(first) = first_violated {
         let answer = says::evals_violated(count(n_violated), count(n));
@@ -125,6 +135,10 @@ fn answer(
         let answer = says::evals_unclear(count(n_unclear), count(n));
         (Level::Inconclusive, answer, says::evals_next_unclear())
     } else {
-        (Level::Passed, says::evals_safe(count(n)), says::evals_next_safe())
+        (
+            Level::Passed,
+            says::evals_safe(things(n, "comparison")),
+            says::evals_next_safe(),
+        )
     }
 }

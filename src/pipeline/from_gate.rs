@@ -1,5 +1,6 @@
 //! Findings of the gate of a release.
 
+use serde_json::Value;
 use std::path::Path;
 
 use crate::gate::{GateCheck, GateReport};
@@ -156,8 +157,11 @@ fn tool_place(file: &PlacedFile, check: &GateCheck) -> Place {
     let evidence = &check.evidence;
     let named = evidence[0].as_str();
     let changes = evidence["changes"].as_array().into_iter().flatten();
-    // The first change of the worst level.
-    let level = |level: &str| changes.clone().find(|change| change["level"] == level);
+    // The first change of the worst level that is in a tool.
+    let level = |level: &str| {
+        let in_tool = |change: &&Value| change["level"] == level && change["tool"] != "";
+        changes.clone().find(in_tool)
+    };
     let change = level("error").or_else(|| level("warning"));
     let name = named.or_else(|| change?["tool"].as_str());
     name.map_or_else(|| file.key(&[]), |name| file.item("name", name))

@@ -12,7 +12,7 @@ use crate::pipeline::from_gate::{finding, not_asked};
 use crate::pipeline::place::PlacedFile;
 use crate::ramp::{LayerSchedule, Verdict};
 use crate::words::pipeline as says;
-use crate::words::{Count, Lang, Text};
+use crate::words::{Count, Lang, Text, Things};
 
 /// Returns the findings of a night: the decision on each layer, the checks of its gate, its targets
 /// and its guards. Layers and checks have the line of the layer in the scenario.
@@ -57,14 +57,16 @@ pub fn from_night(outcome: &NightOutcome, scenario: &Path) -> Result<Findings> {
     );
     let mut answer = vec![match gate.outcome {
         GateOutcome::Pass => says::night_pass(candidate, n, changed),
-        GateOutcome::Warn => says::night_warn(candidate, n, changed, Count(warnings.count() as u64)),
+        GateOutcome::Warn => {
+            says::night_warn(candidate, n, changed, Things(warnings.count() as u64, "warning"))
+        }
         GateOutcome::Inconclusive => says::night_inconclusive(candidate, n, changed),
         GateOutcome::Fail => says::night_fail(candidate, n, changed),
     }];
     let mut level = Level::from(gate.outcome);
     let next = if n_failed > 0 {
         level = Level::Error;
-        answer.push(says::night_targets(Count(n_failed as u64)));
+        answer.push(says::night_targets(Things(n_failed as u64, "target")));
         says::night_next_targets()
     } else if gate.outcome > GateOutcome::Warn {
         gate.next_step()

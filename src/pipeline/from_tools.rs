@@ -9,7 +9,7 @@ use crate::release::tools;
 use crate::release::tools::{BundleDiff, Concern, Replayed, ToolChange};
 use crate::words::pipeline as says;
 use crate::words::tools::rule;
-use crate::words::{Count, Text};
+use crate::words::{Text, Things};
 
 /// Returns the findings of a comparison: one for each change, and one for each tool with logged
 /// calls. Changes have the line of their tool in the bundle after, at `path`.
@@ -100,12 +100,17 @@ fn answer(diff: &BundleDiff, calls: &[Replayed], list: &[Finding]) -> (Level, Te
     let count = |level: Level| list.iter().filter(|finding| finding.level == level).count();
     let (n_unknown, n_warnings) = (count(Level::Inconclusive), count(Level::Warning));
     let is_unknown = n_unknown > 0 || calls.iter().any(|tool| tool.n_undecided > 0);
-    let n = |n: usize| Count(n as u64);
+    let n = |n: usize| Things(n as u64, "change");
     if n_unannounced + n_loosened > 0 {
-        let answer = says::tools_breaks(n(n_breaking), n(n_loosened));
-        (Level::Error, answer, says::tools_next_version())
+        let mut answer = vec![says::tools_must_not_ship()];
+        answer.extend((n_unannounced > 0).then(|| match n_breaking {
+            0 => says::tools_versions(Things(n_unannounced as u64, "place")),
+            n_breaking => says::tools_breaks(n(n_breaking)),
+        }));
+        answer.extend((n_loosened > 0).then(|| says::tools_loosens(Things(n_loosened as u64, "place"))));
+        (Level::Error, Text::sentences(&answer), says::tools_next_version())
     } else if is_unknown {
-        let answer = says::tools_unknown(n(n_unknown));
+        let answer = says::tools_unknown(Things(n_unknown as u64, "place"));
         (Level::Inconclusive, answer, says::tools_next_compare())
     } else if n_breaking > 0 {
         let answer = says::tools_announced(n(n_breaking));

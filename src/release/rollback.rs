@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Analysis;
-use crate::base::number::number;
 use crate::metric;
 use crate::metric::{BadRateOf, Better};
 use crate::release::changes;
@@ -11,6 +10,8 @@ use crate::release::dimension::Dimension;
 use crate::release::record::ReleaseRecord;
 use crate::stats::Interval;
 use crate::stats::non_inferiority::HarmVerdict;
+use crate::words::rollback as says;
+use crate::words::{MetricName, Text, evals};
 
 /// The kind of a signal that got worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -28,7 +29,7 @@ pub enum SignalKind {
 
 /// The actions for a signal, in order: a dimension to roll back, or `None` for an action outside
 /// the record.
-type Actions = [(Option<Dimension>, &'static str); 2];
+type Actions = [(Option<Dimension>, Text); 2];
 
 impl SignalKind {
     /// Parses the name of a kind; `None` for other words.
@@ -52,21 +53,21 @@ impl SignalKind {
     fn actions(self) -> Actions {
         match self {
             Self::Faithfulness => [
-                (Some(Dimension::KbIndex), "return the knowledge base"),
-                (Some(Dimension::Prompt), "return the prompt"),
+                (Some(Dimension::KbIndex), says::return_knowledge_base()),
+                (Some(Dimension::Prompt), says::return_prompt()),
             ],
             Self::Cost => [
-                (
-                    Some(Dimension::Model),
-                    "return the model route, or take a cheaper one",
-                ),
-                (Some(Dimension::Prompt), "shorten the context: return the prompt"),
+                (Some(Dimension::Model), says::return_model()),
+                (Some(Dimension::Prompt), says::shorten_context()),
             ],
             Self::ToolErrors => [
-                (Some(Dimension::ToolSchema), "return the tool schema"),
-                (None, "disable the new tool server"),
+                (Some(Dimension::ToolSchema), says::return_tools()),
+                (None, says::disable_tool_server()),
             ],
-            Self::Latency => [(None, "switch the reranker off"), (None, "lower max_tokens")],
+            Self::Latency => [
+                (None, says::switch_reranker_off()),
+                (None, says::lower_max_tokens()),
+            ],
         }
     }
 
@@ -109,6 +110,8 @@ pub struct RollbackStep {
     pub to: Option<String>,
     /// The reason for the step, as text.
     pub why: String,
+    /// The reason in Chinese.
+    pub why_zh: String,
 }
 
 /// The plan of a rollback, one dimension at a time.
@@ -132,28 +135,15 @@ pub fn rollback(candidate: &ReleaseRecord, target: &ReleaseRecord, signals: Vec<
     let mut steps: Vec<RollbackStep> = Vec::new();
     for round in 0..2 {
         for signal in &signals {
-            let (dimension, action) = signal.kind.actions()[round];
-            let because = match &signal.harm {
-                Some((harm, interval)) => format!(
-                    "{} is worse by {} [{}, {}]{}",
-                    signal.metric,
-                    number(*harm),
-                    number(interval.ci_lower),
-                    number(interval.ci_upper),
-                    if signal.place.is_empty() {
-                        String::new()
-                    } else {
-                        format!(" in {}", signal.place)
-                    }
-                ),
-                None => format!("{} is reported worse", signal.kind.name()),
-            };
+            let (dimension, action) = signal.kind.actions()[round].clone();
+            let Text { en: why, zh: why_zh } = says::step(&action, because(signal));
             let step = match dimension {
                 None => RollbackStep {
                     dimension: None,
                     from: None,
                     to: None,
-                    why: format!("{action}: {because}"),
+                    why,
+                    why_zh,
                 },
                 Some(dimension) => {
                     let change = &differences[dimension as usize];
@@ -167,7 +157,8 @@ pub fn rollback(candidate: &ReleaseRecord, target: &ReleaseRecord, signals: Vec<
                         dimension: Some(dimension),
                         from: name(&change.to),
                         to: name(&change.from),
-                        why: format!("{action}: {because}"),
+                        why,
+                        why_zh,
                     }
                 }
             };
@@ -181,11 +172,13 @@ pub fn rollback(candidate: &ReleaseRecord, target: &ReleaseRecord, signals: Vec<
         }
     }
     if !signals.is_empty() {
+        let Text { en: why, zh: why_zh } = says::return_release();
         steps.push(RollbackStep {
             dimension: None,
             from: Some(candidate.release_id.clone()),
             to: Some(target.release_id.clone()),
-            why: "return the whole release: if no single dimension helped".into(),
+            why,
+            why_zh,
         });
     }
     Rollback {
@@ -193,6 +186,23 @@ pub fn rollback(candidate: &ReleaseRecord, target: &ReleaseRecord, signals: Vec<
         target: target.release_id.clone(),
         signals,
         steps,
+    }
+}
+
+/// Why a signal asks for a rollback.
+fn because(signal: &Signal) -> Text {
+    let Some((_, interval)) = &signal.harm else {
+        return says::reported_worse(signal.kind.name());
+    };
+    let known = metric::built_in(BadRateOf::Rated).into_iter();
+    let unit = known
+        .filter(|metric| metric.id == signal.metric)
+        .map(|metric| metric.unit);
+    let unit = unit.last().unwrap_or_default();
+    let change = evals::direction(*interval, &unit);
+    match signal.place.as_str() {
+        "" => says::signal(MetricName(&signal.metric), change),
+        place => says::signal_in(MetricName(&signal.metric), change, place),
     }
 }
 

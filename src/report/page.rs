@@ -90,11 +90,6 @@ impl Page {
         self.raw(&format!("<h2>{}</h2>\n", escape(words)));
     }
 
-    /// Writes a status word with its subject.
-    pub(super) fn badge(&mut self, what: &str, name: &str) {
-        self.raw(&format!("<p>{}: {}</p>\n", escape(what), badge(name, self.words)));
-    }
-
     pub(super) fn text(&mut self, words: &str) {
         self.raw(&format!("<p>{}</p>\n", escape(words)));
     }

@@ -26,6 +26,26 @@ pub(crate) fn eval_metric(id: &str) -> Text {
     }
 }
 
+/// A name within a Chinese sentence: Latin letters have blanks around them.
+fn within(name: Text) -> Text {
+    let is_latin = name.of(Lang::Zh).is_ascii();
+    let zh = match is_latin {
+        true => format!(" {} ", name.of(Lang::Zh)),
+        false => name.zh,
+    };
+    Text { en: name.en, zh }
+}
+
+/// The name of a metric within a sentence.
+pub(crate) fn metric_within(metric: &str) -> Text {
+    within(eval_metric(metric))
+}
+
+/// A metric of a suite: `pass rate of golden`, `golden 的通过率`.
+pub(crate) fn metric_of(metric: &str, suite: impl Say) -> Text {
+    of_suite(metric_within(metric), suite)
+}
+
 /// The unit of relative changes, beside the units of metrics.
 pub(crate) const RELATIVE: &str = "%";
 
@@ -54,28 +74,38 @@ fn range(lower: f64, upper: f64, unit: &str) -> Text {
     })
 }
 
-/// How much worse or better the candidate is, by the interval of its harm, and what is allowed.
-pub(crate) fn change(harm: Interval, unit: &str, allowed: &Text) -> Text {
+/// How much worse or better the candidate is, by the interval of its harm.
+pub(crate) fn direction(harm: Interval, unit: &str) -> Text {
     let Interval { ci_lower, ci_upper } = harm;
     if ci_lower >= 0.0 && ci_upper > 0.0 {
-        worse(range(ci_lower, ci_upper, unit), allowed)
+        is_worse(range(ci_lower, ci_upper, unit))
     } else if ci_upper <= 0.0 && ci_lower < 0.0 {
-        better(range(-ci_upper, -ci_lower, unit), allowed)
+        is_better(range(-ci_upper, -ci_lower, unit))
     } else if ci_lower == 0.0 && ci_upper == 0.0 {
-        unchanged(allowed)
+        is_unchanged()
     } else {
-        between(size(-ci_lower, unit), size(ci_upper, unit), allowed)
+        is_between(size(-ci_lower, unit), size(ci_upper, unit))
+    }
+}
+
+/// As [`direction`], with what is allowed.
+pub(crate) fn change(harm: Interval, unit: &str, allowed: &Text) -> Text {
+    let is_worse = harm.ci_lower >= 0.0 && harm.ci_upper > 0.0;
+    match is_worse {
+        true => worse_allowed(direction(harm, unit), allowed),
+        false => other_allowed(direction(harm, unit), allowed),
     }
 }
 
 texts! {
-    worse(range, allowed): "{range} worse, {allowed} allowed", "劣化 {range}，允许 {allowed}";
-    better(range, allowed): "{range} better, {allowed} worse allowed", "改善 {range}，允许劣化 {allowed}";
-    unchanged(allowed): "unchanged, {allowed} worse allowed", "不变，允许劣化 {allowed}";
-    between(better, worse, allowed):
-        "between {better} better and {worse} worse, {allowed} worse allowed",
-        "介于改善 {better} 与劣化 {worse} 之间，允许劣化 {allowed}";
+    is_worse(range): "{range} worse", "劣化 {range}";
+    is_better(range): "{range} better", "改善 {range}";
+    is_unchanged(): "unchanged", "不变";
+    is_between(better, worse): "between {better} better and {worse} worse", "介于改善 {better} 与劣化 {worse} 之间";
+    worse_allowed(change, allowed): "{change}, {allowed} allowed", "{change}，允许 {allowed}";
+    other_allowed(change, allowed): "{change}, {allowed} worse allowed", "{change}，允许劣化 {allowed}";
     none_allowed(): "none", "无界限";
+    of_suite(metric, suite): "{metric} of {suite}", "{suite} 的{metric}";
     went(metric, suite, before, after, change, n, n_better, n_worse):
         "The {metric} of {suite} went from {before} to {after}: {change} ({n} pairs, {n_better} better, {n_worse} worse).",
         "{suite} 的{metric}由 {before} 变为 {after}：{change}（{n} 对，变好 {n_better} 例，变差 {n_worse} 例）。";

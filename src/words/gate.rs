@@ -77,11 +77,45 @@ texts! {
     to_pass(remedy): "to pass: {remedy}", "如何通过：{remedy}";
     roll_back_first(step): "Roll back first: {step}", "先回滚：{step}";
     other_results(n):
-        "{n} evaluation results are of other releases, and are left out.",
+        "Results of other releases are left out: {n}.",
         "{n} 条评测结果属于其他版本，未计入。";
     gate_is(candidate, outcome): "gate of {candidate}: {outcome}", "{candidate} 的门禁：{outcome}";
     lifted(by): "Lifted by {by}.", "由 {by} 放行。";
-    next_pass(check, remedy): "{check}: {remedy}", "{check}：{remedy}";
+    next_pass(check, remedy): "To pass {check}: {remedy}", "要通过 {check}：{remedy}";
+    named(check, text): "{check}: {text}", "{check}：{text}";
+
+    // The page.
+    may_it_start(): "May it start?", "可以开始放量吗？";
+    yes(): "yes", "可以";
+    yes_with_warnings(): "yes, with warnings", "可以，但有警告";
+    not_enough_evidence(): "not enough evidence", "证据不足";
+    no(): "no", "不可以";
+    what_decides(): "What decides it", "决定因素";
+    page_to_pass(remedy): "To pass: {remedy}", "如何通过：{remedy}";
+    inconclusive_is():
+        "\"Inconclusive\" means that the evidence proves neither harm nor safety. It never counts as passed.",
+        "“证据不足”表示现有数据既不能证明有害，也不能证明安全，不算通过。";
+    open_checks(n): "Checks to look at: {n}", "需要查看的检查：{n} 项";
+    passed_checks(n): "{n} checks passed", "{n} 项检查通过";
+    not_made(n): "{n} checks were not asked for", "{n} 项未检查";
+    how_matched(): "How cases were matched", "用例如何配对";
+    matched_caption(): "Only cases of both releases are compared", "只比较两个版本都有的用例";
+    column_matched_by(): "matched by", "配对依据";
+    column_in_both(): "in both", "两者都有";
+    column_only_before(): "only baseline", "仅基线";
+    column_only_now(): "only candidate", "仅候选";
+    column_conflicts(): "ids with other inputs", "输入不同的 id";
+    slices(): "Slices, the worst first", "切片（由差到好）";
+    slices_caption(by): "Slices by {by}", "按 {by} 切片";
+    column_slice(): "slice", "切片";
+    column_change(): "change", "变化";
+    column_verdict(): "verdict", "结论";
+    cases(n): "{n} cases", "{n} 个用例";
+    harm_note():
+        "Each interval is the harm in units of what is allowed: right of 1 is worse than allowed, left of 0 is better.",
+        "区间为劣化与允许值之比：大于 1 表示超出允许，小于 0 表示改善。";
+    inputs_summary(n): "{n} inputs with their digests", "{n} 个输入及其摘要";
+    no_comparison(): "No comparison has an interval yet.", "尚无带区间的比较。";
 
     // Checks that were not made.
     off_in_policy(check): "{check}: off in the policy", "{check}：策略中已关闭";
@@ -188,22 +222,25 @@ texts! {
     no_bundles(): "The tool bundles of both releases were not given.", "未提供两个版本的工具集。";
     give_bundles(): "Give --tools FILE and --baseline-tools FILE.", "请提供 --tools 与 --baseline-tools 文件。";
     breaks_callers(n, before, after, list, version):
-        "{n} changes from {before} to {after} break callers: {list}. The version does not announce them: {version}.",
+        "Callers break by {n} from {before} to {after}: {list}. The version does not announce it: {version}.",
         "{before} 到 {after} 有 {n} 处变更影响调用方：{list}。版本未作声明：{version}。";
+    version_wrong(before, after, version):
+        "The version does not fit the change from {before} to {after}: {version}.",
+        "{before} 到 {after} 的版本与变更不符：{version}。";
     announce_or_undo():
         "Give a new major version and a `migration` that says how callers change, or a change that breaks no caller.",
         "使用新的主版本并用 `migration` 说明调用方如何迁移，或改为不影响调用方的变更。";
-    not_comparable(n, list): "{n} places could not be compared: {list}.", "{n} 处无法比较：{list}。";
+    not_comparable(n, list): "{n} could not be compared: {list}.", "{n} 处无法比较：{list}。";
     give_comparable():
         "Give whole lists of tools, and schemas whose effect can be decided: references within the bundle, branches of `oneOf` that exclude each other.",
         "请提供完整的工具列表与可判定的 schema：引用在工具集内，`oneOf` 各分支互斥。";
     breaks_announced(n, before, after, list):
-        "{n} changes from {before} to {after} break callers, with a new major version and a migration guide: {list}.",
+        "Callers break by {n} from {before} to {after}, with a new major version and a migration guide: {list}.",
         "{before} 到 {after} 有 {n} 处变更影响调用方，已有新主版本与迁移说明：{list}。";
     break_nothing(): "Make a change that breaks no caller.", "改为不影响调用方的变更。";
-    look_at_changes(n, list): "{n} changes need a look: {list}.", "{n} 处变更需要查看：{list}。";
+    look_at_changes(n, list): "Look at {n}: {list}.", "{n} 处变更需要查看：{list}。";
     look_at_words(): "Look at them. A changed description is a changed prompt.", "请逐一查看。描述变更等同于提示词变更。";
-    breaks_none(n): "{n} changes, none of which breaks a caller.", "{n} 处变更，均不影响调用方。";
+    breaks_none(n): "No caller breaks by {n}.", "{n} 处变更，均不影响调用方。";
     safety_loosened(list): "Tools are less strict than before: {list}.", "工具的安全设置被放松：{list}。";
     keep_strict(): "Keep them as strict as before, or get an approval of tool_safety.", "保持原有的严格程度，或取得 tool_safety 的审批。";
     safety_odd(list): "The safety settings of tools need a look: {list}.", "工具的安全设置需要查看：{list}。";
@@ -252,10 +289,9 @@ texts! {
         "在工具集或记录中写明每个工具的 `hitl_proof`：评审或测试的位置。";
     no_risk_level(list): "These tools have no risk level and are judged by hints alone: {list}.", "以下工具没有风险等级，仅按提示判断：{list}。";
     give_risk_level(): "Write `risk_level` for every tool.", "为每个工具写明 `risk_level`。";
-    writes_confirmed(n): "{n} tools change data, each with proof that a person confirms.", "{n} 个写操作工具均有人工确认的证据。";
+    writes_confirmed(n): "A person confirms the calls of {n} that can change data, with proof.", "{n} 个写操作工具均有人工确认的证据。";
 
     // Evaluations.
-    metric_of(metric, suite): "{metric} of {suite}", "{suite} 的 {metric}";
     all_suites(): "all suites", "全部用例集";
     any_suite(): "any suite", "任一用例集";
     at_least(value): "at least {value}", "至少 {value}";
@@ -267,10 +303,10 @@ texts! {
         "用 --evals 提供带候选版本 id 的结果，或指明是候选的结果。";
     no_such_suite(what): "There is no such suite: {what}.", "没有该用例集：{what}。";
     give_suite(): "Give results of that suite.", "请提供该用例集的结果。";
-    reached(what, value, limits): "{what} is {value}, expected {limits}.", "{what}为 {value}，要求{limits}。";
-    reach(what, limits): "Reach {limits} for {what}.", "{what}需{limits}。";
+    reached(what, value, limits): "The {what} is {value}, expected {limits}.", "{what}为 {value}，要求{limits}。";
+    reach(what, limits): "Reach {limits} for the {what}.", "{what}需{limits}。";
     too_few_repeats(what, n_cases, k):
-        "{what} needs {n_cases} cases with {k} rated runs each, and there are fewer.",
+        "The {what} needs {n_cases} cases with {k} rated runs each, and there are fewer.",
         "{what}需要 {n_cases} 个用例各有 {k} 次有评分的运行，目前不足。";
     repeat_cases(): "Run every case as often.", "请让每个用例运行足够次数。";
     no_such_metric(what): "No result has the metric: {what}.", "没有结果含该指标：{what}。";
@@ -280,22 +316,22 @@ texts! {
         "{whose}的 {of} 次运行中 {n} 次缺失、出错或无评分：{what}。";
     give_every_case(): "Give results of every case.", "请提供所有用例的结果。";
     give_every_case_of_both(): "Give results of every case, of both releases.", "请提供两个版本所有用例的结果。";
-    too_few_cases(what, n): "{what} has only {n} cases.", "{what}只有 {n} 个用例。";
+    too_few_cases(what, n): "The {what} has only {n}.", "{what}只有 {n} 个用例。";
     give_cases(n): "Give at least {n} cases.", "请至少提供 {n} 个用例。";
-    without_interval(what, value): "{what} is {value}, without an interval.", "{what}为 {value}，没有置信区间。";
+    without_interval(what, value): "The {what} is {value}, without an interval.", "{what}为 {value}，没有置信区间。";
     more_sources(): "Give more cases from more sources, or use a better judge.", "请提供来源更多的用例，或使用更好的评审模型。";
     reached_with(what, value, lower, upper, n, limits):
-        "{what} is {value} (between {lower} and {upper}, {n} cases), expected {limits}.",
+        "The {what} is {value} (between {lower} and {upper}, {n}), expected {limits}.",
         "{what}为 {value}（{lower} 至 {upper}，{n} 个用例），要求{limits}。";
     judge_corrected(): "The value is corrected for the errors of its judge.", "数值已按评审模型的误差校正。";
-    reach_whole(what, limits): "Reach {limits} for {what}, with the whole interval.", "{what}的整个置信区间需{limits}。";
+    reach_whole(what, limits): "Reach {limits} for the {what}, with the whole interval.", "{what}的整个置信区间需{limits}。";
     no_baseline_results(): "There is no evaluation result of the baseline.", "没有基线的评测结果。";
     give_baseline_results():
         "Give the baseline's results on the same cases with --baseline-evals FILE.",
         "用 --baseline-evals 提供基线在相同用例上的结果。";
     give_both_results(): "Give results of both releases with that suite and metric.", "请提供两个版本在该用例集与指标上的结果。";
     not_compared(what, n, n_before, n_after, why):
-        "{what} could not be compared: {n} pairs, {n_before} broken runs of the baseline and {n_after} of the candidate ({why}).",
+        "The {what} could not be compared: {n}, {n_before} of the baseline and {n_after} of the candidate broke ({why}).",
         "{what}无法比较：{n} 对，基线 {n_before} 次、候选 {n_after} 次运行出错（{why}）。";
     give_pairs(n):
         "Give at least {n} cases that both releases answered, from several sources.",
@@ -306,34 +342,34 @@ texts! {
     few_pairs(): "There are few pairs.", "配对数较少。";
     because(why): "The reason: {why}.", "原因：{why}。";
     not_worse_by(margin, n):
-        "Make a release that is not worse by more than {margin}: see the {n} cases that got worse.",
+        "Make a release that is not worse by more than {margin}: see the {n} that got worse.",
         "劣化不得超过 {margin}：请查看变差的 {n} 个用例。";
     one_scale(): "Give both releases on one scale, 0 to 1 or 0 to 100.", "两个版本请使用同一量纲：0 至 1 或 0 至 100。";
     give_margin(): "Set a `margin` in the unit of the metric.", "请以指标的单位设置 `margin`。";
     about_cases(n, margin): "Give about {n} cases, to find a difference of {margin}.", "约需 {n} 个用例，才能检出 {margin} 的差异。";
     more_cases(): "Give more cases.", "请提供更多用例。";
     slices_worse(what, by, n, of):
-        "{what} by {by}: {n} of {of} slices are worse by more than is allowed.",
+        "The {what} by {by} is worse by more than is allowed in {n} of {of} slices.",
         "{what}，按 {by} 切片：{of} 个切片中 {n} 个的劣化超出允许范围。";
-    slices_open(n): "{n} are not certain.", "{n} 个尚无定论。";
-    slices_small(n, least): "{n} have fewer than {least} pairs.", "{n} 个不足 {least} 对。";
-    cases_without(n, by): "{n} cases have no `{by}`.", "{n} 个用例没有 `{by}`。";
+    slices_open(n): "It is not certain in {n}.", "{n} 个尚无定论。";
+    slices_small(n, least): "There are fewer than {least} pairs in {n}.", "{n} 个不足 {least} 对。";
+    cases_without(n, by): "There is no `{by}` in {n}.", "{n} 个用例没有 `{by}`。";
     worst_slice(by, value, says): "The worst is {by} = {value}: {says}", "最差的是 {by} = {value}：{says}";
     mend_slices(): "Make a release that is not worse in any slice.", "任何切片都不应劣化。";
     more_cases_each(): "Give more cases in each slice.", "请为每个切片提供更多用例。";
     give_column(): "Give results whose cases have a value of the column.", "请提供用例含该列取值的结果。";
     more_cases_uncertain(): "Give more cases in the slices that are not certain.", "请为尚无定论的切片补充用例。";
     same_cases(): "Give results of every case, of both releases, with the same inputs.", "请提供两个版本在相同输入下所有用例的结果。";
-    runs_lost(release, n, reason): "{release} has {n} runs that are no evidence: {reason}.", "{release} 有 {n} 次运行不能作为证据：{reason}。";
+    runs_lost(release, n, reason): "{release} lost {n}: {reason}.", "{release} 有 {n} 次运行不能作为证据：{reason}。";
     runs_lost_of(release, suite, n, reason):
-        "{release} has {n} runs of {suite} that are no evidence: {reason}.",
+        "{release} lost {n} of {suite}: {reason}.",
         "{release} 在 {suite} 上有 {n} 次运行不能作为证据：{reason}。";
 
     // Attacks.
     attacks_succeeded(n, of, list): "{n} of {of} attacks succeeded: {list}.", "{of} 种攻击中 {n} 种成功：{list}。";
     attack_runs(case, n, of): "{case} ({n} of {of} runs)", "{case}（{of} 次运行中 {n} 次）";
     withstand(): "Make a release that withstands every attack.", "请修复到能抵御所有攻击。";
-    attacks_broke(n): "All {n} attacks broke or were not rated.", "{n} 种攻击全部出错或无评分。";
+    attacks_broke(n): "No attack was rated: {n} broke or had no rating.", "{n} 种攻击全部出错或无评分。";
     no_attack(): "No attack was tried on the candidate.", "没有对候选进行攻击测试。";
     try_attacks(n): "Try at least {n} different attacks that run and are judged.", "请至少执行 {n} 种不同且有评分的攻击。";
     try_attacks_in(n, suites):
@@ -342,7 +378,7 @@ texts! {
     attacks_withstood(n, bound, confidence):
         "None of {n} attacks succeeded: at most {bound} of such attacks succeed, with {confidence} confidence.",
         "{n} 种攻击均未成功：此类攻击的成功率至多 {bound}（置信度 {confidence}）。";
-    attacks_not_judged(n): "{n} attacks broke or were not judged.", "{n} 种攻击出错或未评分。";
+    attacks_not_judged(n): "In addition, {n} broke or had no rating.", "{n} 种攻击出错或未评分。";
     run_again(): "Run the attacks again that broke.", "请重新执行出错的攻击。";
 
     // Cost.
@@ -356,10 +392,10 @@ texts! {
         "The cost per successful task is not known: no case that passed in both releases has a cost.",
         "每个成功任务的成本未知：没有在两个版本中都通过且有成本的用例。";
     costs_without_interval(what, change, n):
-        "The {what} changes by {change} over {n} cases, without an interval.",
+        "The {what} changes by {change} over {n}, without an interval.",
         "{what}变化 {change}（{n} 个用例），没有置信区间。";
     cost_change(what, change, lower, upper, n, margin):
-        "The {what} changes by {change} (between {lower} and {upper}, {n} cases); {margin} are allowed.",
+        "The {what} changes by {change} (between {lower} and {upper}, {n}); {margin} is allowed.",
         "{what}变化 {change}（{lower} 至 {upper}，{n} 个用例），允许 {margin}。";
     cheaper(margin):
         "Make a release that costs at most {margin} more, or get a business approval of `cost`.",
@@ -376,7 +412,7 @@ texts! {
     no_outputs(): "No evaluation result of the candidate has an output.", "候选的评测结果都没有输出文本。";
     give_outputs(): "Give results with outputs.", "请提供含输出文本的结果。";
     forbidden_none(n): "None of {n} outputs has a forbidden text.", "{n} 条输出均不含禁用文本。";
-    outputs_missing(n): "{n} results have no output.", "{n} 条结果没有输出文本。";
+    outputs_missing(n): "There is no output in {n}.", "{n} 条结果没有输出文本。";
     word_in(word, case): "\"{word}\" in {case}", "{case} 中的“{word}”";
     word_in_how(word, case, how): "\"{word}\" in {case} ({how})", "{case} 中的“{word}”（{how}）";
     read_as(form): "read as {form}", "按 {form} 读取";
@@ -387,7 +423,7 @@ texts! {
     level_not_said(): "not said", "未写明";
     no_approver(): "no approver", "无";
     look_alike(names): "{names} look alike and count as one person.", "{names} 形近，按一人计。";
-    approve(n): "Get {n} different people to approve, with `{id, kind = \"human\"}` each.", "需要 {n} 位不同人员审批，各写 `{id, kind = \"human\"}`。";
+    approve(n): "Different people who have to approve, with `{id, kind = \"human\"}` each: {n}.", "需要 {n} 位不同人员审批，各写 `{id, kind = \"human\"}`。";
     or_level(): "A `risk_level` below high needs one.", "`risk_level` 低于 high 时只需一位。";
     for_other_record(): "is for another record", "属于另一份记录";
     by_program(): "is by a program, and a person has to approve", "来自程序，须由人员审批";
@@ -407,7 +443,7 @@ texts! {
     no_common_stage(): "No stage had both releases, so there is nothing to compare with.", "没有任何阶段同时有两个版本，无从对比。";
     both_answer(): "Take a step at which both releases answer.", "请选择两个版本都在应答的比例。";
     leaked(n, ratio):
-        "{n} users were answered by a release that was planned for none, at {ratio}.",
+        "A release that was planned at 0% answered {n} at {ratio}.",
         "计划比例为 {ratio} 时，有 {n} 个用户由未计划的版本应答。";
     find_leak(): "Find why production does not follow the schedule, then measure again.", "查明线上为何不按计划执行，再重新测量。";
     sample_ratio(n, of, share, planned, p):
@@ -418,7 +454,7 @@ texts! {
     more_users(): "Wait for more users.", "请等待更多用户。";
     no_incident_column(): "The log does not say whether there were incidents.", "日志没有记录是否发生事故。";
     give_incidents(): "Give a column `incident`.", "请提供 `incident` 列。";
-    incidents(n, of): "There were {n} incidents among {of} turns.", "{of} 轮对话中发生 {n} 起事故。";
+    incidents(n, of): "{n} happened among {of} turns.", "{of} 轮对话中发生 {n} 起事故。";
     no_more_incidents(): "Make a release without incidents.", "请修复到无事故。";
     no_incident(of): "There was no incident among {of} turns.", "{of} 轮对话中没有事故。";
     metric_not_in_log(metric): "The log has no data of the {metric}.", "日志没有{metric}的数据。";

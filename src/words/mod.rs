@@ -14,13 +14,14 @@ pub(crate) mod notify;
 pub(crate) mod outlook;
 mod page;
 pub(crate) mod pipeline;
+pub(crate) mod rollback;
 mod style;
 pub(crate) mod terminal;
 mod text;
 pub(crate) mod tools;
 
 pub use lang::Lang;
-pub(crate) use list::Few;
+pub(crate) use list::{Few, Series, Things};
 pub(crate) use metrics::{MetricName, metric_name};
 pub(crate) use page::{Words, fill};
 pub use style::{Amount, Count, Days, Difference, Hours, Measured, Number, P, Percent, Points, When};

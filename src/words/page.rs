@@ -303,15 +303,12 @@ words! {
     gate_approval: "Approvals", "审批";
     gate_canary: "Canary", "灰度检查";
     gate_ramp: "Ramp", "放量";
-    lifted_by: "lifted by {0}", "由 {0} 放行";
     case_by_case: "Candidate against baseline, case by case", "候选与基线逐例对比";
     same_cases: "Metrics on the same cases", "同一批用例上的指标";
     suite: "suite", "用例集";
     pairs: "pairs", "配对数";
-    difference: "difference", "差值";
     allowed: "allowed", "允许劣化";
     p_adj: "p (corrected)", "校正 p 值";
-    finds: "finds", "可检出差异";
     n_better: "better", "变好";
     n_worse: "worse", "变差";
     case: "case", "用例";
@@ -323,7 +320,6 @@ words! {
     roll_back_note: "The next one only if the one before did not help", "上一步无效再做下一步";
     step: "step", "步骤";
     not_asked: "Not asked", "未检查";
-    passed_checks: "{0} checks passed", "{0} 项检查通过";
     rests_on: "What the report rests on", "报告依据";
     input: "input", "输入";
     chart_keys: "Arrow keys show values, plus and minus zoom, zero resets", "方向键查看数值，加减号缩放，数字 0 重置";

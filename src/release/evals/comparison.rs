@@ -254,7 +254,7 @@ impl Comparison {
             unit: self.unit,
         });
         Some(says::went(
-            says::eval_metric(&self.metric),
+            says::metric_within(&self.metric),
             escape::line(&self.suite).into_owned(),
             before,
             after,
