@@ -109,7 +109,7 @@ pub(super) fn run(args: &SimulateArgs, terminal: &Terminal) -> Result<u8> {
         forecast.optimum = Some(simulate::optimize(&scenario, &source, measured.as_ref())?);
     }
     if let Some(staged) = staged {
-        let page = report::forecast_html(&forecast, &scenario.name, &scenario.why, terminal.lang)?;
+        let page = report::forecast_html(&forecast, &scenario, terminal.lang)?;
         files::write_bytes(&staged.path().join(REPORT_HTML), page.as_bytes())?;
         forecast
             .files

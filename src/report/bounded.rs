@@ -4,7 +4,8 @@ use hashbrown::HashSet;
 use std::borrow::Cow;
 
 use crate::analysis::{Analysis, LayerAnalysis};
-use crate::gate::{GateCheck, GateOutcome, GateReport};
+use crate::base::number::count;
+use crate::gate::{GateCheck, GateReport};
 use crate::layer::{LayerCount, LayerSummary};
 use crate::ramp::{LayerSchedule, Schedule};
 use crate::report::model::{Model, RampModel, urgency};
@@ -85,20 +86,8 @@ impl<'a> Bounded<'a> {
 
     /// The note that a page does not show all layers. `None` if it shows all.
     pub(super) fn note(&self, words: &Words) -> Option<String> {
-        let [n, n_all] = self.shown?.map(|n| n.to_string());
+        let [n, n_all] = self.shown?.map(|n| count(n as u64));
         Some(fill(words.layers_shown, &[&n, &n_all]))
-    }
-}
-
-impl RampModel {
-    /// The numbers of checks of the gate that passed, and of all.
-    pub(super) fn gate_counts(&self) -> [String; 2] {
-        let passed = self
-            .gate
-            .checks
-            .iter()
-            .filter(|check| check.outcome == GateOutcome::Pass);
-        [passed.count(), self.gate.checks.len()].map(|n| n.to_string())
     }
 }
 

@@ -43,8 +43,8 @@ pub(super) enum Scale {
     Ratio,
     /// Values within 0..=1, on the range of the curves.
     Quality,
-    /// Numbers from 0 up.
-    Number,
+    /// Shares from 0 up, on a linear axis.
+    Share,
 }
 
 impl Scale {
@@ -52,7 +52,7 @@ impl Scale {
     fn as_shown(self, value: f64) -> f64 {
         match self {
             Self::Quality => (value * 1e4).round(),
-            Self::Ratio | Self::Number => six_digits(value),
+            Self::Ratio | Self::Share => six_digits(value),
         }
     }
 }

@@ -1,15 +1,15 @@
 //! The report as one self-contained HTML page. It needs no network, can be read without a mouse and
-//! without scripts, and can be printed.
+//! without scripts, and can be printed. The answer stands first, then failures; the rest is folded.
 
 use crate::base::error::Result;
 use crate::base::escape::html as escape;
-use crate::base::number::{number, p_value, percent};
-use crate::base::time;
-use crate::base::time::Zone;
-use crate::gate::GateOutcome;
-use crate::ramp::{CheckOutcome, LayerSchedule, SrmEvidence, Verdict};
+use crate::base::number::{amount, count, p_value, percent};
+use crate::ramp::{CheckOutcome, SrmEvidence, Verdict};
+use crate::report::answer::{Answer, placed};
 use crate::report::bounded::Bounded;
-use crate::report::charts;
+use crate::report::cards;
+use crate::report::charts::{harm_title, harms_in_margins, harms_of};
+use crate::report::effects::effect_lines;
 use crate::report::escape::attributes;
 use crate::report::imports::coverage_rows;
 use crate::report::markdown::quality_rows;
@@ -18,82 +18,126 @@ use crate::report::model::{
     outlook_header,
 };
 use crate::report::page::{Page, TableCell, badge, num, word};
-use crate::report::slices::slices;
-use crate::stats::Known;
-use crate::stats::effect::Effect;
+use crate::report::time_charts::{qos_over_time, ratios_over_time};
+use crate::report::user_charts::{layer_distribution, score_histogram};
 use crate::stats::srm::SrmTest;
-use crate::words::{Lang, fill};
+use crate::words::{Lang, Say, When, fill};
+
+/// The largest number of guardrails in the open chart of harms.
+const MAX_HARMS: usize = 40;
 
 /// Returns a study's report as an HTML page.
 ///
 /// # Errors
 /// A chart cannot be drawn.
 pub fn html(model: &Model, lang: Lang) -> Result<String> {
-    let (bounded, counts) = (
-        Bounded::new(model),
-        model.ramp.as_ref().map(RampModel::gate_counts),
-    );
-    let model = &*bounded.model;
-    let tenant_of_first = model.layering.layers.first().map(|layer| &layer.tenant);
-    let several_tenants = model
-        .layering
-        .layers
-        .iter()
-        .any(|layer| Some(&layer.tenant) != tenant_of_first);
-    let mut page = Page::new(lang, several_tenants);
+    let names = model.layer_names();
+    let answer = model.ramp.as_ref().map(|ramp| Answer::new(ramp, &names));
+    let bounded = Bounded::new(model);
+    let mut page = Page::new(lang, model.has_several_tenants());
+    page.names = names;
+    page.zone = model.study.time_zone.clone();
     let words = page.words;
-    let study = &model.study;
-    page.open(&study.name, &study.why);
-    if let Some(note) = bounded.note(words) {
-        page.text(&note);
-    }
-    if let Some((ramp, counts)) = model.ramp.as_ref().zip(counts) {
-        decisions(&mut page, ramp);
-        if let Some(note) = study.zone_note(words) {
-            page.text(&note);
+    let against = model.ramp.as_ref().map(|ramp| against(ramp, &page));
+    page.open(&model.study.name, &against.unwrap_or_default());
+    let model = &*bounded.model;
+    match (&model.ramp, &answer) {
+        (Some(ramp), Some(answer)) => {
+            cards::first_screen(&mut page, answer);
+            if let Some(note) = bounded.note(words) {
+                page.text(&note);
+            }
+            cards::open_checks(&mut page, ramp);
+            harm(&mut page, ramp);
+            // Slices of each layer stand here, worst first.
+            if let Some(note) = model.study.zone_note(words) {
+                page.text(&note);
+            }
+            numbers(&mut page, ramp);
+            history(&mut page, ramp)?;
+            effects(&mut page, ramp);
+            sample_ratios(&mut page, ramp);
+            traces(&mut page, ramp);
+            cards::other_checks(&mut page, ramp);
         }
-        page.chart(&charts::ratios_over_time(ramp, &study.time_zone, words)?);
-        gate(&mut page, ramp, &counts);
-        page.heading(words.harm);
-        match charts::harm_forest(ramp, words) {
-            Some(chart) => page.chart(&chart),
-            None => page.text(words.harm_none),
+        _ => {
+            cards::headline_only(&mut page, placed(model).of(lang));
+            if let Some(note) = bounded.note(words) {
+                page.text(&note);
+            }
         }
-        slices(&mut page, ramp);
-        let charts = charts::qos_over_time(ramp, &study.time_zone, words)?;
-        page.heading(words.quality);
-        page.text(if charts.is_empty() {
-            words.quality_none
-        } else {
-            words.quality_note
-        });
-        page.charts(&charts);
-        effects(&mut page, ramp);
-        limits(&mut page, ramp);
-        changes(&mut page, ramp);
-        sample_ratios(&mut page, ramp, &study.time_zone);
-        traces(&mut page, ramp);
     }
     layers(&mut page, model)?;
     quality(&mut page, model);
-    imports(&mut page, model, lang);
+    imports(&mut page, model);
     inputs(&mut page, model);
     Ok(page.close())
 }
 
-fn decisions(page: &mut Page, ramp: &RampModel) {
+/// The releases, and the end of the data in local time.
+fn against(ramp: &RampModel, page: &Page) -> String {
+    let schedule = &ramp.schedule;
+    let as_of = When(schedule.as_of, &page.zone).say(page.lang);
+    fill(
+        page.words.against,
+        &[&schedule.candidate, &schedule.baseline, &as_of],
+    )
+}
+
+/// The harm of each guardrail against its margin. Of many guardrails, those with the most harm stand in
+/// the open chart.
+fn harm(page: &mut Page, ramp: &RampModel) {
+    let words = page.words;
+    page.heading(words.harm);
+    let mut harms = harms_of(ramp, &page.names, page.lang);
+    if harms.is_empty() {
+        let has_rows = ramp.analysis.data.rows.n_candidate > 0;
+        page.text(if has_rows {
+            words.harm_none
+        } else {
+            words.no_candidate
+        });
+        return;
+    }
+    page.text(words.harm_note);
+    let title = harm_title(ramp, words);
+    if harms.len() > MAX_HARMS {
+        harms.sort_by(|a, b| b.interval.ci_upper.total_cmp(&a.interval.ci_upper));
+    }
+    let rest = harms.split_off(harms.len().min(MAX_HARMS));
+    page.chart(&harms_in_margins(&harms, title.clone(), words));
+    if !rest.is_empty() {
+        page.fold(
+            words.harm,
+            &fill(words.inside_harms, &[&count(rest.len() as u64)]),
+        );
+        page.chart(&harms_in_margins(&rest, title, words));
+        page.end_fold();
+    }
+}
+
+/// The decisions with their numbers, the evidence, and what would decide each layer.
+fn numbers(page: &mut Page, ramp: &RampModel) {
     let (schedule, words) = (&ramp.schedule, page.words);
-    page.heading(words.decisions);
-    let code = |release: &str| format!("<code>{}</code>", escape(release));
-    let (candidate, baseline) = (code(&schedule.candidate), code(&schedule.baseline));
-    let gate = badge(ramp.gate.outcome.name(), words);
-    page.raw(&format!(
-        "<p>{}</p>\n",
-        fill(
-            words.against,
-            &[&candidate, &baseline, &time::format(schedule.as_of), &gate]
-        )
-    ));
+    page.fold(words.decisions, words.inside_numbers);
+    let lines = layer_lines(&ramp.analysis, schedule).into_iter();
+    let rows: Vec<Vec<TableCell>> = lines
+        .zip(&schedule.layers)
+        .map(|(l, layer)| {
+            vec![
+                word(l.tenant),
+                page.layer_cell(&l.layer),
+                num(count(l.n_users)),
+                num(count(l.n_exposed)),
+                num(l.qos_baseline),
+                num(l.qos_candidate),
+                num(l.srm),
+                TableCell::Badge(l.verdict.into()),
+                num(l.ratios),
+                word(layer.why().of(page.lang)),
+            ]
+        })
+        .collect();
     page.table(
         words.decisions_caption,
         &[
@@ -108,21 +152,22 @@ fn decisions(page: &mut Page, ramp: &RampModel) {
             words.ratio,
             words.why,
         ],
-        layer_lines(&ramp.analysis, schedule).into_iter().map(|l| {
-            vec![
-                word(l.tenant),
-                word(l.layer),
-                num(l.n_users.to_string()),
-                num(l.n_exposed.to_string()),
-                num(l.qos_baseline),
-                num(l.qos_candidate),
-                num(l.srm),
-                TableCell::Badge(l.verdict.into()),
-                num(l.ratios),
-                word(l.reason),
-            ]
-        }),
+        rows,
     );
+    let rows: Vec<Vec<TableCell>> = schedule
+        .layers
+        .iter()
+        .map(|layer| {
+            let [tenant, id, rows, users, eligible] = evidence_cells(layer);
+            vec![
+                word(tenant),
+                page.layer_cell(&id),
+                num(rows),
+                num(users),
+                num(eligible),
+            ]
+        })
+        .collect();
     page.table(
         words.evidence_caption,
         &[
@@ -132,71 +177,62 @@ fn decisions(page: &mut Page, ramp: &RampModel) {
             words.evidence_users,
             words.evidence_eligible,
         ],
-        schedule.layers.iter().map(|layer| {
-            let [tenant, layer, rows, users, eligible] = evidence_cells(layer);
-            vec![word(tenant), word(layer), num(rows), num(users), num(eligible)]
-        }),
+        rows,
     );
     if let Some(share) = matched_share(schedule) {
         page.text(&fill(words.evidence_matched, &[&share]));
     }
     outlooks(page, ramp);
+    page.end_fold();
 }
 
 /// What would decide the layers that keep their ratio.
 fn outlooks(page: &mut Page, ramp: &RampModel) {
-    let words = page.words;
+    let (words, lang) = (page.words, page.lang);
     let layers = ramp.schedule.layers.iter();
-    let cells: Vec<_> = layers.filter_map(|layer| outlook_cells(layer, words)).collect();
+    let cells: Vec<_> = layers.filter_map(|layer| outlook_cells(layer, lang)).collect();
     if cells.is_empty() {
         return;
     }
-    let rows = cells.into_iter().map(|cells| {
-        let [tenant, layer, check, distance, users, days, smallest, ratio, text] = cells;
-        let numbers = [distance, users, days, smallest, ratio].map(num);
-        let mut row = vec![word(tenant), word(layer), word(check)];
-        row.extend(numbers);
-        row.push(word(text));
-        row
-    });
+    let rows: Vec<Vec<TableCell>> = cells
+        .into_iter()
+        .map(|cells| {
+            let [tenant, layer, check, distance, users, days, smallest, ratio, text] = cells;
+            let numbers = [distance, users, days, smallest, ratio].map(num);
+            let mut row = vec![word(tenant), page.layer_cell(&layer), word(check)];
+            row.extend(numbers);
+            row.push(word(text));
+            row
+        })
+        .collect();
     page.table(words.outlook, &outlook_header(words), rows);
     page.text(words.outlook_note);
 }
 
-fn gate(page: &mut Page, ramp: &RampModel, [n_passed, n_all]: &[String; 2]) {
+/// Ratios and quality over time, and the log of changes.
+fn history(page: &mut Page, ramp: &RampModel) -> Result<()> {
     let words = page.words;
-    page.heading(words.gate);
-    page.text(&fill(words.gate_passed, &[n_passed, n_all]));
-    let open: Vec<_> = ramp
-        .gate
-        .checks
-        .iter()
-        .filter(|check| check.outcome != GateOutcome::Pass)
-        .collect();
-    if open.is_empty() {
-        return;
+    page.fold(words.ratios, words.inside_chart);
+    page.chart(&ratios_over_time(ramp, &page.names, &page.zone, words)?);
+    page.end_fold();
+    changes(page, ramp);
+    let charts = qos_over_time(ramp, &page.names, &page.zone, words)?;
+    if charts.is_empty() {
+        page.fold(words.quality, words.quality_none);
+        page.text(words.quality_none);
+    } else {
+        page.fold(
+            words.quality,
+            &match charts.len() {
+                1 => words.inside_chart.to_owned(),
+                n => fill(words.inside_charts, &[&count(n as u64)]),
+            },
+        );
+        page.text(words.quality_note);
+        page.charts(&charts);
     }
-    page.table(
-        words.gate_open,
-        &[
-            words.tenant,
-            words.layer,
-            words.check,
-            words.outcome,
-            words.found,
-            words.remedy,
-        ],
-        open.into_iter().map(|c| {
-            vec![
-                word(c.tenant.clone()),
-                word(c.layer.clone()),
-                word(c.check.clone()),
-                TableCell::Badge(c.outcome.name().into()),
-                word(c.detail.clone()),
-                word(c.remedy.clone().unwrap_or_default()),
-            ]
-        }),
-    );
+    page.end_fold();
+    Ok(())
 }
 
 fn changes(page: &mut Page, ramp: &RampModel) {
@@ -204,52 +240,40 @@ fn changes(page: &mut Page, ramp: &RampModel) {
     if ramp.changes.is_empty() {
         return;
     }
-    page.heading(words.changes);
+    page.fold(
+        words.changes,
+        &fill(words.inside_rows, &[&count(ramp.changes.len() as u64)]),
+    );
     page.text(words.changes_note);
-    let rows = ramp.change_rows(words).into_iter();
+    let rows = ramp.change_rows(words, &page.zone).into_iter();
     page.table(
         words.changes,
         &words.change_columns(),
         rows.map(|row| row.into_iter().map(word).collect()),
     );
+    page.end_fold();
 }
 
 fn effects(page: &mut Page, ramp: &RampModel) {
     let words = page.words;
-    page.heading(words.effects);
+    let lines = effect_lines(ramp, page.lang);
+    page.fold(
+        words.effects,
+        &fill(words.inside_rows, &[&count(lines.len() as u64)]),
+    );
     page.text(words.effects_note);
-    let mut rows = Vec::new();
-    for layer in &ramp.analysis.layers {
-        let Some(stage) = layer.current() else { continue };
-        let mut add = |metric: &str, effect: &Known<Effect>| {
-            if let Known::Value(e) = effect {
-                let relative = e
-                    .relative
-                    .map_or_else(|| "-".into(), |r| percent(r.rel_effect_size));
-                rows.push(vec![
-                    word(layer.tenant.clone()),
-                    word(layer.layer.clone()),
-                    word(metric),
-                    num(number(e.control)),
-                    num(number(e.treatment)),
-                    num(number(e.effect_size)),
-                    num(format!(
-                        "[{}, {}]",
-                        number(e.anytime.ci_lower),
-                        number(e.anytime.ci_upper)
-                    )),
-                    num(relative),
-                    num(p_value(e.anytime_p_value)),
-                ]);
-            }
-        };
-        add("QoS", &stage.qos.effect);
-        stage
-            .metrics
-            .iter()
-            .for_each(|metric| add(&metric.metric, &metric.effect));
-        add("latency_p95_ms", &stage.latency_p95_ms.effect);
-    }
+    let rows: Vec<Vec<TableCell>> = lines
+        .into_iter()
+        .map(|line| {
+            let mut row = vec![
+                word(line.tenant),
+                page.layer_cell(line.layer),
+                page.metric_cell(line.metric),
+            ];
+            row.extend(line.cells.map(num));
+            row
+        })
+        .collect();
     page.table(
         words.effects_caption,
         &[
@@ -265,6 +289,8 @@ fn effects(page: &mut Page, ramp: &RampModel) {
         ],
         rows,
     );
+    limits(page, ramp);
+    page.end_fold();
 }
 
 /// The limits of values, below the effects of their metrics.
@@ -275,29 +301,27 @@ fn limits(page: &mut Page, ramp: &RampModel) {
         return;
     }
     page.text(words.limits_note);
-    page.table(
-        words.limits,
-        &LimitLine::header(words),
-        lines.into_iter().map(|line| {
+    let rows: Vec<Vec<TableCell>> = lines
+        .into_iter()
+        .map(|line| {
             let source = line.source(words);
             vec![
                 word(line.tenant),
-                word(line.layer),
-                word(line.metric),
+                page.layer_cell(&line.layer),
+                page.metric_cell(&line.metric),
                 num(line.floor),
                 num(line.cap),
                 word(source),
                 num(line.baseline),
                 num(line.candidate),
             ]
-        }),
-    );
+        })
+        .collect();
+    page.table(words.limits, &LimitLine::header(words), rows);
 }
 
-fn sample_ratios(page: &mut Page, ramp: &RampModel, zone: &Zone) {
+fn sample_ratios(page: &mut Page, ramp: &RampModel) {
     let words = page.words;
-    page.heading(words.sample_ratios);
-    page.text(words.sample_ratios_note);
     let policy = &ramp.analysis.policy;
     let mut rows = Vec::new();
     for layer in &ramp.analysis.layers {
@@ -315,18 +339,23 @@ fn sample_ratios(page: &mut Page, ramp: &RampModel, zone: &Zone) {
             };
             rows.push(vec![
                 word(layer.tenant.clone()),
-                word(layer.layer.clone()),
-                word(zone.format_short(stage.start)),
+                page.layer_cell(&layer.layer),
+                word(page.zone.format_short(stage.start)),
                 num(stage.ratio.to_string()),
-                num(stage.users.baseline.to_string()),
-                num(stage.users.candidate.to_string()),
-                num(test(&|srm| number(srm.statistic))),
+                num(count(stage.users.baseline)),
+                num(count(stage.users.candidate)),
+                num(test(&|srm| amount(srm.statistic))),
                 num(p),
                 num(test(&|srm| percent(srm.max_abs_deviation))),
-                num(stage.users.leaked.to_string()),
+                num(count(stage.users.leaked)),
             ]);
         }
     }
+    page.fold(
+        words.sample_ratios,
+        &fill(words.inside_rows, &[&count(rows.len() as u64)]),
+    );
+    page.text(words.sample_ratios_note);
     page.table(
         words.sample_ratios,
         &[
@@ -343,61 +372,65 @@ fn sample_ratios(page: &mut Page, ramp: &RampModel, zone: &Zone) {
         ],
         rows,
     );
+    page.end_fold();
 }
 
+/// Every check of every layer, in order.
 fn traces(page: &mut Page, ramp: &RampModel) {
     let words = page.words;
-    page.heading(words.traces);
-    let several = page.several_tenants;
-    let label = |layer: &LayerSchedule| {
-        if several {
-            format!("{} / {}", layer.tenant, layer.layer)
-        } else {
-            layer.layer.clone()
-        }
+    let inside = match ramp.schedule.layers.len() {
+        1 => words.inside_check.to_owned(),
+        n => fill(words.inside_checks, &[&count(n as u64)]),
     };
+    page.fold(words.traces, &inside);
     for layer in &ramp.schedule.layers {
-        let label = label(layer);
+        let label = page.names.of(&layer.tenant, &layer.layer);
         let keys = attributes([("tenant", layer.tenant.as_str()), ("layer", &layer.layer)].into_iter());
         let verdict = badge(layer.verdict.name(), words);
         page.raw(&format!(
             "<details{keys}><summary>{} {verdict}</summary>\n",
             escape(&label)
         ));
+        let mut rows = Vec::new();
+        for step in &layer.trace {
+            let outcome = match step.outcome {
+                CheckOutcome::Pass => "pass",
+                CheckOutcome::NotApplicable => "skip",
+                CheckOutcome::Block(verdict) => Verdict::name(verdict),
+            };
+            let id = page.layer_id("", &layer.tenant, &layer.layer, &step.check);
+            rows.push(vec![
+                TableCell::Anchored {
+                    text: step.check.clone(),
+                    id,
+                    key: String::new(),
+                },
+                TableCell::Badge(outcome.into()),
+                word(step.text().of(page.lang)),
+            ]);
+        }
         page.table(
             &fill(words.traces_caption, &[&label]),
             &[words.check, words.outcome, words.found],
-            layer.trace.iter().map(|step| {
-                let outcome = match step.outcome {
-                    CheckOutcome::Pass => "pass",
-                    CheckOutcome::NotApplicable => "skip",
-                    CheckOutcome::Block(verdict) => Verdict::name(verdict),
-                };
-                vec![
-                    word(step.check.clone()),
-                    TableCell::Badge(outcome.into()),
-                    word(step.detail.clone()),
-                ]
-            }),
+            rows,
         );
         page.raw("</details>\n");
     }
+    page.end_fold();
 }
 
 fn layers(page: &mut Page, model: &Model) -> Result<()> {
     let (l, words) = (&model.layering, page.words);
-    page.heading(words.layers);
+    page.fold(
+        words.layers,
+        &fill(words.inside_users, &[&count(l.layers.len() as u64)]),
+    );
     page.text(&fill(
         words.layers_note,
-        &[
-            &l.n_users.to_string(),
-            &l.n_eligible.to_string(),
-            &l.mode,
-            &l.as_of,
-        ],
+        &[&count(l.n_users), &count(l.n_eligible), &l.mode, &l.as_of],
     ));
-    page.chart(&charts::layer_distribution(model, words));
-    page.chart(&charts::score_histogram(model, words)?);
+    page.chart(&layer_distribution(model, &page.names, words));
+    page.chart(&score_histogram(model, words)?);
     let name = |id: &str| {
         model
             .study
@@ -424,39 +457,60 @@ fn layers(page: &mut Page, model: &Model) -> Result<()> {
                 word(row.tenant.clone()),
                 word(row.layer.clone()),
                 word(name(&row.layer)),
-                num(row.n_users.to_string()),
+                num(count(row.n_users)),
                 num(percent(row.share)),
-                num(row.n_eligible.to_string()),
+                num(count(row.n_eligible)),
                 word(note),
             ]
         }),
     );
+    page.end_fold();
     Ok(())
 }
 
 fn quality(page: &mut Page, model: &Model) {
     let words = page.words;
-    page.heading(words.data_quality);
-    let rows = quality_rows(model, words)
+    let rows: Vec<Vec<TableCell>> = quality_rows(model, words)
         .into_iter()
-        .map(|(what, n)| vec![word(what), num(n.to_string())]);
+        .map(|(what, n)| vec![word(what), num(count(n))])
+        .collect();
+    page.fold(
+        words.data_quality,
+        &fill(words.inside_rows, &[&count(rows.len() as u64)]),
+    );
     page.table(words.counts, &[words.what, words.count], rows);
+    page.end_fold();
 }
 
-fn imports(page: &mut Page, model: &Model, lang: Lang) {
+fn imports(page: &mut Page, model: &Model) {
     let words = page.words;
     for source in &model.traces {
-        page.heading(words.imports);
-        let rows = coverage_rows(&source.coverage, lang)
+        page.fold(words.imports, &source.path);
+        let rows = coverage_rows(&source.coverage, page.lang)
             .into_iter()
             .map(|(what, n)| vec![word(what), num(n)]);
         page.table(&source.path, &[words.what, words.count], rows);
+        page.end_fold();
     }
 }
 
 fn inputs(page: &mut Page, model: &Model) {
     let (study, words) = (&model.study, page.words);
-    page.heading(words.inputs);
+    let traffic = model.ramp.iter().flat_map(|ramp| &ramp.analysis.data.sources);
+    let files: Vec<Vec<TableCell>> = model
+        .layering
+        .sources
+        .iter()
+        .chain(traffic)
+        .map(|f| vec![word(f.name.clone()), TableCell::Long(f.digest.clone())])
+        .collect();
+    page.fold(
+        words.about,
+        &fill(words.inside_files, &[&count(files.len() as u64)]),
+    );
+    if !study.why.trim().is_empty() {
+        page.text(study.why.trim());
+    }
     let scenario = format!("<code>{}</code>", escape(&study.scenario_digest));
     page.raw(&format!(
         "<p>{}</p>\n",
@@ -473,15 +527,6 @@ fn inputs(page: &mut Page, model: &Model) {
             allowed.map(|a| vec![word(a.column.clone()), TableCell::Long(a.reason.clone())]),
         );
     }
-    let traffic = model.ramp.iter().flat_map(|ramp| &ramp.analysis.data.sources);
-    page.table(
-        words.files,
-        &[words.file, words.digest],
-        model
-            .layering
-            .sources
-            .iter()
-            .chain(traffic)
-            .map(|f| vec![word(f.name.clone()), TableCell::Long(f.digest.clone())]),
-    );
+    page.table(words.files, &[words.file, words.digest], files);
+    page.end_fold();
 }

@@ -3,53 +3,122 @@
 use std::fmt::Write;
 
 use crate::base::escape::markdown as escape;
-use crate::base::number::{number, p_value, percent};
-use crate::base::time;
+use crate::base::number::{count, percent};
+use crate::base::time::Zone;
 use crate::gate::GateOutcome;
+use crate::report::answer::{Answer, placed};
 use crate::report::bounded::Bounded;
+use crate::report::effects::effect_lines;
 use crate::report::imports::coverage_rows;
 use crate::report::model::{
-    LimitLine, Model, RampModel, evidence_cells, layer_lines, limit_lines, matched_share, outlook_cells,
-    outlook_header,
+    LayerNames, LimitLine, Model, RampModel, evidence_cells, layer_lines, limit_lines, matched_share,
+    outlook_cells, outlook_header,
 };
-use crate::report::slices::SliceLines;
-use crate::stats::Known;
-use crate::stats::effect::Effect;
-use crate::words::{Lang, Words, fill};
+use crate::words::{Lang, Say, When, Words, fill, metric_name};
 
-/// Returns a study's report as Markdown.
+/// Returns a study's report as Markdown: the answer first, then checks that did not pass, then the
+/// numbers.
 pub fn markdown(model: &Model, lang: Lang) -> String {
-    let (bounded, counts) = (
-        Bounded::new(model),
-        model.ramp.as_ref().map(RampModel::gate_counts),
-    );
+    let names = model.layer_names();
+    let answer = model.ramp.as_ref().map(|ramp| Answer::new(ramp, &names));
+    let bounded = Bounded::new(model);
     let model = &*bounded.model;
     let words = lang.words();
     let mut out = String::new();
     let study = &model.study;
     line(&mut out, &format!("# {}", escape(&study.name)));
     line(&mut out, "");
+    match (&model.ramp, &answer) {
+        (Some(ramp), Some(answer)) => {
+            first_lines(&mut out, answer, &names, lang);
+            paragraph(&mut out, &against(ramp, &study.time_zone, lang));
+        }
+        _ => paragraph(&mut out, &format!("**{}**", escape(placed(model).of(lang)))),
+    }
     if !study.why.trim().is_empty() {
-        line(&mut out, &escape(study.why.trim()));
-        line(&mut out, "");
+        paragraph(&mut out, &escape(study.why.trim()));
     }
     if let Some(note) = bounded.note(words) {
-        line(&mut out, &note);
-        line(&mut out, "");
+        paragraph(&mut out, &note);
     }
-    if let Some((ramp, counts)) = model.ramp.as_ref().zip(counts) {
-        decisions(&mut out, ramp, words);
-        gate(&mut out, ramp, &counts, words);
-        slices(&mut out, ramp, lang);
-        effects(&mut out, ramp, words);
+    if let Some(ramp) = &model.ramp {
+        open_checks(&mut out, ramp, lang);
+        // Slices of each layer stand here, worst first.
+        decisions(&mut out, ramp, lang);
+        effects(&mut out, ramp, lang);
         limits(&mut out, ramp, words);
-        changes(&mut out, ramp, words);
+        changes(&mut out, ramp, &study.time_zone, words);
     }
     layers(&mut out, model, words);
     quality(&mut out, model, words);
     imports(&mut out, model, lang);
     inputs(&mut out, model, words);
     out
+}
+
+/// The headline, a line a layer, and the gate.
+fn first_lines(out: &mut String, answer: &Answer, names: &LayerNames, lang: Lang) {
+    let words = lang.words();
+    paragraph(out, &format!("**{}**", escape(answer.headline.of(lang))));
+    for card in &answer.cards {
+        let reason = escape(card.reason.of(lang));
+        line(
+            out,
+            &format!(
+                "- **{}**: {}, {}. {reason}",
+                escape(&names.of(&card.tenant, &card.layer)),
+                words.badge(card.verdict.name()),
+                card.ratios
+            ),
+        );
+        if let Some(next) = &card.next {
+            line(
+                out,
+                &format!("  {}", fill(words.to_decide, &[&escape(next.of(lang))])),
+            );
+        }
+    }
+    for (some, one, many) in [
+        (&answer.more, words.layers_more, words.layers_more),
+        (&answer.folded, words.layer_keeps, words.layers_keep),
+    ] {
+        match some.len() {
+            0 => {}
+            1 => line(out, &format!("- {}", fill(one, &["1"]))),
+            n => line(out, &format!("- {}", fill(many, &[&count(n as u64)]))),
+        }
+    }
+    line(out, "");
+    if answer.is_inconclusive() {
+        paragraph(out, words.inconclusive_means);
+    }
+    let gate = &answer.gate;
+    let badge = words.badge(gate.outcome.name());
+    let said = fill(words.gate_line, &[&escape(gate.text.of(lang))]);
+    let mut parts = vec![format!("**{}** {said}", escape(&badge))];
+    if let Some(first) = &gate.first {
+        parts.push(escape(first.name.of(lang)));
+        parts.push(escape(first.found.of(lang)));
+        let remedy = first.remedy.as_ref();
+        parts.extend(remedy.map(|remedy| fill(words.to_pass, &[&escape(remedy.of(lang))])));
+    }
+    paragraph(out, &parts.join(" "));
+}
+
+/// The releases, and the end of the data in local time.
+fn against(ramp: &RampModel, zone: &Zone, lang: Lang) -> String {
+    let schedule = &ramp.schedule;
+    let bold = |text: &str| format!("**{}**", escape(text));
+    let as_of = When(schedule.as_of, zone).say(lang);
+    fill(
+        lang.words().against,
+        &[&bold(&schedule.candidate), &bold(&schedule.baseline), &as_of],
+    ) + "."
+}
+
+fn paragraph(out: &mut String, text: &str) {
+    line(out, text);
+    line(out, "");
 }
 
 fn heading(out: &mut String, words: &str) {
@@ -81,19 +150,8 @@ fn raw_table(out: &mut String, header: &[&str], rows: impl Iterator<Item = Vec<S
     line(out, "");
 }
 
-fn decisions(out: &mut String, ramp: &RampModel, words: &Words) {
-    let schedule = &ramp.schedule;
-    let bold = |text: &str| format!("**{}**", escape(text));
-    let (candidate, baseline) = (bold(&schedule.candidate), bold(&schedule.baseline));
-    let gate = bold(&words.badge(ramp.gate.outcome.name()));
-    line(
-        out,
-        &fill(
-            words.against,
-            &[&candidate, &baseline, &time::format(schedule.as_of), &gate],
-        ),
-    );
-    line(out, "");
+fn decisions(out: &mut String, ramp: &RampModel, lang: Lang) {
+    let (schedule, words) = (&ramp.schedule, lang.words());
     heading(out, words.decisions);
     let lines = layer_lines(&ramp.analysis, schedule);
     table(
@@ -110,18 +168,18 @@ fn decisions(out: &mut String, ramp: &RampModel, words: &Words) {
             words.ratio,
             words.why,
         ],
-        lines.into_iter().map(|l| {
+        lines.into_iter().zip(&schedule.layers).map(|(l, layer)| {
             vec![
                 l.tenant,
                 l.layer,
-                l.n_users.to_string(),
-                l.n_exposed.to_string(),
+                count(l.n_users),
+                count(l.n_exposed),
                 l.qos_baseline,
                 l.qos_candidate,
                 l.srm,
                 words.badge(l.verdict),
                 l.ratios,
-                l.reason,
+                layer.why().of(lang).to_owned(),
             ]
         }),
     );
@@ -140,13 +198,14 @@ fn decisions(out: &mut String, ramp: &RampModel, words: &Words) {
     let matched = matched.unwrap_or_default();
     line(out, format!("{}. {matched}", words.evidence_caption).trim_end());
     line(out, "");
-    outlooks(out, ramp, words);
+    outlooks(out, ramp, lang);
 }
 
 /// What would decide the layers that keep their ratio.
-fn outlooks(out: &mut String, ramp: &RampModel, words: &Words) {
+fn outlooks(out: &mut String, ramp: &RampModel, lang: Lang) {
+    let words = lang.words();
     let layers = ramp.schedule.layers.iter();
-    let cells: Vec<_> = layers.filter_map(|layer| outlook_cells(layer, words)).collect();
+    let cells: Vec<_> = layers.filter_map(|layer| outlook_cells(layer, lang)).collect();
     if cells.is_empty() {
         return;
     }
@@ -159,19 +218,20 @@ fn outlooks(out: &mut String, ramp: &RampModel, words: &Words) {
     line(out, "");
 }
 
-fn gate(out: &mut String, ramp: &RampModel, [n_passed, n_all]: &[String; 2], words: &Words) {
-    heading(out, words.gate);
-    let open: Vec<_> = ramp
+/// The checks of the gate that did not pass, failures first.
+fn open_checks(out: &mut String, ramp: &RampModel, lang: Lang) {
+    let words = lang.words();
+    let mut open: Vec<_> = ramp
         .gate
         .checks
         .iter()
         .filter(|check| check.outcome != GateOutcome::Pass)
         .collect();
-    line(out, &fill(words.gate_passed, &[n_passed, n_all]));
-    line(out, "");
     if open.is_empty() {
         return;
     }
+    open.sort_by_key(|check| std::cmp::Reverse(check.outcome));
+    heading(out, words.gate_open);
     table(
         out,
         &[words.check, words.layer, words.outcome, words.found, words.remedy],
@@ -181,68 +241,28 @@ fn gate(out: &mut String, ramp: &RampModel, [n_passed, n_all]: &[String; 2], wor
                 c.check.clone(),
                 c.layer.clone(),
                 outcome,
-                c.detail.clone(),
-                c.remedy.clone().unwrap_or_default(),
+                c.found().of(lang).to_owned(),
+                c.remedy().unwrap_or_default().of(lang).to_owned(),
             ]
         }),
     );
 }
 
-/// Guardrails in slices, the worst first. A study without slices has no such section.
-fn slices(out: &mut String, ramp: &RampModel, lang: Lang) {
-    let Some(lines) = SliceLines::new(ramp, lang) else {
-        return;
-    };
-    heading(out, lines.title.of(lang));
-    line(out, &escape(lines.counts.of(lang)));
-    line(out, "");
-    let header: Vec<&str> = lines.header.iter().map(String::as_str).collect();
-    table(out, &header, lines.rows.into_iter().map(Vec::from));
-    if let Some(left_out) = lines.left_out {
-        line(out, left_out.of(lang));
-        line(out, "");
-    }
-}
-
-fn changes(out: &mut String, ramp: &RampModel, words: &Words) {
+fn changes(out: &mut String, ramp: &RampModel, zone: &Zone, words: &Words) {
     if ramp.changes.is_empty() {
         return;
     }
     heading(out, words.changes);
     line(out, words.changes_note);
     line(out, "");
-    let rows = ramp.change_rows(words).into_iter().map(Vec::from);
+    let rows = ramp.change_rows(words, zone).into_iter().map(Vec::from);
     table(out, &words.change_columns(), rows);
 }
 
-fn effects(out: &mut String, ramp: &RampModel, words: &Words) {
+fn effects(out: &mut String, ramp: &RampModel, lang: Lang) {
+    let words = lang.words();
     heading(out, words.effects);
-    line(out, words.effects_note);
-    line(out, "");
-    let mut rows = Vec::new();
-    for layer in &ramp.analysis.layers {
-        let Some(stage) = layer.current() else { continue };
-        let mut add = |metric: &str, effect: &Known<Effect>| {
-            if let Known::Value(e) = effect {
-                rows.push(vec![
-                    layer.tenant.clone(),
-                    layer.layer.clone(),
-                    metric.to_owned(),
-                    number(e.control),
-                    number(e.treatment),
-                    number(e.effect_size),
-                    format!("[{}, {}]", number(e.anytime.ci_lower), number(e.anytime.ci_upper)),
-                    p_value(e.anytime_p_value),
-                ]);
-            }
-        };
-        add("QoS", &stage.qos.effect);
-        stage
-            .metrics
-            .iter()
-            .for_each(|metric| add(&metric.metric, &metric.effect));
-        add("latency_p95_ms", &stage.latency_p95_ms.effect);
-    }
+    paragraph(out, words.effects_note);
     let header = [
         words.tenant,
         words.layer,
@@ -251,9 +271,19 @@ fn effects(out: &mut String, ramp: &RampModel, words: &Words) {
         words.candidate,
         words.effect,
         words.interval,
+        words.relative,
         words.p,
     ];
-    table(out, &header, rows.into_iter());
+    let rows = effect_lines(ramp, lang).into_iter().map(|line| {
+        let mut row = vec![
+            line.tenant.to_owned(),
+            line.layer.to_owned(),
+            metric_name(line.metric).of(lang).to_owned(),
+        ];
+        row.extend(line.cells);
+        row
+    });
+    table(out, &header, rows);
 }
 
 /// The limits of values, below the effects of their metrics.
@@ -287,12 +317,7 @@ fn layers(out: &mut String, model: &Model, words: &Words) {
         out,
         &escape(&fill(
             words.layers_note,
-            &[
-                &l.n_users.to_string(),
-                &l.n_eligible.to_string(),
-                &l.mode,
-                &l.as_of,
-            ],
+            &[&count(l.n_users), &count(l.n_eligible), &l.mode, &l.as_of],
         )),
     );
     line(out, "");
@@ -311,9 +336,9 @@ fn layers(out: &mut String, model: &Model, words: &Words) {
             vec![
                 l.tenant.clone(),
                 l.layer.clone(),
-                l.n_users.to_string(),
+                count(l.n_users),
                 percent(l.share),
-                l.n_eligible.to_string(),
+                count(l.n_eligible),
                 note.into(),
             ]
         }),
@@ -327,7 +352,7 @@ fn quality(out: &mut String, model: &Model, words: &Words) {
         &[words.what, words.count],
         quality_rows(model, words)
             .into_iter()
-            .map(|(what, n)| vec![what, n.to_string()]),
+            .map(|(what, n)| vec![what, count(n)]),
     );
 }
 

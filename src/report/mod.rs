@@ -1,11 +1,16 @@
 //! Reports: one model, written as Markdown and as one self-contained HTML page.
 
+mod answer;
 mod bounded;
+mod cards;
 mod charts;
 mod curves;
+mod effects;
 pub(crate) mod entities;
 mod escape;
 mod forecast;
+mod forecast_answer;
+mod forecast_charts;
 mod gate;
 mod gate_comparison;
 mod gate_markdown;
@@ -16,10 +21,14 @@ mod markdown;
 mod model;
 mod nights;
 mod page;
+mod quantities;
 mod reference;
 mod rows;
-mod slices;
+mod short;
 mod svg;
+mod time_charts;
+mod user_charts;
+mod values;
 
 pub use forecast::forecast_html;
 pub use gate_markdown::gate_markdown;

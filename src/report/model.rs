@@ -5,16 +5,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::analysis::{Analysis, LayerAnalysis, MetricLimits, StageAnalysis};
 use crate::base::json::Document;
-use crate::base::number::{count, number, p_value, percent};
-use crate::base::time;
+use crate::base::number::{amount, count, number, p_value, percent};
 use crate::base::time::{Micros, Zone};
 use crate::gate::GateReport;
 use crate::layer::LayerSummary;
 use crate::ramp::{LayerSchedule, OperationRow, Outlook, Schedule, SrmEvidence, Undecided, Verdict};
+use crate::report::values::distance;
 use crate::scenario::{AllowedColumn, Scenario};
 use crate::stats::{Interval, Known};
 use crate::traces::SourceCoverage;
-use crate::words::{Words, fill};
+use crate::words::{Lang, Words, fill};
 
 /// `study.json`: the description of a study for its report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,6 +79,51 @@ impl StudyDocument {
     }
 }
 
+/// How a page calls layers: by their display names where the plan has them, with the id where two
+/// layers share a name, and with the tenant where there are several.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LayerNames {
+    /// Display names by id. Layers without a name, or whose name is the id, are left out.
+    names: HashMap<String, String>,
+    several_tenants: bool,
+}
+
+impl LayerNames {
+    pub(super) fn new(layers: &[(String, String)], several_tenants: bool) -> Self {
+        let is_shared = |name: &str| layers.iter().filter(|(_, other)| other == name).count() > 1;
+        let names = layers
+            .iter()
+            .filter(|(id, name)| !name.trim().is_empty() && name != id)
+            .map(|(id, name)| {
+                let shown = if is_shared(name) {
+                    format!("{name} ({id})")
+                } else {
+                    name.clone()
+                };
+                (id.clone(), shown)
+            })
+            .collect();
+        Self {
+            names,
+            several_tenants,
+        }
+    }
+
+    /// The name of a layer, with the tenant if there are several tenants.
+    pub(super) fn of(&self, tenant: &str, layer: &str) -> String {
+        if self.several_tenants && !tenant.is_empty() {
+            format!("{tenant} / {}", self.layer(layer))
+        } else {
+            self.layer(layer).to_owned()
+        }
+    }
+
+    /// The name of a layer without its tenant.
+    pub(super) fn layer<'a>(&'a self, id: &'a str) -> &'a str {
+        self.names.get(id).map_or(id, String::as_str)
+    }
+}
+
 /// The documents of a study.
 #[derive(Debug, Clone)]
 pub struct Model {
@@ -108,6 +153,19 @@ pub struct RampModel {
 /// The most changes of ratios that a report shows.
 const MAX_CHANGES: usize = 100;
 
+impl Model {
+    /// Whether the study has more than one tenant.
+    pub(super) fn has_several_tenants(&self) -> bool {
+        let layers = &self.layering.layers;
+        layers.iter().any(|layer| layer.tenant != layers[0].tenant)
+    }
+
+    /// The names of the layers on a page.
+    pub(super) fn layer_names(&self) -> LayerNames {
+        LayerNames::new(&self.study.layers, self.has_several_tenants())
+    }
+}
+
 impl RampModel {
     /// Adds the newest changes of a state's log.
     #[must_use]
@@ -120,15 +178,14 @@ impl RampModel {
     }
 
     /// The rows of the table of changes, in the order of [`Words::change_columns`].
-    pub(super) fn change_rows(&self, words: &Words) -> Vec<[String; 7]> {
+    pub(super) fn change_rows(&self, words: &Words, zone: &Zone) -> Vec<[String; 7]> {
+        let at = |instant: Micros| format!("{} {}", zone.format_as(instant, "%Y-%m-%d %H:%M"), zone.name());
         let row = |row: &OperationRow| {
-            let in_force = row
-                .in_force()
-                .map_or_else(|| words.not_in_force.to_owned(), time::format);
+            let in_force = row.in_force().map_or_else(|| words.not_in_force.to_owned(), at);
             [
                 row.tenant.clone(),
                 row.layer.clone(),
-                time::format(row.operate_time),
+                at(row.operate_time),
                 in_force,
                 format!("{} → {}", row.old_value, row.new_value),
                 row.operation_type.clone(),
@@ -227,14 +284,15 @@ fn open_outlook(layer: &LayerSchedule) -> Option<&Outlook> {
 
 /// What would decide a layer, as texts in the order of [`outlook_header`]. `None` for a promotion and
 /// a rollback.
-pub(super) fn outlook_cells(layer: &LayerSchedule, words: &Words) -> Option<[String; 9]> {
+pub(super) fn outlook_cells(layer: &LayerSchedule, lang: Lang) -> Option<[String; 9]> {
+    let words = lang.words();
     let outlook = open_outlook(layer)?;
     let text = |value: Option<String>| value.unwrap_or_else(|| "-".into());
     let unit = outlook.unit.as_deref().unwrap_or_default();
     let of_ratio = outlook
         .next_ratio_that_can
         .map(|ratio| match outlook.next_ratio_days {
-            Some(days) => fill(words.outlook_ratio_days, &[&ratio.to_string(), &number(days)]),
+            Some(days) => fill(words.outlook_ratio_days, &[&ratio.to_string(), &amount(days)]),
             None => ratio.to_string(),
         });
     let undecided = match outlook.undecided {
@@ -250,16 +308,12 @@ pub(super) fn outlook_cells(layer: &LayerSchedule, words: &Words) -> Option<[Str
         layer.tenant.clone(),
         layer.layer.clone(),
         outlook.check.clone(),
-        text(
-            outlook
-                .distance
-                .map(|distance| format!("{} {unit}", number(distance))),
-        ),
+        text(outlook.distance.map(|size| distance(size, unit, lang))),
         text(outlook.users_needed.map(count)),
-        outlook.days_needed.map_or_else(|| undecided.into(), number),
+        outlook.days_needed.map_or_else(|| undecided.into(), amount),
         text(outlook.smallest_decidable.map(number)),
         text(of_ratio),
-        outlook.sentence().en,
+        outlook.sentence().of(lang).to_owned(),
     ])
 }
 

@@ -1,4 +1,4 @@
-// What a page does beyond standing there: filters, sorting, charts with values and zoom, dark and light.
+// What a page does beyond standing there: filters, sorting, links, charts with values and zoom, dark and light.
 // Text of others reaches the page as text content only, and styles through the style object: the policy in the head allows nothing else.
 (() => {
   "use strict";
@@ -31,7 +31,7 @@
   const order = (cell) => {
     // An interval alone goes by its estimate, which stands before it.
     const shown = cell.textContent.startsWith("[") ? cell.previousElementSibling : cell;
-    const found = shown.textContent.replace("−", "-").match(NUMBER);
+    const found = shown.textContent.replace("−", "-").replace("$", "").match(NUMBER);
     return found ? Number(found[0].replace(/,/g, "")) : NaN;
   };
   const sortBy = (table, column, direction) => {
@@ -48,6 +48,8 @@
     };
     body.append(...rows.map((row) => ({ row, value: value(row) })).sort(compare).map((entry) => entry.row));
   };
+  // What a table shows for a filter's value, such as the name of a layer for its id.
+  const shownAs = new Map();
   for (const table of document.querySelectorAll("table")) {
     const headers = [...table.tHead.rows[0].cells];
     headers.forEach((th, column) => {
@@ -59,7 +61,13 @@
         sortBy(table, column, direction);
       });
       th.replaceChildren(press);
-      if (th.dataset.key) for (const row of table.tBodies[0].rows) row.dataset[th.dataset.key] = row.cells[column].dataset.value ?? row.cells[column].textContent;
+      const { key } = th.dataset;
+      if (!key) return;
+      for (const row of table.tBodies[0].rows) {
+        const cell = row.cells[column];
+        row.dataset[key] = cell.dataset.value ?? cell.textContent;
+        shownAs.set(`${key} ${row.dataset[key]}`, cell.textContent);
+      }
     });
   }
 
@@ -68,7 +76,7 @@
     const curves = figure.querySelector("script.curves");
     return { figure, data: curves && JSON.parse(curves.textContent), plot: null };
   });
-  const items = [...document.querySelectorAll("main tr, main figure, main details, main section, main g.row")].filter((item) =>
+  const items = [...document.querySelectorAll("main tr, main figure, main details, main section, main li.card, main g.row")].filter((item) =>
     KEYS.some((key) => item.dataset[key]),
   );
   const lines = figures.flatMap(({ data }) => (data ? data.lines : []));
@@ -84,7 +92,7 @@
     const label = make("label", "", `${words[key]} `);
     const select = make("select");
     select.id = `filter-${key}`;
-    select.append(new Option(words.all, ""), ...values.map((value) => new Option(value, value)));
+    select.append(new Option(words.all, ""), ...values.map((value) => new Option(shownAs.get(`${key} ${value}`) ?? value, value)));
     select.addEventListener("change", () => {
       chosen[key] = select.value;
       filter();
@@ -121,11 +129,18 @@
     svg.setAttribute("viewBox", `0 0 ${width} ${Number(top) + n * Number(step) + Number(bottom)}`);
   };
 
-  // Charts.
-  const pad = (n) => String(n).padStart(2, "0");
+  // Charts. Times are local ones of the study's zone, if the browser knows it.
+  const clockIn = (timeZone) => new Intl.DateTimeFormat("en-GB", { timeZone, month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const [zone, local] = (() => {
+    try {
+      return [words.zone, clockIn(words.zone)];
+    } catch {
+      return ["UTC", clockIn("UTC")];
+    }
+  })();
   const clock = (seconds, short) => {
-    const t = new Date(seconds * 1e3);
-    const [day, hour] = [`${pad(t.getUTCMonth() + 1)}-${pad(t.getUTCDate())}`, `${pad(t.getUTCHours())}:${pad(t.getUTCMinutes())}`];
+    const t = Object.fromEntries(local.formatToParts(seconds * 1e3).map(({ type, value }) => [type, value]));
+    const [day, hour] = [`${t.month}-${t.day}`, `${t.hour}:${t.minute}`];
     if (!short) return `${day} ${hour}`;
     return hour === "00:00" ? day : hour;
   };
@@ -133,11 +148,11 @@
   const showY = {
     ratio: (v) => `${plain(v * v * 100)}%`,
     quality: (v) => v.toFixed(3),
-    number: plain,
+    share: (v) => `${plain(v * 100)}%`,
   };
   // One axis for all curves; a ratio holds until it is changed, so steps are carried on.
   const join = (data) => {
-    const scale = { ratio: Math.sqrt, quality: (v) => v / 1e4, number: (v) => v }[data.y];
+    const scale = { ratio: Math.sqrt, quality: (v) => v / 1e4, share: (v) => v }[data.y];
     const scaled = (values) => values.map(scale);
     let xs = [];
     const tables = data.lines.map((line) => {
@@ -232,7 +247,7 @@
       });
     }
     const valuesAt = (idx) => {
-      at.textContent = data.t0 === undefined ? `${data.x} ${showX(xs[idx])}` : `${showX(xs[idx])} UTC`;
+      at.textContent = data.t0 === undefined ? `${data.x} ${showX(xs[idx])}` : `${showX(xs[idx])} ${zone}`;
       const texts = new Map();
       for (const { line, at, entry } of drawn) {
         const v = joined[at][idx];
@@ -271,12 +286,12 @@
     const y = {
       ratio: { range: [-0.03, 1.05] },
       quality: { range: (_, low, high) => [Math.max(0, (low ?? 0) - 0.01), Math.min(1, (high ?? 1) + 0.01)] },
-      number: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max((high ?? 1) * 1.05, 1e-9)] },
+      share: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max((high ?? 1) * 1.05, 1e-9)] },
     }[data.y];
     const yAxis = {
       ratio: { splits: () => [0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1].map(Math.sqrt), values: (_, at) => at.map((v) => `${Math.round(v * v * 100)}%`) },
       quality: { values: (_, at) => at.map((v) => String(Number(v.toFixed(3)))) },
-      number: { values: (_, at) => at.map(plain) },
+      share: { values: (_, at) => at.map((v) => `${plain(v * 100)}%`) },
     }[data.y];
     const width = () => Math.max(area.clientWidth, 200);
     const height = 280;
@@ -286,12 +301,12 @@
         width: width(),
         height,
         padding: [20, 16, 0, 0],
-        tzDate: (t) => uPlot.tzDate(new Date(t * 1e3), "Etc/UTC"),
+        tzDate: (t) => uPlot.tzDate(new Date(t * 1e3), zone),
         legend: { show: false },
         cursor: { y: false, drag: { x: true, y: false } },
         scales: { x: { time: data.t0 !== undefined, range: (_, low, high) => [low ?? first, high ?? last] }, y },
         axes: [
-          { ...axis, space: 64, size: 34, label: data.t0 === undefined ? data.x : undefined, values: (_, at) => at.map((x) => showX(x, true)) },
+          { ...axis, space: 64, size: 34, label: data.t0 === undefined ? data.x : zone, values: (_, at) => at.map((x) => showX(x, true)) },
           { ...axis, size: 56, label: data.y_name, ...yAxis },
         ],
         series,
@@ -349,6 +364,82 @@
     { rootMargin: "600px" },
   );
 
+  // Charts as files: the picture in the colours of the page, as SVG or PNG.
+  const asFile = (figure) => {
+    const shown = figure.querySelector(".picture svg");
+    const svg = shown.cloneNode(true);
+    const { width, height } = shown.viewBox.baseVal;
+    for (const hidden of svg.querySelectorAll(".out")) hidden.remove();
+    for (const part of [svg, ...svg.querySelectorAll("*")]) {
+      for (const { name, value } of [...part.attributes]) {
+        const found = value.match(/^var\(--(\w+)\)$/);
+        if (found) part.setAttribute(name, color(found[1]).replace("rgba", "rgb").replace(/, 1\)$/, ")"));
+      }
+    }
+    for (const [name, value] of Object.entries({ width, height, "font-family": "system-ui, sans-serif" })) svg.setAttribute(name, value);
+    const of = (tag, text) => Object.assign(document.createElementNS(svg.namespaceURI, tag), { textContent: text });
+    const paper = of("rect", "");
+    for (const [name, value] of Object.entries({ width, height, fill: color("paper").replace("rgba", "rgb").replace(/, 1\)$/, ")") })) paper.setAttribute(name, value);
+    svg.prepend(of("title", figure.querySelector("figcaption").textContent), of("desc", figure.querySelector(".picture").getAttribute("aria-label")), paper);
+    return { text: new XMLSerializer().serializeToString(svg), width, height };
+  };
+  const save = (figure, kind, blob) => {
+    const name = figure.querySelector("figcaption").textContent.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "");
+    const link = Object.assign(make("a"), { href: URL.createObjectURL(blob), download: `${name}.${kind}` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  };
+  const saveSvg = (figure) => save(figure, "svg", new Blob([asFile(figure).text], { type: "image/svg+xml" }));
+  const savePng = (figure) => {
+    const { text, width, height } = asFile(figure);
+    const image = new Image();
+    image.addEventListener("load", () => {
+      const canvas = Object.assign(make("canvas"), { width: 2 * width, height: 2 * height });
+      canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+      URL.revokeObjectURL(image.src);
+      canvas.toBlob((blob) => save(figure, "png", blob));
+    });
+    image.src = URL.createObjectURL(new Blob([text], { type: "image/svg+xml" }));
+  };
+  for (const { figure } of figures) {
+    const tools = make("div", "tools");
+    for (const [kind, press] of [["SVG", saveSvg], ["PNG", savePng]]) {
+      const tool = button("tool", kind);
+      tool.setAttribute("aria-label", fill(words.save_as, [kind]));
+      tool.addEventListener("click", () => press(figure));
+      tools.append(tool);
+    }
+    figure.append(tools);
+  }
+
+  // Links to layers and checks: they open the folded parts around their target, and a press copies them.
+  const reveal = () => {
+    let target = null;
+    try {
+      target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    } catch {
+      return; // No page makes such a link.
+    }
+    if (!target) return;
+    if (target.closest(".out")) all.click();
+    for (let part = target; part; part = part.parentElement) if (part.tagName === "DETAILS") part.open = true;
+    target.scrollIntoView();
+  };
+  addEventListener("hashchange", reveal);
+  const said = document.body.appendChild(make("p", "said"));
+  said.setAttribute("role", "status");
+  document.addEventListener("click", async (event) => {
+    const link = event.target.closest("a.anchor");
+    if (!link || !navigator.clipboard) return;
+    try {
+      await navigator.clipboard.writeText(link.href);
+    } catch {
+      return; // The link still works; nothing is claimed.
+    }
+    said.textContent = words.copied;
+    setTimeout(() => (said.textContent = ""), 2000);
+  });
+
   // Dark and light.
   const system = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
@@ -364,7 +455,9 @@
   });
   system.addEventListener("change", repaint);
   controls.append(theme);
-  document.querySelector("main").before(controls);
+  const answer = document.querySelector(".answer");
+  if (answer) answer.after(controls);
+  else document.querySelector("main").before(controls);
 
   // Paper shows everything, whatever the screen hides.
   let printing = false;
@@ -385,5 +478,6 @@
 
   repaint();
   filter();
+  reveal();
   for (const { figure, data } of figures) if (data) near.observe(figure);
 })();

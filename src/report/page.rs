@@ -1,13 +1,17 @@
 //! The frame of a self-contained HTML page: head, style, scripts and embedded data.
 
+use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
 use crate::base::escape::html as escape;
+use crate::base::number::count;
+use crate::base::time::Zone;
 use crate::report::curves::json_in_script;
 use crate::report::escape::attributes;
+use crate::report::model::LayerNames;
 use crate::report::svg::Chart;
-use crate::words::{Lang, Words, fill};
+use crate::words::{Lang, Words, fill, metric_name};
 
 pub(super) const STYLE: &str = concat!(
     include_str!("assets/uPlot.min.css"),
@@ -27,6 +31,13 @@ pub(super) struct Page {
     pub(super) html: String,
     pub(super) several_tenants: bool,
     pub(super) words: &'static Words,
+    pub(super) lang: Lang,
+    /// The names of the layers. Without names a layer's id is shown.
+    pub(super) names: LayerNames,
+    /// Zone of the times of charts.
+    pub(super) zone: Zone,
+    /// The ids of elements so far, with the number of elements that wanted each.
+    ids: HashMap<String, usize>,
 }
 
 impl Page {
@@ -36,6 +47,10 @@ impl Page {
             html: String::new(),
             several_tenants,
             words: lang.words(),
+            lang,
+            names: LayerNames::default(),
+            zone: Zone::default(),
+            ids: HashMap::new(),
         }
     }
 
@@ -48,7 +63,7 @@ impl Page {
         ));
         // The policy allows this script and this style only, and no text can become markup.
         let policy = format!(
-            "default-src 'none'; script-src '{}'; style-src '{}'; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'",
+            "default-src 'none'; script-src '{}'; style-src '{}'; img-src data: blob:; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'",
             source_hash(SCRIPT),
             source_hash(STYLE)
         );
@@ -68,6 +83,7 @@ impl Page {
             "tenant": words.tenant, "layer": words.layer, "metric": words.metric, "world": words.world,
             "filter": words.filter, "all": words.all, "show_all": words.show_all, "rows_shown": words.rows_shown,
             "to_dark": words.to_dark, "to_light": words.to_light, "reset_zoom": words.reset_zoom, "chart_keys": words.chart_keys,
+            "copied": words.copied, "save_as": words.save_as, "zone": self.zone.name(),
         });
         self.raw(&format!(
             "<script type=\"application/json\" id=\"words\">{}</script>\n",
@@ -90,6 +106,61 @@ impl Page {
         self.raw(&format!("<h2>{}</h2>\n", escape(words)));
     }
 
+    /// Opens a folded part of the page: its heading, and what is inside in words. It is followed by
+    /// the content and [`Page::end_fold`].
+    pub(super) fn fold(&mut self, title: &str, inside: &str) {
+        let inside = if inside.is_empty() {
+            String::new()
+        } else {
+            format!(" <span class=\"inside\">{}</span>", escape(inside))
+        };
+        self.raw(&format!(
+            "<details class=\"part\"><summary><h2>{}</h2>{inside}</summary>\n",
+            escape(title)
+        ));
+    }
+
+    /// Ends a folded part.
+    pub(super) fn end_fold(&mut self) {
+        self.raw("</details>\n");
+    }
+
+    /// The id of an element from its parts, for links to it: letters, digits and `-`, `_`, `.`. Ids
+    /// that would be equal get numbers.
+    pub(super) fn id(&mut self, parts: &[&str]) -> String {
+        let parts = parts.iter().filter(|part| !part.is_empty());
+        let slug = parts.map(|part| slug(part)).collect::<Vec<_>>().join("-");
+        let n = self.ids.entry(slug.clone()).or_insert(0);
+        *n += 1;
+        if *n == 1 {
+            return slug;
+        }
+        // The numbered id may be the plain id of another element.
+        let numbered = format!("{slug}-{n}");
+        self.id(&[&numbered])
+    }
+
+    /// The id of a layer's element: `layer-early`, with the tenant if there are several.
+    pub(super) fn layer_id(&mut self, kind: &str, tenant: &str, layer: &str, rest: &str) -> String {
+        let tenant = if self.several_tenants { tenant } else { "" };
+        self.id(&[kind, tenant, layer, rest])
+    }
+
+    /// A cell with the name of a layer. Filters use its id.
+    pub(super) fn layer_cell(&self, id: &str) -> TableCell {
+        TableCell::Keyed(self.names.layer(id).to_owned(), id.to_owned())
+    }
+
+    /// A cell with the name of a metric. Filters use its id.
+    pub(super) fn metric_cell(&self, id: &str) -> TableCell {
+        TableCell::Keyed(metric_name(id).of(self.lang).to_owned(), id.to_owned())
+    }
+
+    /// Writes a status word with its subject.
+    pub(super) fn badge(&mut self, what: &str, name: &str) {
+        self.raw(&format!("<p>{}: {}</p>\n", escape(what), badge(name, self.words)));
+    }
+
     pub(super) fn text(&mut self, words: &str) {
         self.raw(&format!("<p>{}</p>\n", escape(words)));
     }
@@ -100,8 +171,10 @@ impl Page {
         // Writing to a string cannot fail.
         let _ = write!(
             self.html,
-            "<figure{keys}>\n<figcaption>{title}</figcaption>\n<div class=\"picture\" role=\"img\" tabindex=\"0\" aria-label=\"{title}: {words}\">\n{}</div>\n",
-            chart.svg
+            "<figure{keys}>\n<figcaption>{title}</figcaption>\n<div class=\"picture{}\" role=\"img\" tabindex=\"0\" aria-label=\"{title}: {words}\">\n{}{}</div>\n",
+            if chart.narrow.is_empty() { "" } else { " both" },
+            chart.svg,
+            chart.narrow
         );
         if let Some(curves) = &chart.curves {
             self.raw(&format!(
@@ -122,7 +195,7 @@ impl Page {
         if n_drawn < n_all {
             self.text(&fill(
                 self.words.thinned,
-                &[&n_all.to_string(), &n_drawn.to_string()],
+                &[&count(n_all as u64), &count(n_drawn as u64)],
             ));
         }
         for chart in charts {
@@ -154,6 +227,9 @@ impl Page {
         if header.len() > 10 {
             classes.push("wide".into());
         }
+        if header.len() - skipped > 5 {
+            classes.push("many".into());
+        }
         let _ = write!(
             self.html,
             "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table class=\"{1}\">\n<caption>{0}</caption>\n<thead><tr>",
@@ -166,31 +242,65 @@ impl Page {
             let _ = write!(self.html, "<th scope=\"col\"{key}{class}>{}</th>", escape(name));
         }
         self.raw("</tr></thead>\n<tbody>\n");
-        let words = self.words;
         for row in rows {
             self.raw("<tr>");
-            for cell in row.into_iter().skip(skipped) {
-                let _ = match cell {
-                    TableCell::Text(text) | TableCell::Number(text) => {
-                        write!(self.html, "<td>{}</td>", escape(&text))
-                    }
-                    TableCell::Keyed(text, key) => write!(
-                        self.html,
-                        "<td data-value=\"{}\">{}</td>",
-                        escape(&key),
-                        escape(&text)
-                    ),
-                    TableCell::Long(text) => write!(self.html, "<td class=\"long\">{}</td>", escape(&text)),
-                    TableCell::Badge(text) => write!(self.html, "<td>{}</td>", badge(&text, words)),
-                    TableCell::BadgeAnd(word, text) => {
-                        write!(self.html, "<td>{} {}</td>", badge(&word, words), escape(&text))
-                    }
-                };
+            for (name, cell) in header.iter().zip(row).skip(skipped) {
+                self.cell(name, cell);
             }
             self.raw("</tr>\n");
         }
         self.raw("</tbody></table></div>\n");
     }
+
+    /// Writes a cell. On narrow screens, where a row is a card, it carries its column's name.
+    fn cell(&mut self, name: &str, cell: TableCell) {
+        let label = format!(" data-label=\"{}\"", escape(name));
+        let _ = match cell {
+            TableCell::Text(text) | TableCell::Number(text) => {
+                write!(self.html, "<td{label}>{}</td>", escape(&text))
+            }
+            TableCell::Keyed(text, key) => write!(
+                self.html,
+                "<td{label} data-value=\"{}\">{}</td>",
+                escape(&key),
+                escape(&text)
+            ),
+            TableCell::Anchored { text, id, key } => {
+                let (id, link) = (escape(&id), anchor(&id, &text));
+                let value = if key.is_empty() {
+                    String::new()
+                } else {
+                    format!(" data-value=\"{}\"", escape(&key))
+                };
+                write!(self.html, "<td{label}{value} id=\"{id}\">{link}</td>")
+            }
+            TableCell::Long(text) => {
+                write!(self.html, "<td{label} class=\"long\">{}</td>", escape(&text))
+            }
+            TableCell::Badge(text) => write!(self.html, "<td{label}>{}</td>", badge(&text, self.words)),
+        };
+    }
+}
+
+/// A text that links to its own element, so that the link can be copied.
+pub(super) fn anchor(id: &str, text: &str) -> String {
+    format!(
+        "<a class=\"anchor\" href=\"#{}\">{}</a>",
+        escape(id),
+        escape(text)
+    )
+}
+
+/// A part of an id: what is no letter, no digit and none of `-`, `_`, `.` becomes `-`.
+fn slug(text: &str) -> String {
+    let kept = |ch: char| {
+        if ch.is_alphanumeric() || "-_.".contains(ch) {
+            ch
+        } else {
+            '-'
+        }
+    };
+    text.chars().map(kept).collect()
 }
 
 pub(super) enum TableCell {
@@ -200,6 +310,14 @@ pub(super) enum TableCell {
     Number(String),
     /// Text with its own filter value.
     Keyed(String, String),
+    /// Text that links to its own element.
+    Anchored {
+        text: String,
+        /// Id of the element.
+        id: String,
+        /// The filter value. Empty if it is the text.
+        key: String,
+    },
     /// A digest, which may break at any character.
     Long(String),
     /// A status word, which is also a class of the style sheet.
@@ -208,9 +326,15 @@ pub(super) enum TableCell {
     BadgeAnd(String, String),
 }
 
+/// A status word. The word "inconclusive" has an explanation as its tooltip.
 pub(super) fn badge(name: &str, words: &Words) -> String {
+    let title = if name == "inconclusive" {
+        format!(" title=\"{}\"", escape(words.inconclusive_means))
+    } else {
+        String::new()
+    };
     format!(
-        "<span class=\"badge {}\">{}</span>",
+        "<span class=\"badge {}\"{title}>{}</span>",
         escape(name),
         escape(&words.badge(name))
     )
@@ -256,6 +380,21 @@ mod tests {
         assert_eq!(
             escape("<script>\"x\" & 'y'</script>"),
             "&lt;script&gt;&quot;x&quot; &amp; &#39;y&#39;&lt;/script&gt;"
+        );
+    }
+
+    #[test]
+    fn ids_are_unique_and_stable() {
+        let mut page = Page::new(Lang::En, true);
+        let id = |page: &mut Page, tenant: &str, layer: &str| page.layer_id("layer", tenant, layer, "");
+        assert_eq!(id(&mut page, "shop a", "early"), "layer-shop-a-early");
+        assert_eq!(id(&mut page, "shop-a", "early"), "layer-shop-a-early-2");
+        assert_eq!(id(&mut page, "shop-a", "early-2"), "layer-shop-a-early-2-2");
+        assert_eq!(id(&mut page, "店", "<b>\""), "layer-店--b--");
+        page.several_tenants = false;
+        assert_eq!(
+            page.layer_id("", "default", "early", "guardrail:complaint_rate"),
+            "early-guardrail-complaint_rate"
         );
     }
 

@@ -4,13 +4,13 @@ use std::fmt::Write;
 
 use crate::base::escape::html as escape;
 use crate::report::escape::attributes;
-use crate::report::svg::Chart;
+use crate::report::short::short;
+use crate::report::svg::{Canvas, Chart};
 
-/// The largest width of a label, in letters. Wide letters count twice.
-const LABEL: usize = 42;
-const WIDTH: u32 = 720;
+/// Height of a row's label where it stands above the row's shapes.
+const LABEL_LINE: u32 = 16;
 
-/// A chart with a head, rows and a foot.
+/// A chart with a head, rows and a foot, in one width.
 pub(super) struct Rows {
     svg: String,
     top: u32,
@@ -18,14 +18,26 @@ pub(super) struct Rows {
     bottom: u32,
     n: u32,
     n_all: u32,
+    is_narrow: bool,
 }
 
 impl Rows {
+    /// Rows for a wide screen: labels stand left of the shapes. `step` is the height of the shapes.
     pub(super) fn new(n_rows: usize, top: u32, step: u32, bottom: u32) -> Self {
+        Self::with_width(n_rows, (top, step, bottom), false)
+    }
+
+    /// Rows for a narrow screen: labels stand above the shapes.
+    pub(super) fn narrow(n_rows: usize, top: u32, step: u32, bottom: u32) -> Self {
+        Self::with_width(n_rows, (top, step + LABEL_LINE, bottom), true)
+    }
+
+    fn with_width(n_rows: usize, (top, step, bottom): (u32, u32, u32), is_narrow: bool) -> Self {
         let n_all = n_rows as u32;
         let height = top + step * n_all + bottom;
+        let width = Canvas::WIDTHS[usize::from(is_narrow)];
         let svg = format!(
-            "<svg class=\"rows\" font-size=\"13\" stroke-width=\"3\" fill=\"var(--ink)\" role=\"presentation\" viewBox=\"0 0 {WIDTH} {height}\" data-top=\"{top}\" data-step=\"{step}\" data-bottom=\"{bottom}\" xmlns=\"http://www.w3.org/2000/svg\">\n"
+            "<svg class=\"rows\" font-size=\"13\" stroke-width=\"3\" fill=\"var(--ink)\" role=\"presentation\" viewBox=\"0 0 {width} {height}\" data-top=\"{top}\" data-step=\"{step}\" data-bottom=\"{bottom}\" xmlns=\"http://www.w3.org/2000/svg\">\n"
         );
         Self {
             svg,
@@ -34,6 +46,7 @@ impl Rows {
             bottom,
             n: 0,
             n_all,
+            is_narrow,
         }
     }
 
@@ -58,58 +71,37 @@ impl Rows {
     /// Adds a row: filter keys, label, tooltip, and shapes with y from the row's top.
     pub(super) fn row(&mut self, keys: &[(&str, &str)], label: &str, says: &str, shapes: &str) {
         let y = self.top + self.step * self.n;
+        let (x, baseline, letters, shapes) = if self.is_narrow {
+            let shapes = format!("<g transform=\"translate(0 {LABEL_LINE})\">{shapes}</g>");
+            (2, LABEL_LINE - 3, 50, shapes)
+        } else {
+            (8, self.step / 2 + 4, 42, shapes.to_owned())
+        };
         let _ = writeln!(
             self.svg,
-            "<g class=\"row\"{} transform=\"translate(0 {y})\"><title>{}</title><text x=\"8\" y=\"{}\">{}</text>{shapes}</g>",
+            "<g class=\"row\"{} transform=\"translate(0 {y})\"><title>{}</title><text x=\"{x}\" y=\"{baseline}\">{}</text>{shapes}</g>",
             attributes(keys.iter().copied()),
             escape(says),
-            self.step / 2 + 4,
-            escape(&short(label, LABEL)),
+            escape(&short(label, letters)),
         );
         self.n += 1;
     }
 
-    pub(super) fn chart(mut self, title: String, description: String) -> Chart {
+    /// Ends the rows and returns their SVG.
+    pub(super) fn svg(mut self) -> String {
         self.svg.push_str("</svg>\n");
+        self.svg
+    }
+
+    /// A chart of these rows for every width.
+    pub(super) fn chart(self, title: String, description: String) -> Chart {
         Chart {
             title,
             description,
-            svg: self.svg,
+            svg: self.svg(),
+            narrow: String::new(),
             keys: Vec::new(),
             curves: None,
         }
-    }
-}
-
-/// Cuts a label to `most` letters. Wide letters count twice.
-pub(super) fn short(label: &str, most: usize) -> String {
-    let width = |ch: char| if u32::from(ch) < 0x1100 { 1 } else { 2 };
-    if label.chars().map(width).sum::<usize>() <= most {
-        return label.to_owned();
-    }
-    let mut free = most - 1;
-    let kept: String = label
-        .chars()
-        .take_while(|ch| free.checked_sub(width(*ch)).map(|left| free = left).is_some())
-        .collect();
-    format!("{kept}…")
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn long_labels_are_cut() {
-        assert_eq!(
-            crate::report::rows::short("regular: task_completion_rate", 42),
-            "regular: task_completion_rate"
-        );
-        assert_eq!(
-            crate::report::rows::short(&"x".repeat(60), 42).chars().count(),
-            42
-        );
-        assert_eq!(
-            crate::report::rows::short(&"层".repeat(60), 42).chars().count(),
-            21
-        );
     }
 }

@@ -5,6 +5,7 @@ use plotters::prelude::*;
 
 use crate::base::error::{Error, ErrorKind, Problem, Result};
 use crate::report::curves::Curves;
+use crate::report::short::short;
 
 pub(super) const BASELINE: RGBColor = RGBColor(0x5b, 0x67, 0x78);
 
@@ -46,7 +47,10 @@ pub(super) const FONT: &str = "system-ui, sans-serif";
 pub(super) struct Chart {
     pub(super) title: String,
     pub(super) description: String,
+    /// The picture for wide screens and for paper.
     pub(super) svg: String,
+    /// The picture for narrow screens. Empty if the wide one serves both.
+    pub(super) narrow: String,
     /// Filter keys of the whole chart with their values, for example `("layer", "early")`.
     pub(super) keys: Vec<(&'static str, String)>,
     /// The curves as data for the page's script, which replaces the SVG by them. `None` for charts
@@ -71,29 +75,74 @@ pub(super) fn color_name(color: RGBColor) -> &'static str {
         .map_or("ink", |(_, name)| name)
 }
 
+/// The size of a picture, and what fits on it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Canvas {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    /// Whether the picture is for a narrow screen.
+    pub(super) is_narrow: bool,
+}
+
+impl Canvas {
+    /// Width of a picture for a wide screen, and of one for a narrow screen.
+    pub(super) const WIDTHS: [u32; 2] = [720, 360];
+
+    fn both(height: u32) -> [Self; 2] {
+        Self::WIDTHS.map(|width| Self {
+            width,
+            height,
+            is_narrow: width == Self::WIDTHS[1],
+        })
+    }
+
+    /// One of two values: for a wide and for a narrow picture.
+    pub(super) fn pick<T>(self, wide: T, narrow: T) -> T {
+        if self.is_narrow { narrow } else { wide }
+    }
+
+    /// Width for names beside the ends of curves.
+    pub(super) fn names_width(self) -> u32 {
+        self.pick(130, 86)
+    }
+
+    /// Letters of a name beside the end of a curve.
+    pub(super) fn name_letters(self) -> usize {
+        self.pick(18, 11)
+    }
+}
+
+/// Draws a plot twice: for wide and for narrow screens.
 pub(super) fn draw(
     title: impl Into<String>,
     description: impl Into<String>,
-    size: (u32, u32),
-    plot: impl Fn(&DrawingArea<SVGBackend<'_>, Shift>) -> PlotResult,
+    height: u32,
+    plot: impl Fn(&DrawingArea<SVGBackend<'_>, Shift>, Canvas) -> PlotResult,
 ) -> Result<Chart> {
     let title = title.into();
-    let mut svg = String::new();
-    {
-        let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        let failed = |error: &dyn std::fmt::Display| {
-            Error::new(
-                ErrorKind::Output,
-                Problem::new(format!("plot `{title}`"), error.to_string()),
-            )
-        };
-        plot(&root).map_err(|error| failed(&error))?;
-        root.present().map_err(|error| failed(&error))?;
-    }
+    let draw_on = |canvas: Canvas| {
+        let size = (canvas.width, canvas.height);
+        let mut svg = String::new();
+        {
+            let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+            let failed = |error: &dyn std::fmt::Display| {
+                Error::new(
+                    ErrorKind::Output,
+                    Problem::new(format!("plot `{title}`"), error.to_string()),
+                )
+            };
+            plot(&root, canvas).map_err(|error| failed(&error))?;
+            root.present().map_err(|error| failed(&error))?;
+        }
+        Ok(minify(&svg, size))
+    };
+    let [wide, narrow] = Canvas::both(height);
+    let (svg, narrow) = (draw_on(wide)?, draw_on(narrow)?);
     Ok(Chart {
         title,
         description: description.into(),
-        svg: minify(&svg, size),
+        svg,
+        narrow,
         keys: Vec::new(),
         curves: None,
     })
@@ -212,4 +261,78 @@ pub(super) fn two_digits(svg: &str) -> String {
 
 pub(super) fn text(size: i32) -> TextStyle<'static> {
     (FONT, size).into_font().color(&INK)
+}
+
+/// Returns the text alternative of a chart from its parts. Tables contain the parts that are left
+/// out.
+pub(super) fn sentence(parts: &[String]) -> String {
+    const SOME: usize = 16;
+    let some = parts[..parts.len().min(SOME)].join("; ");
+    if parts.len() > SOME {
+        format!("{some}; … ({})", parts.len())
+    } else {
+        some
+    }
+}
+
+/// Writes names beside the ends of curves, moved apart so that they do not overlap.
+pub(super) fn names(
+    root: &DrawingArea<SVGBackend<'_>, Shift>,
+    mut ends: Vec<(f64, String, RGBColor)>,
+    canvas: Canvas,
+    to_pixel: impl Fn(f64) -> (i32, i32),
+) -> PlotResult {
+    /// Height of a name, pixels.
+    const LINE: i32 = 15;
+    ends.sort_by(|a, b| b.0.total_cmp(&a.0));
+    // First from top to bottom, then back from bottom to top, so that all names stay in the chart.
+    let mut pixels: Vec<(i32, i32)> = ends
+        .iter()
+        .map(|end| to_pixel(end.0))
+        .map(|(x, pixel)| (x + 6, pixel - 7))
+        .collect();
+    let mut free = 0;
+    for (_, pixel) in &mut pixels {
+        *pixel = (*pixel).max(free);
+        free = *pixel + LINE;
+    }
+    let mut free = root.dim_in_pixel().1 as i32 - LINE;
+    for (_, pixel) in pixels.iter_mut().rev() {
+        *pixel = (*pixel).min(free);
+        free = *pixel - LINE;
+    }
+    for ((_, word, color), at) in ends.into_iter().zip(pixels) {
+        root.draw(&Text::new(
+            short(&word, canvas.name_letters()),
+            at,
+            (FONT, 13).into_font().color(&color),
+        ))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plots_follow_the_page() {
+        let chart = draw("t", "d", 100, |root, _| {
+            root.draw(&PathElement::new(vec![(1, 2), (3, 4)], GRID))?;
+            root.draw(&Text::new("0.12345 <b>", (5, 6), text(12)))?;
+            root.draw(&PathElement::new(vec![(5, 6), (7, 4), (9, 9)], CANDIDATE))?;
+            Ok(())
+        });
+        let svg = chart.map(|chart| chart.svg).unwrap_or_default();
+        assert!(
+            svg.contains("<path d=\"M1,2 3,4\" stroke=\"var(--line)\"/>"),
+            "{svg}"
+        );
+        assert!(
+            svg.contains("0.12345 &lt;b&gt;")
+                && svg.contains("stroke=\"var(--c0)\" d=\"M5 6l2-2 2 5\"/>")
+                && !svg.contains('#'),
+            "{svg}"
+        );
+    }
 }

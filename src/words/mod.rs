@@ -5,8 +5,7 @@
 //! of this room, such as `ramp.rs`, with both languages side by side. Documents keep both: `reason`
 //! and `reason_zh`. Ids, keys and names of checks are not translated.
 
-pub(crate) mod evals;
-pub(crate) mod gate;
+pub(crate) mod answer;
 mod lang;
 mod list;
 mod metrics;

@@ -80,7 +80,30 @@ words! {
     digest: "digest", "摘要";
 
     // The study's report.
-    against: "{0} against {1}, as of {2}. Gate: {3}", "{0} 对比 {1}，数据截至 {2}。门禁：{3}";
+    against: "{0} against {1}, as of {2}", "{0} 对比 {1}，数据截至 {2}";
+    answer: "Answer", "结论";
+    to_decide: "To decide: {0}", "如何得出结论：{0}";
+    to_pass: "To pass: {0}", "通过条件：{0}";
+    gate_line: "Gate: {0}", "门禁：{0}";
+    inconclusive_means: "Inconclusive means: the data show no harm, but do not exclude it either.", "证据不足是指：数据未显示劣化，但也不能排除劣化。";
+    layers_keep: "{0} layers keep their ratio", "{0} 个分层保持当前比例";
+    layer_keeps: "1 layer keeps its ratio", "1 个分层保持当前比例";
+    layers_more: "{0} more layers change or need a person", "另有 {0} 个分层有变动或需人工处理";
+    about: "About this study", "关于本研究";
+    inside_numbers: "users, quality, evidence, and what would decide each layer", "用户、质量、证据，以及各分层如何得出结论";
+    inside_rows: "{0} rows", "{0} 行";
+    inside_charts: "{0} charts", "{0} 张图";
+    inside_chart: "a chart", "1 张图";
+    inside_checks: "every check of {0} layers, in order", "{0} 个分层的全部检查，按顺序";
+    inside_check: "every check of the layer, in order", "该分层的全部检查，按顺序";
+    inside_users: "sizes and scores of {0} layers", "{0} 个分层的人数与得分";
+    inside_files: "digests of {0} files", "{0} 个文件的摘要";
+    inside_harms: "{0} further guardrails with less harm", "其余 {0} 项劣化较小的护栏";
+    warned_checks: "{0} warnings of the gate", "门禁的 {0} 项警告";
+    copied: "Link copied", "链接已复制";
+    save_as: "Save the chart as {0}", "将图表保存为 {0}";
+    local_time: "time ({0})", "时间（{0}）";
+    ratio_axis: "ratio (square-root scale)", "放量比例（平方根刻度）";
     decisions: "Decisions", "放量决策";
     decisions_caption: "What happens to each layer, and why", "各分层的处置及原因";
     evidence_caption: "Evidence of each verdict, baseline / candidate", "各结论所依据的证据（基线 / 候选）";
@@ -105,19 +128,21 @@ words! {
     undecided_data: "not known: no data", "未知：没有数据";
     gate: "Gate", "门禁";
     layers_shown: "{0} of {1} layers are shown: rollbacks, then invalid and inconclusive verdicts, then those with the most users of the candidate. Checks of the other layers are left out here. schedule.json, analysis.json, gate_report.json and tables hold all layers.", "共 {1} 个分层，此处显示 {0} 个：先是回滚，其次是无效与无定论的判定，再按候选用户数由多到少；其余分层的检查在此省略。schedule.json、analysis.json、gate_report.json 与 tables 含全部分层。";
-    gate_passed: "{0} of {1} checks passed.", "{1} 项检查中 {0} 项通过。";
     gate_open: "Checks that did not pass", "未通过的检查";
-    harm: "Harm against the margins", "损害与容忍界限";
-    harm_title: "Harm in units of the margin ({0})", "损害（以容忍界限为单位，{0}）";
+    harm: "How much worse is the candidate?", "候选版本差多少？";
+    harm_note: "Each line is the interval of one guardrail, in units of what is allowed: 0 is no difference, 1 is the limit.", "每条线是一项护栏的区间，以允许值为单位：0 表示无差异，1 表示上限。";
+    harm_title: "Harm in units of the margin ({0})", "劣化（以允许值为单位，{0}）";
+    harm_label: "{0}: {1}", "{0}：{1}";
     harm_anytime: "intervals hold at every look", "区间在任意时刻查看均有效";
     harm_fixed: "intervals hold at one look", "区间仅对单次查看有效";
     harm_gates: "intervals hold at every look; gates decide promotions", "区间在任意时刻查看均有效；放量由成组序贯门控决定";
-    harm_row: "{0} {1} margins", "{0}：{1} 倍界限";
-    harm_violated: "{0} (violated)", "{0}（已越界）";
+    harm_row: "{0} {1} margins", "{0}：允许值的 {1} 倍";
+    harm_violated: "{0} (violated)", "{0}（超限）";
     harm_none: "No guardrail has an interval yet.", "尚无护栏指标得到区间。";
-    better: "better", "更好";
-    margin: "margin", "界限";
-    worse: "worse than allowed", "差于允许";
+    no_candidate: "No row of the candidate yet: nothing to compare.", "尚无候选版本的数据，无从比较。";
+    better: "← better", "← 更好";
+    margin: "limit", "上限";
+    worse: "worse than allowed →", "超出允许 →";
     quality: "Quality over time", "质量随时间变化";
     quality_none: "QoS is not known in any layer.", "所有分层的 QoS 均未知。";
     quality_note: "Curves with the intervals for one look as bands; vertical lines mark ratio changes.", "曲线及其单次查看的区间带；竖线表示放量比例变化。";
@@ -127,6 +152,7 @@ words! {
     ratio_to: "{0} {1} to {2}", "{0}：{1} 变为 {2}";
     n_layers: "{0} layers", "{0} 个分层";
     now: "now", "现在";
+    points: "{0} points", "{0} 个百分点";
     effects: "Effects in the current stage", "当前阶段的效应";
     effects_note: "Candidate minus baseline, same layer, same time. The interval holds at every look.", "候选减基线，同一分层、同一时段。区间在任意时刻查看均有效。";
     effects_caption: "Effects", "效应";
@@ -250,9 +276,9 @@ words! {
     world: "world", "情景";
     world_title: "World: {0}", "情景：{0}";
     harmful: "{0} (harmful)", "{0}（有害）";
-    rollback_percent: "rollback, %", "回滚（%）";
-    srm_percent: "SRM halt, %", "SRM 停止（%）";
-    unfinished_percent: "unfinished, %", "未完成（%）";
+    rollback_percent: "rollback", "回滚";
+    srm_percent: "SRM halt", "SRM 停止";
+    unfinished_percent: "unfinished", "未完成";
     days_to_full: "days to full", "全量所需天数";
     days_to_rollback: "days to rollback", "回滚所需天数";
     users_exposed: "users exposed", "触达用户";
@@ -272,8 +298,11 @@ words! {
     fastest_note: "For {0}, with a harm of {1} that must not be missed.", "针对 {0}，不得漏检的损害为 {1}。";
     ladder: "ladder", "阶梯";
     dwell: "dwell, h", "停留（小时）";
-    false_rollback: "false rollback, %", "误回滚（%）";
-    missed: "missed, %", "漏检（%）";
+    false_rollback: "false rollback", "误回滚";
+    missed: "missed", "漏检";
+    plans_ranked: "What each plan would do, the best first", "各方案的表现，由优到劣";
+    harm_worst: "harm in its worst world", "最差情景下的损害";
+    inside_layers: "trade-offs and schedules of {0} layers", "{0} 个分层的权衡与排期";
     exactly: "{0}, exactly", "{0}，精确计算";
     as_run: "{0}, run", "{0}，模拟运行";
     chosen_caption: "Chosen schedules, exactly and as run", "选中的排期：精确计算与模拟运行";
@@ -355,6 +384,9 @@ impl Words {
             "warn" => Some("警告"),
             "fail" => Some("未通过"),
             "skip" => Some("不适用"),
+            "keeps" => Some("满足限制"),
+            "breaks" => Some("超出限制"),
+            "unclear" => Some("尚不确定"),
             _ => None,
         };
         translated.map_or_else(|| word.to_owned(), |translated| format!("{translated} {word}"))
