@@ -53,8 +53,10 @@ pub(super) fn first_screen(page: &mut Page, answer: &Answer) {
     }
     if let Some(first) = &answer.gate.first {
         page.raw("<div class=\"first-check\">\n");
-        let parts = [Some(first.name.clone()), Some(first.found.clone())];
-        let parts: Vec<Text> = parts.into_iter().flatten().collect();
+        // A card may have said the findings already.
+        let is_said = answer.cards.iter().any(|card| card.reason == first.found);
+        let found = Some(first.found.clone()).filter(|_| !is_said);
+        let parts: Vec<Text> = std::iter::once(first.name.clone()).chain(found).collect();
         page.raw(&format!(
             "<p>{} {}</p>\n",
             badge(answer.gate.outcome.name(), words),

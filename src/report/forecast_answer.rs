@@ -7,10 +7,12 @@ use crate::report::quantities::{chance, ladder, mean};
 use crate::scenario::{Budget, Scenario};
 use crate::simulate::{
     BudgetVerdict, Candidate, Chance, Finalist, Forecast, LayerOptimum, Optimum, PlanForecast, PlanLine,
-    advice,
+    Quantity, advice,
 };
 use crate::stats::Interval;
-use crate::words::{Amount, Count, Days, Hours, MetricName, Percent, Points, Text, answer as words};
+use crate::words::{
+    Amount, Count, Days, Hours, MetricName, Percent, Points, Text, answer as words, metric_name,
+};
 
 /// The largest number of plans with a card.
 const MAX_PLANS: usize = 6;
@@ -140,8 +142,7 @@ fn simulated(
         return (false, None, lines);
     };
     let mut lines = Vec::new();
-    let days = run.hours_to_full.mean.map(|hours| Days(hours / 24.0));
-    lines.extend(days.map(words::full_after));
+    lines.extend(run.hours_to_full.mean.map(full_after));
     lines.push(words::odds(odds(&run.p_false_rollback), odds(&run.p_missed)));
     lines.extend(run.mean_harm.map(|harm| harm_of(optimum, harm)));
     (true, Some(schedule_of(&run.ladder, run.dwell_hours)), lines)
@@ -156,11 +157,20 @@ fn exact(optimum: &Optimum, layer: &LayerOptimum, chosen: &Candidate) -> Recomme
         None => words::odds_exact(wrong, missed),
     };
     let lines = vec![
-        words::full_after(Days(chosen.hours_if_good / 24.0)),
+        full_after(chosen.hours_if_good),
         odds,
         harm_of(optimum, chosen.expected_harm),
     ];
     (true, Some(schedule_of(&chosen.ladder, chosen.dwell_hours)), lines)
+}
+
+/// The time to the full ratio: in hours up to two days, then in days.
+fn full_after(hours: f64) -> Text {
+    if hours < 48.0 {
+        words::full_after(Hours(hours))
+    } else {
+        words::full_after(Days(hours / 24.0))
+    }
 }
 
 fn harm_of(optimum: &Optimum, harm: f64) -> Text {
@@ -171,7 +181,11 @@ fn of_plans(forecast: &Forecast, budget: &Budget) -> ForecastAnswer {
     let lines = PlanLine::all(forecast, budget);
     let headline = Text::from(advice(&lines, budget, &forecast.findings));
     let ranked = ranked(lines);
-    let cards = ranked.iter().take(MAX_PLANS).map(plan_card).collect();
+    let cards = ranked
+        .iter()
+        .take(MAX_PLANS)
+        .map(|line| plan_card(line, budget))
+        .collect();
     ForecastAnswer {
         headline,
         cards,
@@ -194,17 +208,16 @@ fn ranked(mut lines: Vec<PlanLine<'_>>) -> Vec<PlanLine<'_>> {
     lines
 }
 
-fn plan_card(line: &PlanLine<'_>) -> ForecastCard {
+fn plan_card(line: &PlanLine<'_>, budget: &Budget) -> ForecastCard {
     let mut lines = Vec::new();
-    let days = line.hours_to_full.map(|hours| Days(hours / 24.0));
-    lines.extend(days.map(words::full_after));
+    lines.extend(line.hours_to_full.map(full_after));
     match (&line.p_false_rollback, &line.p_missed) {
         (Some(wrong), Some(missed)) => lines.push(words::odds(odds(wrong), odds(missed))),
         (Some(wrong), None) => lines.push(words::odds_good(odds(wrong))),
         (None, Some(missed)) => lines.push(words::odds_bad(odds(missed))),
         (None, None) => {}
     }
-    lines.push(worst_harm(line.worst));
+    lines.push(worst_harm(line.worst, budget));
     ForecastCard {
         name: line.plan.to_owned(),
         badge: Some(line.verdict.name()),
@@ -213,12 +226,26 @@ fn plan_card(line: &PlanLine<'_>) -> ForecastCard {
     }
 }
 
+/// The harm of a plan in a world with its unit, as the ranking of plans counts it: the cost, else the
+/// harm on the budget's metric, else on the first guardrail's.
+fn harm_in<'a>(world: &'a PlanForecast, budget: &Budget) -> Option<(Text, &'a Quantity)> {
+    if let Some(cost) = &world.cost {
+        return Some((words::cost(), cost));
+    }
+    let named = budget
+        .metric
+        .as_ref()
+        .and_then(|metric| world.harm.get_key_value(metric));
+    let (metric, harm) = named.or_else(|| world.harm.first_key_value())?;
+    Some((metric_name(metric), harm))
+}
+
 /// The harm in the worst world of a plan.
-fn worst_harm(world: &PlanForecast) -> Text {
-    let harm = world.cost.as_ref().or_else(|| world.harm.values().next());
-    match harm.and_then(|harm| Some((harm.mean?, harm.p95?))) {
-        Some((mean, p95)) if p95 > 0.0 || mean > 0.0 => {
-            words::harm_worst(&world.world, Amount(mean), Amount(p95))
+fn worst_harm(world: &PlanForecast, budget: &Budget) -> Text {
+    let harm = harm_in(world, budget).and_then(|(unit, harm)| Some((unit, harm.mean?, harm.p95?)));
+    match harm {
+        Some((unit, mean, p95)) if p95 > 0.0 || mean > 0.0 => {
+            words::harm_worst(&world.world, unit, Amount(mean), Amount(p95))
         }
         _ => words::no_harm(),
     }
@@ -231,11 +258,7 @@ pub(super) fn plan_rows(forecast: &Forecast, scenario: &Scenario) -> Vec<Vec<Tab
     };
     let share = |share: &Option<Chance>| share.as_ref().map_or_else(|| "-".into(), chance);
     let row = |line: PlanLine<'_>| {
-        let harm = line
-            .worst
-            .cost
-            .as_ref()
-            .or_else(|| line.worst.harm.values().next());
+        let harm = harm_in(line.worst, budget);
         let days = line.hours_to_full.map(|hours| amount(hours / 24.0));
         vec![
             word(line.plan),
@@ -243,7 +266,7 @@ pub(super) fn plan_rows(forecast: &Forecast, scenario: &Scenario) -> Vec<Vec<Tab
             num(share(&line.p_false_rollback)),
             num(share(&line.p_missed)),
             num(days.unwrap_or_else(|| "-".into())),
-            num(harm.map_or_else(|| "-".into(), |harm| mean(harm, 1.0))),
+            num(harm.map_or_else(|| "-".into(), |(_, harm)| mean(harm, 1.0))),
         ]
     };
     ranked(PlanLine::all(forecast, budget))

@@ -61,14 +61,17 @@ fn first_lines(out: &mut String, answer: &Answer, names: &LayerNames, lang: Lang
     let words = lang.words();
     paragraph(out, &format!("**{}**", escape(answer.headline.of(lang))));
     for card in &answer.cards {
-        let reason = escape(card.reason.of(lang));
+        let parts = [
+            escape(&names.of(&card.tenant, &card.layer)),
+            words.badge(card.verdict.name()),
+            card.ratios.clone(),
+            escape(card.reason.of(lang)),
+        ];
         line(
             out,
             &format!(
-                "- **{}**: {}, {}. {reason}",
-                escape(&names.of(&card.tenant, &card.layer)),
-                words.badge(card.verdict.name()),
-                card.ratios
+                "- {}",
+                fill(words.layer_line, &parts.each_ref().map(String::as_str))
             ),
         );
         if let Some(next) = &card.next {
@@ -113,7 +116,7 @@ fn against(ramp: &RampModel, zone: &Zone, lang: Lang) -> String {
     fill(
         lang.words().against,
         &[&bold(&schedule.candidate), &bold(&schedule.baseline), &as_of],
-    ) + "."
+    )
 }
 
 fn paragraph(out: &mut String, text: &str) {
@@ -183,6 +186,7 @@ fn decisions(out: &mut String, ramp: &RampModel, lang: Lang) {
             ]
         }),
     );
+    paragraph(out, words.evidence_caption);
     table(
         out,
         &[
@@ -194,10 +198,9 @@ fn decisions(out: &mut String, ramp: &RampModel, lang: Lang) {
         ],
         schedule.layers.iter().map(|layer| evidence_cells(layer).to_vec()),
     );
-    let matched = matched_share(schedule).map(|share| fill(words.evidence_matched, &[&share]));
-    let matched = matched.unwrap_or_default();
-    line(out, format!("{}. {matched}", words.evidence_caption).trim_end());
-    line(out, "");
+    if let Some(share) = matched_share(schedule) {
+        paragraph(out, &fill(words.evidence_matched, &[&share]));
+    }
     outlooks(out, ramp, lang);
 }
 
@@ -209,13 +212,13 @@ fn outlooks(out: &mut String, ramp: &RampModel, lang: Lang) {
     if cells.is_empty() {
         return;
     }
+    paragraph(out, words.outlook);
     table(
         out,
         &outlook_header(words),
         cells.into_iter().map(|cells| cells.to_vec()),
     );
-    line(out, &format!("{}. {}", words.outlook, words.outlook_note));
-    line(out, "");
+    paragraph(out, words.outlook_note);
 }
 
 /// The checks of the gate that did not pass, failures first.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::analysis::{Analysis, LayerAnalysis, MetricLimits, StageAnalysis};
 use crate::base::json::Document;
-use crate::base::number::{amount, count, number, p_value, percent};
+use crate::base::number::{amount, count, number, percent};
 use crate::base::time::{Micros, Zone};
 use crate::gate::GateReport;
 use crate::layer::LayerSummary;
@@ -14,7 +14,7 @@ use crate::report::values::distance;
 use crate::scenario::{AllowedColumn, Scenario};
 use crate::stats::{Interval, Known};
 use crate::traces::SourceCoverage;
-use crate::words::{Lang, Words, fill};
+use crate::words::{Lang, P, Say, Words, fill};
 
 /// `study.json`: the description of a study for its report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -351,7 +351,7 @@ fn line(analysis: &Analysis, layer: Option<&LayerAnalysis>, decided: &LayerSched
         qos_candidate: unknown(qos_candidate),
         srm: stage
             .and_then(|stage| SrmEvidence::from_stage(stage, &analysis.policy))
-            .map_or_else(|| "-".into(), |srm| p_is(srm.p_value)),
+            .map_or_else(|| "-".into(), |srm| P(srm.p_value).say(Lang::En)),
         verdict: decided.verdict.name(),
         ratios: format!("{} → {}", decided.ratio, decided.next_ratio),
         reason: decided.reason.clone(),
@@ -371,16 +371,6 @@ pub(super) fn urgency(layer: &LayerSchedule) -> (u8, u64) {
         Verdict::Promote => 4,
     };
     (rank, u64::MAX - layer.evidence.users.candidate)
-}
-
-/// A p-value behind its name: `p=0.6569`, or `p<0.0001`.
-fn p_is(p: f64) -> String {
-    let text = p_value(p);
-    if text.starts_with('<') {
-        format!("p{text}")
-    } else {
-        format!("p={text}")
-    }
 }
 
 /// A metric with limits of values in the current stage of a layer.

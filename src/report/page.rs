@@ -36,6 +36,8 @@ pub(super) struct Page {
     pub(super) names: LayerNames,
     /// Zone of the times of charts.
     pub(super) zone: Zone,
+    /// The newest heading. A caption that repeats it is for screen readers only.
+    heading: String,
     /// The ids of elements so far, with the number of elements that wanted each.
     ids: HashMap<String, usize>,
 }
@@ -50,6 +52,7 @@ impl Page {
             lang,
             names: LayerNames::default(),
             zone: Zone::default(),
+            heading: String::new(),
             ids: HashMap::new(),
         }
     }
@@ -103,12 +106,14 @@ impl Page {
     }
 
     pub(super) fn heading(&mut self, words: &str) {
+        words.clone_into(&mut self.heading);
         self.raw(&format!("<h2>{}</h2>\n", escape(words)));
     }
 
     /// Opens a folded part of the page: its heading, and what is inside in words. It is followed by
     /// the content and [`Page::end_fold`].
     pub(super) fn fold(&mut self, title: &str, inside: &str) {
+        title.clone_into(&mut self.heading);
         let inside = if inside.is_empty() {
             String::new()
         } else {
@@ -232,9 +237,14 @@ impl Page {
         }
         let _ = write!(
             self.html,
-            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table class=\"{1}\">\n<caption>{0}</caption>\n<thead><tr>",
+            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table class=\"{1}\">\n<caption{2}>{0}</caption>\n<thead><tr>",
             escape(caption),
-            classes.join(" ")
+            classes.join(" "),
+            if caption == self.heading {
+                " class=\"unseen\""
+            } else {
+                ""
+            }
         );
         for (column, name) in header.iter().enumerate().skip(skipped) {
             let key = Words::key_of(name).map_or_else(String::new, |key| format!(" data-key=\"{key}\""));
@@ -256,6 +266,9 @@ impl Page {
     fn cell(&mut self, name: &str, cell: TableCell) {
         let label = format!(" data-label=\"{}\"", escape(name));
         let _ = match cell {
+            TableCell::Text(text) | TableCell::Number(text) if text == "-" => {
+                write!(self.html, "<td{label} class=\"none\">-</td>")
+            }
             TableCell::Text(text) | TableCell::Number(text) => {
                 write!(self.html, "<td{label}>{}</td>", escape(&text))
             }

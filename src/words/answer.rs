@@ -45,7 +45,8 @@ texts! {
     chance_none(limit): "0% (below {limit})", "0%（低于 {limit}）";
     chance_all(limit): "100% (above {limit})", "100%（高于 {limit}）";
     harm_expected(harm, metric): "Expected harm of a harmful release, measured by {metric}: {harm}.", "有害版本的预期损害（按{metric}）：{harm}。";
-    harm_worst(world, mean, most): "Harm in the worst world, \"{world}\": {mean} on average, at most {most} in 95% of the runs.", "最差情景“{world}”下的损害：平均 {mean}，95% 的运行不超过 {most}。";
+    harm_worst(world, unit, mean, most): "Harm in the worst world, \"{world}\" ({unit}): {mean} on average, at most {most} in 95% of the runs.", "最差情景“{world}”下的损害（{unit}）：平均 {mean}，95% 的运行不超过 {most}。";
+    cost(): "cost", "成本";
     no_harm(): "No run has harm.", "没有运行造成损害。";
     no_schedule(): "No schedule keeps the limits.", "没有排期能满足限制。";
     schedule_found(): "Recommended: the fastest schedule that keeps the limits.", "建议：满足限制的最快排期。";

@@ -89,6 +89,7 @@ words! {
     layers_keep: "{0} layers keep their ratio", "{0} 个分层保持当前比例";
     layer_keeps: "1 layer keeps its ratio", "1 个分层保持当前比例";
     layers_more: "{0} more layers change or need a person", "另有 {0} 个分层有变动或需人工处理";
+    layer_line: "**{0}**: {1}, {2}. {3}", "**{0}**：{1}，{2}。{3}";
     about: "About this study", "关于本研究";
     inside_numbers: "users, quality, evidence, and what would decide each layer", "用户、质量、证据，以及各分层如何得出结论";
     inside_rows: "{0} rows", "{0} 行";

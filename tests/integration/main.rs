@@ -13,6 +13,7 @@ mod audit;
 mod bad_input;
 mod browser;
 mod calc;
+mod chromium;
 mod coverage;
 mod crash;
 mod cube_values;
@@ -56,6 +57,7 @@ mod nights_page;
 mod notify;
 mod others;
 mod outlook;
+mod page_layout;
 mod pages;
 #[cfg(feature = "stores")]
 mod postgres_server;

@@ -53,7 +53,7 @@ fn the_page_shows_what_was_decided() {
     for part in [
         "Users per layer",
         "A-RFM scores",
-        "QoS over time: regular",
+        "QoS over time: 普通用户层",
         "Harm in units of the margin",
         "Ratios over time",
         "Sample ratios",
@@ -66,9 +66,10 @@ fn the_page_shows_what_was_decided() {
         assert!(html.contains(part), "{part}");
     }
     let n_figures = html
-        .matches("<div class=\"picture\" role=\"img\" tabindex=\"0\" aria-label=")
+        .matches("<div class=\"picture both\" role=\"img\" tabindex=\"0\" aria-label=")
         .count();
-    assert_eq!(n_figures, html.matches("<svg").count());
+    // Each chart is drawn for wide and for narrow screens.
+    assert_eq!(2 * n_figures, html.matches("<svg").count());
     assert!(n_figures >= 6);
 }
 
