@@ -45,10 +45,10 @@ pub mod base;
 pub mod stats;
 // Hashes of users to buckets, as Sluice and other systems compute them.
 pub mod bucket;
-// The table of metrics.
-pub mod metric;
 // Sentences, numbers and names for people, in every language.
 pub mod words;
+// The table of metrics.
+pub mod metric;
 // A study as one TOML file: plan, policy, inputs, simulated worlds.
 pub mod scenario;
 // Prices of tokens, and the cost of a request by them.

@@ -9,6 +9,7 @@ use std::fmt;
 
 use crate::base::time::{HOUR, Micros};
 use crate::stats::effect::MetricForm;
+use crate::words::Text;
 
 /// Good direction of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -448,7 +449,7 @@ pub struct Metric {
     /// Display name of the metric for people, in any language. `None` for built-in metrics, and for
     /// metrics without a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    pub name: Option<Text>,
     /// The quantity that the numerator sums over rows.
     pub numerator: Sum,
     /// The quantity that the denominator sums over rows.

@@ -249,7 +249,7 @@ fn values_text(values: &[RatioValue], scenario: &Scenario, terminal: &Terminal) 
         }
     }
     let overlap = values.iter().map(|value| {
-        let layer = format!("{} / {}", value.tenant, plan.layer_name(&value.layer));
+        let layer = words::of_tenant(&value.tenant, plan.layer_name(&value.layer));
         let place = words::layer_at(layer, value.ratio);
         let what = match value.overlap {
             None => words::no_overlap(place),
@@ -450,6 +450,6 @@ fn text(analysis: &Analysis, plan: &Plan, args: &AnalyzeArgs, terminal: &Termina
 }
 
 /// A layer with its tenant.
-fn place_of(layer: &LayerAnalysis, plan: &Plan) -> String {
-    format!("{} / {}", layer.tenant, plan.layer_name(&layer.layer))
+fn place_of(layer: &LayerAnalysis, plan: &Plan) -> Text {
+    words::of_tenant(&layer.tenant, plan.layer_name(&layer.layer))
 }

@@ -5,7 +5,6 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::analysis::{Analysis, LayerAnalysis};
-use crate::base::number::first_of;
 use crate::bucket::Ratio;
 use crate::gate::document::{GateCheck, GateOutcome, GateReport, SCHEMA};
 use crate::gate::layer_slices::slices_outcome;
@@ -18,7 +17,7 @@ use crate::scenario::{Layer, Plan};
 use crate::words::plan::{of_tenant, unreachable};
 use crate::words::ramp::ShareBeside;
 use crate::words::study_gate as sentence;
-use crate::words::{Count, Percent, Text};
+use crate::words::{Count, Few, Percent, Text, slices};
 
 /// Trace checks that the gate leaves out. They concern the plan and not the release, or the data
 /// checks repeat them for the whole log.
@@ -372,7 +371,7 @@ fn too_small(plan: &Plan, layering: &LayerSummary, schedule: &Schedule) -> Optio
             .get(&(tenant, layer))
             .is_some_and(|layer| layer.ratio > Ratio::ZERO)
     };
-    let small: Vec<String> = layering
+    let small: Vec<Text> = layering
         .layers
         .iter()
         .filter(|l| l.too_small && on(&l.tenant, &l.layer))
@@ -382,7 +381,7 @@ fn too_small(plan: &Plan, layering: &LayerSummary, schedule: &Schedule) -> Optio
         data_check(
             "layer_size",
             GateOutcome::Warn,
-            sentence::small_layers(first_of(&small, MAX_NAMED, ", ")),
+            sentence::small_layers(Few(&small, MAX_NAMED)),
             sentence::merge_layers(),
         )
     })

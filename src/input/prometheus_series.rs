@@ -44,7 +44,7 @@ pub(super) fn layer_of(plan: &Plan, series: &Series, warnings: &mut Warnings) ->
     let found = plan
         .layers
         .iter()
-        .position(|layer| layer.id == label || layer.name == label);
+        .position(|layer| layer.id == label || layer.name.en == label || layer.name.zh == label);
     if found.is_none() {
         let label: String = label.chars().take(MAX_SHOWN).collect();
         warnings.push(|| format!("left out: layer {label:?}, which the plan does not have"));

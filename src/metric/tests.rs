@@ -156,3 +156,14 @@ fn ids_are_unique() {
     ids.dedup();
     assert_eq!(ids.len(), built_in(BadRateOf::Rated).len());
 }
+
+#[test]
+fn every_built_in_metric_has_names() {
+    for metric in built_in(BadRateOf::Rated) {
+        assert!(
+            !crate::words::metric_name(&metric.id).zh.is_empty(),
+            "{}",
+            metric.id
+        );
+    }
+}

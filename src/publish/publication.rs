@@ -123,7 +123,7 @@ impl Publication {
         let name_of = |id: &str| {
             let name = study
                 .and_then(|study| study.layers.iter().find(|(layer, _)| layer == id))
-                .map(|(_, name)| name.clone());
+                .map(|(_, name)| name.en.clone());
             name.filter(|name| !name.is_empty())
                 .unwrap_or_else(|| id.to_owned())
         };

@@ -109,7 +109,7 @@ fn opening_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) ->
         plain("after"),
         CheckValues::new(block_if(waits, Verdict::Hold)),
         || {
-            let waiting: Vec<String> = layer
+            let waiting: Vec<Text> = layer
                 .after
                 .iter()
                 .filter(is_waited_for)

@@ -39,7 +39,7 @@ pub(crate) fn entity_tables(
             .collect();
         vec![
             layer.id.clone(),
-            layer.name.clone(),
+            layer.name.en.clone(),
             (idx + 1).to_string(),
             layer.initial_ratio.share().to_string(),
             serde_json::Value::from(rules).to_string(),

@@ -15,7 +15,7 @@ use crate::report::quantities::{chance, ladder, mean};
 use crate::report::svg::Chart;
 use crate::scenario::Scenario;
 use crate::simulate::{Chance, Finding, Forecast, Optimum, PlanForecast};
-use crate::words::{Lang, fill, metric_name};
+use crate::words::{Lang, Text, fill, metric_name};
 
 /// Returns a forecast as an HTML page.
 ///
@@ -23,7 +23,7 @@ use crate::words::{Lang, fill, metric_name};
 /// A chart cannot be drawn.
 pub fn forecast_html(forecast: &Forecast, scenario: &Scenario, lang: Lang) -> Result<String> {
     let mut page = Page::new(lang, false);
-    page.names = LayerNames::new(&layers_of(scenario), false);
+    page.names = LayerNames::new(&layers_of(scenario), false, lang);
     let words = page.words;
     let days = forecast.horizon_hours / 24.0;
     let note = fill(
@@ -56,7 +56,7 @@ pub fn forecast_html(forecast: &Forecast, scenario: &Scenario, lang: Lang) -> Re
 }
 
 /// Ids and display names of the layers.
-fn layers_of(scenario: &Scenario) -> Vec<(String, String)> {
+fn layers_of(scenario: &Scenario) -> Vec<(String, Text)> {
     let layers = scenario.plan.layers.iter();
     layers
         .map(|layer| (layer.id.clone(), layer.name.clone()))

@@ -31,7 +31,7 @@ const MAX_HARMS: usize = 40;
 /// # Errors
 /// A chart cannot be drawn.
 pub fn html(model: &Model, lang: Lang) -> Result<String> {
-    let names = model.layer_names();
+    let names = model.layer_names(lang);
     let answer = model.ramp.as_ref().map(|ramp| Answer::new(ramp, &names));
     let bounded = Bounded::new(model);
     let mut page = Page::new(lang, model.has_several_tenants());
@@ -431,13 +431,14 @@ fn layers(page: &mut Page, model: &Model) -> Result<()> {
     ));
     page.chart(&layer_distribution(model, &page.names, words));
     page.chart(&score_histogram(model, words)?);
+    let lang = page.lang;
     let name = |id: &str| {
         model
             .study
             .layers
             .iter()
             .find(|(other, _)| other == id)
-            .map(|(_, name)| name.clone())
+            .map(|(_, name)| name.of(lang).to_owned())
             .unwrap_or_default()
     };
     page.table(

@@ -19,7 +19,7 @@ use crate::words::{Lang, Say, When, Words, fill, metric_name};
 /// Returns a study's report as Markdown: the answer first, then checks that did not pass, then the
 /// numbers.
 pub fn markdown(model: &Model, lang: Lang) -> String {
-    let names = model.layer_names();
+    let names = model.layer_names(lang);
     let answer = model.ramp.as_ref().map(|ramp| Answer::new(ramp, &names));
     let bounded = Bounded::new(model);
     let model = &*bounded.model;

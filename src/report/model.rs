@@ -14,7 +14,7 @@ use crate::report::values::distance;
 use crate::scenario::{AllowedColumn, Scenario};
 use crate::stats::{Interval, Known};
 use crate::traces::SourceCoverage;
-use crate::words::{Lang, P, Say, Words, fill};
+use crate::words::{Lang, P, Say, Text, Words, fill};
 
 /// `study.json`: the description of a study for its report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,7 +39,7 @@ pub struct StudyDocument {
     /// First instant of the plan, microseconds, UTC. Layers are frozen at this instant.
     pub start: Micros,
     /// Ids and display names of the layers, in plan order.
-    pub layers: Vec<(String, String)>,
+    pub layers: Vec<(String, Text)>,
     /// Columns that rules may use although their names contain a sensitive attribute, with the
     /// reasons. Empty if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -89,16 +89,17 @@ pub(super) struct LayerNames {
 }
 
 impl LayerNames {
-    pub(super) fn new(layers: &[(String, String)], several_tenants: bool) -> Self {
-        let is_shared = |name: &str| layers.iter().filter(|(_, other)| other == name).count() > 1;
+    pub(super) fn new(layers: &[(String, Text)], several_tenants: bool, lang: Lang) -> Self {
+        let is_shared = |name: &str| layers.iter().filter(|(_, other)| other.of(lang) == name).count() > 1;
         let names = layers
             .iter()
+            .map(|(id, name)| (id, name.of(lang)))
             .filter(|(id, name)| !name.trim().is_empty() && name != id)
             .map(|(id, name)| {
                 let shown = if is_shared(name) {
                     format!("{name} ({id})")
                 } else {
-                    name.clone()
+                    name.to_owned()
                 };
                 (id.clone(), shown)
             })
@@ -161,8 +162,8 @@ impl Model {
     }
 
     /// The names of the layers on a page.
-    pub(super) fn layer_names(&self) -> LayerNames {
-        LayerNames::new(&self.study.layers, self.has_several_tenants())
+    pub(super) fn layer_names(&self, lang: Lang) -> LayerNames {
+        LayerNames::new(&self.study.layers, self.has_several_tenants(), lang)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::scenario::raw::RawLayer;
 use crate::scenario::raw_layering::{RawLayering, RawTag};
 use crate::scenario::raw_policy::RawPolicy;
 use crate::stats::group_sequential::Spending;
+use crate::words::Text;
 
 /// The largest number of layers: a user's layer is stored in one byte.
 pub(super) const MAX_LAYERS: usize = 100;
@@ -115,8 +116,10 @@ impl Checker {
                     idx.checked_sub(1).into_iter().collect()
                 }
             };
+            let name = raw.name.map(|name| self.display_name(&at("name"), name));
+            let name = name.unwrap_or_else(|| Text::from(&id));
             layers.push(Layer {
-                name: raw.name.unwrap_or_else(|| id.clone()),
+                name,
                 id,
                 min_score,
                 quota,

@@ -35,7 +35,7 @@ impl Checker {
                     "expected no limits of values for a share of rows, found `cap`, `floor` or `winsorize`",
                 );
             }
-            let name = raw.name.map(|name| self.name(&at("name"), Some(name), "a name"));
+            let name = raw.name.map(|name| self.display_name(&at("name"), name));
             metrics.push(Metric {
                 id,
                 name,

@@ -24,6 +24,7 @@ mod policy;
 pub(crate) mod raw;
 mod raw_column;
 mod raw_layering;
+mod raw_name;
 mod raw_notify;
 mod raw_policy;
 mod raw_score;

@@ -12,8 +12,8 @@ use crate::scenario::policy::{Guardrail, Policy, Sequential};
 use crate::stats::Reason;
 use crate::stats::gates::{GateRule, planned_drift};
 use crate::stats::group_sequential::Spending;
-use crate::words::When;
 use crate::words::guardrail::MetricTerm;
+use crate::words::{Text, When};
 
 /// A plan: the releases, the layers with their ladders, and the policy of decisions.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,7 +64,7 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Measure {
     /// The display name of the scenario. `None` without one.
-    pub name: Option<String>,
+    pub name: Option<Text>,
     /// The unit of its values.
     pub unit: String,
     /// The direction in which it improves.
@@ -162,7 +162,7 @@ impl Plan {
         let measure = self.measures.get(metric);
         MetricTerm {
             id: metric,
-            name: measure.and_then(|measure| measure.name.as_deref()),
+            name: measure.and_then(|measure| measure.name.as_ref()),
             unit: measure.map_or("", |measure| &measure.unit),
             is_higher_better: measure.is_some_and(|measure| measure.better == Better::Higher),
         }
@@ -170,16 +170,24 @@ impl Plan {
 
     /// Returns the display name of a layer. Its id follows in brackets if another layer has the same
     /// name. A layer that the plan does not have keeps its id.
-    pub fn layer_name(&self, id: &str) -> String {
+    pub fn layer_name(&self, id: &str) -> Text {
         let Some(idx) = self.layer_idx(id) else {
-            return id.to_owned();
+            return id.into();
         };
-        let name = &self.layers[idx].name;
-        if self.layers.iter().filter(|layer| layer.name == *name).count() > 1 {
-            format!("{name} ({id})")
-        } else {
-            name.clone()
-        }
+        Text::new(|lang| {
+            let name = self.layers[idx].name.of(lang);
+            let is_shared = self
+                .layers
+                .iter()
+                .filter(|layer| layer.name.of(lang) == name)
+                .count()
+                > 1;
+            if is_shared {
+                format!("{name} ({id})")
+            } else {
+                name.to_owned()
+            }
+        })
     }
 
     /// Returns an instant as sentences write it.
@@ -218,8 +226,8 @@ pub(super) const APPROVER_KINDS: [(&str, bool); 2] = [("human", false), ("bot", 
 pub struct Layer {
     /// Id of the layer: ASCII letters, digits, `_`, `-`, `.`.
     pub id: String,
-    /// Display name of the layer for reports, in any language.
-    pub name: String,
+    /// Display name of the layer.
+    pub name: Text,
     /// Smallest score of the layer in threshold mode, 0..=1. `None` in the last layer, which takes
     /// all lower scores, and in layers of tag rules only.
     pub min_score: Option<f64>,

@@ -15,6 +15,7 @@ use crate::scenario::input::{GENERATORS, OnBadRow, OnDuplicate, OnUnknownRelease
 use crate::scenario::plan::APPROVER_KINDS;
 use crate::scenario::policy::{BOUNDARIES, VERDICTS};
 use crate::scenario::raw_layering::{RawLayering, RawTag};
+use crate::scenario::raw_name::RawName;
 use crate::scenario::raw_notify::RawNotify;
 use crate::scenario::raw_policy::{RawAnalysis, RawGuard, RawGuardrail, RawMetric, RawPolicy, RawQos};
 use crate::scenario::raw_simulate::RawSimulate;
@@ -250,9 +251,9 @@ pub(super) struct RawLayer {
     /// Id of the layer: ASCII letters, digits, `_`, `-`, `.`.
     #[schemars(regex(pattern = "^[A-Za-z0-9_.-]+$"), example = &"early")]
     pub(super) id: Option<String>,
-    /// Name that reports show.
+    /// Name that people see: a text, or one in English and one in Chinese.
     #[schemars(extend("x-default" = "the layer's `id`"), example = &"Early adopters")]
-    pub(super) name: Option<String>,
+    pub(super) name: Option<RawName>,
     /// Lowest score of the layer, in mode `threshold`. Scores fall from layer to layer. The last
     /// layer takes the rest and has none.
     #[schemars(

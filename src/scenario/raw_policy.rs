@@ -12,6 +12,7 @@ use crate::scenario::policy::{
     Action, BOUNDARIES, DecisionPolicy, LATENCY_P95, MAX_MISSED, MIN_COVERAGE, OnTrouble, OwnPast,
     QOS_PRESETS, RollbackScope, Sequential, SlicePolicy,
 };
+use crate::scenario::raw_name::RawName;
 
 /// The quality of service (QoS): a score of 0 to 1 of user experience U, technical service T and
 /// business B.
@@ -49,9 +50,10 @@ pub(super) struct RawMetric {
     /// Id of the metric, which no other metric has: ASCII letters, digits, `_`, `-`, `.`.
     #[schemars(regex(pattern = "^[A-Za-z0-9_.-]+$"), example = &"slow_rate")]
     pub(super) id: Option<String>,
-    /// Display name of the metric in sentences and tables, in any language. By default the id.
+    /// Name of the metric in sentences and tables: a text, or one in English and one in Chinese. By
+    /// default the id.
     #[schemars(example = &"share of slow answers")]
-    pub(super) name: Option<String>,
+    pub(super) name: Option<RawName>,
     /// Numerator: `rows`, `sum(column)` or `count(column)` (rows where it is not null). A
     /// column may have a test, with `<`, `<=`, `>`, `>=`, `=` or `!=`.
     #[schemars(example = &"sum(latency_ms > 2000)")]

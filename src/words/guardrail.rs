@@ -14,7 +14,7 @@ pub(crate) struct MetricTerm<'a> {
     /// The id.
     pub(crate) id: &'a str,
     /// The display name of the scenario. `None` for the built-in name, or the id without one.
-    pub(crate) name: Option<&'a str>,
+    pub(crate) name: Option<&'a Text>,
     /// The unit, as the metric declares it.
     pub(crate) unit: &'a str,
     /// Whether larger values are better.
@@ -62,7 +62,7 @@ impl MetricTerm<'_> {
 impl Say for MetricTerm<'_> {
     fn say(&self, lang: Lang) -> String {
         if let Some(name) = self.name {
-            return name.to_owned();
+            return name.of(lang).to_owned();
         }
         let known = metric_name(self.id);
         match lang {
@@ -327,9 +327,10 @@ mod tests {
              evidence yet.",
             "95 分位延迟仍为 1,000 ms，最多可能差多少尚不可知。证据尚不足。",
         );
+        let name = Text::from("Tasks done");
         let done = MetricTerm {
             id: "done",
-            name: Some("Tasks done"),
+            name: Some(&name),
             unit: "share",
             is_higher_better: true,
         };

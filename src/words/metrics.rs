@@ -54,16 +54,3 @@ fn metric_name(id: &str) -> Text {
         None => id.into(),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::metric::{BadRateOf, built_in};
-
-    #[test]
-    fn every_built_in_metric_has_names() {
-        for metric in built_in(BadRateOf::Rated) {
-            assert!(!metric_name(&metric.id).zh.is_empty(), "{}", metric.id);
-        }
-    }
-}

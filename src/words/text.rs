@@ -1,14 +1,45 @@
 //! Texts in every language, and sentences with gaps.
 
+use serde::{Deserialize, Serialize};
+
 use crate::words::lang::Lang;
 
-/// One text in every language.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// One text in every language. In documents it is a text, or an object with the keys `en` and `zh` if
+/// it has a translation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
 pub struct Text {
     /// In English.
     pub en: String,
     /// In Chinese. Empty for a text without a translation, such as a name.
     pub zh: String,
+}
+
+/// A text as documents have it.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Plain(String),
+    Both { en: String, zh: String },
+}
+
+impl From<Written> for Text {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Plain(text) => text.into(),
+            Written::Both { en, zh } => Self { en, zh },
+        }
+    }
+}
+
+impl From<Text> for Written {
+    fn from(Text { en, zh }: Text) -> Self {
+        if zh.is_empty() {
+            Self::Plain(en)
+        } else {
+            Self::Both { en, zh }
+        }
+    }
 }
 
 impl Text {
@@ -256,6 +287,18 @@ mod tests {
         is("少 {a}。", "0.3 个百分点", "少 0.3 个百分点。");
         is("仅 {a}。", "", "仅 。");
         is("{a} / x", "租户", "租户 / x");
+    }
+
+    #[test]
+    fn documents_have_one_text_or_both() {
+        let both = Text {
+            en: "a".into(),
+            zh: "甲".into(),
+        };
+        for (text, json) in [(Text::from("a"), r#""a""#), (both, r#"{"en":"a","zh":"甲"}"#)] {
+            assert_eq!(serde_json::to_string(&text).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Text>(json).unwrap(), text);
+        }
     }
 
     #[test]

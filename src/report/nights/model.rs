@@ -8,7 +8,7 @@ use crate::bucket::Ratio;
 use crate::gate::GateOutcome;
 use crate::ramp::{OperationRow, RampStatus, Verdict};
 use crate::stats::Interval;
-use crate::words::Text;
+use crate::words::{Lang, Text};
 
 /// The ramps of some folders, by their starts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -138,8 +138,8 @@ pub struct NightsLayer {
     pub tenant: String,
     /// Id of the layer in the plan, such as `early`.
     pub layer: String,
-    /// Display name of the layer. Empty without one.
-    pub name: String,
+    /// Display name of the layer.
+    pub name: Text,
     /// Whether the candidate is rolled back in the layer, by the last night or by an earlier one.
     pub is_rolled_back: bool,
     /// Number of users who consented to gray release.
@@ -153,11 +153,10 @@ pub struct NightsLayer {
 
 impl NightsLayer {
     /// The display name; the id for a layer without one.
-    pub fn display_name(&self) -> &str {
-        if self.name.is_empty() {
-            &self.layer
-        } else {
-            &self.name
+    pub fn display_name(&self, lang: Lang) -> &str {
+        match self.name.of(lang) {
+            "" => &self.layer,
+            name => name,
         }
     }
 }

@@ -47,7 +47,7 @@ impl View<'_> {
     pub(super) fn layer_name(self, tenant: &str, layer: &str) -> String {
         let of = |other: &&NightsLayer| other.tenant == tenant && other.layer == layer;
         let found = self.ramp.layers.iter().find(of);
-        let name = found.map_or(layer, |layer| layer.display_name());
+        let name = found.map_or(layer, |layer| layer.display_name(self.lang));
         if self.ramp.has_tenants() && !tenant.is_empty() {
             format!("{tenant} / {name}")
         } else {
