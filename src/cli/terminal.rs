@@ -10,6 +10,7 @@ use crate::base::error::{Error, Result, exit_code};
 use crate::base::escape;
 use crate::base::progress::{LogFormat, Progress, now};
 use crate::cli::text::fill;
+use crate::words::terminal as words;
 use crate::words::{Lang, Text};
 
 /// Columns of output that goes to no terminal, unless `COLUMNS` says otherwise.
@@ -137,9 +138,16 @@ impl Terminal {
         }
     }
 
-    /// Prints a warning to stderr.
+    /// Prints a warning to stderr: one line, broken at the width of a terminal.
     pub(super) fn warn(&self, text: &str) {
-        self.event(WARNING, text);
+        if self.log == Some(LogFormat::Json) {
+            return self.event(WARNING, text);
+        }
+        let text = escape::excerpt(text, MAX_EVENT);
+        let line = words::warning(escape::line(&text).into_owned());
+        let width = stderr_width().filter(|_| self.width.is_some());
+        // A closed stderr leaves no way to report.
+        let _ = writeln!(io::stderr(), "{}", fill(line.of(self.lang), width));
     }
 
     /// Prints an error to stderr as `error: where: expected, found`, with its hint.
@@ -248,6 +256,13 @@ fn width() -> u16 {
         .or_else(from_terminal)
         .unwrap_or(DEFAULT_WIDTH)
         .max(MIN_WIDTH)
+}
+
+/// The columns of stderr. `None` if it is no terminal: then warnings stay on one line.
+fn stderr_width() -> Option<u16> {
+    let stderr = Term::stderr();
+    let columns = stderr.is_term().then(|| stderr.size_checked()).flatten();
+    columns.map(|(_, columns)| columns.max(MIN_WIDTH))
 }
 
 /// Whether stdout is a terminal that shows colors, and `NO_COLOR` is not set.

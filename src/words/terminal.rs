@@ -35,6 +35,7 @@ texts! {
     fail(): "fail", "未通过";
 
     // Warnings.
+    warning(text): "warning: {text}", "警告：{text}";
     qos_not_known(missing): "QoS is not known: {missing}.", "QoS 未知：{missing}。";
     no_evidence_yet(text): "no evidence: {text}", "没有证据：{text}";
     more_steps(n): "{n} more layers cannot leave a step of their ladder.", "另有 {n} 个分层无法离开其阶梯的某一级。";

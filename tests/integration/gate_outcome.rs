@@ -75,7 +75,8 @@ fn a_failed_gate_keeps_promotions_back_unless_the_policy_allows_them() {
             assert_eq!(layer["first_blocking"], "gate");
             let reason = layer["reason"].as_str().unwrap();
             assert!(
-                reason.contains("kept at 50%: the gate failed at consent: 2 of 2 rows"),
+                reason.starts_with("The gate failed at consent: 2 of 2 rows")
+                    && reason.ends_with(" Kept at 50%."),
                 "{reason}"
             );
         }
@@ -171,7 +172,7 @@ fn a_folder_whose_gate_failed_is_published_without_its_promotions() {
         assert!(stdout.contains("gate: fail"), "{stdout}");
         assert!(
             stderr.contains(
-                "the gate failed at consent of default / early: 1 of 9 rows: no promotion of default / early"
+                "The gate failed at consent of early: 1 of 9 rows: no promotion of default / early"
             ),
             "{stderr}"
         );

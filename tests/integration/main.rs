@@ -13,7 +13,7 @@ mod audit;
 mod bad_input;
 mod browser;
 mod calc;
-mod chromium;
+mod chinese;
 mod coverage;
 mod crash;
 mod cube_values;

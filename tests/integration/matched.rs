@@ -163,7 +163,7 @@ fn ids_that_match_no_user_make_every_layer_invalid() {
         );
         assert!(ran.stderr.contains(kind), "{}", ran.stderr);
         assert!(ran.stderr.contains("log: \""), "{}", ran.stderr);
-        let cause = format!("likely cause: {cause};");
+        let cause = format!("Likely cause: {cause}.");
         assert!(ran.stderr.contains(&cause), "{cause} not in {}", ran.stderr);
         assert!(ran.layer("reason").as_str().unwrap().contains(&cause));
         // Ids of users are in no document that leaves the folder.
@@ -240,7 +240,7 @@ fn strangers_have_no_likely_cause_and_the_threshold_is_the_scenario_s() {
         "{}",
         ran.stderr
     );
-    assert!(!ran.stderr.contains("likely cause"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("Likely cause"), "{}", ran.stderr);
     // A scenario that expects strangers says so.
     let scenario = fs::read_to_string(case.path().join("s.toml")).unwrap();
     fs::write(
@@ -263,12 +263,12 @@ fn no_row_of_the_candidate_is_inconclusive() {
         (
             0.0,
             "promote",
-            "no row of v2 among 400: every layer is at 0%, so nothing is judged",
+            "No row of v2 among 400. Every layer is at 0%, so there is nothing to compare yet.",
         ),
         (
             0.01,
             "inconclusive",
-            "no row of v2 among 400: nothing is known about it",
+            "No row of v2 among 400, so there is nothing to compare yet.",
         ),
     ] {
         let case = Case { ratio, ..Case::new() };
@@ -296,7 +296,7 @@ fn an_empty_log_and_users_without_consent_are_named() {
     assert_eq!(ran.outcome("coverage"), "inconclusive");
     assert!(
         ran.stderr
-            .contains("no row of the log is between the plan's start"),
+            .contains("No row of the log is between the plan's start"),
         "{}",
         ran.stderr
     );
@@ -317,7 +317,7 @@ fn an_empty_log_and_users_without_consent_are_named() {
     );
     assert!(
         ran.stderr
-            .contains("no user is eligible: none of 400 users has consented"),
+            .contains("No user is eligible: none of 400 users has consented"),
         "{}",
         ran.stderr
     );
@@ -340,19 +340,19 @@ fn missing_columns_and_steps_out_of_reach_are_named() {
     let output = sluice(&["run", text(&scenario), "--out", text(&out)]);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(
-        stderr.contains("complaint_rate: no column `complaint` in the log"),
+        stderr.contains("complaint rate: the log has no column `complaint`"),
         "{stderr}"
     );
     assert!(
-        stderr.contains("tool_success_rate: no column `tool_calls` in the log"),
+        stderr.contains("success rate of tool calls: the log has no column `tool_calls`"),
         "{stderr}"
     );
     assert!(
-        stderr.contains("all: 50% of 400 eligible users are 200, fewer than min_users 250"),
+        stderr.contains("all: 50% of 400 eligible users are 200, fewer than min_users 250."),
         "{stderr}"
     );
     let report = fs::read_to_string(out.join("report.md")).unwrap();
-    assert!(report.contains("no column `complaint` in the log"), "{report}");
+    assert!(report.contains("the log has no column `complaint`"), "{report}");
 }
 
 #[test]

@@ -188,7 +188,7 @@ fn an_approval_counts_for_one_release_in_the_time_of_the_plan_by_a_person() {
     let release = "candidate = \"cs-agent-2026.05\"\n";
     let at = "at = \"2026-05-26T09:00:00Z\"\n";
     let by = "by = \"li\"";
-    check(&format!("{release}{at}{by}"), "promote", "approved by li");
+    check(&format!("{release}{at}{by}"), "promote", "li approved");
     check(&format!("{at}{by}"), "hold", "names no release");
     check(
         &format!("candidate = \"cs-agent-2026.04\"\n{at}{by}"),

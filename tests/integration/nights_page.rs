@@ -95,7 +95,13 @@ pub(crate) fn assert_page_of(ramp: &Path) {
             .unwrap_or_else(|| panic!("{what} is not on the page"))
     };
     assert!(at("rolled back in") < at("Night by night"));
-    let content = page.split("<main>").nth(1).unwrap().split("<script>").next().unwrap();
+    let content = page
+        .split("<main>")
+        .nth(1)
+        .unwrap()
+        .split("<script>")
+        .next()
+        .unwrap();
     assert!(!content.contains("NaN") && !content.contains(">inf"));
     let (in_chinese, page, printed) = nights(&[ramp], &out.path().join("zh"), "zh");
     assert_eq!(in_chinese, document);

@@ -12,9 +12,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sluice::base::time::Zone;
 use sluice::notify::{Delivery, Notification, Origin, SendLimits, of_failure, of_guard, of_schedule, send};
 use sluice::ramp::Schedule;
 use sluice::scenario::{Notify, NotifyEvent, SinkAddress};
+use sluice::words::{Lang, Text};
 
 use crate::support::{ecommerce, fails, json as read_json, ok, root, text};
 
@@ -151,6 +153,7 @@ fn origin() -> Origin {
         plan_id: Some("ramp-7".into()),
         candidate: Some("agent-2".into()),
         as_of: Some(1_779_926_400_000_000),
+        zone: Zone::UTC,
         report: Some("/srv/ramp/report.html".into()),
     }
 }
@@ -177,7 +180,7 @@ fn send_one(kind: &str, replies: Vec<Reply>) -> (Delivery, Vec<Request>) {
     let notification = of_guard(
         &origin(),
         "max_moved",
-        "31 % of the users moved, the limit is 10 %",
+        &"31 % of the users moved, the limit is 10 %".into(),
     );
     let mut outcomes = send_all(&[notification], &[server.address(kind)]);
     assert_eq!(outcomes.len(), 1);
@@ -340,8 +343,8 @@ fn sinks_work_side_by_side_within_the_limit() {
         works.address("slack"),
     ];
     let notifications = [
-        of_guard(&origin(), "max_moved", "a reason"),
-        of_failure(&origin(), "publish", "a reason"),
+        of_guard(&origin(), "max_moved", &"a reason".into()),
+        of_failure(&origin(), "publish", &"a reason".into()),
     ];
     let limits = SendLimits {
         attempt: Duration::from_secs(10),
@@ -399,7 +402,7 @@ fn schedule() -> Schedule {
 #[test]
 fn a_schedule_gives_one_notification_an_event() {
     let mut schedule = schedule();
-    let found = of_schedule(&schedule, Some("out/report.html"));
+    let found = of_schedule(&schedule, &Zone::UTC, Some("out/report.html"));
     let events: Vec<NotifyEvent> = found.iter().map(|one| one.event).collect();
     assert_eq!(events, [NotifyEvent::Rollback, NotifyEvent::Promotion]);
     let rollback = &found[0];
@@ -429,22 +432,27 @@ fn a_schedule_gives_one_notification_an_event() {
                 "to": 0.0,
                 "check": "guardrail:task_completion_rate",
                 "reason": reason,
+                "reason_zh": layer.reason_zh,
             }],
             "check": null,
             "reason": null,
             "report": "out/report.html",
             "title": "Rollback of cs-agent-2026.05: layer regular",
             "text": format!(
-                "Rollback of cs-agent-2026.05: layer regular\nplan {}, as of 2026-05-29T00:00:00Z\n\
-                 default / regular: 1% → 0%: {reason}\nreport: out/report.html",
+                "Rollback of cs-agent-2026.05: layer regular\nplan {}, as of 2026-05-29 00:00 UTC\n\
+                 regular: {reason}\nreport: out/report.html",
                 schedule.plan_id
             ),
         })
     );
-    assert!(reason.contains("task_completion_rate"));
+    assert!(
+        reason.starts_with("The task completion rate fell from ")
+            && reason.ends_with("Rolled back from 1% to 0%."),
+        "{reason}"
+    );
     // The same night has the same ids, wherever its report lies; another verdict has another id.
     let ids = |schedule: &Schedule| -> Vec<String> {
-        of_schedule(schedule, None)
+        of_schedule(schedule, &Zone::UTC, None)
             .into_iter()
             .map(|one| one.id)
             .collect()
@@ -472,7 +480,7 @@ fn a_schedule_gives_one_notification_an_event() {
             layer
         })
         .collect();
-    let found = of_schedule(&schedule, None);
+    let found = of_schedule(&schedule, &Zone::UTC, None);
     assert_eq!(
         (found.len(), found[0].n_layers, found[0].n_tenants),
         (1, 300, 300)
@@ -485,12 +493,65 @@ fn a_schedule_gives_one_notification_an_event() {
     assert!(found[0].text.ends_with("and 280 more layers") && found[0].text.len() < 12_000);
     schedule.layers.truncate(299);
     assert_ne!(
-        of_schedule(&schedule, None)[0].id,
+        of_schedule(&schedule, &Zone::UTC, None)[0].id,
         found[0].id,
         "layers beyond the first count"
     );
     schedule.layers.clear();
-    assert!(of_schedule(&schedule, None).is_empty());
+    assert!(of_schedule(&schedule, &Zone::UTC, None).is_empty());
+}
+
+#[test]
+fn a_sink_has_its_language() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notes.jsonl");
+    let server = Server::start(vec![answer(200, r#"{"code": 0}"#); 2]);
+    let shanghai = Zone::by_name("Asia/Shanghai").unwrap();
+    let addresses = [server.address("feishu"), format!("file:{}", path.display())];
+    let mut sinks = sinks(&addresses);
+    for sink in &mut sinks {
+        sink.lang = Lang::Zh;
+    }
+    let notifications = [
+        of_schedule(&schedule(), &shanghai, None).remove(0),
+        of_guard(
+            &Origin {
+                zone: shanghai,
+                ..origin()
+            },
+            "max_moved",
+            &Text {
+                en: "31% of the users moved".into(),
+                zh: "31% 的用户更换了分层".into(),
+            },
+        ),
+    ];
+    let outcomes = send(&notifications, &sinks, &|_, _| false, &LIMITS);
+    assert!(outcomes.iter().all(|outcome| outcome.is_sent), "{outcomes:?}");
+    let card: Value = serde_json::from_str(&server.received()[0].body).unwrap();
+    assert_eq!(
+        card["card"]["header"]["title"]["content"],
+        "cs-agent-2026.05 回滚：分层 regular"
+    );
+    let body = card["card"]["elements"][0]["text"]["content"].as_str().unwrap();
+    assert!(
+        body.contains("数据截至 2026 年 5 月 29 日 08:00（北京时间）"),
+        "{body}"
+    );
+    assert!(
+        body.contains("regular：任务完成率由 ") && body.contains("由 1% 回滚至 0%。"),
+        "{body}"
+    );
+    let lines = fs::read_to_string(&path).unwrap();
+    let guard: Value = serde_json::from_str(lines.lines().nth(1).unwrap()).unwrap();
+    assert_eq!(guard["reason"], "31% of the users moved");
+    assert_eq!(guard["reason_zh"], "31% 的用户更换了分层");
+    assert_eq!(guard["title"], "守卫 max_moved 中止了 agent-2 的夜间任务");
+    assert_eq!(
+        guard["text"],
+        "守卫 max_moved 中止了 agent-2 的夜间任务\n计划 ramp-7，数据截至 2026 年 5 月 28 日 08:00（北京时间）\n\
+         31% 的用户更换了分层\n报告：/srv/ramp/report.html"
+    );
 }
 
 /// Runs the program with these variables and no others of sinks.
@@ -625,13 +686,19 @@ fn text_of_others_is_text_in_every_chat() {
         .unwrap();
     layer.tenant = "<!channel> & *a* [x](http://b) <at id=all></at>\nBcc: c@d".into();
     let shown = "<!channel> & *a* [x](http://b) <at id=all></at>\\nBcc: c@d";
-    let rollback = of_schedule(&schedule, None).remove(0);
+    let rollback = of_schedule(&schedule, &Zone::UTC, None).remove(0);
     let server = Server::start(vec![answer(200, "{\"code\": 0, \"errcode\": 0}")]);
     let outcomes = send_all(&[rollback], &[server.address("slack")]);
     let outcomes = [
         outcomes,
-        send_all(&of_schedule(&schedule, None)[..1], &[server.address("feishu")]),
-        send_all(&of_schedule(&schedule, None)[..1], &[server.address("dingtalk")]),
+        send_all(
+            &of_schedule(&schedule, &Zone::UTC, None)[..1],
+            &[server.address("feishu")],
+        ),
+        send_all(
+            &of_schedule(&schedule, &Zone::UTC, None)[..1],
+            &[server.address("dingtalk")],
+        ),
     ]
     .concat();
     assert!(outcomes.iter().all(|one| one.is_sent), "{outcomes:?}");
@@ -672,7 +739,7 @@ fn long_messages_fit_what_chats_take() {
             layer
         })
         .collect();
-    let long = of_schedule(&schedule, None);
+    let long = of_schedule(&schedule, &Zone::UTC, None);
     let server = Server::start(vec![answer(200, "{\"code\": 0, \"errcode\": 0}")]);
     for kind in ["slack", "feishu", "dingtalk"] {
         assert!(send_all(&long, &[server.address(kind)])[0].is_sent);

@@ -26,8 +26,8 @@ fn the_guide_says_how_long_its_layers_wait() {
     let [said, warned] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     assert!(
         warned.contains(
-            "early at 25%: `complaint_rate` cannot clear a margin of 0.001 within the dwell of 72 h, even without an \
-             effect"
+            "early at 25%: the complaint rate cannot clear its margin of 0.1 points within the dwell of 72 hours, even \
+             if the candidate changes nothing"
         ),
         "{warned}"
     );
@@ -41,12 +41,12 @@ fn the_guide_says_how_long_its_layers_wait() {
     assert!(outlook["undecided"].is_null(), "{outlook}");
     let sentence = outlook["text"].as_str().unwrap();
     assert!(
-        sentence.contains("to clear a margin of 0.005 if the effect stays as it is"),
+        sentence.contains("to clear the margin of 0.5 points for the availability, at today's traffic of "),
         "{sentence}"
     );
     // The same sentence in the terminal, the report in both forms, and the gate.
     let joined = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(joined.contains(&format!("to decide: {sentence}")), "{joined}");
+    assert!(joined.contains(&format!("To decide: {sentence}")), "{joined}");
     let report = fs::read_to_string(out.join("report.md")).unwrap();
     assert!(report.contains("clear:availability | 0.67 points"), "{report}");
     assert!(
@@ -65,7 +65,8 @@ fn the_guide_says_how_long_its_layers_wait() {
     assert_eq!(of("guardrail:availability"), sentence);
     assert_eq!(outlook["also_open"], serde_json::json!(["clear:complaint_rate"]));
     assert!(
-        of("guardrail:complaint_rate").contains("156 users at 25% cannot clear a margin of 0.001"),
+        of("guardrail:complaint_rate")
+            .contains("156 users at 25% cannot clear the margin of 0.1 points for the complaint rate"),
         "{checks:?}"
     );
     let careful = layer(&out, "careful");
@@ -88,7 +89,7 @@ fn the_guide_says_how_long_its_layers_wait() {
     ];
     let said = ok(&[&args[..], &[decided.to_str().unwrap()]].concat());
     let joined = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(joined.contains(&format!("to decide: {sentence}")), "{joined}");
+    assert!(joined.contains(&format!("To decide: {sentence}")), "{joined}");
     let chinese = ["report", out.to_str().unwrap(), "--lang", "zh"];
     ok(&chinese);
     assert!(
@@ -130,10 +131,11 @@ fn a_missing_column_is_asked_for() {
     };
     assert_eq!(
         remedy("guardrail:complaint_rate"),
-        "no column `complaint` in the log: map it in [[input.traffic]].columns, or remove the guardrail"
+        "Map the missing column in [[input.traffic]].columns, or remove the guardrail: the log has no column \
+         `complaint`."
     );
     assert!(
-        remedy("qos").ends_with("map it in [[input.traffic]].columns"),
+        remedy("qos").starts_with("Map the missing column in [[input.traffic]].columns: "),
         "{}",
         remedy("qos")
     );
@@ -145,7 +147,7 @@ fn a_missing_column_is_asked_for() {
 }
 
 /// A layer whose users differ too much for the margin at its first step.
-const SIMULATED: &str = r#"
+pub(crate) const SIMULATED: &str = r#"
 seed = 1
 as_of = "2026-01-10"
 plan = { id = "p", start = "2026-01-01", baseline = "a", candidate = "b" }
@@ -175,15 +177,15 @@ fn a_simulation_says_where_its_runs_end() {
     let args = ["simulate", path.to_str().unwrap(), "--out", out.to_str().unwrap()];
     let said = ok(&args);
     let joined = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    let text = "where unfinished runs end: p in same: 100% of the runs at all 2%, clear:task_completion_rate: at this \
-                step 400 users cannot let `task_completion_rate` clear a margin of 0.02: change the ratio of the step \
-                to";
+    let text = "where unfinished runs end: p in same: 100% of the runs at all 2%, clear:task_completion_rate: At this \
+                step 400 users cannot clear the margin of 2 points for the task completion rate. Change the ratio of \
+                the step to";
     assert!(joined.contains(text), "{joined}");
     assert!(
-        joined.contains("warnings on the plans: p: all at 2%: `task_completion_rate`"),
+        joined.contains("warnings on the plans: p: all at 2%: the task completion rate cannot"),
         "{joined}"
     );
-    let threshold = "threshold 0.99 of layer all lies above the baseline's QoS";
+    let threshold = "The QoS threshold of 0.99 of all lies above the baseline's QoS of";
     assert!(joined.contains(threshold), "{joined}");
     assert_described(&out);
     let document = json(&out.join("forecast.json"));
