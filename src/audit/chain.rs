@@ -173,7 +173,7 @@ fn artifact_link(link: &'static str, artifact: &ArtifactRef) -> ChainLink {
         match artifact.floats_because() {
             Some(why) => ChainLink {
                 value: Some(reference.into()),
-                ..ChainLink::missing(link, format!("record a digest: {why}"))
+                ..ChainLink::missing(link, format!("record a digest: {}", why.en))
             },
             None => ChainLink::weak(link, reference, "record a digest: a version can be written anew"),
         }

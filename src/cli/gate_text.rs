@@ -29,8 +29,10 @@ pub(super) fn text(report: &GateReport, n_others: usize, has_canary: bool, termi
         }
     }
     if let Some(rollback) = report.rollback.as_ref().filter(|_| has_canary) {
-        let first = rollback["steps"][0]["why"].as_str().unwrap_or_default();
-        text.push_str(&format!("\n{}", line(&says::roll_back_first(first))));
+        let first = &rollback["steps"][0];
+        let why = |key: &str| first[key].as_str().unwrap_or_default();
+        let first = says::roll_back_first(lang.pick(why("why"), why("why_zh")));
+        text.push_str(&format!("\n{}", line(&first)));
     }
     if n_others > 0 {
         let others = says::other_results(Count(n_others as u64));

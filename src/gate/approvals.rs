@@ -14,7 +14,7 @@ use crate::gate::document::{GateCheck, GateOutcome};
 use crate::gate::evidence::{Approval, GateEvidence};
 use crate::release::{Approver, ApproverKind, RiskLevel};
 use crate::words::gate as says;
-use crate::words::{Count, Few, Text, When};
+use crate::words::{Few, Text, Things, When};
 
 /// The largest number of approvers in a sentence.
 const NAMED: usize = 10;
@@ -204,7 +204,10 @@ pub(super) fn approvers(evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
     };
     let mut detail = vec![approved];
     detail.extend(alike_texts(&record.approvers));
-    let mut remedy = vec![says::approve(Count(needed as u64))];
+    let mut remedy = vec![says::approve(
+        Things(needed as u64, "approval"),
+        "`{id, kind = \"human\"}`",
+    )];
     if record.risk_level.is_none() {
         remedy.push(says::or_level());
     }

@@ -1,5 +1,8 @@
 //! Whether the text of a reference names one fixed artifact, and why not.
 
+use crate::words::Text;
+use crate::words::references as says;
+
 /// Names of versions that point to the newest artifact.
 const FLOATING: [&str; 18] = [
     "candidate",
@@ -86,7 +89,7 @@ const FAMILIES: [&str; 20] = [
 
 /// The reason why the target of a reference without a whole digest may change; `None` if the
 /// reference names one version: a number, a date or a commit.
-pub(super) fn floats_because(reference: &str) -> Option<String> {
+pub(super) fn floats_because(reference: &str) -> Option<Text> {
     let text = reference.trim();
     let words = |part: &str| -> Vec<String> {
         part.split(['_', '-', '.', '@', ':', '=', '/', '#', '?', '&'])
@@ -94,7 +97,7 @@ pub(super) fn floats_because(reference: &str) -> Option<String> {
             .collect()
     };
     if words(text).iter().any(|word| word == "alias") {
-        return Some("an alias can be moved, and there is no digest".into());
+        return Some(says::alias_moves());
     }
     if let Some((_, query)) = text.split_once('?') {
         let entry = |key: &str| {
@@ -107,7 +110,7 @@ pub(super) fn floats_because(reference: &str) -> Option<String> {
             entry("label").or_else(|| entry("alias")),
         ) {
             (Some(version), _) => return version_floats(version),
-            (None, Some(label)) => return Some(moved("label", label)),
+            (None, Some(label)) => return Some(says::label_moves(label)),
             (None, None) => {}
         }
     }
@@ -130,30 +133,28 @@ pub(super) fn floats_because(reference: &str) -> Option<String> {
 }
 
 /// The reason why the text after `@` is no fixed version.
-fn version_floats(version: &str) -> Option<String> {
+fn version_floats(version: &str) -> Option<Text> {
     let exact = version.trim().trim_start_matches('=');
     if is_version(exact) || is_commit(exact) || is_dated(exact) {
         return None;
     }
     if is_range(version) {
-        return Some(format!(
-            "`{version}` is a range of versions, of which the newest is taken"
-        ));
+        return Some(says::is_range(version));
     }
     if is_floating(version) {
-        return Some(fixed(version));
+        return Some(says::not_fixed(version));
     }
-    Some(moved("alias", version))
+    Some(says::is_alias(version))
 }
 
 /// The reason why a name without `@` floats. `whole` is the reference with the router in front.
-fn name_floats(text: &str, whole: Option<&str>) -> Option<String> {
+fn name_floats(text: &str, whole: Option<&str>) -> Option<Text> {
     let segments: Vec<&str> = text
         .split([':', '/', '#'])
         .filter(|part| !part.is_empty())
         .collect();
     let (Some(first), Some(last)) = (segments.first(), segments.last()) else {
-        return Some("it has no version and no digest".into());
+        return Some(says::has_no_version());
     };
     let scheme = first.to_ascii_lowercase();
     let is_scheme = segments.len() > 1;
@@ -169,12 +170,10 @@ fn name_floats(text: &str, whole: Option<&str>) -> Option<String> {
         return None;
     }
     if is_range(last) && is_scheme {
-        return Some(format!(
-            "`{last}` is a range of versions, of which the newest is taken"
-        ));
+        return Some(says::is_range(*last));
     }
     if (is_scheme && is_floating(last)) || is_floating(text) {
-        return Some(fixed(last));
+        return Some(says::not_fixed(*last));
     }
     let end = last
         .rsplit(['_', '-', '.'])
@@ -182,46 +181,29 @@ fn name_floats(text: &str, whole: Option<&str>) -> Option<String> {
         .unwrap_or(last)
         .to_ascii_lowercase();
     if FLOATING_AT_END.contains(&end.as_str()) {
-        return Some(fixed(&end));
+        return Some(says::not_fixed(&end));
     }
     if whole.is_some() && is_scheme && ROUTERS.contains(&scheme.as_str()) {
-        return Some(format!(
-            "`{last}` is a route of {first}, which can lead to another model; `{first}:{last}=MODEL` says to which"
-        ));
+        return Some(says::is_route(*last, *first));
     }
     if is_scheme && ["azure", "azure_ai", "azure_openai"].contains(&scheme.as_str()) {
-        return Some(format!(
-            "`{last}` is a deployment of Azure, which can get another model, and there is no digest"
-        ));
+        return Some(says::is_deployment(*last));
     }
     if is_scheme && TAGGED.contains(&scheme.as_str()) {
         return Some(match text.matches(':').count() {
-            0 | 1 => format!("`{last}` has no tag, so `latest` is taken"),
-            _ => format!("the tag `{last}` can be moved, and there is no digest"),
+            0 | 1 => says::has_no_tag(*last),
+            _ => says::tag_moves(*last),
         });
     }
     if is_scheme && scheme == "git" {
-        return Some(format!(
-            "`{last}` is a branch or a tag, which can be moved; a commit cannot"
-        ));
+        return Some(says::is_branch(*last));
     }
     let name = last.to_ascii_lowercase();
     let is_of_provider = is_scheme && PROVIDERS.contains(&scheme.as_str());
     if is_of_provider || FAMILIES.iter().any(|family| name.starts_with(family)) {
-        return Some(format!(
-            "`{last}` has no date, so the provider can move it to another version, and there is no digest"
-        ));
+        return Some(says::has_no_date(*last));
     }
-    Some("it has no version and no digest".into())
-}
-
-fn fixed(word: &str) -> String {
-    format!("`{word}` does not name a fixed version, and the reference has no digest")
-}
-
-fn moved(kind: &str, name: &str) -> String {
-    let article = if kind == "alias" { "an" } else { "a" };
-    format!("`{name}` is {article} {kind}, which can be moved to another version, and there is no digest")
+    Some(says::has_no_version())
 }
 
 fn is_floating(word: &str) -> bool {
@@ -372,7 +354,10 @@ mod tests {
             ("kb_alias:v12", "an alias"),
         ] {
             let found = floats_because(reference).unwrap_or_else(|| panic!("{reference} floats"));
-            assert!(found.contains(part), "{reference}: {found}");
+            assert!(
+                found.en.contains(part) && !found.zh.is_empty(),
+                "{reference}: {found:?}"
+            );
         }
     }
 

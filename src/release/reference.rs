@@ -4,6 +4,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::release::pinned;
+use crate::words::Text;
+use crate::words::references as says;
 
 /// The number of hexadecimal digits of a digest, by algorithm.
 const DIGEST_LENGTHS: [(&str, usize); 3] = [("sha256", 64), ("sha384", 96), ("sha512", 128)];
@@ -55,12 +57,12 @@ impl ArtifactRef {
     }
 
     /// The reason why the target of the reference may change; `None` if it is pinned.
-    pub fn floats_because(&self) -> Option<String> {
+    pub fn floats_because(&self) -> Option<Text> {
         if self.has_whole_digest() {
             return None;
         }
         if self.mutable {
-            return Some("the record says it is mutable, and it has no digest".into());
+            return Some(says::says_mutable());
         }
         // A record may have the version beside the name.
         let beside = ["version", "revision", "commit"].iter().find_map(|key| {

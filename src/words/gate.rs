@@ -423,7 +423,7 @@ texts! {
     level_not_said(): "not said", "未写明";
     no_approver(): "no approver", "无";
     look_alike(names): "{names} look alike and count as one person.", "{names} 形近，按一人计。";
-    approve(n): "Different people who have to approve, with `{id, kind = \"human\"}` each: {n}.", "需要 {n} 位不同人员审批，各写 `{id, kind = \"human\"}`。";
+    approve(n, how): "Needed: {n} from different people, each with {how}.", "需要 {n} 位不同人员审批，各写 {how}。";
     or_level(): "A `risk_level` below high needs one.", "`risk_level` 低于 high 时只需一位。";
     for_other_record(): "is for another record", "属于另一份记录";
     by_program(): "is by a program, and a person has to approve", "来自程序，须由人员审批";

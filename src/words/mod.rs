@@ -13,6 +13,7 @@ pub(crate) mod notify;
 pub(crate) mod outlook;
 mod page;
 pub(crate) mod pipeline;
+pub(crate) mod references;
 pub(crate) mod rollback;
 mod style;
 pub(crate) mod terminal;

@@ -60,6 +60,7 @@ mod outlook;
 mod page_layout;
 mod pages;
 #[cfg(feature = "stores")]
+mod pipelines;
 mod postgres_server;
 mod profiles;
 #[cfg(feature = "stores")]
