@@ -176,7 +176,12 @@ fn headline(ramp: &RampModel, names: &LayerNames) -> Text {
         said.push(words::untrusted_in(of(&invalid)));
     }
     if !promoted.is_empty() {
-        said.push(words::promoted(of(&promoted)));
+        let starts = ramp.analysis.data.rows.n_candidate == 0;
+        said.push(if starts {
+            words::started(of(&promoted))
+        } else {
+            words::promoted(of(&promoted))
+        });
     }
     if said.is_empty() {
         return standstill(ramp, &with, &of, &unclear);

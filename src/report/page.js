@@ -472,12 +472,14 @@
     }
     document.querySelectorAll("svg.rows").forEach(restack);
   };
-  matchMedia("print").addEventListener("change", (media) => onPaper(media.matches));
+  const paper = matchMedia("print");
+  paper.addEventListener("change", (media) => onPaper(media.matches));
   addEventListener("beforeprint", () => onPaper(true));
   addEventListener("afterprint", () => onPaper(false));
 
   repaint();
   filter();
+  onPaper(paper.matches);
   reveal();
   for (const { figure, data } of figures) if (data) near.observe(figure);
 })();

@@ -232,7 +232,7 @@ impl Page {
         if header.len() > 10 {
             classes.push("wide".into());
         }
-        if header.len() - skipped > 5 {
+        if header.len() - skipped > 4 {
             classes.push("many".into());
         }
         let _ = write!(

@@ -13,6 +13,8 @@ texts! {
     rolled_back(layers): "Stop: the candidate is rolled back in {layers}.", "停止：候选版本在{layers}回滚。";
     was_rolled_back(layers): "Stopped: the candidate was rolled back in {layers} earlier.", "已停止：候选版本此前已在{layers}回滚。";
     promoted(layers): "The ramp goes on in {layers}.", "{layers}继续放量。";
+    /// Layers leave 0%, and the log has no row of the candidate.
+    started(layers): "The ramp starts in {layers}. No row of the candidate yet: nothing to compare.", "{layers}开始放量。尚无候选版本的数据，无从比较。";
     completed(): "The ramp is complete: every layer is at the last step of its ladder.", "放量已完成：所有分层均已到达阶梯末级。";
     unclear(layers): "Not yet: there is not enough evidence in {layers}.", "暂不放量：{layers}证据不足。";
     held(): "Not yet: every layer keeps its ratio.", "暂不放量：所有分层保持当前比例。";
