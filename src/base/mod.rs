@@ -3,6 +3,7 @@
 pub(crate) mod advice;
 pub mod apart;
 pub(crate) mod at_work;
+pub(crate) mod base64;
 pub(crate) mod bitmap;
 pub(crate) mod csv;
 pub mod digest;

@@ -12,8 +12,7 @@ use crate::ramp::RampState;
 use crate::report::StudyDocument;
 use crate::scenario::{Overrides, Scenario};
 use crate::study;
-use crate::words::commands as say;
-use crate::{night, report};
+use crate::study::Exports;
 
 /// Draw report.md and report.html from a study's documents
 #[derive(Debug, Args)]
@@ -35,6 +34,18 @@ pub(super) struct ReportArgs {
     /// State of the ramp: the report shows its log of changes, when they were decided and in force
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
+    /// Write each chart as SVG and PNG to this folder, which is replaced as a whole
+    #[arg(long, value_name = "DIR")]
+    charts: Option<PathBuf>,
+    /// Write each table as CSV to this folder, which is replaced as a whole
+    #[arg(long, value_name = "DIR")]
+    tables: Option<PathBuf>,
+    /// Write a workbook: decisions, effects, slices, schedule, operations, costs
+    #[arg(long, value_name = "FILE")]
+    xlsx: Option<PathBuf>,
+    /// Write the report as HTML for mail, below 100 kB
+    #[arg(long, value_name = "FILE")]
+    email: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &ReportArgs, terminal: &Terminal) -> Result<u8> {
@@ -81,7 +92,10 @@ fn study_report(args: &ReportArgs, dir: &Path, terminal: &Terminal) -> Result<u8
     Apart::new()
         .reads(&args.scenario)
         .reads(&args.state)
-        .writes(written.map(|name| dir.join(name)))
+        .reads(documents_of(&args.dir))
+        .writes(written.map(|name| args.dir.join(name)))
+        .writes(args.xlsx.iter().chain(&args.email))
+        .replaces(args.charts.iter().chain(&args.tables))
         .check()?;
     if let Some(path) = &args.scenario {
         let mut scenario = Scenario::load(path, &Overrides::default())?;
@@ -89,13 +103,40 @@ fn study_report(args: &ReportArgs, dir: &Path, terminal: &Terminal) -> Result<u8
         json::write_json(&dir.join(manifest::file::STUDY), &StudyDocument::new(&scenario))?;
     }
     let state: Option<RampState> = args.state.as_deref().map(json::read_document).transpose()?;
-    study::report(dir, terminal.lang, state.as_ref())?;
-    let path = |name: &str| path_text(&dir.join(name));
-    terminal.print(&format!(
-        "{}\n  {}\n  {}\n",
-        terminal.text(&say::written()),
-        path(manifest::file::REPORT_HTML),
-        path(manifest::file::REPORT_MD)
-    ))?;
+    study::report(&args.dir, terminal.lang, state.as_ref())?;
+    let exports = Exports {
+        charts: args.charts.clone(),
+        tables: args.tables.clone(),
+        xlsx: args.xlsx.clone(),
+        email: args.email.clone(),
+    };
+    if !exports.is_empty() {
+        let warnings = study::export(&args.dir, terminal.lang, state.as_ref(), &exports)?;
+        warnings.iter().for_each(|warning| terminal.warn(warning));
+    }
+    let reports = [manifest::file::REPORT_HTML, manifest::file::REPORT_MD];
+    let mut text = "written:\n".to_owned();
+    for path in reports
+        .map(|name| args.dir.join(name))
+        .iter()
+        .chain(exports.paths())
+    {
+        text.push_str(&format!("  {}\n", path_text(path)));
+    }
+    terminal.print(&text)?;
     Ok(DONE)
+}
+
+/// The documents of a study that a report is made of.
+fn documents_of(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let names = [
+        manifest::file::ANALYSIS,
+        manifest::file::SCHEDULE,
+        manifest::file::GATE_REPORT,
+        manifest::file::LAYER_SUMMARY,
+        manifest::file::STATE,
+        manifest::file::TRACES,
+    ];
+    let dir = dir.to_owned();
+    names.into_iter().map(move |name| dir.join(name))
 }

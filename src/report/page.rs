@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
+use crate::base::base64;
 use crate::base::escape::html as escape;
 use crate::base::number::count;
 use crate::base::time::Zone;
@@ -356,23 +357,7 @@ pub(super) fn badge(name: &str, words: &Words) -> String {
 /// Returns a source of a content security policy: the SHA-256 of an element's whole text, in
 /// base64.
 pub(super) fn source_hash(text: &str) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut hash = String::from("sha256-");
-    for three in Sha256::digest(text.as_bytes()).chunks(3) {
-        let bits = three
-            .iter()
-            .fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
-            << (8 * (3 - three.len()));
-        for digit in 0..4 {
-            let is_there = digit <= three.len();
-            hash.push(if is_there {
-                char::from(DIGITS[(bits >> (18 - 6 * digit)) as usize & 63])
-            } else {
-                '='
-            });
-        }
-    }
-    hash
+    format!("sha256-{}", base64::encode(&Sha256::digest(text.as_bytes())))
 }
 
 pub(super) fn word(text: impl Into<String>) -> TableCell {

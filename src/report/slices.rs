@@ -8,6 +8,7 @@ use crate::report::charts::{Harm, harms_in_margins, name};
 use crate::report::escape::attributes;
 use crate::report::model::RampModel;
 use crate::report::page::{Page, TableCell, num, word};
+use crate::report::svg::Chart;
 use crate::stats::Interval;
 use crate::words::slices::{self as texts, DifferenceRange};
 use crate::words::{Count, Difference, Lang, Measured, Say, Text, Words};
@@ -119,49 +120,51 @@ fn findings_table(page: &mut Page, caption: &str, findings: &[Found<'_>], lang: 
     }
 }
 
-/// A chart of each layer's worst findings, folded away. The layers with the worst findings come
-/// first.
+/// A chart of each layer's worst findings, folded away.
 fn charts(page: &mut Page, ramp: &RampModel, findings: &[Found<'_>], lang: Lang) {
-    let words = page.words;
-    let mut layers: Vec<&LayerAnalysis> = Vec::new();
-    for (layer, _) in findings {
-        if !layers.iter().any(|other| std::ptr::eq(*other, *layer)) {
-            layers.push(layer);
-        }
-    }
-    for layer in layers.into_iter().take(MAX_CHARTS) {
-        let of_layer = findings.iter().filter(|(other, _)| std::ptr::eq(*other, layer));
-        let labels: Vec<(String, &SliceFinding)> = of_layer
-            .map(|(_, found)| {
-                (
-                    format!("{}: {}", found.slice_name().of(lang), found.metric),
-                    found,
-                )
-            })
-            .collect();
-        let harms: Vec<Harm<'_>> = labels
-            .iter()
-            .filter_map(|(label, found)| harm_of(layer, label, found))
-            .take(MAX_BARS)
-            .collect();
-        if harms.is_empty() {
-            continue;
-        }
-        let title = texts::chart(name(ramp, &layer.tenant, &layer.layer));
-        let title = title.of(lang).to_owned();
+    for (layer, chart) in slice_charts(ramp, findings, lang) {
         let keys = [("tenant", layer.tenant.as_str()), ("layer", &layer.layer)];
         page.raw(&format!(
             "<details{}><summary>{}</summary>\n",
             attributes(keys.into_iter()),
-            escape(&title)
+            escape(&chart.title)
         ));
-        page.chart(&harms_in_margins(&harms, title, words));
+        page.chart(&chart);
         page.raw("</details>\n");
     }
 }
 
+/// A chart of each layer's worst findings. The layers with the worst findings come first.
+pub(super) fn slice_charts<'a>(
+    ramp: &RampModel,
+    findings: &[Found<'a>],
+    lang: Lang,
+) -> Vec<(&'a LayerAnalysis, Chart)> {
+    let mut of_layers: Vec<(&LayerAnalysis, Vec<&SliceFinding>)> = Vec::new();
+    for (layer, found) in findings {
+        match of_layers
+            .iter_mut()
+            .find(|(other, _)| std::ptr::eq(*other, *layer))
+        {
+            Some((_, of_layer)) => of_layer.push(found),
+            None => of_layers.push((layer, vec![found])),
+        }
+    }
+    of_layers.truncate(MAX_CHARTS);
+    let chart = |(layer, found): (&'a LayerAnalysis, Vec<&SliceFinding>)| {
+        let harms = found.into_iter().filter_map(|found| harm_of(layer, found, lang));
+        let harms: Vec<Harm<'_>> = harms.take(MAX_BARS).collect();
+        let title = texts::chart(name(ramp, &layer.tenant, &layer.layer))
+            .of(lang)
+            .to_owned();
+        let words = lang.words();
+        (!harms.is_empty()).then(|| (layer, harms_in_margins(&harms, title, words)))
+    };
+    of_layers.into_iter().filter_map(chart).collect()
+}
+
 /// A finding in units of its margin. `None` without a harm or a margin above 0.
-fn harm_of<'a>(layer: &'a LayerAnalysis, label: &str, found: &'a SliceFinding) -> Option<Harm<'a>> {
+fn harm_of<'a>(layer: &'a LayerAnalysis, found: &'a SliceFinding, lang: Lang) -> Option<Harm<'a>> {
     let judged = &found.judged;
     let margin = judged.margin.filter(|margin| *margin > 0.0)?;
     let interval = judged.interval?;
@@ -171,7 +174,7 @@ fn harm_of<'a>(layer: &'a LayerAnalysis, label: &str, found: &'a SliceFinding) -
             ("layer", layer.layer.as_str()),
             ("metric", found.metric.as_str()),
         ],
-        label: label.to_owned(),
+        label: format!("{}: {}", found.slice_name().of(lang), found.metric),
         harm: judged.harm? / margin,
         interval: Interval {
             ci_lower: interval.ci_lower / margin,

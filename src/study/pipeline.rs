@@ -245,6 +245,14 @@ pub fn analyze(scenario: &Scenario, cube: &Cube, asked: &AnalysisOptions, path: 
 /// # Errors
 /// A document is missing, or a file cannot be written.
 pub fn report(dir: &Path, lang: Lang, state: Option<&RampState>) -> Result<()> {
+    write_report(dir, &read_model(dir, state)?, lang)
+}
+
+/// Reads the documents of a report, with the changes of ratios in a state's log.
+///
+/// # Errors
+/// A document is missing.
+pub(super) fn read_model(dir: &Path, state: Option<&RampState>) -> Result<report::Model> {
     let document = |name: &str| dir.join(name);
     let model = report::Model {
         study: json::read_document(&document(file::STUDY))?,
@@ -265,11 +273,10 @@ pub fn report(dir: &Path, lang: Lang, state: Option<&RampState>) -> Result<()> {
         },
     };
     let log = state.map_or(&[][..], |state| &state.operations);
-    let model = report::Model {
+    Ok(report::Model {
         ramp: model.ramp.map(|ramp| ramp.with_changes(log)),
         ..model
-    };
-    write_report(dir, &model, lang)
+    })
 }
 
 fn write_report(dir: &Path, model: &report::Model, lang: Lang) -> Result<()> {

@@ -5,7 +5,7 @@
 //! of this room, such as `ramp.rs`, with both languages side by side. Documents keep both: `reason`
 //! and `reason_zh`. Ids, keys and names of checks are not translated.
 
-pub(crate) mod answer;
+pub(crate) mod export;
 mod lang;
 mod list;
 mod metrics;

@@ -24,6 +24,7 @@ mod evals;
 mod evals_cases;
 mod evals_real;
 mod exact;
+mod exports;
 mod finops;
 mod finops_prices;
 mod finops_reasons;

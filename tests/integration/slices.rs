@@ -31,16 +31,16 @@ layer = "early"
 ratio = 0.5
 "#;
 
-const BREAKDOWNS: &str = "[analysis]\nbreakdowns = [\"region\", \"device\"]\n";
+pub(crate) const BREAKDOWNS: &str = "[analysis]\nbreakdowns = [\"region\", \"device\"]\n";
 
-struct Log {
-    dir: TempDir,
+pub(crate) struct Log {
+    pub(crate) dir: TempDir,
 }
 
 impl Log {
     /// 4,000 users with nine turns each. A tenth of them is in the region north, whose tasks the
     /// candidate completes less often by `loss` percentage points.
-    fn new(loss: u64) -> Self {
+    pub(crate) fn new(loss: u64) -> Self {
         let profile = sluice::bucket::Profile::Sluice {
             salt: "slices".into(),
         };
@@ -59,7 +59,7 @@ impl Log {
             };
             for turn in 0..9 {
                 let (day, hour) = (turn / 3, dice.roll(24));
-                let device = ["phone", "desktop"][dice.roll(2) as usize];
+                let device = ["phone", "=1+1"][dice.roll(2) as usize];
                 let rate = if is_new && region == "north" {
                     810 - 10 * loss
                 } else {
@@ -80,7 +80,7 @@ impl Log {
     }
 
     /// Runs the study with more tables in the scenario, and returns what it printed.
-    fn run(&self, more: &str, lang: &str) -> Study {
+    pub(crate) fn run(&self, more: &str, lang: &str) -> Study {
         let path = |name: &str| self.dir.path().join(name);
         let scenario = SCENARIO.replace("[input]", &format!("{more}\n[input]"));
         fs::write(path("study.toml"), scenario).unwrap();
@@ -103,13 +103,13 @@ impl Log {
     }
 }
 
-struct Study {
-    printed: String,
-    analysis: Value,
-    schedule: Value,
-    gate: Value,
-    page: String,
-    markdown: String,
+pub(crate) struct Study {
+    pub(crate) printed: String,
+    pub(crate) analysis: Value,
+    pub(crate) schedule: Value,
+    pub(crate) gate: Value,
+    pub(crate) page: String,
+    pub(crate) markdown: String,
 }
 
 impl Study {

@@ -1,0 +1,241 @@
+//! The report as a mail: HTML without scripts, with styles in its elements and tables for its
+//! layout. The answer stands in text. Pictures are in the mail itself, as far as they fit.
+
+use crate::analysis::slices_of;
+use crate::base::base64;
+use crate::base::error::Result;
+use crate::base::escape::{excerpt, html as escape};
+use crate::base::time;
+use crate::gate::{GateCheck, GateOutcome};
+use crate::ramp::{LayerSchedule, Verdict};
+use crate::report::export::named_charts;
+use crate::report::export_png::PngWriter;
+use crate::report::export_svg::standalone;
+use crate::report::model::{Model, RampModel, urgency};
+use crate::words::{Count, Lang, Text, export as texts, fill, slices};
+
+/// The most bytes of a mail. Some mail programs cut longer ones.
+const MAX_BYTES: usize = 100_000;
+/// The most bytes of the texts of layers.
+const MAX_LAYER_BYTES: usize = 45_000;
+/// The most checks of the gate, and the most violations in slices.
+const MAX_CHECKS: usize = 8;
+const MAX_SLICES: usize = 5;
+/// The most characters of a sentence of others.
+const MAX_SENTENCE: usize = 500;
+/// Charts that a mail may have, the most important first.
+const PICTURES: [&str; 2] = ["harm", "ratios"];
+/// The bytes that the end of a mail needs.
+const END_BYTES: usize = 1_000;
+
+const CELL: &str = "padding:8px;border-bottom:1px solid #d5dae0;text-align:left;vertical-align:top;";
+
+/// The report as HTML for mail, below 100 kB.
+///
+/// # Errors
+/// A chart cannot be drawn.
+pub fn email(model: &Model, lang: Lang) -> Result<String> {
+    let words = lang.words();
+    let study = &model.study;
+    let mut html = format!(
+        "<!doctype html>\n<html lang=\"{}\"><head><meta charset=\"utf-8\"><title>{}</title></head>\n\
+         <body style=\"margin:0;padding:0;background:#ffffff;color:#222b36;\">\n\
+         <table role=\"presentation\" width=\"100%\" style=\"max-width:720px;margin:0 auto;border-collapse:collapse;\
+         font:16px/1.5 Arial,'PingFang SC','Microsoft YaHei',sans-serif;\"><tr><td style=\"padding:16px;\">\n\
+         <h1 style=\"font-size:22px;margin:0 0 8px;\">{}</h1>\n",
+        words.lang,
+        escape(&cut(&study.name)),
+        escape(&cut(&study.name)),
+    );
+    match &model.ramp {
+        Some(ramp) => {
+            answer(&mut html, ramp, lang);
+            layers(&mut html, ramp, lang);
+            violated_slices(&mut html, ramp, lang);
+            open_checks(&mut html, ramp, lang);
+            pictures(&mut html, model, lang)?;
+        }
+        None => paragraph(&mut html, texts::no_ramp().of(lang)),
+    }
+    paragraph(&mut html, texts::whole().of(lang));
+    html.push_str("</td></tr></table>\n</body></html>\n");
+    Ok(html)
+}
+
+fn cut(text: &str) -> String {
+    excerpt(text, MAX_SENTENCE).into_owned()
+}
+
+fn paragraph(html: &mut String, text: &str) {
+    html.push_str(&format!("<p style=\"margin:8px 0;\">{}</p>\n", escape(text)));
+}
+
+fn heading(html: &mut String, text: &str) {
+    html.push_str(&format!(
+        "<h2 style=\"font-size:18px;margin:20px 0 4px;\">{}</h2>\n",
+        escape(text)
+    ));
+}
+
+/// The status word in the color of its meaning.
+fn badge(name: &str, lang: Lang) -> String {
+    let color = match name {
+        "promote" | "pass" => "#136b3f",
+        "rollback" | "fail" => "#b3261e",
+        "warn" | "inconclusive" => "#8a5200",
+        "invalid" => "#7b2fa6",
+        _ => "#566273",
+    };
+    format!(
+        "<b style=\"color:{color};\">{}</b>",
+        escape(&lang.words().badge(name))
+    )
+}
+
+/// How many layers go on, and the outcome of the gate.
+fn answer(html: &mut String, ramp: &RampModel, lang: Lang) {
+    let of = |is: fn(Verdict) -> bool| {
+        let layers = ramp.schedule.layers.iter();
+        Count(layers.filter(|layer| is(layer.verdict)).count() as u64)
+    };
+    let promoted = of(|verdict| verdict == Verdict::Promote);
+    let rolled_back = of(|verdict| verdict == Verdict::Rollback);
+    let kept = of(|verdict| !matches!(verdict, Verdict::Promote | Verdict::Rollback));
+    let answer = texts::answer(promoted, kept, rolled_back);
+    html.push_str(&format!(
+        "<p style=\"margin:8px 0;font-size:18px;\"><b>{}</b></p>\n",
+        escape(answer.of(lang))
+    ));
+    let gate = badge(ramp.gate.outcome.name(), lang);
+    let code = |text: &str| format!("<b>{}</b>", escape(&cut(text)));
+    let (candidate, baseline) = (code(&ramp.schedule.candidate), code(&ramp.schedule.baseline));
+    let as_of = time::format(ramp.schedule.as_of);
+    let sentence = fill(lang.words().against, &[&candidate, &baseline, &as_of, &gate]);
+    html.push_str(&format!("<p style=\"margin:8px 0;\">{sentence}</p>\n"));
+}
+
+/// The decisions, the most urgent first, as many as the mail holds.
+fn layers(html: &mut String, ramp: &RampModel, lang: Lang) {
+    let words = lang.words();
+    let mut layers: Vec<&LayerSchedule> = ramp.schedule.layers.iter().collect();
+    layers.sort_by_key(|layer| urgency(layer));
+    let several = layers.iter().any(|layer| layer.tenant != layers[0].tenant);
+    heading(html, words.decisions);
+    html.push_str("<table width=\"100%\" style=\"border-collapse:collapse;\">\n<tr>");
+    for name in [words.layer, words.verdict, words.ratio, words.why] {
+        html.push_str(&format!("<th style=\"{CELL}\">{}</th>", escape(name)));
+    }
+    html.push_str("</tr>\n");
+    let (start, mut n_shown) = (html.len(), 0);
+    for layer in &layers {
+        let name = if several {
+            format!("{} / {}", layer.tenant, layer.layer)
+        } else {
+            layer.layer.clone()
+        };
+        let mut why = escape(&cut(layer.why().of(lang)));
+        if let Some(outlook) = layer.outlook.as_ref().filter(|outlook| outlook.is_open()) {
+            let text = texts::to_decide(cut(outlook.own_text().of(lang)));
+            why.push_str(&format!(
+                "<br><span style=\"color:#566273;\">{}</span>",
+                escape(text.of(lang))
+            ));
+        }
+        let row = format!(
+            "<tr><td style=\"{CELL}\">{}</td><td style=\"{CELL}\">{}</td><td style=\"{CELL}white-space:nowrap;\">{} → {}</td><td style=\"{CELL}\">{why}</td></tr>\n",
+            escape(&cut(&name)),
+            badge(layer.verdict.name(), lang),
+            layer.ratio,
+            layer.next_ratio,
+        );
+        if html.len() + row.len() > start + MAX_LAYER_BYTES {
+            break;
+        }
+        html.push_str(&row);
+        n_shown += 1;
+    }
+    html.push_str("</table>\n");
+    left_out(html, layers.len() - n_shown, texts::layers_left, lang);
+}
+
+fn left_out(html: &mut String, n: usize, text: impl Fn(Count) -> Text, lang: Lang) {
+    if n > 0 {
+        paragraph(html, text(Count(n as u64)).of(lang));
+    }
+}
+
+/// The violations in slices, the worst first.
+fn violated_slices(html: &mut String, ramp: &RampModel, lang: Lang) {
+    let (counts, findings) = slices_of(&ramp.analysis);
+    if counts.n_slices() == 0 {
+        return;
+    }
+    heading(html, slices::title().of(lang));
+    paragraph(html, counts.sentence().of(lang));
+    let violated = findings.iter().filter(|(_, found)| found.is_violated());
+    for (layer, found) in violated.take(MAX_SLICES) {
+        if let Some(sentence) = found.sentence() {
+            paragraph(html, &cut(&format!("{}: {}", layer.layer, sentence.of(lang))));
+        }
+    }
+}
+
+/// The checks of the gate that failed, then those without enough evidence, then warnings.
+fn open_checks(html: &mut String, ramp: &RampModel, lang: Lang) {
+    let checks = ramp.gate.checks.iter();
+    let mut open: Vec<&GateCheck> = checks.filter(|check| check.outcome > GateOutcome::Pass).collect();
+    if open.is_empty() {
+        return;
+    }
+    open.sort_by_key(|check| std::cmp::Reverse(check.outcome));
+    heading(html, texts::open_checks().of(lang));
+    for check in open.iter().take(MAX_CHECKS) {
+        let remedy = check.remedy().map_or_else(String::new, |remedy| {
+            let text = escape(&cut(remedy.of(lang)));
+            format!("<br><span style=\"color:#566273;\">{text}</span>")
+        });
+        let layer = if check.layer.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", check.layer)
+        };
+        html.push_str(&format!(
+            "<p style=\"margin:8px 0;\">{} <b>{}</b>{}: {}{remedy}</p>\n",
+            badge(check.outcome.name(), lang),
+            escape(&cut(&check.check)),
+            escape(&cut(&layer)),
+            escape(&cut(check.found().of(lang))),
+        ));
+    }
+    left_out(
+        html,
+        open.len().saturating_sub(MAX_CHECKS),
+        texts::checks_left,
+        lang,
+    );
+}
+
+/// The charts that fit. Their numbers stand in the alternative texts, and a chart whose letters no
+/// font has is left out.
+fn pictures(html: &mut String, model: &Model, lang: Lang) -> Result<()> {
+    let writer = PngWriter::new();
+    let charts = named_charts(model, lang)?;
+    for wanted in PICTURES {
+        let Some((_, chart)) = charts.iter().find(|(name, _)| name == wanted) else {
+            continue;
+        };
+        let Some(file) = standalone(chart) else { continue };
+        if !writer.missing_letters(&file).is_empty() {
+            continue;
+        }
+        let png = base64::encode(&writer.draw(&file, 1.0)?);
+        let picture = format!(
+            "<p style=\"margin:16px 0;\"><img src=\"data:image/png;base64,{png}\" width=\"688\" style=\"max-width:100%;height:auto;\" alt=\"{}\"></p>\n",
+            escape(&cut(&format!("{}: {}", chart.title, chart.description)))
+        );
+        if html.len() + picture.len() + END_BYTES <= MAX_BYTES {
+            html.push_str(&picture);
+        }
+    }
+    Ok(())
+}
