@@ -339,7 +339,7 @@ mod tests {
             &found.sentence(HarmVerdict::Safe, Asks::Safety),
             "Tasks done rose from 80% to 85% (between 4 and 6 points more, up to 2 points less allowed). That is within \
              the margin.",
-            "Tasks done由 80% 升至 85%（多 4 至 6 个百分点，允许少 2 个百分点）。在界限之内。",
+            "Tasks done 由 80% 升至 85%（多 4 至 6 个百分点，允许少 2 个百分点）。在界限之内。",
         );
         // Values of another comparison are not shown.
         let other = Comparison {

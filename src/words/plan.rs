@@ -4,8 +4,8 @@ use crate::words::text::texts;
 
 texts! {
     wrong_claim(n, of, is, not, source): "{n} of {of} users are {is}, not {not} ({source}).", "{of} 名用户中的 {n} 名是 {is}，而不是 {not}（{source}）。";
-    late_for_plan(longest, layer, days): "The dwells alone take {longest} until {layer} is at the end of its ladder; the plan promises {days}.", "仅停留时间就需 {longest}，{layer} 才能走完放量阶梯；计划承诺 {days}。";
-    late_for_horizon(longest, layer, days): "The dwells alone take {longest} until {layer} is at the end of its ladder; the horizon is {days}.", "仅停留时间就需 {longest}，{layer} 才能走完放量阶梯；模拟期限为 {days}。";
+    late_for_plan(longest, layer, days): "The dwells alone take {longest} until the layer {layer} is at the end of its ladder; the plan promises {days}.", "仅停留时间就需 {longest}，{layer} 才能走完放量阶梯；计划承诺 {days}。";
+    late_for_horizon(longest, layer, days): "The dwells alone take {longest} until the layer {layer} is at the end of its ladder; the horizon is {days}.", "仅停留时间就需 {longest}，{layer} 才能走完放量阶梯；模拟期限为 {days}。";
     first_step_above_cap(layer, first, n, cap, allowed): "The first step of {layer}, {first}, alone reaches {n} users; the cap of {cap} of all users allows {allowed}.", "{layer} 的第一级 {first} 单独就触达 {n} 名用户；全体用户 {cap} 的上限只允许 {allowed} 名。";
 
     step_takes(layer, step, metric, margin, dwell, takes): "{layer} at {step}: {metric} cannot clear its margin of {margin} within the dwell of {dwell}, even if the candidate changes nothing: it takes {takes}.", "{layer} 在 {step}：即使候选毫无变化，{metric}也无法在停留的 {dwell}内通过界限 {margin}，需要 {takes}。";

@@ -74,7 +74,7 @@ fn the_guide_says_how_long_its_layers_wait() {
         careful["outlook"]["text"]
             .as_str()
             .unwrap()
-            .starts_with("early has to rise from 25% to 100%"),
+            .starts_with("early: still to rise from 25% to 100%"),
         "{careful}"
     );
     let analysis = out.join("analysis.json");

@@ -59,7 +59,7 @@ fn the_page_shows_what_was_decided() {
         "Sample ratios",
         "Data quality",
         "sha256:",
-        "尝鲜用户层",
+        "Early adopters",
         "class=\"badge rollback\"",
         "class=\"badge promote\"",
     ] {

@@ -344,11 +344,11 @@ fn a_waiting_layer_names_steps_and_dwells() {
     let found = of(state(0.05, None));
     assert_eq!(
         found.text,
-        "early has to rise from 5% to 100% (2 steps of 72 hours each). That is not before 1970-01-07 00:00 UTC."
+        "early: still to rise from 5% to 100% (2 steps of 72 hours each). That is not before 1970-01-07 00:00 UTC."
     );
     is_near(found.days_needed, 4.0, 1e-9);
     let found = of(state(0.0, Some((AS_OF, "b".into()))));
-    assert_eq!(found.text, "early is rolled back and needs a new release.");
+    assert_eq!(found.text, "early: rolled back, needs a new release.");
     assert_eq!(
         (found.days_needed, found.undecided),
         (None, Some(Undecided::NotData))
@@ -357,7 +357,7 @@ fn a_waiting_layer_names_steps_and_dwells() {
     assert!(
         found
             .text
-            .starts_with("early has to rise from 0% to 100% (4 steps of 72 hours each)."),
+            .starts_with("early: still to rise from 0% to 100% (4 steps of 72 hours each)."),
         "{}",
         found.text
     );
