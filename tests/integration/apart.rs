@@ -14,7 +14,10 @@ fn outputs(command: &clap::Command, path: &str, found: &mut BTreeSet<String>) {
         outputs(inner, path.trim(), found);
     }
     let is_output = |id: &str| {
-        ["out", "changes", "rfm_table", "registry", "to", "metrics"].contains(&id)
+        [
+            "out", "changes", "rfm_table", "registry", "to", "metrics", "charts", "tables", "xlsx", "email",
+        ]
+        .contains(&id)
             || (["man", "report", "night"].contains(&path) && id == "dir")
     };
     let ids = command.get_arguments().map(|arg| arg.get_id().as_str());
@@ -181,6 +184,10 @@ fn nothing_that_is_read_is_written() {
     check("notify to", "--scenario study.toml --to file:study.toml");
     check("night dir", "ramp/nights/study.toml --dir ramp");
     check("report dir", "out --scenario out/study.json");
+    check("report xlsx", "out --xlsx out/schedule.json");
+    check("report email", "out --email out/analysis.json");
+    check("report charts", "out --charts out/state.json");
+    check("report tables", "out --tables out/gate_report.json");
     let mut all = BTreeSet::new();
     outputs(&sluice::cli::command(), "", &mut all);
     // Manual pages are made from no input.
