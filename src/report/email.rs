@@ -5,6 +5,7 @@ use crate::analysis::slices_of;
 use crate::base::base64;
 use crate::base::error::Result;
 use crate::base::escape::{excerpt, html as escape};
+use crate::base::manifest::file;
 use crate::base::time;
 use crate::gate::{GateCheck, GateOutcome};
 use crate::ramp::{LayerSchedule, Verdict};
@@ -16,8 +17,10 @@ use crate::words::{Count, Lang, Text, export as texts, fill, slices};
 
 /// The most bytes of a mail. Some mail programs cut longer ones.
 const MAX_BYTES: usize = 100_000;
-/// The most bytes of the texts of layers.
-const MAX_LAYER_BYTES: usize = 45_000;
+/// The bytes of a mail at which its layers, its slices and its checks end.
+const LAYERS_END: usize = 55_000;
+const SLICES_END: usize = 65_000;
+const CHECKS_END: usize = 88_000;
 /// The most checks of the gate, and the most violations in slices.
 const MAX_CHECKS: usize = 8;
 const MAX_SLICES: usize = 5;
@@ -25,8 +28,10 @@ const MAX_SLICES: usize = 5;
 const MAX_SENTENCE: usize = 500;
 /// Charts that a mail may have, the most important first.
 const PICTURES: [&str; 2] = ["harm", "ratios"];
-/// The bytes that the end of a mail needs.
+/// The bytes that the last sentences of a mail need.
 const END_BYTES: usize = 1_000;
+/// The highest chart that a mail shows, in pixels.
+const MAX_HEIGHT: f64 = 1_200.0;
 
 const CELL: &str = "padding:8px;border-bottom:1px solid #d5dae0;text-align:left;vertical-align:top;";
 
@@ -126,7 +131,7 @@ fn layers(html: &mut String, ramp: &RampModel, lang: Lang) {
         html.push_str(&format!("<th style=\"{CELL}\">{}</th>", escape(name)));
     }
     html.push_str("</tr>\n");
-    let (start, mut n_shown) = (html.len(), 0);
+    let mut n_shown = 0;
     for layer in &layers {
         let name = if several {
             format!("{} / {}", layer.tenant, layer.layer)
@@ -148,14 +153,22 @@ fn layers(html: &mut String, ramp: &RampModel, lang: Lang) {
             layer.ratio,
             layer.next_ratio,
         );
-        if html.len() + row.len() > start + MAX_LAYER_BYTES {
+        if !push_below(html, &row, LAYERS_END) {
             break;
         }
-        html.push_str(&row);
         n_shown += 1;
     }
     html.push_str("</table>\n");
     left_out(html, layers.len() - n_shown, texts::layers_left, lang);
+}
+
+/// Appends a part if the mail stays below this many bytes. Returns whether it did.
+fn push_below(html: &mut String, part: &str, end: usize) -> bool {
+    let is_below = html.len() + part.len() <= end;
+    if is_below {
+        html.push_str(part);
+    }
+    is_below
 }
 
 fn left_out(html: &mut String, n: usize, text: impl Fn(Count) -> Text, lang: Lang) {
@@ -173,11 +186,23 @@ fn violated_slices(html: &mut String, ramp: &RampModel, lang: Lang) {
     heading(html, slices::title().of(lang));
     paragraph(html, counts.sentence().of(lang));
     let violated = findings.iter().filter(|(_, found)| found.is_violated());
+    let (n_violated, mut n_shown) = (violated.clone().count(), 0);
     for (layer, found) in violated.take(MAX_SLICES) {
-        if let Some(sentence) = found.sentence() {
-            paragraph(html, &cut(&format!("{}: {}", layer.layer, sentence.of(lang))));
+        let Some(sentence) = found.sentence() else {
+            continue;
+        };
+        let mut part = String::new();
+        paragraph(
+            &mut part,
+            &cut(&format!("{}: {}", layer.layer, sentence.of(lang))),
+        );
+        if !push_below(html, &part, SLICES_END) {
+            break;
         }
+        n_shown += 1;
     }
+    let further = |n: Count| slices::further(n, file::ANALYSIS);
+    left_out(html, n_violated - n_shown, further, lang);
 }
 
 /// The checks of the gate that failed, then those without enough evidence, then warnings.
@@ -189,6 +214,7 @@ fn open_checks(html: &mut String, ramp: &RampModel, lang: Lang) {
     }
     open.sort_by_key(|check| std::cmp::Reverse(check.outcome));
     heading(html, texts::open_checks().of(lang));
+    let mut n_shown = 0;
     for check in open.iter().take(MAX_CHECKS) {
         let remedy = check.remedy().map_or_else(String::new, |remedy| {
             let text = escape(&cut(remedy.of(lang)));
@@ -199,20 +225,19 @@ fn open_checks(html: &mut String, ramp: &RampModel, lang: Lang) {
         } else {
             format!(" ({})", check.layer)
         };
-        html.push_str(&format!(
+        let part = format!(
             "<p style=\"margin:8px 0;\">{} <b>{}</b>{}: {}{remedy}</p>\n",
             badge(check.outcome.name(), lang),
             escape(&cut(&check.check)),
             escape(&cut(&layer)),
             escape(&cut(check.found().of(lang))),
-        ));
+        );
+        if !push_below(html, &part, CHECKS_END) {
+            break;
+        }
+        n_shown += 1;
     }
-    left_out(
-        html,
-        open.len().saturating_sub(MAX_CHECKS),
-        texts::checks_left,
-        lang,
-    );
+    left_out(html, open.len() - n_shown, texts::checks_left, lang);
 }
 
 /// The charts that fit. Their numbers stand in the alternative texts, and a chart whose letters no
@@ -224,18 +249,16 @@ fn pictures(html: &mut String, model: &Model, lang: Lang) -> Result<()> {
         let Some((_, chart)) = charts.iter().find(|(name, _)| name == wanted) else {
             continue;
         };
-        let Some(file) = standalone(chart) else { continue };
-        if !writer.missing_letters(&file).is_empty() {
+        let Some(svg) = standalone(chart) else { continue };
+        if svg.height > MAX_HEIGHT || !writer.missing_letters(&svg).is_empty() {
             continue;
         }
-        let png = base64::encode(&writer.draw(&file, 1.0)?);
+        let png = base64::encode(&writer.draw(&svg, 1.0)?);
         let picture = format!(
             "<p style=\"margin:16px 0;\"><img src=\"data:image/png;base64,{png}\" width=\"688\" style=\"max-width:100%;height:auto;\" alt=\"{}\"></p>\n",
             escape(&cut(&format!("{}: {}", chart.title, chart.description)))
         );
-        if html.len() + picture.len() + END_BYTES <= MAX_BYTES {
-            html.push_str(&picture);
-        }
+        push_below(html, &picture, MAX_BYTES - END_BYTES);
     }
     Ok(())
 }

@@ -20,7 +20,9 @@ use crate::report::svg::Chart;
 use crate::words::{Count, Lang, Text, export as texts};
 
 /// Pixels of a PNG for each of the chart's own.
-const SCALE: f32 = 2.0;
+const SCALE: f64 = 2.0;
+/// The highest PNG, in pixels. Higher charts get fewer pixels for each of their own.
+const MAX_HEIGHT: f64 = 12_000.0;
 /// The name of the index of a folder of charts.
 pub const CHARTS_INDEX: &str = "charts.json";
 /// The name of the index of a folder of tables.
@@ -78,7 +80,10 @@ pub fn chart_files(model: &Model, lang: Lang) -> Result<ExportedFiles> {
         let letters = writer.missing_letters(&file);
         if letters.is_empty() {
             let png = format!("{name}.png");
-            files.push((png.clone(), writer.draw(&file, SCALE)?));
+            files.push((
+                png.clone(),
+                writer.draw(&file, SCALE.min(MAX_HEIGHT / file.height))?,
+            ));
             titles.insert(png, chart.title.clone());
         } else {
             n_missing += 1;

@@ -75,7 +75,7 @@ impl PngWriter {
     ///
     /// # Errors
     /// The SVG cannot be read, or it has no size.
-    pub(super) fn draw(&self, file: &SvgFile, scale: f32) -> Result<Vec<u8>> {
+    pub(super) fn draw(&self, file: &SvgFile, scale: f64) -> Result<Vec<u8>> {
         let failed = |what: String| Error::new(ErrorKind::Output, Problem::new("chart as PNG", what));
         let options = usvg::Options {
             font_family: "sans-serif".into(),
@@ -83,10 +83,11 @@ impl PngWriter {
             ..usvg::Options::default()
         };
         let tree = usvg::Tree::from_str(&file.svg, &options).map_err(|error| failed(error.to_string()))?;
-        let pixels = |length: f64| (length * f64::from(scale)).ceil() as u32;
+        let pixels = |length: f64| (length * scale).ceil() as u32;
         let mut picture = Pixmap::new(pixels(file.width), pixels(file.height))
             .ok_or_else(|| failed("expected a size above 0".into()))?;
-        resvg::render(&tree, Transform::from_scale(scale, scale), &mut picture.as_mut());
+        let transform = Transform::from_scale(scale as f32, scale as f32);
+        resvg::render(&tree, transform, &mut picture.as_mut());
         picture.encode_png().map_err(|error| failed(error.to_string()))
     }
 }

@@ -22,10 +22,22 @@ pub(super) fn standalone(chart: &Chart) -> Option<SvgFile> {
     let (open, content) = chart.svg[start..end].split_once('>')?;
     let (width, height) = size_of(open)?;
     let mut svg = open.replace(" role=\"presentation\"", "");
-    // Writing to a string cannot fail.
+    let [wide, high] = [width, height].map(|length| length.to_string());
+    let attributes = [
+        ("role", "img"),
+        ("width", &wide),
+        ("height", &high),
+        ("font-family", FONT),
+    ];
+    for (name, value) in attributes {
+        if !svg.contains(&format!(" {name}=\"")) {
+            // Writing to a string cannot fail.
+            let _ = write!(svg, " {name}=\"{value}\"");
+        }
+    }
     let _ = write!(
         svg,
-        " role=\"img\" width=\"{width}\" height=\"{height}\" font-family=\"{FONT}\">\n<title>{}</title>\n<desc>{}</desc>\n\
+        ">\n<title>{}</title>\n<desc>{}</desc>\n\
          <rect width=\"{width}\" height=\"{height}\" fill=\"#fff\" stroke=\"none\"/>{content}\n",
         escape(&chart.title),
         escape(&chart.description),

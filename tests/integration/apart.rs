@@ -15,7 +15,16 @@ fn outputs(command: &clap::Command, path: &str, found: &mut BTreeSet<String>) {
     }
     let is_output = |id: &str| {
         [
-            "out", "changes", "rfm_table", "registry", "to", "metrics", "charts", "tables", "xlsx", "email",
+            "out",
+            "changes",
+            "rfm_table",
+            "registry",
+            "to",
+            "metrics",
+            "charts",
+            "tables",
+            "xlsx",
+            "email",
         ]
         .contains(&id)
             || (["man", "report", "night"].contains(&path) && id == "dir")
