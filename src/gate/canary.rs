@@ -222,7 +222,7 @@ fn harm_of(
     }
     let Some(effect) = metric.effect.value() else {
         let detail = match metric.effect.reason() {
-            Some(reason) => says::no_effect_because(MetricName(id), reason.to_string()),
+            Some(reason) => says::no_effect_because(MetricName(id), reason),
             None => says::no_effect(MetricName(id)),
         };
         checks.record(

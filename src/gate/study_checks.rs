@@ -17,7 +17,7 @@ use crate::scenario::{Layer, Plan};
 use crate::words::plan::{of_tenant, unreachable};
 use crate::words::ramp::ShareBeside;
 use crate::words::study_gate as sentence;
-use crate::words::{Count, Few, Percent, Text, slices};
+use crate::words::{Count, Few, Percent, Text, gate as release_gate, slices};
 
 /// Trace checks that the gate leaves out. They concern the plan and not the release, or the data
 /// checks repeat them for the whole log.
@@ -163,7 +163,7 @@ pub(super) fn data_checks(
     layering: &LayerSummary,
     analysis: &Analysis,
     schedule: &Schedule,
-    not_asked: &mut Vec<String>,
+    not_asked: &mut Vec<Text>,
 ) -> Vec<GateCheck> {
     let rows = &analysis.data.rows;
     let in_arms = rows.n_baseline + rows.n_candidate;
@@ -175,7 +175,7 @@ pub(super) fn data_checks(
             coverage.describe(),
             sentence::write_known_ids(),
         )),
-        None => not_asked.push("coverage: the evidence names no users".into()),
+        None => not_asked.push(release_gate::no_users("coverage")),
     }
     checks.push(evidence_check(plan, analysis, schedule));
     if rows.n_layer_logged > 0 {
@@ -186,7 +186,7 @@ pub(super) fn data_checks(
             sentence::serve_frozen_layers(),
         ));
     } else {
-        not_asked.push("layer_coloring: the log names no layer".into());
+        not_asked.push(release_gate::no_layer("layer_coloring"));
     }
     checks.push(data_check(
         "consent",
@@ -219,14 +219,14 @@ pub(super) fn data_checks(
             },
         ));
     } else {
-        not_asked.push("assignment: the assignment of users cannot be recomputed".into());
+        not_asked.push(release_gate::not_recomputable("assignment"));
     }
     checks.extend(too_small(plan, layering, schedule));
     checks.extend(min_users(plan, layering, schedule));
     checks.extend(plan_check(plan, layering));
     match exposure(plan, layering, analysis, schedule) {
         Some(check) => checks.push(check),
-        None => not_asked.push("exposure_cap: the policy has no cap".into()),
+        None => not_asked.push(release_gate::no_cap("exposure_cap")),
     }
     checks
 }
@@ -475,8 +475,8 @@ pub fn gate(plan: &Plan, layering: &LayerSummary, analysis: &Analysis, schedule:
         subjects: Vec::new(),
         policy_digest: None,
         inputs: Vec::new(),
-        not_asked,
-        not_asked_zh: Vec::new(),
+        not_asked_zh: not_asked.iter().map(|text| text.zh.clone()).collect(),
+        not_asked: not_asked.into_iter().map(|text| text.en).collect(),
         comparisons: Vec::new(),
         rollback: None,
     }

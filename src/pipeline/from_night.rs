@@ -144,7 +144,7 @@ fn guards(outcome: &NightOutcome) -> impl Iterator<Item = Finding> {
             true => Level::Warning,
             false => Level::Passed,
         },
-        found: guard.text.as_str().into(),
+        found: guard.found(),
         remedy: None,
         place: None,
     })

@@ -217,7 +217,10 @@ impl JsonScan<'_> {
         self.skip(1);
         loop {
             match self.peek()? {
-                '}' => return Some(self.skip(1)),
+                '}' => {
+                    self.skip(1);
+                    return Some(());
+                }
                 ',' => self.skip(1),
                 '"' => {
                     let line = self.line;
@@ -237,7 +240,10 @@ impl JsonScan<'_> {
         self.skip(1);
         loop {
             match self.peek()? {
-                ']' => return Some(self.skip(1)),
+                ']' => {
+                    self.skip(1);
+                    return Some(());
+                }
                 ',' => self.skip(1),
                 _ => self.deeper("", depth, self.line)?,
             }

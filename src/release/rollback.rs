@@ -194,11 +194,9 @@ fn because(signal: &Signal) -> Text {
     let Some((_, interval)) = &signal.harm else {
         return says::reported_worse(signal.kind.name());
     };
-    let known = metric::built_in(BadRateOf::Rated).into_iter();
-    let unit = known
-        .filter(|metric| metric.id == signal.metric)
-        .map(|metric| metric.unit);
-    let unit = unit.last().unwrap_or_default();
+    let mut known = metric::built_in(BadRateOf::Rated).into_iter();
+    let known = known.find(|metric| metric.id == signal.metric);
+    let unit = known.map_or_else(String::new, |metric| metric.unit);
     let change = evals::direction(*interval, &unit);
     match signal.place.as_str() {
         "" => says::signal(MetricName(&signal.metric), change),

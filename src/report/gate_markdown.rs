@@ -84,7 +84,7 @@ fn decides(out: &mut String, report: &GateReport, lang: Lang) {
     paragraph(out, &escape(found.of(lang)));
     let remedy = remedy(check, lang);
     if !remedy.is_empty() {
-        paragraph(out, &escape(says::page_to_pass(remedy).of(lang)));
+        paragraph(out, &escape(&fill(lang.words().to_pass, &[&remedy])));
     }
 }
 

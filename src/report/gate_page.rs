@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::base::escape::html as escape;
 use crate::base::number::count;
 use crate::gate::{GateCheck, GateOutcome, GateReport};
+use crate::report::cards;
 use crate::report::charts;
 use crate::report::charts::Harm;
 use crate::report::gate::{
@@ -14,7 +15,7 @@ use crate::report::gate::{
 use crate::report::gate_comparison::Compared;
 use crate::report::page::{Page, TableCell};
 use crate::words::gate as says;
-use crate::words::{Count, Lang, Text, fill};
+use crate::words::{Count, Lang, Text, Things, fill};
 
 /// The largest number of slices of a table.
 const SLICES: usize = 50;
@@ -42,10 +43,12 @@ pub fn gate_html(report: &GateReport, lang: Lang) -> String {
     gate.matching(report);
     gate.cases(report);
     gate.roll_back(report);
-    gate.page.heading(words.rests_on);
     if !passed.is_empty() {
-        let title = says::passed_checks(Count(passed.len() as u64));
-        gate.folded(&title, |gate| gate.checks(title.of(lang), &passed));
+        let (title, n) = (
+            says::passed_title(),
+            says::n_checks(Things(passed.len() as u64, "check")),
+        );
+        gate.folded(title.of(lang), &n, |gate| gate.checks(title.of(lang), &passed));
     }
     gate.not_asked(report);
     gate.inputs(report);
@@ -69,12 +72,10 @@ impl GatePage {
     }
 
     /// Writes a part that is folded until it is opened.
-    fn folded(&mut self, summary: &Text, write: impl FnOnce(&mut Self)) {
-        let summary = escape(summary.of(self.lang));
-        self.page
-            .raw(&format!("<details>\n<summary>{summary}</summary>\n"));
+    fn folded(&mut self, title: &str, inside: &Text, write: impl FnOnce(&mut Self)) {
+        self.page.fold(title, inside.of(self.lang));
         write(self);
-        self.page.raw("</details>\n");
+        self.page.end_fold();
     }
 
     /// The first screen: the answer with its badge, what decides it, and what would make it pass.
@@ -85,29 +86,28 @@ impl GatePage {
             report.outcome
         };
         let (question, short) = (says::may_it_start(), short_answer(report));
+        cards::open(&mut self.page, report.answer().of(self.lang));
         self.page.raw(&format!(
-            "<p class=\"answer\">{} <span class=\"badge {}\">{}</span></p>\n<p class=\"answer\"><strong>{}</strong></p>\n",
+            "<p class=\"gate-line\">{} <span class=\"badge {}\">{}</span></p>\n",
             escape(question.of(self.lang)),
             outcome.name(),
             escape(short.of(self.lang)),
-            escape(report.answer().of(self.lang))
         ));
         if let Some(check) = report.deciding_check() {
-            self.page.heading(says::what_decides().of(self.lang));
+            self.page.raw("<div class=\"first-check\">\n");
             let found = says::named(check.check.as_str(), check.found());
             self.page.text(found.of(self.lang));
             let remedy = remedy(check, self.lang);
             if !remedy.is_empty() {
-                self.page.text(says::page_to_pass(remedy).of(self.lang));
+                self.page.text(&fill(self.page.words.to_pass, &[&remedy]));
             }
+            self.page.raw("</div>\n");
         }
-        if report
-            .checks
-            .iter()
-            .any(|check| check.outcome == GateOutcome::Inconclusive)
-        {
+        let is_open = |check: &GateCheck| check.outcome == GateOutcome::Inconclusive;
+        if report.checks.iter().any(is_open) {
             self.page.text(says::inconclusive_is().of(self.lang));
         }
+        cards::close(&mut self.page);
     }
 
     fn checks(&mut self, caption: &str, checks: &[&GateCheck]) {
@@ -115,8 +115,15 @@ impl GatePage {
         let rows: Vec<Vec<TableCell>> = checks
             .iter()
             .map(|check| {
+                let id = self
+                    .page
+                    .id(&["check", &check.check, &check.tenant, &check.layer]);
                 vec![
-                    TableCell::Text(check_name(check, self.lang)),
+                    TableCell::Anchored {
+                        text: check_name(check, self.lang),
+                        id,
+                        key: String::new(),
+                    },
                     TableCell::Badge(check.outcome.name().into()),
                     TableCell::Text(self.of(&check.found())),
                     TableCell::Text(remedy(check, self.lang)),
@@ -297,7 +304,7 @@ impl GatePage {
     fn matched_by(&self, name: &str) -> String {
         use crate::words::evals;
         match name {
-            "case_id" => self.of(&evals::by_id()).trim().to_owned(),
+            "case_id" => self.of(&evals::by_id()),
             "asked" => self.of(&evals::by_input()),
             "asked_without_ids" => self.of(&evals::by_input_without_ids()),
             name => name.to_owned(),
@@ -321,9 +328,8 @@ impl GatePage {
             if rows.is_empty() {
                 continue;
             }
-            let n = says::cases(Count(rows.len() as u64));
-            let summary = Text::new(|lang| format!("{title}: {}", n.of(lang)));
-            self.folded(&summary, |gate| {
+            let n = says::cases(Things(rows.len() as u64, "case"));
+            self.folded(title, &n, |gate| {
                 gate.page
                     .table(title, &[words.suite, words.metric, words.case], rows);
             });
@@ -355,7 +361,8 @@ impl GatePage {
             .iter()
             .map(|text| vec![TableCell::Text(self.of(text))])
             .collect();
-        self.folded(&says::not_made(Count(texts.len() as u64)), |gate| {
+        let n = says::n_checks(Things(texts.len() as u64, "check"));
+        self.folded(words.not_asked, &n, |gate| {
             gate.page.table(words.not_asked, &[words.what], rows);
         });
     }
@@ -363,8 +370,8 @@ impl GatePage {
     fn inputs(&mut self, report: &GateReport) {
         let words = self.page.words;
         let digests = digests(report);
-        let summary = says::inputs_summary(Count(digests.len() as u64));
-        self.folded(&summary, |gate| {
+        let n = says::n_files(Things(digests.len() as u64, "file"));
+        self.folded(words.rests_on, &n, |gate| {
             let rows = digests
                 .into_iter()
                 .map(|(name, digest)| vec![TableCell::Text(name), TableCell::Long(digest)]);

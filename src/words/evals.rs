@@ -26,24 +26,9 @@ pub(crate) fn eval_metric(id: &str) -> Text {
     }
 }
 
-/// A name within a Chinese sentence: Latin letters have blanks around them.
-fn within(name: Text) -> Text {
-    let is_latin = name.of(Lang::Zh).is_ascii();
-    let zh = match is_latin {
-        true => format!(" {} ", name.of(Lang::Zh)),
-        false => name.zh,
-    };
-    Text { en: name.en, zh }
-}
-
-/// The name of a metric within a sentence.
-pub(crate) fn metric_within(metric: &str) -> Text {
-    within(eval_metric(metric))
-}
-
 /// A metric of a suite: `pass rate of golden`, `golden 的通过率`.
 pub(crate) fn metric_of(metric: &str, suite: impl Say) -> Text {
-    of_suite(metric_within(metric), suite)
+    of_suite(eval_metric(metric), suite)
 }
 
 /// The unit of relative changes, beside the units of metrics.
@@ -106,9 +91,10 @@ texts! {
     other_allowed(change, allowed): "{change}, {allowed} worse allowed", "{change}，允许劣化 {allowed}";
     none_allowed(): "none", "无界限";
     of_suite(metric, suite): "{metric} of {suite}", "{suite} 的{metric}";
-    went(metric, suite, before, after, change, n, n_better, n_worse):
-        "The {metric} of {suite} went from {before} to {after}: {change} ({n} pairs, {n_better} better, {n_worse} worse).",
-        "{suite} 的{metric}由 {before} 变为 {after}：{change}（{n} 对，变好 {n_better} 例，变差 {n_worse} 例）。";
+    went(metric, suite, before, after, change, pairs):
+        "The {metric} of {suite} went from {before} to {after}: {change} ({pairs}).",
+        "{suite} 的{metric}由 {before} 变为 {after}：{change}（{pairs}）。";
+    pairs(n, n_better, n_worse): "{n} pairs, {n_better} better, {n_worse} worse", "{n} 对，变好 {n_better} 例，变差 {n_worse} 例";
     finds(size): "Differences from {size} on can be found.", "可检出 {size} 以上的差异。";
 
     matched(suite, n, by): "{suite}: {n} cases were matched by {by}", "{suite}：{n} 个用例按{by}配对";
@@ -124,7 +110,7 @@ texts! {
     without_ids(): "the files do not give every case an id", "文件没有为每个用例提供 id";
     only_before(n, names): "only the baseline has {n}: {names}", "仅基线有 {n} 个：{names}";
     only_now(n, names): "only the candidate has {n}: {names}", "仅候选有 {n} 个：{names}";
-    by_id(): "id", " id ";
+    by_id(): "id", "id";
     by_input(): "input", "输入";
     by_input_without_ids(): "input without random ids", "去掉随机 id 的输入";
 

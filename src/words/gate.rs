@@ -90,14 +90,11 @@ texts! {
     yes_with_warnings(): "yes, with warnings", "可以，但有警告";
     not_enough_evidence(): "not enough evidence", "证据不足";
     no(): "no", "不可以";
-    what_decides(): "What decides it", "决定因素";
-    page_to_pass(remedy): "To pass: {remedy}", "如何通过：{remedy}";
     inconclusive_is():
         "\"Inconclusive\" means that the evidence proves neither harm nor safety. It never counts as passed.",
         "“证据不足”表示现有数据既不能证明有害，也不能证明安全，不算通过。";
     open_checks(n): "Checks to look at: {n}", "需要查看的检查：{n} 项";
     passed_checks(n): "{n} checks passed", "{n} 项检查通过";
-    not_made(n): "{n} checks were not asked for", "{n} 项未检查";
     how_matched(): "How cases were matched", "用例如何配对";
     matched_caption(): "Only cases of both releases are compared", "只比较两个版本都有的用例";
     column_matched_by(): "matched by", "配对依据";
@@ -110,11 +107,13 @@ texts! {
     column_slice(): "slice", "切片";
     column_change(): "change", "变化";
     column_verdict(): "verdict", "结论";
-    cases(n): "{n} cases", "{n} 个用例";
+    passed_title(): "Checks that passed", "通过的检查";
+    n_checks(n): "{n}", "{n} 项";
+    n_files(n): "{n} with digests", "{n} 个文件及其摘要";
+    cases(n): "{n}", "{n} 个";
     harm_note():
         "Each interval is the harm in units of what is allowed: right of 1 is worse than allowed, left of 0 is better.",
         "区间为劣化与允许值之比：大于 1 表示超出允许，小于 0 表示改善。";
-    inputs_summary(n): "{n} inputs with their digests", "{n} 个输入及其摘要";
     no_comparison(): "No comparison has an interval yet.", "尚无带区间的比较。";
 
     // Checks that were not made.
@@ -123,6 +122,10 @@ texts! {
     policy_names_none(check): "{check}: the policy names none", "{check}：策略未作设置";
     policy_compares_nothing(check): "{check}: the policy compares nothing", "{check}：策略未设置对比指标";
     policy_names_no_slices(check): "{check}: the policy names no slices", "{check}：策略未设置切片";
+    no_users(check): "{check}: the evidence names no users", "{check}：证据没有写明用户数";
+    no_layer(check): "{check}: the log names no layer", "{check}：日志没有写明分层";
+    not_recomputable(check): "{check}: the assignment of users cannot be recomputed", "{check}：用户分配无法重算";
+    no_cap(check): "{check}: the policy has no cap", "{check}：策略未设上限";
     no_registry(check): "{check}: no registry was given", "{check}：未提供版本登记文件";
     no_calls(check): "{check}: no logged calls were given", "{check}：未提供历史调用日志";
 

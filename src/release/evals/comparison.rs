@@ -253,15 +253,14 @@ impl Comparison {
             value,
             unit: self.unit,
         });
+        let [n, n_better, n_worse] = [self.n_pairs, self.n_gained, self.n_lost].map(|n| Count(n as u64));
         Some(says::went(
-            says::metric_within(&self.metric),
+            says::eval_metric(&self.metric),
             escape::line(&self.suite).into_owned(),
             before,
             after,
             says::change(harm, unit, &self.allowed()),
-            Count(self.n_pairs as u64),
-            Count(self.n_gained as u64),
-            Count(self.n_lost as u64),
+            says::pairs(n, n_better, n_worse),
         ))
     }
 }
