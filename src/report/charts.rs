@@ -8,7 +8,7 @@ use crate::report::svg::{Chart, sentence};
 use crate::scenario::Sequential;
 use crate::stats::Interval;
 use crate::stats::non_inferiority::HarmVerdict;
-use crate::words::{Lang, Words, fill, metric_name};
+use crate::words::{Lang, Words, fill};
 
 /// A harm in units of its margin.
 #[derive(Debug, Clone)]
@@ -54,7 +54,7 @@ pub(super) fn harms_of<'a>(ramp: &'a RampModel, names: &LayerNames, lang: Lang) 
                 lang.words().harm_label,
                 &[
                     &names.of(&layer.tenant, &layer.layer),
-                    metric_name(metric).of(lang),
+                    ramp.metric_name(metric).of(lang),
                 ],
             ),
             harm: harm / margin,

@@ -14,8 +14,8 @@ use crate::report::page::{Page, TableCell};
 use crate::report::quantities::{chance, ladder, mean};
 use crate::report::svg::Chart;
 use crate::scenario::Scenario;
-use crate::simulate::{Chance, Finding, Forecast, Optimum, PlanForecast};
-use crate::words::{Lang, Text, fill, metric_name};
+use crate::simulate::{ASSUMED, Chance, Finding, Forecast, Optimum, PlanForecast};
+use crate::words::{Lang, Text, fill, metric_name, terminal};
 
 /// Returns a forecast as an HTML page.
 ///
@@ -32,7 +32,7 @@ pub fn forecast_html(forecast: &Forecast, scenario: &Scenario, lang: Lang) -> Re
             &count(forecast.n_runs.into()),
             &amount(days),
             &forecast.seed.to_string(),
-            &forecast.basis,
+            basis(forecast).of(lang),
         ],
     );
     page.open(&fill(words.forecast, &[&scenario.name]), &note);
@@ -53,6 +53,15 @@ pub fn forecast_html(forecast: &Forecast, scenario: &Scenario, lang: Lang) -> Re
         page.end_fold();
     }
     Ok(page.close())
+}
+
+/// What the numbers rest on.
+fn basis(forecast: &Forecast) -> Text {
+    if forecast.basis == ASSUMED {
+        terminal::basis_assumed()
+    } else {
+        terminal::basis_observed()
+    }
 }
 
 /// Ids and display names of the layers.
@@ -132,7 +141,7 @@ fn findings(page: &mut Page, heading: &str, findings: &[Finding]) {
         page.raw(&format!(
             "<li>{}: {}</li>\n",
             escape(&finding.plans.join(", ")),
-            escape(&finding.finding)
+            escape(finding.text().of(page.lang))
         ));
     }
     page.raw("</ul>\n");
@@ -208,7 +217,7 @@ fn unfinished_table(page: &mut Page, forecast: &Forecast) {
                     None => TableCell::Text("-".into()),
                 },
                 TableCell::Number(chance(&of.p)),
-                TableCell::Text(of.advice.clone().unwrap_or_default()),
+                TableCell::Text(of.advice().unwrap_or_default().of(page.lang).to_owned()),
             ]
         })
         .collect();
@@ -244,7 +253,7 @@ fn optimum_part(page: &mut Page, optimum: &Optimum) -> Result<()> {
         &[metric_name(&optimum.metric).of(page.lang), &number(optimum.mde)],
     ));
     for layer in optimum.layers.iter().filter(|layer| !layer.front.is_empty()) {
-        page.chart(&front_chart(layer, &page.names, words)?);
+        page.chart(&front_chart(layer, &page.names, page.lang)?);
     }
     let header = [
         words.layer,

@@ -102,12 +102,17 @@ fn layer_card(optimum: &Optimum, layer: &LayerOptimum, names: &LayerNames) -> (b
         Some(own) => {
             let chosen = own.and_then(|own| own.chosen.as_ref());
             let nearest = own.and_then(|own| own.nearest.as_ref());
-            let why = own.map(|own| own.why.clone());
+            let why = own.map(|own| both(&own.why, &own.why_zh));
             simulated(optimum, chosen, nearest, why)
         }
         None => match &layer.chosen {
             Some(chosen) => exact(optimum, layer, chosen),
-            None => simulated(optimum, None, layer.nearest.as_ref(), Some(layer.why.clone())),
+            None => simulated(
+                optimum,
+                None,
+                layer.nearest.as_ref(),
+                Some(both(&layer.why, &layer.why_zh)),
+            ),
         },
     };
     let card = ForecastCard {
@@ -117,6 +122,14 @@ fn layer_card(optimum: &Optimum, layer: &LayerOptimum, names: &LayerNames) -> (b
         lines,
     };
     (found, card)
+}
+
+/// A text of the document in both languages.
+fn both(en: &str, zh: &str) -> Text {
+    Text {
+        en: en.to_owned(),
+        zh: zh.to_owned(),
+    }
 }
 
 type Recommendation = (bool, Option<Text>, Vec<Text>);
@@ -133,11 +146,11 @@ fn simulated(
     optimum: &Optimum,
     chosen: Option<&Finalist>,
     nearest: Option<&Finalist>,
-    why: Option<String>,
+    why: Option<Text>,
 ) -> Recommendation {
     let Some(run) = chosen else {
         let mut lines = vec![words::no_schedule()];
-        lines.extend(why.map(Text::from));
+        lines.extend(why);
         lines.extend(nearest.map(|run| words::nearest(schedule_of(&run.ladder, run.dwell_hours))));
         return (false, None, lines);
     };
@@ -179,7 +192,7 @@ fn harm_of(optimum: &Optimum, harm: f64) -> Text {
 
 fn of_plans(forecast: &Forecast, budget: &Budget) -> ForecastAnswer {
     let lines = PlanLine::all(forecast, budget);
-    let headline = Text::from(advice(&lines, budget, &forecast.findings));
+    let headline = advice(&lines, budget, &forecast.findings);
     let ranked = ranked(lines);
     let cards = ranked
         .iter()

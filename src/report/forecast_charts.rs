@@ -10,7 +10,7 @@ use crate::report::model::LayerNames;
 use crate::report::quantities::mean;
 use crate::report::svg::{Canvas, Chart, GRID, INK, PALETTE, PlotResult, color_name, draw, names, text};
 use crate::simulate::{LayerOptimum, PlanForecast};
-use crate::words::{Words, fill};
+use crate::words::{Lang, Words, fill};
 
 /// A curve with a name at its end.
 struct CurveLine {
@@ -251,7 +251,8 @@ pub(super) fn harm_chart(world: &str, plans: &[&PlanForecast], style: &Style) ->
     .map(Some)
 }
 
-pub(super) fn front_chart(layer: &LayerOptimum, layer_names: &LayerNames, words: &Words) -> Result<Chart> {
+pub(super) fn front_chart(layer: &LayerOptimum, layer_names: &LayerNames, lang: Lang) -> Result<Chart> {
+    let words = lang.words();
     let points: Vec<(f64, f64)> = layer
         .front
         .iter()
@@ -261,7 +262,7 @@ pub(super) fn front_chart(layer: &LayerOptimum, layer_names: &LayerNames, words:
     let (x_max, y_max) = (most(&|point| point.0), most(&|point| point.1));
     let chart = draw(
         fill(words.front_title, &[layer_names.layer(&layer.layer)]),
-        layer.why.clone(),
+        lang.pick(&layer.why, &layer.why_zh),
         260,
         |root, canvas| {
             let mut chart = ChartBuilder::on(root)

@@ -37,6 +37,9 @@ pub fn html(model: &Model, lang: Lang) -> Result<String> {
     let mut page = Page::new(lang, model.has_several_tenants());
     page.names = names;
     page.zone = model.study.time_zone.clone();
+    if let Some(ramp) = &model.ramp {
+        page.metrics.clone_from(&ramp.analysis.metrics);
+    }
     let words = page.words;
     let against = model.ramp.as_ref().map(|ramp| against(ramp, &page));
     page.open(&model.study.name, &against.unwrap_or_default());

@@ -14,7 +14,8 @@ use crate::report::model::{
     LayerNames, LimitLine, Model, RampModel, evidence_cells, layer_lines, limit_lines, matched_share,
     outlook_cells, outlook_header,
 };
-use crate::words::{Lang, Say, When, Words, fill, metric_name};
+use crate::report::slices::SliceLines;
+use crate::words::{Lang, Say, When, Words, fill};
 
 /// Returns a study's report as Markdown: the answer first, then checks that did not pass, then the
 /// numbers.
@@ -281,7 +282,7 @@ fn effects(out: &mut String, ramp: &RampModel, lang: Lang) {
         let mut row = vec![
             line.tenant.to_owned(),
             line.layer.to_owned(),
-            metric_name(line.metric).of(lang).to_owned(),
+            ramp.metric_name(line.metric).of(lang).to_owned(),
         ];
         row.extend(line.cells);
         row

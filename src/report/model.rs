@@ -9,12 +9,13 @@ use crate::base::number::{amount, count, number, percent};
 use crate::base::time::{Micros, Zone};
 use crate::gate::GateReport;
 use crate::layer::LayerSummary;
+use crate::metric::Metric;
 use crate::ramp::{LayerSchedule, OperationRow, Outlook, Schedule, SrmEvidence, Undecided, Verdict};
 use crate::report::values::distance;
 use crate::scenario::{AllowedColumn, Scenario};
 use crate::stats::{Interval, Known};
 use crate::traces::SourceCoverage;
-use crate::words::{Lang, P, Say, Text, Words, fill};
+use crate::words::{Lang, P, Say, Text, Words, fill, metric_name};
 
 /// `study.json`: the description of a study for its report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -151,6 +152,13 @@ pub struct RampModel {
     pub changes: Vec<OperationRow>,
 }
 
+/// The name of a metric: its own among the metrics of a study, else the built-in one, else the id.
+pub(super) fn name_among(metrics: &[Metric], id: &str) -> Text {
+    let own = metrics.iter().find(|metric| metric.id == id);
+    own.and_then(|metric| metric.name.clone())
+        .unwrap_or_else(|| metric_name(id))
+}
+
 /// The most changes of ratios that a report shows.
 const MAX_CHANGES: usize = 100;
 
@@ -176,6 +184,11 @@ impl RampModel {
             changes: log[first..].to_vec(),
             ..self
         }
+    }
+
+    /// The name of a metric: the scenario's, else the built-in one, else the id.
+    pub(super) fn metric_name(&self, id: &str) -> Text {
+        name_among(&self.analysis.metrics, id)
     }
 
     /// The rows of the table of changes, in the order of [`Words::change_columns`].

@@ -8,11 +8,12 @@ use crate::base::base64;
 use crate::base::escape::html as escape;
 use crate::base::number::count;
 use crate::base::time::Zone;
+use crate::metric::Metric;
 use crate::report::curves::json_in_script;
 use crate::report::escape::attributes;
-use crate::report::model::LayerNames;
+use crate::report::model::{LayerNames, name_among};
 use crate::report::svg::Chart;
-use crate::words::{Lang, Words, fill, metric_name};
+use crate::words::{Lang, Words, fill};
 
 pub(super) const STYLE: &str = concat!(
     include_str!("assets/uPlot.min.css"),
@@ -35,6 +36,8 @@ pub(super) struct Page {
     pub(super) lang: Lang,
     /// The names of the layers. Without names a layer's id is shown.
     pub(super) names: LayerNames,
+    /// The metrics of the study, which may have names of their own.
+    pub(super) metrics: Vec<Metric>,
     /// Zone of the times of charts.
     pub(super) zone: Zone,
     /// The newest heading. A caption that repeats it is for screen readers only.
@@ -52,6 +55,7 @@ impl Page {
             words: lang.words(),
             lang,
             names: LayerNames::default(),
+            metrics: Vec::new(),
             zone: Zone::default(),
             heading: String::new(),
             ids: HashMap::new(),
@@ -159,7 +163,8 @@ impl Page {
 
     /// A cell with the name of a metric. Filters use its id.
     pub(super) fn metric_cell(&self, id: &str) -> TableCell {
-        TableCell::Keyed(metric_name(id).of(self.lang).to_owned(), id.to_owned())
+        let name = name_among(&self.metrics, id);
+        TableCell::Keyed(name.of(self.lang).to_owned(), id.to_owned())
     }
 
     /// Writes a status word with its subject.

@@ -110,10 +110,16 @@ fn findings_table(page: &mut Page, caption: &str, findings: &[Found<'_>], lang: 
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
     let row = |found: &Found<'_>| -> Vec<TableCell> {
         let is_number = |idx: usize| idx == 3 || (5..9).contains(&idx);
-        let cell = |(idx, text): (usize, String)| if is_number(idx) { num(text) } else { word(text) };
+        let cell = |(idx, text): (usize, String)| match idx {
+            1 => page.layer_cell(&text),
+            4 => page.metric_cell(&text),
+            _ if is_number(idx) => num(text),
+            _ => word(text),
+        };
         cells(found, lang).into_iter().enumerate().map(cell).collect()
     };
-    page.table(caption, &header, findings.iter().take(MAX_ROWS).map(row));
+    let rows: Vec<Vec<TableCell>> = findings.iter().take(MAX_ROWS).map(row).collect();
+    page.table(caption, &header, rows);
     if findings.len() > MAX_ROWS {
         let n_left = Count((findings.len() - MAX_ROWS) as u64);
         page.text(texts::left_out(n_left).of(lang));
