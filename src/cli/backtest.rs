@@ -3,10 +3,11 @@
 use clap::Args;
 use std::path::PathBuf;
 
+use crate::analysis::Basis;
 use crate::base::error::Result;
-use crate::base::number::count;
 use crate::base::time::WrittenInstant;
 use crate::base::{files, json};
+use crate::cli::ramp_text::verdict_name;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::{check_json, parse_written};
@@ -16,6 +17,9 @@ use crate::simulate;
 use crate::simulate::Backtest;
 use crate::study;
 use crate::study::inputs;
+use crate::words::checkup as words;
+use crate::words::terminal as shared;
+use crate::words::{Count, Text};
 
 /// Decide again over the history in a cube, window by window, with the data known at that time
 #[derive(Debug, Args)]
@@ -110,63 +114,63 @@ pub(super) fn run(args: &BacktestArgs, terminal: &Terminal) -> Result<u8> {
 }
 
 fn text(found: &[Backtest], terminal: &Terminal) -> String {
+    let lang = terminal.lang;
+    let of = |title: Text| column(title.of(lang));
     let mut text = String::new();
     for backtest in found {
-        let how = if backtest.follows_log {
-            "along the log's ratios"
+        let head = if backtest.follows_log {
+            words::along_the_log(&backtest.plan)
         } else {
-            "on its own"
+            words::on_its_own(&backtest.plan)
         };
         let mut table = Table::new([
-            column("layer"),
-            column("at"),
-            column("log").right().rank(1),
-            column("ratio").right(),
-            column("verdict"),
-            column("next").right(),
-            column("why").wraps(),
-            column("rests on").rank(3),
+            of(shared::column_layer()),
+            of(words::column_at()),
+            of(words::column_log()).right().rank(1),
+            of(shared::column_ratio()).right(),
+            of(shared::column_verdict()),
+            of(shared::column_next()).right(),
+            of(shared::column_why()).wraps(),
+            of(words::column_rests_on()).rank(3),
         ]);
         for layer in &backtest.layers {
             for decision in &layer.decisions {
+                let basis = decision.basis.map_or_else(|| "-".into(), basis_text);
                 table.add_row([
                     layer.layer.clone(),
                     decision.at.clone(),
                     decision.logged_ratio.to_string(),
                     decision.ratio.to_string(),
-                    decision.verdict.to_owned(),
+                    verdict_name(decision.verdict).of(lang).to_owned(),
                     decision.next_ratio.to_string(),
-                    decision.reason.clone(),
-                    decision
-                        .basis
-                        .map_or_else(|| "-".into(), |basis| format!("{basis:?}").to_lowercase()),
+                    lang.pick(&decision.reason, &decision.reason_zh).to_owned(),
+                    basis.of(lang).to_owned(),
                 ]);
             }
         }
-        text.push_str(&format!(
-            "{} {how}\n\n{}\n",
-            backtest.plan,
-            table.render(terminal)
-        ));
+        text.push_str(&format!("{}\n\n{}\n", head.of(lang), table.render(terminal)));
         for layer in &backtest.layers {
-            let refused = layer
-                .refused_at
-                .as_ref()
-                .map_or_else(String::new, |at| format!("; refused from {at} on: no overlap"));
-            text.push_str(&format!(
-                "{} / {}: {} requests exposed{refused}\n",
-                layer.tenant,
-                layer.layer,
-                count(layer.requests_exposed)
-            ));
+            let name = format!("{} / {}", layer.tenant, layer.layer);
+            let n = Count(layer.requests_exposed);
+            let line = match &layer.refused_at {
+                Some(at) => words::refused_from(name, n, at),
+                None => words::requests_exposed(name, n),
+            };
+            text.push_str(&format!("{}\n", line.of(lang)));
         }
         if !backtest.left_out.is_empty() {
-            text.push_str(&format!(
-                "left out, as the cube has no windows of it: {}\n",
-                backtest.left_out.join(", ")
-            ));
+            let line = words::left_out(backtest.left_out.join(", "));
+            text.push_str(&format!("{}\n", line.of(lang)));
         }
         text.push('\n');
     }
     text
+}
+
+fn basis_text(basis: Basis) -> Text {
+    match basis {
+        Basis::Observed => words::observed(),
+        Basis::Paired => words::paired(),
+        Basis::OffPolicy => words::off_policy(),
+    }
 }

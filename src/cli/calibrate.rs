@@ -5,16 +5,20 @@ use std::path::PathBuf;
 
 use crate::analysis::{Calibration, Rate, calibrate};
 use crate::base::error::{Error, Result};
-use crate::base::number::{count, percent};
+use crate::base::number::count;
 use crate::base::time::WrittenInstant;
 use crate::base::{files, json};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
+use crate::cli::text::fill;
 use crate::cli::values::{check_json, parse_written};
 use crate::replay::Cube;
 use crate::scenario::{Overrides, Scenario};
 use crate::stats::Known;
 use crate::study::inputs;
+use crate::words::checkup as words;
+use crate::words::terminal as shared;
+use crate::words::{Count, Number, Percent, Say, Text};
 
 /// Measure error rates on a log: A/A splits of the users who had the baseline
 #[derive(Debug, Args)]
@@ -106,17 +110,19 @@ pub(super) fn run(args: &CalibrateArgs, terminal: &Terminal) -> Result<u8> {
 }
 
 fn table(calibration: &Calibration, terminal: &Terminal) -> String {
+    let lang = terminal.lang;
+    let of = |title: Text| column(title.of(lang));
     let mut table = Table::new([
-        column("tenant").rank(4),
-        column("layer"),
-        column("ratio").right(),
-        column("clusters").right().rank(3),
-        column("metric"),
-        column("false positives").right(),
-        column("coverage").right().rank(1),
-        column("anytime").right().wide(),
-        column("rows alone").right().rank(2),
-        column("SRM alarms").right().wide(),
+        of(shared::column_tenant()).rank(4),
+        of(shared::column_layer()),
+        of(shared::column_ratio()).right(),
+        of(words::column_clusters()).right().rank(3),
+        of(shared::column_metric()),
+        of(words::column_false_positives()).right(),
+        of(words::column_coverage()).right().rank(1),
+        of(words::column_anytime()).right().wide(),
+        of(words::column_rows_alone()).right().rank(2),
+        of(words::column_srm_alarms()).right().wide(),
     ]);
     let share = |rate: Option<&Rate>| {
         rate.map_or_else(
@@ -126,7 +132,7 @@ fn table(calibration: &Calibration, terminal: &Terminal) -> String {
     };
     let known = |rate: &Known<Rate>| {
         rate.reason()
-            .map_or_else(|| share(rate.value()), |reason| reason.to_string())
+            .map_or_else(|| share(rate.value()), |reason| reason.say(lang))
     };
     for split in &calibration.splits {
         for metric in &split.metrics {
@@ -144,16 +150,13 @@ fn table(calibration: &Calibration, terminal: &Terminal) -> String {
             ]);
         }
     }
+    let line = |text: Text| format!("{}\n", fill(text.of(lang), terminal.width));
     let note = if calibration.splits.iter().any(|split| split.from_few_users) {
-        "* few buckets hold the same few users in every split: these rates vary more from\n  log to log than their errors say\n"
+        line(words::few_users())
     } else {
-        ""
+        String::new()
     };
-    format!(
-        "{} A/A splits per layer and ratio, alpha {}: nothing differs, so false positives\nshould be near {}\n\n{}\n{note}",
-        count(calibration.n_splits as u64),
-        calibration.alpha,
-        percent(calibration.alpha),
-        table.render(terminal)
-    )
+    let alpha = calibration.alpha;
+    let head = words::splits(Count(calibration.n_splits as u64), Number(alpha), Percent(alpha));
+    format!("{}\n{}\n{note}", line(head), table.render(terminal))
 }

@@ -12,6 +12,8 @@ use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::scenario::{Overrides, Scenario};
 use crate::study::{Checkup, SourceCheck, check_sources};
+use crate::words::checkup as words;
+use crate::words::{Count, Percent, Text};
 
 /// Check what a run of a scenario would read: files, columns, units, bad rows, coverage
 #[derive(Debug, Args)]
@@ -64,45 +66,45 @@ fn text(checkup: &Checkup, terminal: &Terminal) -> String {
         text.push_str(&source_text(source, terminal));
         text.push('\n');
     }
-    let verdict = match (checkup.is_usable, checkup.warnings.len()) {
-        (true, 0) => "usable".to_owned(),
-        (true, n) => format!("usable, with {}", counted(n, "warning")),
-        (false, _) => format!("not usable: {}", counted(checkup.problems.len(), "problem")),
+    let name = &checkup.scenario;
+    let verdict = match (checkup.is_usable, checkup.warnings.len(), checkup.problems.len()) {
+        (true, 0, _) => words::usable(name),
+        (true, 1, _) => words::usable_with_one(name),
+        (true, n, _) => words::usable_with(name, Count(n as u64)),
+        (false, _, 1) => words::not_usable_one(name),
+        (false, _, n) => words::not_usable(name, Count(n as u64)),
     };
-    text.push_str(&format!("{}: {verdict}\n", checkup.scenario));
+    text.push_str(&format!("{}\n", verdict.of(terminal.lang)));
     text
 }
 
-fn counted(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
-}
-
 fn source_text(source: &SourceCheck, terminal: &Terminal) -> String {
+    let lang = terminal.lang;
     let rows = match source.n_rows {
-        Some(n) => format!("{} rows", count(n)),
-        None if source.is_whole => format!("{} rows", count(source.n_rows_read)),
-        None => "rows not known in advance".to_owned(),
+        Some(n) => words::n_rows(Count(n)),
+        None if source.is_whole => words::n_rows(Count(source.n_rows_read)),
+        None => words::rows_unknown(),
     };
     let read = if source.is_whole {
-        "all read".to_owned()
+        words::all_read()
     } else {
-        format!("{} read", count(source.n_rows_read))
+        words::n_read(Count(source.n_rows_read))
     };
-    let head = format!(
-        "{}: {}, {} ({}), {rows}, {read}",
-        source.source,
-        source.path,
-        counted(source.n_files, "file"),
-        source.formats.join(", ")
-    );
-    let mut text = terminal.fill(&head);
+    let files = match source.n_files {
+        1 => words::one_file(),
+        n => words::n_files(Count(n as u64)),
+    };
+    let formats = source.formats.join(", ");
+    let head = words::source_head(&source.source, &source.path, files, formats, rows, read);
+    let mut text = terminal.fill(head.of(lang));
+    let of = |title: Text| column(title.of(lang));
     let mut table = Table::new([
-        column("column"),
-        column("from").rank(1),
-        column("type").rank(3),
-        column("unit").rank(2),
-        column("null").right(),
-        column("values").wraps(),
+        of(words::column_column()),
+        of(words::column_from()).rank(1),
+        of(words::column_type()).rank(3),
+        of(words::column_unit()).rank(2),
+        of(words::column_null()).right(),
+        of(words::column_values()).wraps(),
     ]);
     let (there, absent): (Vec<_>, Vec<_>) = source.columns.iter().partition(|column| column.from != "absent");
     for column in there {
@@ -121,12 +123,17 @@ fn source_text(source: &SourceCheck, terminal: &Terminal) -> String {
     }
     text.push_str(&table.render(terminal));
     if let Some(coverage) = &source.traces {
-        text.push_str(&format!("\nread of the traces:\n{}\n", coverage_text(coverage)));
+        let head = words::traces_read();
+        text.push_str(&format!(
+            "\n{}\n{}\n",
+            head.of(lang),
+            coverage_text(coverage, lang)
+        ));
     }
-    let mut line = |line: String| text.push_str(&terminal.fill(&line));
+    let mut line = |line: Text| text.push_str(&terminal.fill(line.of(lang)));
     if !absent.is_empty() {
         let names: Vec<&str> = absent.iter().map(|column| column.column.as_str()).collect();
-        line(format!("absent: {}", names.join(", ")));
+        line(words::absent(names.join(", ")));
     }
     if !source.unused_columns.is_empty() {
         let names: Vec<_> = source
@@ -134,38 +141,35 @@ fn source_text(source: &SourceCheck, terminal: &Terminal) -> String {
             .iter()
             .map(|name| escape::line(name))
             .collect();
-        line(format!("not read: {}", first_of(&names, 20, ", ")));
+        line(words::not_read(first_of(&names, 20, ", ")));
     }
     if source.n_before_start > 0 {
-        line(format!(
-            "{} rows before the start of the plan",
-            count(source.n_before_start)
-        ));
+        line(words::before_start(Count(source.n_before_start)));
     }
     if source.n_after_as_of > 0 {
-        line(format!("{} rows at or after as_of", count(source.n_after_as_of)));
+        line(words::after_as_of(Count(source.n_after_as_of)));
     }
     if let Some(coverage) = source.coverage.as_ref().filter(|coverage| coverage.n_rows > 0) {
-        let share = |n: u64| percent(n as f64 / coverage.n_rows as f64);
-        line(format!(
-            "of {} rows in the plan: {} of known users, {} of the baseline, {} of the candidate",
-            count(coverage.n_rows),
+        let share = |n: u64| Percent(n as f64 / coverage.n_rows as f64);
+        line(words::in_plan(
+            Count(coverage.n_rows),
             share(coverage.n_known_user),
             share(coverage.n_baseline),
-            share(coverage.n_candidate)
+            share(coverage.n_candidate),
         ));
     }
     if source.n_bad_rows > 0 {
-        line(format!("{} rows cannot be used:", count(source.n_bad_rows)));
+        line(words::unusable(Count(source.n_bad_rows)));
         let rows = source.first_bad_rows.iter().filter(|_| source.traces.is_none());
         for (reason, n) in source.bad_rows.iter().filter(|_| source.traces.is_some()) {
-            line(format!("  {}: {reason}", count(*n)));
+            line(format!("  {}: {reason}", count(*n)).into());
         }
         for bad in rows {
-            line(format!(
+            let bad = format!(
                 "  {}: column `{}`, row {}: expected {}, found {}",
                 bad.file, bad.column, bad.row, bad.expected, bad.found
-            ));
+            );
+            line(bad.into());
         }
     }
     text

@@ -125,7 +125,7 @@ pub(super) fn run(args: &ImportArgs, terminal: &Terminal) -> Result<u8> {
         print_json(&json::to_json(&coverage))?;
         return Ok(DONE);
     }
-    let mut text = coverage_text(&coverage);
+    let mut text = coverage_text(&coverage, terminal.lang);
     text.push_str(&format!(
         "{}\n  {}\n  {}\n",
         terminal.text(&crate::words::commands::written()),

@@ -55,7 +55,7 @@ pub(super) fn ramp_text(scenario: &Scenario, ramp: &RampFindings, terminal: &Ter
     say("");
     say(gate_line(&ramp.gate, plan, has_tenants).of(lang));
     say("");
-    text + &decisions_table(&lines, has_tenants, lang).render(terminal)
+    text + &decisions_table(plan, &lines, has_tenants, lang).render(terminal)
 }
 
 /// The answer of a layer: what happens to it and why, and what would decide it.
@@ -122,6 +122,18 @@ pub(super) fn verdict_text(verdict: Verdict) -> Text {
     }
 }
 
+/// A verdict of a document by its name, as a word.
+pub(super) fn verdict_name(name: &str) -> Text {
+    match name {
+        "promote" => words::promote(),
+        "hold" => words::hold(),
+        "rollback" => words::rollback(),
+        "inconclusive" => words::inconclusive(),
+        "invalid" => words::invalid(),
+        other => other.into(),
+    }
+}
+
 /// The outcome of a gate as a word.
 pub(super) fn outcome_text(outcome: GateOutcome) -> Text {
     match outcome {
@@ -132,7 +144,12 @@ pub(super) fn outcome_text(outcome: GateOutcome) -> Text {
     }
 }
 
-fn decisions_table(lines: &[(LayerLine, &LayerSchedule)], has_tenants: bool, lang: Lang) -> Table {
+fn decisions_table(
+    plan: &Plan,
+    lines: &[(LayerLine, &LayerSchedule)],
+    has_tenants: bool,
+    lang: Lang,
+) -> Table {
     let of = |title: Text| column(title.of(lang));
     let mut columns = vec![
         of(words::column_layer()),
@@ -151,7 +168,7 @@ fn decisions_table(lines: &[(LayerLine, &LayerSchedule)], has_tenants: bool, lan
     let mut table = Table::new(columns);
     for (line, layer) in lines {
         let mut row = vec![
-            line.layer.clone(),
+            plan.layer_name(&line.layer).of(lang).to_owned(),
             count(line.n_users),
             count(line.n_exposed),
             line.qos_baseline.clone(),

@@ -161,7 +161,7 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
         print_json(&json::to_json(rows))?;
     } else {
         for source in study::traces_of(&scenario.input, terminal.progress())? {
-            terminal.print(&terminal.fill(&traces_line(&source)))?;
+            terminal.print(&terminal.fill(traces_line(&source).of(terminal.lang)))?;
         }
         terminal.print(&format!(
             "{}{}\n  {}\n",

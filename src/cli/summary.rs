@@ -1,6 +1,7 @@
 //! Tables and texts that several commands print: a study, its layers, checks of a gate, and rows of
 //! a cube.
 
+use console::measure_text_width;
 use serde::Serialize;
 use std::path::Path;
 
@@ -29,31 +30,40 @@ use crate::words::{Count, Lang, Text};
 const MAX_LINES: usize = 100;
 
 /// What was read of traces, as lines with a name and a value.
-pub(super) fn coverage_text(coverage: &traces::Coverage) -> String {
-    let rows = coverage_rows(coverage, Lang::En);
-    let width = rows.iter().map(|(name, _)| name.chars().count()).max();
+pub(super) fn coverage_text(coverage: &traces::Coverage, lang: Lang) -> String {
+    let rows = coverage_rows(coverage, lang);
+    let width = rows.iter().map(|(name, _)| measure_text_width(name)).max();
     let width = width.unwrap_or(0);
     rows.into_iter()
-        .map(|(name, value)| format!("{:width$}  {value}\n", escape::value(&name)))
+        .map(|(name, value)| {
+            // A wide letter takes two columns.
+            let n_blanks = width.saturating_sub(measure_text_width(&name));
+            format!("{}{:n_blanks$}  {value}\n", escape::value(&name), "")
+        })
         .collect()
 }
 
 /// What was read of a source of traces, in a sentence. The report has all of it.
-pub(super) fn traces_line(source: &traces::SourceCoverage) -> String {
+pub(super) fn traces_line(source: &traces::SourceCoverage) -> Text {
     let coverage = &source.coverage;
-    let mut line = format!(
-        "traces of {}: {}, {} turns of {} traces",
-        escape::line(&source.path),
+    let head = words::traces_of(
+        escape::line(&source.path).into_owned(),
         coverage.kinds(),
-        count(coverage.n_turns),
-        count(coverage.n_traces),
+        Count(coverage.n_turns),
+        Count(coverage.n_traces),
     );
-    for column in ["user_id", "release_id", "cost_usd"] {
-        if let Some(n) = coverage.without.get(column) {
-            line.push_str(&format!(", {} without {column}", count(*n)));
-        }
-    }
-    line
+    let without = ["user_id", "release_id", "cost_usd"]
+        .into_iter()
+        .filter_map(|column| {
+            let n = coverage.without.get(column)?;
+            Some(words::without(Count(*n), column))
+        });
+    let parts: Vec<Text> = std::iter::once(head).chain(without).collect();
+    Text::new(|lang| {
+        let separator = if lang == Lang::En { ", " } else { "，" };
+        let parts: Vec<&str> = parts.iter().map(|part| part.of(lang)).collect();
+        parts.join(separator)
+    })
 }
 
 /// The summary for people: one table, the reasons, the paths.
@@ -64,7 +74,8 @@ pub(super) fn text(scenario: &Scenario, study: &Study, out: &Path, terminal: &Te
         None => text.push_str(&layers_table(&study.layering, terminal)),
     }
     for source in &study.traces {
-        text.push_str(&format!("\n{}", fill(&traces_line(source), terminal.width)));
+        let line = traces_line(source);
+        text.push_str(&format!("\n{}", fill(line.of(terminal.lang), terminal.width)));
         text.push('\n');
     }
     text.push_str(&format!("\n{}\n", words::written().of(terminal.lang)));

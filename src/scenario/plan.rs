@@ -168,26 +168,24 @@ impl Plan {
         }
     }
 
-    /// Returns the display name of a layer. Its id follows in brackets if another layer has the same
-    /// name. A layer that the plan does not have keeps its id.
+    /// Returns the display name of a layer for sentences. Its id follows in brackets if another
+    /// layer has the same name. English sentences have the id in place of a name in Chinese letters.
+    /// A layer that the plan does not have keeps its id.
     pub fn layer_name(&self, id: &str) -> Text {
         let Some(idx) = self.layer_idx(id) else {
             return id.into();
         };
-        Text::new(|lang| {
-            let name = self.layers[idx].name.of(lang);
-            let is_shared = self
-                .layers
-                .iter()
-                .filter(|layer| layer.name.of(lang) == name)
-                .count()
-                > 1;
-            if is_shared {
-                format!("{name} ({id})")
-            } else {
-                name.to_owned()
-            }
-        })
+        let name = &self.layers[idx].name;
+        let is_shared = self.layers.iter().filter(|layer| layer.name == *name).count() > 1;
+        let name = match is_shared && *name != id {
+            true => format!("{name} ({id})"),
+            false => name.clone(),
+        };
+        let is_chinese = name.chars().any(|c| matches!(c, '\u{3400}'..='\u{9fff}'));
+        Text {
+            en: if is_chinese { id.to_owned() } else { name.clone() },
+            zh: name,
+        }
     }
 
     /// Returns an instant as sentences write it.

@@ -70,6 +70,8 @@ pub struct BacktestDecision {
     pub first_blocking: Option<String>,
     /// Text of the first blocking check, or the reason for the promotion.
     pub reason: String,
+    /// The same in Chinese.
+    pub reason_zh: String,
     /// Basis of the evidence. `None` without evidence.
     pub basis: Option<Basis>,
 }
@@ -252,6 +254,7 @@ fn step(
                 next_ratio: decision.next_ratio,
                 first_blocking: decision.first_blocking,
                 reason: decision.reason,
+                reason_zh: decision.reason_zh,
                 basis: walk.accumulated.basis.filter(|_| walk.state.ratio > Ratio::ZERO),
             });
         }

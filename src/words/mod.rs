@@ -5,7 +5,9 @@
 //! of this room, such as `ramp.rs`, with both languages side by side. Documents keep both: `reason`
 //! and `reason_zh`. Ids, keys and names of checks are not translated.
 
-pub(crate) mod export;
+pub(crate) mod checkup;
+pub(crate) mod commands;
+pub(crate) mod guardrail;
 mod lang;
 mod list;
 mod metrics;

@@ -28,6 +28,7 @@ texts! {
 
     plan_must_agree(): "Change the plan so that its numbers agree with what was promised.", "请修改计划，使各项数字与承诺一致。";
     reachable_min_users(): "Use a smaller min_users, a larger step, or a larger layer.", "请调低 min_users、提高比例，或扩大分层。";
+    more_names(n): "{n} more", "其他 {n} 个";
     and_more(n): "And {n} more.", "另有 {n} 项。";
     small_layers(layers): "Fewer than 1,000 eligible users in {layers}.", "{layers} 的可参与用户不足 1,000 名。";
     merge_layers(): "Evaluate offline first, or merge small layers.", "请先离线评测，或合并小分层。";

@@ -91,6 +91,10 @@ texts! {
     column_at_rollback(): "at rollback", "回滚时触达";
     column_by_coin(): "by coin", "按请求抽签";
 
+    // Traces.
+    traces_of(path, kinds, turns, traces): "traces of {path}: {kinds}, {turns} turns of {traces} traces", "{path} 的链路：{kinds}，{traces} 条链路共 {turns} 轮";
+    without(n, column): "{n} without {column}", "{n} 轮缺少 {column}";
+
     // Layers.
     too_small(): "too small to judge", "人数过少，无法判断";
     users_by(n, mode, at): "{n} users by {mode} at {at}", "{n} 名用户，分层方式 {mode}，时刻 {at}";
