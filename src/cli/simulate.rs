@@ -405,7 +405,7 @@ fn optimum_text(optimum: &Optimum, scenario: &Scenario, terminal: &Terminal) -> 
     let own: String = under_policy.map_or_else(String::new, |of| {
         let of_layer = |layer: &LayerPolicyOptimum| {
             let why = text_of(&layer.why, &layer.why_zh);
-            line(words::under(name(&layer.layer), &of.policy, why))
+            line(words::under(name(&layer.layer), of.policy, why))
         };
         of.layers.iter().map(of_layer).collect()
     });
