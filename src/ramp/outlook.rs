@@ -274,10 +274,12 @@ fn decided_in(
             .ceil();
         outlook.users_needed = Some(n as u64);
         // Near the size of the layer, users who return bring the evidence.
-        let users = if n < 0.1 * n_now {
-            sentence::more_users_and_rows(Number(n))
-        } else {
-            sentence::more_users(Number(n))
+        let returns = n < 0.1 * n_now;
+        let users = match (n == 1.0, returns) {
+            (true, true) => sentence::one_more_user_and_rows(),
+            (true, false) => sentence::one_more_user(),
+            (false, true) => sentence::more_users_and_rows(Number(n)),
+            (false, false) => sentence::more_users(Number(n)),
         };
         sentence::grows_users(DaysNeeded(more), ratio, users, asks, Number(n_now / now))
     } else {

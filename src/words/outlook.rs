@@ -53,6 +53,8 @@ texts! {
     // Evidence that has to grow.
     grows(days, ratio, asks): "It takes {days} more at {ratio} to {asks}, at today's traffic, if the effect stays as it is.", "按当前流量且效应不变，在 {ratio} 还需 {days}才能{asks}。";
     grows_users(days, ratio, users, asks, a_day): "It takes {days} more at {ratio} ({users}) to {asks}, at today's traffic of {a_day} users of the candidate a day, if the effect stays as it is.", "按当前流量（候选每天 {a_day} 名用户）且效应不变，在 {ratio} 还需 {days}（{users}）才能{asks}。";
+    one_more_user(): "1 more user", "还需 1 名用户";
+    one_more_user_and_rows(): "1 more user and the rows of those who return", "还需 1 名用户及回访用户的记录";
     more_users(n): "{n} more users", "还需 {n} 名用户";
     more_users_and_rows(n): "{n} more users and the rows of those who return", "还需 {n} 名用户及回访用户的记录";
     larger_ratio(next, days): "{next} can in {days}.", "{next} 只需 {days}。";
