@@ -35,7 +35,8 @@ impl Checker {
                     "expected no limits of values for a share of rows, found `cap`, `floor` or `winsorize`",
                 );
             }
-            let name = raw.name.map(|name| self.display_name(&at("name"), name));
+            let name = raw.name.filter(|name| !name.trim().is_empty());
+            let name = name.map(|name| self.name(&at("name"), Some(name), "a name"));
             metrics.push(Metric {
                 id,
                 name,

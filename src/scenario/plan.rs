@@ -176,6 +176,9 @@ impl Plan {
             return id.into();
         };
         let name = &self.layers[idx].name;
+        if name.trim().is_empty() {
+            return id.into();
+        }
         let is_shared = self.layers.iter().filter(|layer| layer.name == *name).count() > 1;
         let name = match is_shared && *name != id {
             true => format!("{name} ({id})"),
