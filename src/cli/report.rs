@@ -61,7 +61,11 @@ fn nights(args: &ReportArgs, terminal: &Terminal) -> Result<u8> {
         return Err(Error::usage("expected a study's folder, or --nights DIR"));
     };
     let [page, markdown, document] = ["nights.html", "nights.md", "nights.json"].map(|name| out.join(name));
-    Apart::new().writes([&page, &markdown, &document]).check()?;
+    let folders = args.nights.iter().flat_map(|dir| night::folders_of(dir));
+    Apart::new()
+        .reads(folders.flat_map(|folder| documents_of(&folder).collect::<Vec<_>>()))
+        .writes([&page, &markdown, &document])
+        .check()?;
     let ramps = night::read_ramps(&args.nights, terminal.progress())?;
     json::write_json(&document, &ramps)?;
     files::write_bytes(

@@ -19,4 +19,4 @@ mod study;
 pub use document::{NightLayer, NightReport, NightTarget};
 pub use driver::{NightOptions, NightOutcome, run};
 pub use folder::NightFolder;
-pub use nights::read_ramps;
+pub use nights::{folders_of, read_ramps};

@@ -1,7 +1,7 @@
 //! Reads the nights of a ramp, or of several, for their page.
 
 use serde::Deserialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::analysis::Analysis;
 use crate::base::error::{Error, Result};
@@ -33,6 +33,13 @@ pub fn read_ramps(dirs: &[impl AsRef<Path>], progress: &Progress) -> Result<Ramp
         schema: Ramps::SCHEMA.into(),
         ramps,
     })
+}
+
+/// The folders that [`read_ramps`] reads for one folder: itself, and those of its nights.
+pub fn folders_of(dir: &Path) -> Vec<PathBuf> {
+    let nights = std::fs::read_dir(NightFolder::nights_of(dir));
+    let nights = nights.into_iter().flatten().flatten().map(|entry| entry.path());
+    std::iter::once(dir.to_owned()).chain(nights).collect()
 }
 
 /// The number of users of each layer with the candidate, from `analysis.json`.

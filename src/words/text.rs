@@ -233,10 +233,10 @@ macro_rules! texts {
     ($($(#[$doc:meta])* $name:ident($($arg:ident),* $(,)?): $en:literal, $zh:literal;)*) => {
         $(
             $(#[$doc])*
-            pub(crate) fn $name($($arg: impl $crate::words::Say),*) -> $crate::words::Text {
-                $crate::words::Text {
-                    en: $crate::words::text::fill_named($en, &[$((stringify!($arg), $crate::words::Say::say(&$arg, $crate::words::Lang::En))),*]),
-                    zh: $crate::words::text::fill_chinese($zh, &[$((stringify!($arg), $crate::words::Say::say(&$arg, $crate::words::Lang::Zh))),*]),
+            pub(crate) fn $name($($arg: impl $crate::words::text::Say),*) -> $crate::words::text::Text {
+                $crate::words::text::Text {
+                    en: $crate::words::text::fill_named($en, &[$((stringify!($arg), $crate::words::text::Say::say(&$arg, $crate::words::lang::Lang::En))),*]),
+                    zh: $crate::words::text::fill_chinese($zh, &[$((stringify!($arg), $crate::words::text::Say::say(&$arg, $crate::words::lang::Lang::Zh))),*]),
                 }
             }
         )*

@@ -486,7 +486,7 @@ fn values_below_the_resolution_are_reported() {
     assert_eq!(small.rows()["below_resolution"]["profit"], 4);
     let warnings = String::from_utf8(run.stderr).unwrap();
     assert!(
-        warnings.contains("below the resolution of 1e-6, counted as 0: 4;"),
+        warnings.contains("4 values are not 0 but below the resolution of 1e-6, and count as 0;"),
         "{warnings}"
     );
     let report = fs::read_to_string(small.path("out/report.md")).unwrap();

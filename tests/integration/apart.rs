@@ -56,6 +56,8 @@ fn study() -> Small {
     }
     fs::hard_link(small.path("study.toml"), small.path("hard.toml")).unwrap();
     symlink("out/cube", small.path("cube")).unwrap();
+    fs::create_dir(small.path("page")).unwrap();
+    fs::hard_link(small.path("out/schedule.json"), small.path("page/nights.json")).unwrap();
     small
 }
 
@@ -193,6 +195,7 @@ fn nothing_that_is_read_is_written() {
     check("notify to", "--scenario study.toml --to file:study.toml");
     check("night dir", "ramp/nights/study.toml --dir ramp");
     check("report dir", "out --scenario out/study.json");
+    check("report out", "--nights out --out page");
     check("report xlsx", "out --xlsx out/schedule.json");
     check("report email", "out --email out/analysis.json");
     check("report charts", "out --charts out/state.json");

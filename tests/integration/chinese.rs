@@ -119,7 +119,7 @@ fn the_guide_prints_chinese() {
     let scenario = root().join("scenarios/guide/scenario.toml");
     let (scenario, folder) = (text(&scenario), text(&out));
     let said = assert_prints_chinese(&["run", scenario, "--out", folder]);
-    assert!(said.contains("early 保持 25%。"), "{said}");
+    assert!(said.contains("early：保持 25%。"), "{said}");
     assert!(said.contains("门禁：证据不足（"), "{said}");
     let (analysis, again) = (out.join("analysis.json"), dir.path().join("again"));
     assert_prints_chinese(&[
