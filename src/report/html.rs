@@ -25,6 +25,8 @@ use crate::words::{Lang, Say, When, fill};
 
 /// The largest number of guardrails in the open chart of harms.
 const MAX_HARMS: usize = 40;
+/// The largest number of guardrails in the folded chart of harms.
+const MAX_REST: usize = 200;
 
 /// Returns a study's report as an HTML page.
 ///
@@ -110,11 +112,15 @@ fn harm(page: &mut Page, ramp: &RampModel) {
     let rest = harms.split_off(harms.len().min(MAX_HARMS));
     page.chart(&harms_in_margins(&harms, title.clone(), words));
     if !rest.is_empty() {
+        let n_drawn = rest.len().min(MAX_REST);
         page.fold(
             words.harm,
             &fill(words.inside_harms, &[&count(rest.len() as u64)]),
         );
-        page.chart(&harms_in_margins(&rest, title, words));
+        if rest.len() > n_drawn {
+            page.text(&fill(words.harms_left, &[&count((rest.len() - n_drawn) as u64)]));
+        }
+        page.chart(&harms_in_margins(&rest[..n_drawn], title, words));
         page.end_fold();
     }
 }
@@ -386,6 +392,7 @@ fn traces(page: &mut Page, ramp: &RampModel) {
         n => fill(words.inside_checks, &[&count(n as u64)]),
     };
     page.fold(words.traces, &inside);
+    page.has_labels = false;
     for layer in &ramp.schedule.layers {
         let label = page.names.of(&layer.tenant, &layer.layer);
         let keys = attributes([("tenant", layer.tenant.as_str()), ("layer", &layer.layer)].into_iter());
@@ -419,6 +426,7 @@ fn traces(page: &mut Page, ramp: &RampModel) {
         );
         page.raw("</details>\n");
     }
+    page.has_labels = true;
     page.end_fold();
 }
 

@@ -27,6 +27,9 @@ pub(super) const SCRIPT: &str = concat!(
     include_str!("page.js")
 );
 
+/// The largest number of charts under one heading that are drawn for two widths.
+const MANY_CHARTS: usize = 40;
+
 /// A page in progress, with its language. `several_tenants` keeps the tenant column of tables,
 /// which is always their first.
 pub(super) struct Page {
@@ -40,6 +43,8 @@ pub(super) struct Page {
     pub(super) metrics: Vec<Metric>,
     /// Zone of the times of charts.
     pub(super) zone: Zone,
+    /// Whether cells carry the names of their columns. Tables that explain themselves have none.
+    pub(super) has_labels: bool,
     /// The newest heading. A caption that repeats it is for screen readers only.
     heading: String,
     /// The ids of elements so far, with the number of elements that wanted each.
@@ -57,6 +62,7 @@ impl Page {
             names: LayerNames::default(),
             metrics: Vec::new(),
             zone: Zone::default(),
+            has_labels: true,
             heading: String::new(),
             ids: HashMap::new(),
         }
@@ -177,15 +183,20 @@ impl Page {
     }
 
     pub(super) fn chart(&mut self, chart: &Chart) {
+        self.figure(chart, &chart.svg, &chart.narrow);
+    }
+
+    /// A chart with its pictures: one for every screen, or one for wide and one for narrow ones.
+    fn figure(&mut self, chart: &Chart, svg: &str, narrow: &str) {
         let (title, words) = (escape(&chart.title), escape(&chart.description));
         let keys = attributes(chart.keys.iter().map(|(key, value)| (*key, value.as_str())));
         // Writing to a string cannot fail.
         let _ = write!(
             self.html,
             "<figure{keys}>\n<figcaption>{title}</figcaption>\n<div class=\"picture{}\" role=\"img\" tabindex=\"0\" aria-label=\"{title}: {words}\">\n{}{}</div>\n",
-            if chart.narrow.is_empty() { "" } else { " both" },
-            chart.svg,
-            chart.narrow
+            if narrow.is_empty() { "" } else { " both" },
+            svg,
+            narrow
         );
         if let Some(curves) = &chart.curves {
             self.raw(&format!(
@@ -209,8 +220,14 @@ impl Page {
                 &[&count(n_all as u64), &count(n_drawn as u64)],
             ));
         }
+        // Many charts are drawn for narrow screens only: the script draws them again for wide ones.
+        let is_many = charts.len() > MANY_CHARTS;
         for chart in charts {
-            self.chart(chart);
+            if is_many && !chart.narrow.is_empty() {
+                self.figure(chart, &chart.narrow, "");
+            } else {
+                self.chart(chart);
+            }
         }
     }
 
@@ -270,12 +287,19 @@ impl Page {
 
     /// Writes a cell. On narrow screens, where a row is a card, it carries its column's name.
     fn cell(&mut self, name: &str, cell: TableCell) {
-        let label = format!(" data-label=\"{}\"", escape(name));
+        let label = if self.has_labels {
+            format!(" data-label=\"{}\"", escape(name))
+        } else {
+            String::new()
+        };
         let _ = match cell {
             TableCell::Text(text) | TableCell::Number(text) if text == "-" => {
                 write!(self.html, "<td{label} class=\"none\">-</td>")
             }
             TableCell::Text(text) | TableCell::Number(text) => {
+                write!(self.html, "<td{label}>{}</td>", escape(&text))
+            }
+            TableCell::Keyed(text, key) if text == key => {
                 write!(self.html, "<td{label}>{}</td>", escape(&text))
             }
             TableCell::Keyed(text, key) => write!(

@@ -99,6 +99,7 @@ words! {
     inside_check: "every check of the layer, in order", "该分层的全部检查，按顺序";
     inside_users: "sizes and scores of {0} layers", "{0} 个分层的人数与得分";
     inside_files: "digests of {0} files", "{0} 个文件的摘要";
+    harms_left: "{0} guardrails with still less harm are left out. analysis.json has all.", "劣化更小的 {0} 项护栏未绘出，完整数据见 analysis.json。";
     inside_harms: "{0} further guardrails with less harm", "其余 {0} 项劣化较小的护栏";
     warned_checks: "{0} warnings of the gate", "门禁的 {0} 项警告";
     copied: "Link copied", "链接已复制";
