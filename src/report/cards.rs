@@ -54,7 +54,8 @@ pub(super) fn first_screen(page: &mut Page, answer: &Answer) {
     if let Some(first) = &answer.gate.first {
         page.raw("<div class=\"first-check\">\n");
         // A card may have said the findings already.
-        let is_said = answer.cards.iter().any(|card| card.reason == first.found);
+        let is_said = |card: &Card| card.reason.en.starts_with(&first.found.en);
+        let is_said = answer.cards.iter().any(is_said);
         let found = Some(first.found.clone()).filter(|_| !is_said);
         let parts: Vec<Text> = std::iter::once(first.name.clone()).chain(found).collect();
         page.raw(&format!(
