@@ -183,7 +183,7 @@ fn a_region_that_loses_nine_points_blocks_its_layer() {
         "the island: {flat}"
     );
     assert!(study.page.contains("Violated slices, the worst first"));
-    assert!(study.page.contains("<td>region north</td>") && !study.page.contains("<b>east</b>"));
+    assert!(study.page.contains(">region north</td>") && !study.page.contains("<b>east</b>"));
     assert!(study.page.contains("rows without region"));
     assert!(study.markdown.contains("| region north |") && study.markdown.contains("## Slices"));
 }
