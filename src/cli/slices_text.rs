@@ -19,11 +19,7 @@ pub(super) fn slices_text(analysis: &Analysis, terminal: &Terminal) -> String {
     }
     let lang = terminal.lang;
     let line = |text: &str| format!("{}\n", fill(&escape::line(text), terminal.width));
-    let title = slices::title();
-    let mut text = format!(
-        "\n{}",
-        line(&format!("{}: {}", title.of(lang), counts.sentence().of(lang)))
-    );
+    let mut text = format!("\n{}", line(slices::titled(counts.sentence()).of(lang)));
     findings.retain(|(_, finding)| finding.is_violated());
     let several = findings
         .iter()

@@ -6,14 +6,14 @@ use crate::base::base64;
 use crate::base::error::Result;
 use crate::base::escape::{excerpt, html as escape};
 use crate::base::manifest::file;
-use crate::base::time;
 use crate::gate::{GateCheck, GateOutcome};
 use crate::ramp::{LayerSchedule, Verdict};
+use crate::report::answer::Answer;
 use crate::report::export::named_charts;
 use crate::report::export_png::PngWriter;
 use crate::report::export_svg::standalone;
 use crate::report::model::{Model, RampModel, urgency};
-use crate::words::{Count, Lang, Text, export as texts, fill, slices};
+use crate::words::{Count, Lang, Say, Text, When, export as texts, fill, slices};
 
 /// The most bytes of a mail. Some mail programs cut longer ones.
 const MAX_BYTES: usize = 100_000;
@@ -54,8 +54,8 @@ pub fn email(model: &Model, lang: Lang) -> Result<String> {
     );
     match &model.ramp {
         Some(ramp) => {
-            answer(&mut html, ramp, lang);
-            layers(&mut html, ramp, lang);
+            answer(&mut html, model, ramp, lang);
+            layers(&mut html, model, ramp, lang);
             violated_slices(&mut html, ramp, lang);
             open_checks(&mut html, ramp, lang);
             pictures(&mut html, model, lang)?;
@@ -97,8 +97,13 @@ fn badge(name: &str, lang: Lang) -> String {
     )
 }
 
-/// How many layers go on, and the outcome of the gate.
-fn answer(html: &mut String, ramp: &RampModel, lang: Lang) {
+/// May the ramp go on, how many layers go on, and what the gate says.
+fn answer(html: &mut String, model: &Model, ramp: &RampModel, lang: Lang) {
+    let answer = Answer::new(ramp, &model.layer_names(lang));
+    html.push_str(&format!(
+        "<p style=\"margin:8px 0;font-size:18px;\"><b>{}</b></p>\n",
+        escape(&cut(answer.headline.of(lang)))
+    ));
     let of = |is: fn(Verdict) -> bool| {
         let layers = ramp.schedule.layers.iter();
         Count(layers.filter(|layer| is(layer.verdict)).count() as u64)
@@ -106,25 +111,26 @@ fn answer(html: &mut String, ramp: &RampModel, lang: Lang) {
     let promoted = of(|verdict| verdict == Verdict::Promote);
     let rolled_back = of(|verdict| verdict == Verdict::Rollback);
     let kept = of(|verdict| !matches!(verdict, Verdict::Promote | Verdict::Rollback));
-    let answer = texts::answer(promoted, kept, rolled_back);
+    paragraph(html, texts::answer(promoted, kept, rolled_back).of(lang));
+    let words = lang.words();
     html.push_str(&format!(
-        "<p style=\"margin:8px 0;font-size:18px;\"><b>{}</b></p>\n",
-        escape(answer.of(lang))
+        "<p style=\"margin:8px 0;\">{} {} {}</p>\n",
+        escape(words.gate),
+        badge(answer.gate.outcome.name(), lang),
+        escape(&cut(answer.gate.text.of(lang)))
     ));
-    let gate = badge(ramp.gate.outcome.name(), lang);
     let code = |text: &str| format!("<b>{}</b>", escape(&cut(text)));
     let (candidate, baseline) = (code(&ramp.schedule.candidate), code(&ramp.schedule.baseline));
-    let as_of = time::format(ramp.schedule.as_of);
-    let sentence = fill(lang.words().against, &[&candidate, &baseline, &as_of, &gate]);
+    let as_of = escape(&When(ramp.schedule.as_of, &model.study.time_zone).say(lang));
+    let sentence = fill(words.against, &[&candidate, &baseline, &as_of]);
     html.push_str(&format!("<p style=\"margin:8px 0;\">{sentence}</p>\n"));
 }
 
 /// The decisions, the most urgent first, as many as the mail holds.
-fn layers(html: &mut String, ramp: &RampModel, lang: Lang) {
-    let words = lang.words();
+fn layers(html: &mut String, model: &Model, ramp: &RampModel, lang: Lang) {
+    let (words, names) = (lang.words(), model.layer_names(lang));
     let mut layers: Vec<&LayerSchedule> = ramp.schedule.layers.iter().collect();
     layers.sort_by_key(|layer| urgency(layer));
-    let several = layers.iter().any(|layer| layer.tenant != layers[0].tenant);
     heading(html, words.decisions);
     html.push_str("<table width=\"100%\" style=\"border-collapse:collapse;\">\n<tr>");
     for name in [words.layer, words.verdict, words.ratio, words.why] {
@@ -133,11 +139,7 @@ fn layers(html: &mut String, ramp: &RampModel, lang: Lang) {
     html.push_str("</tr>\n");
     let mut n_shown = 0;
     for layer in &layers {
-        let name = if several {
-            format!("{} / {}", layer.tenant, layer.layer)
-        } else {
-            layer.layer.clone()
-        };
+        let name = names.of(&layer.tenant, &layer.layer);
         let mut why = escape(&cut(layer.why().of(lang)));
         if let Some(outlook) = layer.outlook.as_ref().filter(|outlook| outlook.is_open()) {
             let text = texts::to_decide(cut(outlook.own_text().of(lang)));
@@ -255,7 +257,8 @@ fn pictures(html: &mut String, model: &Model, lang: Lang) -> Result<()> {
         }
         let png = base64::encode(&writer.draw(&svg, 1.0)?);
         let picture = format!(
-            "<p style=\"margin:16px 0;\"><img src=\"data:image/png;base64,{png}\" width=\"688\" style=\"max-width:100%;height:auto;\" alt=\"{}\"></p>\n",
+            "<p style=\"margin:20px 0 0;\"><b>{}</b></p>\n<p style=\"margin:4px 0 16px;\"><img src=\"data:image/png;base64,{png}\" width=\"688\" style=\"max-width:100%;height:auto;\" alt=\"{}\"></p>\n",
+            escape(&cut(&chart.title)),
             escape(&cut(&format!("{}: {}", chart.title, chart.description)))
         );
         push_below(html, &picture, MAX_BYTES - END_BYTES);

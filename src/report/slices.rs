@@ -11,7 +11,7 @@ use crate::report::page::{Page, TableCell, num, word};
 use crate::report::svg::Chart;
 use crate::stats::Interval;
 use crate::words::slices::{self as texts, DifferenceRange};
-use crate::words::{Count, Difference, Lang, Measured, Say, Text, Words};
+use crate::words::{Count, Difference, Lang, Measured, MetricName, Say, Text};
 
 /// The most findings of a table of a page. The document has all.
 const MAX_ROWS: usize = 200;
@@ -180,7 +180,11 @@ fn harm_of<'a>(layer: &'a LayerAnalysis, found: &'a SliceFinding, lang: Lang) ->
             ("layer", layer.layer.as_str()),
             ("metric", found.metric.as_str()),
         ],
-        label: format!("{}: {}", found.slice_name().of(lang), found.metric),
+        label: format!(
+            "{}: {}",
+            found.slice_name().of(lang),
+            MetricName(&found.metric).say(lang)
+        ),
         harm: judged.harm? / margin,
         interval: Interval {
             ci_lower: interval.ci_lower / margin,

@@ -37,7 +37,7 @@ texts! {
     /// No slice is violated.
     none_violated(slices): "No guardrail is violated in {slices}.", "{slices}中没有护栏越界。";
     /// Some slices are violated.
-    some_violated(n, slices): "A guardrail is violated in {n} of {slices}.", "{slices}中有 {n} 个护栏越界。";
+    some_violated(n, slices): "A guardrail is violated in {n} of {slices}.", "{slices}中有 {n} 个存在护栏越界。";
     /// The slices without enough evidence of some guardrail.
     unclear(slices): "In {slices} the evidence is not enough to say that all guardrails are safe.", "{slices}的证据不足，尚不能判定所有护栏安全。";
     /// The slices without enough data of any guardrail.
@@ -48,6 +48,8 @@ texts! {
         "换用不损害该切片的新版本；或设 policy.slices = \"warn\"，仅告警。";
     /// Further findings that a list leaves out.
     further(n, file): "and {n} more: {file} has all", "另有 {n} 项，详见 {file}";
+    /// A list of slices with its counts.
+    titled(counts): "Slices: {counts}", "切片：{counts}";
     /// The title of a list of slices.
     title(): "Slices", "切片";
     /// What the intervals of slices mean.
