@@ -53,11 +53,13 @@ fn assert_both_languages(path: &Path) {
 /// Two English words beside each other. Ids, options and names of files are no words.
 fn english_in(text: &str) -> Option<String> {
     let is_word = |word: &&str| word.len() >= 2 && word.chars().all(|c| c.is_ascii_alphabetic());
-    text.lines().find_map(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
+    let in_cell = |cell: &str| {
+        let words: Vec<&str> = cell.split_whitespace().collect();
         let pair = words.windows(2).find(|pair| pair.iter().all(is_word));
-        pair.map(|pair| format!("`{}` in: {line}", pair.join(" ")))
-    })
+        pair.map(|pair| format!("`{}` in: {cell}", pair.join(" ")))
+    };
+    // Two blanks stand between the columns of a table.
+    text.lines().flat_map(|line| line.split("  ")).find_map(in_cell)
 }
 
 /// Runs a command with `--lang zh`, and asserts that stdout and stderr have no English sentence.

@@ -585,7 +585,7 @@ fn sent(server: &Server, kind: &str, more: &[&str], env: &[(&str, &str)]) -> Req
 }
 
 const TEST_TITLE: &str = "Test of notifications (rollback): nothing happened";
-const TEST_BODY: &str = "sluice notify sent this message to try the sink; no ratio changed";
+const TEST_BODY: &str = "sluice notify sent this message to try the sink; no ratio changed.";
 
 #[test]
 fn bodies_are_those_of_the_systems() {
