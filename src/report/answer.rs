@@ -153,11 +153,8 @@ fn which(some: &[&LayerSchedule], n_all: usize, names: &LayerNames) -> Text {
 /// May the ramp go on?
 fn headline(ramp: &RampModel, names: &LayerNames) -> Text {
     let layers = &ramp.schedule.layers;
-    let with = |is: &dyn Fn(&LayerSchedule) -> bool| -> Vec<&LayerSchedule> {
-        layers.iter().filter(|layer| is(layer)).collect()
-    };
     let of = |some: &[&LayerSchedule]| which(some, layers.len(), names);
-    let by = |verdict: Verdict| with(&|layer| layer.verdict == verdict);
+    let by = |verdict: Verdict| layers_where(ramp, |layer| layer.verdict == verdict);
     let [back, invalid, promoted, unclear] = [
         Verdict::Rollback,
         Verdict::Invalid,
@@ -184,7 +181,7 @@ fn headline(ramp: &RampModel, names: &LayerNames) -> Text {
         });
     }
     if said.is_empty() {
-        return standstill(ramp, &with, &of, &unclear);
+        return standstill(ramp, names, &unclear);
     }
     let n_said = back.len() + invalid.len() + promoted.len();
     match layers.len() - n_said {
@@ -195,17 +192,18 @@ fn headline(ramp: &RampModel, names: &LayerNames) -> Text {
     Text::sentences(&said)
 }
 
+/// The layers of which something is so, in plan order.
+fn layers_where(ramp: &RampModel, is: impl Fn(&LayerSchedule) -> bool) -> Vec<&LayerSchedule> {
+    ramp.schedule.layers.iter().filter(|layer| is(layer)).collect()
+}
+
 /// The headline of a night on which no ratio changes.
-fn standstill<'a>(
-    ramp: &RampModel,
-    with: &dyn Fn(&dyn Fn(&LayerSchedule) -> bool) -> Vec<&'a LayerSchedule>,
-    of: &dyn Fn(&[&LayerSchedule]) -> Text,
-    unclear: &[&LayerSchedule],
-) -> Text {
+fn standstill(ramp: &RampModel, names: &LayerNames, unclear: &[&LayerSchedule]) -> Text {
+    let of = |some: &[&LayerSchedule]| which(some, ramp.schedule.layers.len(), names);
     let n_candidate = ramp.analysis.data.rows.n_candidate;
-    let was_back = with(&|layer| layer.rolled_back);
-    let by_gate = with(&|layer| layer.first_blocking.as_deref() == Some(GATE));
-    let is_full = with(&|layer| layer.next_ratio < layer.ramp.last_step()).is_empty();
+    let was_back = layers_where(ramp, |layer| layer.rolled_back);
+    let by_gate = layers_where(ramp, |layer| layer.first_blocking.as_deref() == Some(GATE));
+    let is_full = layers_where(ramp, |layer| layer.next_ratio < layer.ramp.last_step()).is_empty();
     if n_candidate == 0 {
         return words::no_candidate();
     }

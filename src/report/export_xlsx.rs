@@ -23,7 +23,7 @@ pub(super) fn workbook(tables: &[ExportTable], lang: Lang) -> Result<Vec<u8>> {
     let sheets = SHEETS
         .iter()
         .filter_map(|name| tables.iter().find(|table| table.name == *name));
-    for table in sheets.clone().filter(|table| table.rows.len() >= MAX_ROWS) {
+    if let Some(table) = sheets.clone().find(|table| table.rows.len() >= MAX_ROWS) {
         let message = format!(
             "expected fewer than {MAX_ROWS} rows for a sheet, found {}",
             table.rows.len()

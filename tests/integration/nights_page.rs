@@ -112,7 +112,7 @@ pub(crate) fn assert_page_of(ramp: &Path) {
 fn studies_are_ramps_of_one_night_and_several_make_a_history() {
     let out = tempfile::tempdir().unwrap();
     let study = ecommerce();
-    let (document, _, printed) = nights(&[&study], &out.path().join("one"), "en");
+    let (document, _, printed) = nights(&[study], &out.path().join("one"), "en");
     let found = &document["ramps"][0];
     let schedule = json(&study.join("schedule.json"));
     assert_eq!(found["nights"].as_array().unwrap().len(), 1);
@@ -121,7 +121,7 @@ fn studies_are_ramps_of_one_night_and_several_make_a_history() {
         found["status"] == "rolled_back" && printed.contains("rolled back in"),
         "{printed}"
     );
-    let (document, page, _) = nights(&[&study, &study], &out.path().join("two"), "en");
+    let (document, page, _) = nights(&[study, study], &out.path().join("two"), "en");
     assert_eq!(document["ramps"].as_array().unwrap().len(), 2);
     assert!(page.contains("Ramps over time") && page.contains("2 ramps"));
     let markdown = fs::read_to_string(out.path().join("two/nights.md")).unwrap();

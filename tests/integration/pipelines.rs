@@ -75,8 +75,11 @@ fn has_han(text: &str) -> bool {
     text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c))
 }
 
+/// An annotation: its kind, its properties and its message.
+type Annotation = (String, Vec<(String, String)>, String);
+
 /// One annotation: command, properties and message.
-fn annotations(output: &str) -> Vec<(String, Vec<(String, String)>, String)> {
+fn annotations(output: &str) -> Vec<Annotation> {
     let annotation = |line: &str| {
         let (head, message) = line.strip_prefix("::").unwrap().split_once("::").unwrap();
         let (command, properties) = head.split_once(' ').unwrap();
