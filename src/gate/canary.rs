@@ -14,6 +14,7 @@ use crate::stats::dist::norm_isf;
 use crate::stats::non_inferiority::HarmVerdict;
 use crate::stats::{Interval, non_inferiority};
 use crate::words::gate as says;
+use crate::words::outlook;
 use crate::words::{Count, Measured, MetricName, P, Percent, Points, Text, Things, evals};
 
 pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &mut Checks<'_>) {
@@ -29,8 +30,8 @@ pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &
         checks.record(
             "canary",
             coverage_outcome(&coverage),
-            says::coverage_is(coverage.describe()),
-            says::mend_ids(),
+            coverage.describe(),
+            outlook::write_known_ids(),
         );
     }
     let is_exposed = |stage: &&StageAnalysis| stage.users.candidate > 0;

@@ -14,6 +14,7 @@ use crate::ramp::{
     contradictions,
 };
 use crate::scenario::{Layer, Plan};
+use crate::words::outlook;
 use crate::words::plan::{of_tenant, unreachable};
 use crate::words::ramp::ShareBeside;
 use crate::words::study_gate as sentence;
@@ -173,7 +174,7 @@ pub(super) fn data_checks(
             "coverage",
             coverage_outcome(&coverage),
             coverage.describe(),
-            sentence::write_known_ids(),
+            outlook::write_known_ids(),
         )),
         None => not_asked.push(release_gate::no_users("coverage")),
     }

@@ -38,15 +38,15 @@ texts! {
     none_shown(): "none shown", "未显示";
     to(effect, low, high): "{effect} ({low} to {high})", "{effect}（{low} 至 {high}）";
     get_the_candidate(n): "{n} users get the candidate", "{n} 名用户得到候选版本";
-    cube_of(plan, candidate, baseline, start, end): "cube of plan {plan}: {candidate} against {baseline}, {start} to {end}", "方案 {plan} 的数据立方：{candidate} 对比 {baseline}，{start} 至 {end}";
+    cube_of(plan, candidate, baseline, start, end): "cube of plan {plan}: {candidate} against {baseline}, {start} to {end}", "计划 {plan} 的数据立方：{candidate} 对比 {baseline}，{start} 至 {end}";
     nothing_is_worse(): "nothing is worse: no rollback", "没有指标变差：无需回滚";
     outside_of_the_record(): "outside of the record", "不在版本记录之内";
     moved(): "moved: another content under one name", "已移动：同名但内容不同";
     changed(): "changed", "已变更";
 
     // Publications.
-    plan(plan): "plan {plan}", "方案 {plan}";
-    plan_version(plan, version): "plan {plan}, version {version}", "方案 {plan}，版本 {version}";
+    plan(plan): "plan {plan}", "计划 {plan}";
+    plan_version(plan, version): "plan {plan}, version {version}", "计划 {plan}，版本 {version}";
     gate(outcome): "gate: {outcome}", "门禁：{outcome}";
     applied(): "applied", "已应用";
     unchanged(): "unchanged", "无变化";
@@ -59,7 +59,7 @@ texts! {
     nothing(): "nothing", "无";
     more_changes(n): "and {n} more: --json shows them", "另有 {n} 项：用 --json 查看";
     not_readable(): "not readable", "无法读取";
-    holds_nothing(): "holds nothing of this plan", "没有此方案的内容";
+    holds_nothing(): "holds nothing of this plan", "没有此计划的内容";
     version_of(version, at): "version {version} of {at}", "版本 {version}，{at}";
     layer_table(digest): "layer table {digest}", "分层表 {digest}";
     not_by_hand(): "not rolled back by hand", "未被人工回滚";
@@ -69,7 +69,7 @@ texts! {
     stale_gate(): "the gate report rests on other evidence than the schedule: `sluice schedule --layer-summary` writes it anew", "门禁报告与排期所依据的证据不同：用 `sluice schedule --layer-summary` 重新生成";
     gate_effect(failure, effect): "{failure}: {effect}", "{failure}：{effect}";
     and_then(first, second): "{first}; {second}", "{first}；{second}";
-    consent(n_withdrawn, n_users, n_given): "{n_withdrawn} of {n_users} users no longer consent and get the baseline; {n_given} gave consent and keep the baseline until the next plan", "{n_users} 名用户中 {n_withdrawn} 名撤回同意并改用基线；{n_given} 名新同意的用户在下个方案前仍用基线";
+    consent(n_withdrawn, n_users, n_given): "{n_withdrawn} of {n_users} users no longer consent and get the baseline; {n_given} gave consent and keep the baseline until the next plan", "{n_users} 名用户中 {n_withdrawn} 名撤回同意并改用基线；{n_given} 名新同意的用户在下个计划前仍用基线";
 
     // Notifications.
     one_attempt(): "1 attempt", "1 次尝试";

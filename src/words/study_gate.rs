@@ -5,7 +5,6 @@ use crate::words::text::texts;
 texts! {
     was_rolled_back(candidate): "{candidate} was rolled back here.", "{candidate} 已在此回滚。";
     needs_new_release(): "A new release.", "需要新版本。";
-    write_known_ids(): "Write ids and releases in the log as the users table and the plan write them.", "日志中的用户 ID 与版本须与用户表和计划的写法一致。";
 
     layer_differs(n, of): "{n} of {of} rows are logged with another layer than that of the layer table.", "{of} 行中有 {n} 行记录的分层与分层表不同。";
     serve_frozen_layers(): "Serve with the layer table that the plan was frozen on.", "请使用计划冻结的分层表提供服务。";
