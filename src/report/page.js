@@ -52,6 +52,10 @@
   const shownAs = new Map();
   for (const table of document.querySelectorAll("table")) {
     const headers = [...table.tHead.rows[0].cells];
+    if (table.classList.contains("bare")) {
+      const names = headers.map((th) => th.textContent);
+      for (const row of table.tBodies[0].rows) [...row.cells].forEach((cell, column) => { cell.dataset.label = names[column]; });
+    }
     headers.forEach((th, column) => {
       const press = button("sort", th.textContent);
       press.addEventListener("click", () => {

@@ -27,6 +27,9 @@ pub(super) const SCRIPT: &str = concat!(
     include_str!("page.js")
 );
 
+/// The most rows of a table whose cells carry their columns' names in the page itself.
+const MAX_LABELED: usize = 200;
+
 /// The largest number of charts under one heading that are drawn for two widths.
 const MANY_CHARTS: usize = 40;
 
@@ -258,6 +261,12 @@ impl Page {
         if header.len() - skipped > 4 {
             classes.push("many".into());
         }
+        // The script gives the cells of a long table their columns' names, to keep the page short.
+        let is_long = self.has_labels && rows.len() > MAX_LABELED;
+        if is_long {
+            classes.push("bare".into());
+            self.has_labels = false;
+        }
         let _ = write!(
             self.html,
             "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table class=\"{1}\">\n<caption{2}>{0}</caption>\n<thead><tr>",
@@ -283,6 +292,7 @@ impl Page {
             self.raw("</tr>\n");
         }
         self.raw("</tbody></table></div>\n");
+        self.has_labels |= is_long;
     }
 
     /// Writes a cell. On narrow screens, where a row is a card, it carries its column's name.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use crate::chromium::{Tab, copy_of_documents, write};
+use crate::nights_page::history;
 use crate::support::{ecommerce, json as document, ok, root, text};
 
 /// Makes a forecast page with few runs.
@@ -345,6 +346,7 @@ fn pages_have_no_barriers() {
             dir.path().join("report.html"),
             forecast(dir.path(), lang, |scenario| scenario),
             gate_page(dir.path(), lang, ""),
+            history(dir.path(), lang),
         ];
         for page in pages {
             tab.media("screen", "light");

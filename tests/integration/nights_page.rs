@@ -1,7 +1,7 @@
 //! Tests of `sluice report --nights`: a ramp night by night, and the history of several ramps.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -14,6 +14,13 @@ fn nights(dirs: &[&Path], out: &Path, lang: &str) -> (Value, String, String) {
     let printed = ok(&args);
     let page = fs::read_to_string(out.join("nights.html")).unwrap();
     (json(&out.join("nights.json")), page, printed)
+}
+
+/// The page of the history of two ramps: the case study twice.
+pub(crate) fn history(folder: &Path, lang: &str) -> PathBuf {
+    let out = folder.join(format!("nights-{lang}"));
+    nights(&[ecommerce(), ecommerce()], &out, lang);
+    out.join("nights.html")
 }
 
 /// The sum of a guardrail's harm over the stages of a layer, by hand from `analysis.json`.

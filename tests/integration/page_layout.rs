@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::browser::forecast;
 use crate::chromium::{Tab, copy_of_documents, write};
+use crate::nights_page::history;
 use crate::small::Small;
 use crate::support::{ecommerce, json as document, ok, text};
 
@@ -96,6 +97,7 @@ fn nothing_is_cut_on_any_screen() {
         let pages = [
             case_study(dir.path(), lang),
             forecast(dir.path(), lang, |scenario| scenario),
+            history(dir.path(), lang),
         ];
         for page in pages {
             for (width, height) in SCREENS {
@@ -375,6 +377,11 @@ fn of_many_layers_those_that_matter_are_cards() {
             "12 more layers change or need a person",
             "456 layers keep their ratio"
         ])
+    );
+    // Long tables get the names of their columns from the script.
+    assert_eq!(
+        tab.eval("[document.querySelectorAll('table.bare').length > 0, document.querySelectorAll('table.bare td:not([data-label])').length]"),
+        json!([true, 0])
     );
     // Every layer has one element that a link opens.
     assert_eq!(
