@@ -105,8 +105,9 @@ impl Answer {
     }
 }
 
-/// Layers that changed or need a person stand before those that wait.
-fn rank(layer: &LayerSchedule) -> (u8, u8, u64) {
+/// The rank of a layer on a page, the smallest first: rollbacks, layers that need a person, promotions,
+/// then those that wait.
+pub(super) fn rank(layer: &LayerSchedule) -> (u8, u8, u64) {
     let (verdict, users) = urgency(layer);
     let group = match layer.verdict {
         Verdict::Rollback => 0,

@@ -8,7 +8,8 @@ use crate::base::number::count;
 use crate::gate::{GateCheck, GateReport};
 use crate::layer::{LayerCount, LayerSummary};
 use crate::ramp::{LayerSchedule, Schedule};
-use crate::report::model::{Model, RampModel, urgency};
+use crate::report::answer::rank;
+use crate::report::model::{Model, RampModel};
 use crate::words::{Words, fill};
 
 /// The largest number of layers, over all tenants, that a page shows.
@@ -22,8 +23,8 @@ pub(super) struct Bounded<'a> {
 }
 
 impl<'a> Bounded<'a> {
-    /// Keeps the layers that need a look most: by verdict, then by the number of exposed users. A
-    /// study without traffic keeps small layers first. The order of the layers stays.
+    /// Keeps the layers that need a look most, by their [`rank`]. A study without traffic keeps small
+    /// layers first. The order of the layers stays.
     pub(super) fn new(model: &'a Model) -> Self {
         let layering = &model.layering.layers;
         let n_all = model
@@ -38,7 +39,7 @@ impl<'a> Bounded<'a> {
             };
         }
         let keys: HashSet<(&str, &str)> = match &model.ramp {
-            Some(ramp) => worst(&ramp.schedule.layers, urgency)
+            Some(ramp) => worst(&ramp.schedule.layers, rank)
                 .into_iter()
                 .map(|layer| (layer.tenant.as_str(), layer.layer.as_str()))
                 .collect(),

@@ -129,7 +129,7 @@ words! {
     undecided_column: "never: no column", "不会通过：日志缺少列";
     undecided_data: "not known: no data", "未知：没有数据";
     gate: "Gate", "门禁";
-    layers_shown: "{0} of {1} layers are shown: rollbacks, then invalid and inconclusive verdicts, then those with the most users of the candidate. Checks of the other layers are left out here. schedule.json, analysis.json, gate_report.json and tables hold all layers.", "共 {1} 个分层，此处显示 {0} 个：先是回滚，其次是无效与无定论的判定，再按候选用户数由多到少；其余分层的检查在此省略。schedule.json、analysis.json、gate_report.json 与 tables 含全部分层。";
+    layers_shown: "{0} of {1} layers are shown: rollbacks, then layers that need a person, then promotions, then those with the most users of the candidate. Checks of the other layers are left out here. schedule.json, analysis.json, gate_report.json and tables hold all layers.", "共 {1} 个分层，此处显示 {0} 个：先是回滚，其次是需要人工处理的分层，再是放量，然后按候选用户数由多到少；其余分层的检查在此省略。schedule.json、analysis.json、gate_report.json 与 tables 含全部分层。";
     gate_open: "Checks that did not pass", "未通过的检查";
     harm: "How much worse is the candidate?", "候选版本差多少？";
     harm_note: "Each line is the interval of one guardrail, in units of what is allowed: 0 is no difference, 1 is the limit.", "每条线是一项护栏的区间，以允许值为单位：0 表示无差异，1 表示上限。";

@@ -180,7 +180,7 @@ fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
     // (docs/REFERENCE_POLICY.md#contradictions).
     let findings = document["findings"].to_string();
     assert!(
-        findings.contains("The first step of early, 10%, reaches 50,000 users"),
+        findings.contains("The first step of Early adopters, 10%, reaches 50,000 users"),
         "{findings}"
     );
     let article = plan(&document, "article's rule", "day-4 fault");
@@ -273,7 +273,7 @@ fn what_no_schedule_can_decide_is_said() {
         .as_str()
         .unwrap()
         .to_owned();
-    assert!(why.contains("task_completion_rate"), "{why}");
+    assert!(why.contains("task completion rate"), "{why}");
 }
 
 #[test]

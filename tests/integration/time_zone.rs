@@ -63,6 +63,23 @@ fn without_digests(text: String) -> Vec<u8> {
     words.collect::<String>().into_bytes()
 }
 
+/// The lines of a document without those of sentences, whose times are local.
+fn without_sentences((_, bytes): &(String, Vec<u8>)) -> Vec<u8> {
+    let is_sentence = |line: &str| {
+        let key = line.trim_start().split(':').next().unwrap_or_default();
+        let key = key.trim_matches('"').trim_end_matches("_zh");
+        ["detail", "reason", "text", "remedy"].contains(&key)
+    };
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return bytes.clone();
+    };
+    text.lines()
+        .filter(|line| !is_sentence(line))
+        .collect::<Vec<_>>()
+        .join("\n")
+        .into_bytes()
+}
+
 #[test]
 fn utc_is_the_default() {
     let (from, to) = in_zone("UTC");
@@ -96,11 +113,11 @@ fn local_times_of_a_scenario_are_instants() {
     ]);
     let (expected, found) = (results(&plain), results(&local));
     for (expected, found) in expected.iter().zip(&found) {
-        let is_same = expected == found;
+        let is_same = without_sentences(expected) == without_sentences(found);
         // The description of the study and its report name the zone.
         assert_eq!(
             is_same,
-            !["study.json"].contains(&expected.0.as_str()),
+            !["study.json", "report.md"].contains(&expected.0.as_str()),
             "{}",
             expected.0
         );

@@ -44,7 +44,7 @@ fn a_loop_decides_once_per_evidence_alone_and_stops_when_told() {
     let said = |word: &str| fs::read_to_string(&printed).unwrap().matches(word).count();
     wait_for("the second look", || said("nothing changed") >= 1);
     let state = json(&out.join("state.json"));
-    assert_eq!(said("regular: rollback"), 1);
+    assert_eq!(said("Rolled back from"), 1);
     let stderr = fails(&args, 1);
     assert!(
         stderr.contains("found another `sluice schedule --watch` on this folder"),
