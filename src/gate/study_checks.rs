@@ -8,7 +8,7 @@ use crate::analysis::{Analysis, LayerAnalysis};
 use crate::bucket::Ratio;
 use crate::gate::document::{GateCheck, GateOutcome, GateReport, SCHEMA};
 use crate::gate::layer_slices::slices_outcome;
-use crate::layer::LayerSummary;
+use crate::layer::{LayerCount, LayerSummary};
 use crate::ramp::{
     Check, CheckOutcome, Coverage, GATE, LayerSchedule, MAX_MISASSIGNED, Outlooks, Place, Schedule, Verdict,
     contradictions,
@@ -37,6 +37,9 @@ const UNGATED: [&str; 8] = [
 
 /// The largest number of layers that the text of a check names.
 const MAX_NAMED: usize = 100;
+
+/// The largest number of small layers that a text names.
+const MAX_SMALL: usize = 20;
 
 /// Checks of the layers with the candidate. A guardrail has two entries in a trace (not violated,
 /// then safe). The worse outcome counts.
@@ -382,17 +385,22 @@ fn too_small(plan: &Plan, layering: &LayerSummary, schedule: &Schedule) -> Optio
             .get(&(tenant, layer))
             .is_some_and(|layer| layer.ratio > Ratio::ZERO)
     };
-    let small: Vec<Text> = layering
-        .layers
+    let layers = &layering.layers;
+    let has_tenants = layers.iter().any(|layer| layer.tenant != layers[0].tenant);
+    let named = |layer: &LayerCount| match has_tenants {
+        true => of_tenant(&layer.tenant, plan.layer_name(&layer.layer)),
+        false => plan.layer_name(&layer.layer),
+    };
+    let small: Vec<Text> = layers
         .iter()
         .filter(|l| l.too_small && on(&l.tenant, &l.layer))
-        .map(|l| plan.layer_name(&l.layer))
+        .map(named)
         .collect();
     (!small.is_empty()).then(|| {
         data_check(
             "layer_size",
             GateOutcome::Warn,
-            sentence::small_layers(listed(small)),
+            sentence::small_layers(Few(&small, MAX_SMALL)),
             sentence::merge_layers(),
         )
     })

@@ -118,6 +118,15 @@ pub(super) fn rank(layer: &LayerSchedule) -> (u8, u8, u64) {
     (group, verdict, users)
 }
 
+/// The first layers by [`rank`], in plan order.
+pub(super) fn most_urgent(layers: &[LayerSchedule], most: usize) -> Vec<&LayerSchedule> {
+    let mut ranked: Vec<(usize, &LayerSchedule)> = layers.iter().enumerate().collect();
+    ranked.sort_by_key(|(_, layer)| rank(layer));
+    ranked.truncate(most);
+    ranked.sort_by_key(|(idx, _)| *idx);
+    ranked.into_iter().map(|(_, layer)| layer).collect()
+}
+
 fn is_changed(layer: &LayerSchedule) -> bool {
     layer.ratio != layer.next_ratio
 }

@@ -1,6 +1,7 @@
 //! The first screen of a report: the headline, a card a layer, the gate; then its checks.
 
 use crate::base::escape::html as escape;
+use crate::base::manifest::file;
 use crate::base::number::count;
 use crate::gate::{GateCheck, GateOutcome};
 use crate::ramp::Verdict;
@@ -9,10 +10,13 @@ use crate::report::escape::attributes;
 use crate::report::forecast_answer::ForecastAnswer;
 use crate::report::model::RampModel;
 use crate::report::page::{Page, TableCell, anchor, badge, word};
-use crate::words::{Text, fill};
+use crate::words::answer as answer_words;
+use crate::words::{Count, Say, Text, fill, gate};
 
 /// The largest number of rows in a folded list of layers.
 const MAX_ROWS: usize = 500;
+/// The most checks of a table.
+const MAX_CHECKS: usize = 300;
 
 /// A headline without layers.
 pub(super) fn headline_only(page: &mut Page, text: &str) {
@@ -69,12 +73,18 @@ pub(super) fn first_screen(page: &mut Page, answer: &Answer) {
         page.raw("</div>\n");
     }
     let title = fill(words.layers_more, &[&count(answer.more.len() as u64)]);
-    list(page, &title, &answer.more);
+    let free = MAX_ROWS.saturating_sub(answer.cards.len());
+    list(page, &title, &answer.more, free);
     let title = match answer.folded.len() {
         1 => words.layer_keeps.to_owned(),
         n => fill(words.layers_keep, &[&count(n as u64)]),
     };
-    list(page, &title, &answer.folded);
+    list(
+        page,
+        &title,
+        &answer.folded,
+        free.saturating_sub(answer.more.len()),
+    );
     close(page);
 }
 
@@ -152,7 +162,7 @@ fn write_card(page: &mut Page, card: &Card, explains: bool) {
 }
 
 /// A folded list of layers.
-fn list(page: &mut Page, title: &str, cards: &[Card]) {
+fn list(page: &mut Page, title: &str, cards: &[Card], most: usize) {
     if cards.is_empty() {
         return;
     }
@@ -162,7 +172,7 @@ fn list(page: &mut Page, title: &str, cards: &[Card]) {
         escape(title)
     ));
     let mut rows = Vec::new();
-    for card in cards.iter().take(MAX_ROWS) {
+    for card in cards.iter().take(most) {
         let id = page.layer_id("layer", &card.tenant, &card.layer, "");
         let why = [Some(card.reason.clone()), card.next.clone()];
         let why: Vec<Text> = why.into_iter().flatten().collect();
@@ -180,6 +190,7 @@ fn list(page: &mut Page, title: &str, cards: &[Card]) {
     }
     let header = [words.tenant, words.layer, words.verdict, words.ratio, words.why];
     page.table(title, &header, rows);
+    cut_note(page, most, cards.len(), file::SCHEDULE);
     page.raw("</details>\n");
 }
 
@@ -224,7 +235,7 @@ fn checks(page: &mut Page, caption: &str, some: &[&GateCheck]) {
     let (words, lang) = (page.words, page.lang);
     let has_remedy = some.iter().any(|check| check.remedy.is_some());
     let mut rows = Vec::new();
-    for check in some {
+    for check in some.iter().take(MAX_CHECKS) {
         let id = page.layer_id("gate", &check.tenant, &check.layer, &check.check);
         let mut row = vec![
             word(check.tenant.clone()),
@@ -252,4 +263,13 @@ fn checks(page: &mut Page, caption: &str, some: &[&GateCheck]) {
         words.remedy,
     ];
     page.table(caption, &header[..header.len() - usize::from(!has_remedy)], rows);
+    cut_note(page, MAX_CHECKS, some.len(), file::GATE_REPORT);
+}
+
+/// Says that a table shows only its first rows.
+fn cut_note(page: &mut Page, most: usize, n_all: usize, document: &str) {
+    if n_all > most {
+        let [n, n_all] = [most, n_all].map(|n| Count(n as u64));
+        page.text(answer_words::first_of(n, n_all, document).of(page.lang));
+    }
 }

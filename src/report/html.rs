@@ -3,9 +3,10 @@
 
 use crate::base::error::Result;
 use crate::base::escape::html as escape;
+use crate::base::manifest::file;
 use crate::base::number::{amount, count, p_value, percent};
 use crate::ramp::{CheckOutcome, SrmEvidence, Verdict};
-use crate::report::answer::{Answer, placed};
+use crate::report::answer::{Answer, most_urgent, placed};
 use crate::report::bounded::Bounded;
 use crate::report::cards;
 use crate::report::charts::{harm_title, harms_in_margins, harms_of};
@@ -21,10 +22,14 @@ use crate::report::page::{Page, TableCell, badge, num, word};
 use crate::report::time_charts::{qos_over_time, ratios_over_time};
 use crate::report::user_charts::{layer_distribution, score_histogram};
 use crate::stats::srm::SrmTest;
-use crate::words::{Lang, Say, When, fill};
+use crate::words::answer::most_urgent_of;
+use crate::words::{Count, Lang, Say, When, fill};
 
 /// The largest number of guardrails in the open chart of harms.
 const MAX_HARMS: usize = 40;
+
+/// The most layers whose checks the page shows one by one.
+const MAX_TRACES: usize = 300;
 /// The largest number of guardrails in the folded chart of harms.
 const MAX_REST: usize = 200;
 
@@ -393,7 +398,12 @@ fn traces(page: &mut Page, ramp: &RampModel) {
     };
     page.fold(words.traces, &inside);
     page.has_labels = false;
-    for layer in &ramp.schedule.layers {
+    let shown = most_urgent(&ramp.schedule.layers, MAX_TRACES);
+    if shown.len() < ramp.schedule.layers.len() {
+        let [n, n_all] = [shown.len(), ramp.schedule.layers.len()].map(|n| Count(n as u64));
+        page.text(most_urgent_of(n, n_all, file::SCHEDULE).of(page.lang));
+    }
+    for layer in shown {
         let label = page.names.of(&layer.tenant, &layer.layer);
         let keys = attributes([("tenant", layer.tenant.as_str()), ("layer", &layer.layer)].into_iter());
         let verdict = badge(layer.verdict.name(), words);

@@ -55,5 +55,7 @@ texts! {
     schedules_for_some(n, all): "For {n} of {all} layers a schedule keeps the limits.", "{all} 个分层中有 {n} 个存在满足限制的排期。";
     limits_are(wrong, missed): "Limits: a good release is rolled back in at most {wrong} of the cases, a harmful one is missed in at most {missed}.", "限制：良好版本误回滚不超过 {wrong}，有害版本漏检不超过 {missed}。";
     not_optimized(): "Not asked: a search for faster schedules. `sluice simulate --optimize` makes it.", "未检查：是否存在更快的排期。可用 `sluice simulate --optimize` 搜索。";
+    first_of(n, all, file): "The first {n} of {all} are shown; {file} has all.", "共 {all} 项，此处显示前 {n} 项；{file} 含全部。";
+    most_urgent_of(n, all, file): "{n} of {all} layers are shown, those that need a look first; {file} has all.", "共 {all} 个分层，此处显示最需关注的 {n} 个；{file} 含全部。";
     nearest(ladder): "The nearest schedule: {ladder}.", "最接近的排期：{ladder}。";
 }

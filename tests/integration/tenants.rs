@@ -113,7 +113,10 @@ fn a_tenant_takes_kilobytes_and_pages_stay_small() {
         .find(|check| check["check"] == "layer_size")
         .unwrap();
     assert!(
-        size["detail"].as_str().unwrap().ends_with("and 700 more"),
+        size["detail"]
+            .as_str()
+            .unwrap()
+            .ends_with("t0019 / all and 780 more."),
         "{size}"
     );
 }
