@@ -86,7 +86,9 @@ texts! {
     is_worse(range): "{range} worse", "劣化 {range}";
     is_better(range): "{range} better", "改善 {range}";
     is_unchanged(): "unchanged", "不变";
-    is_between(better, worse): "between {better} better and {worse} worse", "介于改善 {better} 与劣化 {worse} 之间";
+    is_between(better, worse):
+        "between {better} better and {worse} worse",
+        "介于改善 {better} 与劣化 {worse} 之间";
     worse_allowed(change, allowed): "{change}, {allowed} allowed", "{change}，允许 {allowed}";
     other_allowed(change, allowed): "{change}, {allowed} worse allowed", "{change}，允许劣化 {allowed}";
     none_allowed(): "none", "无界限";
@@ -94,7 +96,9 @@ texts! {
     went(metric, suite, before, after, change, pairs):
         "The {metric} of {suite} went from {before} to {after}: {change} ({pairs}).",
         "{suite} 的{metric}由 {before} 变为 {after}：{change}（{pairs}）。";
-    pairs(n, n_better, n_worse): "{n} pairs, {n_better} better, {n_worse} worse", "{n} 对，变好 {n_better} 例，变差 {n_worse} 例";
+    pairs(n, n_better, n_worse):
+        "{n} pairs, {n_better} better, {n_worse} worse",
+        "{n} 对，变好 {n_better} 例，变差 {n_worse} 例";
     finds(size): "Differences from {size} on can be found.", "可检出 {size} 以上的差异。";
 
     matched(suite, n, by): "{suite}: {n} cases were matched by {by}", "{suite}：{n} 个用例按{by}配对";
@@ -167,7 +171,8 @@ texts! {
     column_rank(): "rank", "名次";
     rank_range(lower, upper): "{lower} to {upper}", "{lower} 至 {upper}";
     interval_note(confidence):
-        "Intervals have {confidence} confidence, by t over clusters, by counts of pairs that differ, or by the ratio of the means.",
+        "Intervals have {confidence} confidence, by t over clusters, by counts of pairs that differ, or by \
+         the ratio of the means.",
         "区间的置信度为 {confidence}，方法为聚类 t、差异配对计数或均值之比。";
     lower_note(): "↓: lower is better.", "↓：越低越好。";
     family_dunnett():
@@ -177,7 +182,9 @@ texts! {
         "All intervals of a metric hold together (Bonferroni); p is corrected (Holm).",
         "同一指标的区间同时成立（Bonferroni）；p 值已校正（Holm）。";
     slices_title(metric, by): "{metric} by {by}", "{metric}，按 {by} 切片";
-    slices_counts(n, n_violated, n_safe): "{n} slices, {n_violated} violated, {n_safe} safe", "{n} 个切片，越界 {n_violated} 个，安全 {n_safe} 个";
+    slices_counts(n, n_violated, n_safe):
+        "{n} slices, {n_violated} violated, {n_safe} safe",
+        "{n} 个切片，越界 {n_violated} 个，安全 {n_safe} 个";
     slices_small(n): "{n} with too few pairs", "{n} 个配对过少";
     slices_without(n): "{n} cases without a value", "{n} 个用例没有取值";
     more_slices(n): "{n} more slices: --json", "另有 {n} 个切片：--json";

@@ -128,15 +128,23 @@ texts! {
     /// A workbook of a study without a ramp.
     no_ramp(): "The study has no traffic, so there is nothing to decide.", "该研究没有流量数据，无可决策。";
     /// Charts without a picture.
-    no_picture(n, letters): "{n} charts have no PNG, because no font of this machine has the letters {letters}; install one that has them, for Chinese such as Noto Sans CJK", "{n} 张图未生成 PNG：本机字体缺少字符 {letters}；请安装包含这些字符的字体，如 Noto Sans CJK";
+    no_picture(n, letters):
+        "{n} charts have no PNG, because no font of this machine has the letters {letters}; install one \
+         that has them, for Chinese such as Noto Sans CJK",
+        "{n} 张图未生成 PNG：本机字体缺少字符 {letters}；请安装包含这些字符的字体，如 Noto Sans CJK";
     /// The answer of a mail.
     answer(promoted, kept, rolled_back):
-        "Layers to promote: {promoted}. Layers that keep their ratio: {kept}. Layers rolled back: {rolled_back}.",
+        "Layers to promote: {promoted}. Layers that keep their ratio: {kept}. Layers rolled back: \
+         {rolled_back}.",
         "放量 {promoted} 个分层，保持 {kept} 个，回滚 {rolled_back} 个。";
     /// The layers that a mail leaves out.
-    layers_left(n): "{n} more layers are in report.html of the study's folder.", "其余 {n} 个分层见研究目录中的 report.html。";
+    layers_left(n):
+        "{n} more layers are in report.html of the study's folder.",
+        "其余 {n} 个分层见研究目录中的 report.html。";
     /// The checks that a mail leaves out.
-    checks_left(n): "{n} more checks are in report.html of the study's folder.", "其余 {n} 项检查见研究目录中的 report.html。";
+    checks_left(n):
+        "{n} more checks are in report.html of the study's folder.",
+        "其余 {n} 项检查见研究目录中的 report.html。";
     /// The heading of a decision's outlook.
     to_decide(text): "To decide: {text}", "如何得出结论：{text}";
     /// The heading of the checks that did not pass.

@@ -61,7 +61,9 @@ pub(crate) fn check_title(id: &str) -> Text {
 
 texts! {
     // The answer.
-    may_start(candidate, n): "{candidate} may start: all {n} checks passed.", "{candidate} 可以开始放量：{n} 项检查全部通过。";
+    may_start(candidate, n):
+        "{candidate} may start: all {n} checks passed.",
+        "{candidate} 可以开始放量：{n} 项检查全部通过。";
     may_start_warned(candidate, n, of):
         "{candidate} may start, with warnings: {n} of {of} checks need a look.",
         "{candidate} 可以开始放量，但有警告：{of} 项检查中 {n} 项需要查看。";
@@ -71,9 +73,13 @@ texts! {
     may_not_start(candidate, n, of):
         "{candidate} may not start: {n} of {of} checks failed.",
         "{candidate} 不能开始放量：{of} 项检查中 {n} 项未通过。";
-    no_checks(candidate): "{candidate} may not start yet: no check was made.", "{candidate} 暂不能开始放量：没有执行任何检查。";
+    no_checks(candidate):
+        "{candidate} may not start yet: no check was made.",
+        "{candidate} 暂不能开始放量：没有执行任何检查。";
     next_start(): "Start the ramp at its first step.", "可以从第一个比例开始放量。";
-    next_look(): "Look at the warnings, then start the ramp at its first step.", "查看警告后，可以从第一个比例开始放量。";
+    next_look():
+        "Look at the warnings, then start the ramp at its first step.",
+        "查看警告后，可以从第一个比例开始放量。";
     to_pass(remedy): "to pass: {remedy}", "如何通过：{remedy}";
     roll_back_first(step): "Roll back first: {step}", "先回滚：{step}";
     other_results(n):
@@ -112,7 +118,8 @@ texts! {
     n_files(n): "{n} with digests", "{n} 个文件及其摘要";
     cases(n): "{n}", "{n} 个";
     harm_note():
-        "Each interval is the harm in units of what is allowed: right of 1 is worse than allowed, left of 0 is better.",
+        "Each interval is the harm in units of what is allowed: right of 1 is worse than allowed, left of 0 \
+         is better.",
         "区间为劣化与允许值之比：大于 1 表示超出允许，小于 0 表示改善。";
     no_comparison(): "No comparison has an interval yet.", "尚无带区间的比较。";
 
@@ -124,7 +131,9 @@ texts! {
     policy_names_no_slices(check): "{check}: the policy names no slices", "{check}：策略未设置切片";
     no_users(check): "{check}: the evidence names no users", "{check}：证据没有写明用户数";
     no_layer(check): "{check}: the log names no layer", "{check}：日志没有写明分层";
-    not_recomputable(check): "{check}: the assignment of users cannot be recomputed", "{check}：用户分配无法重算";
+    not_recomputable(check):
+        "{check}: the assignment of users cannot be recomputed",
+        "{check}：用户分配无法重算";
     no_cap(check): "{check}: the policy has no cap", "{check}：策略未设上限";
     no_registry(check): "{check}: no registry was given", "{check}：未提供版本登记文件";
     no_calls(check): "{check}: no logged calls were given", "{check}：未提供历史调用日志";
@@ -133,8 +142,12 @@ texts! {
     record_changed(release, before, now):
         "The record of {release} changed: its digest was {before}, now it is {now}.",
         "{release} 的发布记录被修改：原摘要为 {before}，现为 {now}。";
-    give_new_id(): "Give the change a new release id, because records do not change.", "发布记录不可修改，请为变更使用新的版本 id。";
-    record_unchanged(digest): "The record is the one that is registered: {digest}.", "发布记录与登记一致：{digest}。";
+    give_new_id():
+        "Give the change a new release id, because records do not change.",
+        "发布记录不可修改，请为变更使用新的版本 id。";
+    record_unchanged(digest):
+        "The record is the one that is registered: {digest}.",
+        "发布记录与登记一致：{digest}。";
     other_baseline(named, given):
         "The record names {named} as its baseline, but it is compared with {given}.",
         "发布记录的基线是 {named}，实际对照的是 {given}。";
@@ -144,7 +157,9 @@ texts! {
     compared_with(baseline): "The candidate is compared with {baseline}.", "候选对照 {baseline}。";
     floating(list): "These references may change their content: {list}.", "以下引用的内容可能变化：{list}。";
     floats(reference, why): "{reference} ({why})", "{reference}（{why}）";
-    give_digests(): "Write the digest of what was tested beside each reference.", "在每个引用旁写明被测内容的摘要。";
+    give_digests():
+        "Write the digest of what was tested beside each reference.",
+        "在每个引用旁写明被测内容的摘要。";
     references_fixed(): "Every reference names one version.", "每个引用都指向固定版本。";
     digests_cut(list): "These digests are not whole: {list}.", "以下摘要不完整：{list}。";
     git_sha_is(sha): "git_sha {sha}", "git_sha {sha}";
@@ -163,11 +178,16 @@ texts! {
     only_code_changed(): "Only the code changed.", "只有代码变更。";
     dimensions_changed(list): "These dimensions changed: {list}.", "变更的维度：{list}。";
     one_dimension_each():
-        "Make one release for each dimension: if several change at once, the cause of an effect cannot be found.",
+        "Make one release for each dimension: if several change at once, the cause of an effect cannot be \
+         found.",
         "每个版本只变更一个维度：同时变更多个维度时无法定位影响的原因。";
     no_rollback_target(): "The record names no release to return to.", "记录没有写明回滚版本。";
-    name_rollback_target(): "Write the last stable release as `rollback_target`.", "用 `rollback_target` 写明最近的稳定版本。";
-    rollback_target_unknown(target): "The rollback target {target} is not among the records.", "回滚版本 {target} 不在已有记录中。";
+    name_rollback_target():
+        "Write the last stable release as `rollback_target`.",
+        "用 `rollback_target` 写明最近的稳定版本。";
+    rollback_target_unknown(target):
+        "The rollback target {target} is not among the records.",
+        "回滚版本 {target} 不在已有记录中。";
     give_its_record(): "Give its record with --records.", "用 --records 提供它的记录。";
     rollback_to_itself(): "The release names itself as its rollback target.", "版本把自己写成了回滚版本。";
     name_stable(): "Name the last stable release.", "请写明最近的稳定版本。";
@@ -176,25 +196,35 @@ texts! {
     give_target_record(): "Give the record of the rollback target.", "请提供回滚版本的记录。";
     kept_for(name, hours): "{name} ({hours})", "{name}（{hours}）";
     kept_too_short(list, hours):
-        "These artifacts of the rollback target are kept for less than {hours}, when the slowest deciding metric has matured: {list}.",
+        "These artifacts of the rollback target are kept for less than {hours}, when the slowest deciding \
+         metric has matured: {list}.",
         "回滚版本的以下制品保留不足 {hours}（最慢的决策指标届时才成熟）：{list}。";
     retention_unknown(list):
         "It is not known how long these artifacts of the rollback target are kept: {list}.",
         "不清楚回滚版本的以下制品保留多久：{list}。";
     keep_for(hours):
-        "Keep the artifacts of the rollback target for {hours} (`retention_hours` in the record, or in [gate.record]).",
+        "Keep the artifacts of the rollback target for {hours} (`retention_hours` in the record, or in \
+         [gate.record]).",
         "回滚版本的制品至少保留 {hours}（记录或 [gate.record] 中的 `retention_hours`）。";
-    all_kept(hours): "All artifacts of the rollback target are kept for {hours}.", "回滚版本的制品均保留 {hours}。";
+    all_kept(hours):
+        "All artifacts of the rollback target are kept for {hours}.",
+        "回滚版本的制品均保留 {hours}。";
     other_tenant(baseline, candidate):
         "The baseline belongs to {baseline}, the candidate to {candidate}.",
         "基线属于 {baseline}，候选属于 {candidate}。";
     one_tenant(): "Use records of one tenant.", "请使用同一租户的记录。";
     tenant_is(tenant): "The tenant is {tenant}.", "租户：{tenant}。";
     no_tenant(): "The candidate's record names no tenant.", "候选的记录没有写明租户。";
-    name_tenant(): "Write `tenant_id`: ids are unique only within a tenant.", "写明 `tenant_id`：id 只在租户内唯一。";
+    name_tenant():
+        "Write `tenant_id`: ids are unique only within a tenant.",
+        "写明 `tenant_id`：id 只在租户内唯一。";
     cache_key_is(parts): "The cache key has {parts}.", "缓存键包含 {parts}。";
-    cache_key_lacks(parts, missing): "The cache key has {parts}, but not {missing}.", "缓存键包含 {parts}，缺少 {missing}。";
-    add_to_cache_key(): "Put tenant and release into the key, so that their caches stay separate.", "请把租户与版本放入缓存键，避免缓存混用。";
+    cache_key_lacks(parts, missing):
+        "The cache key has {parts}, but not {missing}.",
+        "缓存键包含 {parts}，缺少 {missing}。";
+    add_to_cache_key():
+        "Put tenant and release into the key, so that their caches stay separate.",
+        "请把租户与版本放入缓存键，避免缓存混用。";
     no_cache_key(): "The record does not name the parts of the cache key.", "记录没有写明缓存键的组成。";
     name_cache_key():
         "Write `cache_key = [\"tenant_id\", \"release_id\", ...]`.",
@@ -208,22 +238,34 @@ texts! {
         "The evaluation of {at} is older than these artifacts: {list}.",
         "评测（{at}）早于以下制品：{list}。";
     evaluate_again(): "Evaluate the released artifacts.", "请对要发布的制品重新评测。";
-    creation_unknown(list): "It is not known when these artifacts were made: {list}.", "不清楚以下制品的生成时间：{list}。";
+    creation_unknown(list):
+        "It is not known when these artifacts were made: {list}.",
+        "不清楚以下制品的生成时间：{list}。";
     evaluated_after(at): "The evaluation of {at} is later than every change.", "评测（{at}）晚于所有变更。";
-    other_report(found, named): "The report has the digest {found}, the record says {named}.", "报告的摘要为 {found}，记录中为 {named}。";
+    other_report(found, named):
+        "The report has the digest {found}, the record says {named}.",
+        "报告的摘要为 {found}，记录中为 {named}。";
     give_named_report(): "Give the report with the digest in the record.", "请提供与记录摘要一致的报告。";
     no_report(): "The record names no report of the evaluation.", "记录没有写明评测报告。";
-    name_report(): "Write `eval_report_uri`, and its digest as `eval_report_digest`.", "写明 `eval_report_uri` 及其摘要 `eval_report_digest`。";
+    name_report():
+        "Write `eval_report_uri`, and its digest as `eval_report_digest`.",
+        "写明 `eval_report_uri` 及其摘要 `eval_report_digest`。";
     report_checked(uri): "The report {uri} has the digest of the record.", "报告 {uri} 与记录的摘要一致。";
-    report_not_checked(uri): "The report {uri} was not given, so its digest is not checked.", "未提供报告 {uri}，摘要未核对。";
+    report_not_checked(uri):
+        "The report {uri} was not given, so its digest is not checked.",
+        "未提供报告 {uri}，摘要未核对。";
     give_report(): "Give the file with --eval-report.", "用 --eval-report 提供文件。";
-    report_without_digest(uri): "The report {uri} has no digest in the record, so it may change.", "记录中没有报告 {uri} 的摘要，内容可能变化。";
+    report_without_digest(uri):
+        "The report {uri} has no digest in the record, so it may change.",
+        "记录中没有报告 {uri} 的摘要，内容可能变化。";
     name_report_digest(): "Write `eval_report_digest` in the record.", "在记录中写明 `eval_report_digest`。";
 
     // Tools.
     same_tools(): "Both releases have the same tools, by digest.", "两个版本的工具摘要相同。";
     no_bundles(): "The tool bundles of both releases were not given.", "未提供两个版本的工具集。";
-    give_bundles(): "Give --tools FILE and --baseline-tools FILE.", "请提供 --tools 与 --baseline-tools 文件。";
+    give_bundles():
+        "Give --tools FILE and --baseline-tools FILE.",
+        "请提供 --tools 与 --baseline-tools 文件。";
     breaks_callers(n, before, after, list, version):
         "Callers break by {n} from {before} to {after}: {list}. The version does not announce it: {version}.",
         "{before} 到 {after} 有 {n} 处变更影响调用方：{list}。版本未作声明：{version}。";
@@ -231,29 +273,40 @@ texts! {
         "The version does not fit the change from {before} to {after}: {version}.",
         "{before} 到 {after} 的版本与变更不符：{version}。";
     announce_or_undo():
-        "Give a new major version and a `migration` that says how callers change, or a change that breaks no caller.",
+        "Give a new major version and a `migration` that says how callers change, or a change that breaks \
+         no caller.",
         "使用新的主版本并用 `migration` 说明调用方如何迁移，或改为不影响调用方的变更。";
     not_comparable(n, list): "{n} could not be compared: {list}.", "{n} 处无法比较：{list}。";
     give_comparable():
-        "Give whole lists of tools, and schemas whose effect can be decided: references within the bundle, branches of `oneOf` that exclude each other.",
+        "Give whole lists of tools, and schemas whose effect can be decided: references within the bundle, \
+         branches of `oneOf` that exclude each other.",
         "请提供完整的工具列表与可判定的 schema：引用在工具集内，`oneOf` 各分支互斥。";
     breaks_announced(n, before, after, list):
-        "Callers break by {n} from {before} to {after}, with a new major version and a migration guide: {list}.",
+        "Callers break by {n} from {before} to {after}, with a new major version and a migration guide: \
+         {list}.",
         "{before} 到 {after} 有 {n} 处变更影响调用方，已有新主版本与迁移说明：{list}。";
     break_nothing(): "Make a change that breaks no caller.", "改为不影响调用方的变更。";
     look_at_changes(n, list): "Look at {n}: {list}.", "{n} 处变更需要查看：{list}。";
-    look_at_words(): "Look at them. A changed description is a changed prompt.", "请逐一查看。描述变更等同于提示词变更。";
+    look_at_words():
+        "Look at them. A changed description is a changed prompt.",
+        "请逐一查看。描述变更等同于提示词变更。";
     breaks_none(n): "No caller breaks by {n}.", "{n} 处变更，均不影响调用方。";
     safety_loosened(list): "Tools are less strict than before: {list}.", "工具的安全设置被放松：{list}。";
-    keep_strict(): "Keep them as strict as before, or get an approval of tool_safety.", "保持原有的严格程度，或取得 tool_safety 的审批。";
+    keep_strict():
+        "Keep them as strict as before, or get an approval of tool_safety.",
+        "保持原有的严格程度，或取得 tool_safety 的审批。";
     safety_odd(list): "The safety settings of tools need a look: {list}.", "工具的安全设置需要查看：{list}。";
     look_at_them(): "Look at them.", "请逐一查看。";
     safety_kept(): "No tool has looser safety settings than before.", "没有工具放松安全设置。";
     candidate_release(): "candidate", "候选";
     baseline_release(): "baseline", "基线";
     record_without_tools(whose): "The record of the {whose} names no tools.", "{whose}的记录没有写明工具集。";
-    give_named_bundle(): "Give the bundle that the record names, by its digest.", "请提供与记录摘要一致的工具集。";
-    bundle_by_digest(whose): "The tools of the {whose} are those of its record, by digest.", "{whose}的工具集与记录的摘要一致。";
+    give_named_bundle():
+        "Give the bundle that the record names, by its digest.",
+        "请提供与记录摘要一致的工具集。";
+    bundle_by_digest(whose):
+        "The tools of the {whose} are those of its record, by digest.",
+        "{whose}的工具集与记录的摘要一致。";
     other_bundle(whose, found, named):
         "The tools of the {whose} have the digest {found}, its record says {named}.",
         "{whose}的工具集摘要为 {found}，记录中为 {named}。";
@@ -265,7 +318,9 @@ texts! {
         "{whose}的记录写的是 {named}，工具集自称 {own}。";
     no_logged_call(): "The log has no call.", "日志中没有调用。";
     give_calls(): "Give a log with calls of tools.", "请提供含工具调用的日志。";
-    calls_unreadable(n, of): "The arguments of {n} of {of} logged calls are no JSON.", "{of} 次历史调用中 {n} 次的参数不是 JSON。";
+    calls_unreadable(n, of):
+        "The arguments of {n} of {of} logged calls are no JSON.",
+        "{of} 次历史调用中 {n} 次的参数不是 JSON。";
     give_readable_calls(): "Give a log with readable arguments.", "请提供参数可读的日志。";
     simpler_schema(): "Use a schema whose references expand to less.", "请使用引用展开更小的 schema。";
     calls_refused(message, rule, path, traces):
@@ -275,7 +330,8 @@ texts! {
         "Use a schema that accepts today's arguments, or change the arguments of the callers first.",
         "使用能接受现有参数的 schema，或先修改调用方的参数。";
     calls_fit(n): "All {n} logged calls fit the new schemas.", "{n} 次历史调用均符合新 schema。";
-    calls_fit_but(n, n_undecided): "Of {n} logged calls, {n_undecided} are undecided, and the others fit the new schemas.",
+    calls_fit_but(n, n_undecided):
+        "Of {n} logged calls, {n_undecided} are undecided, and the others fit the new schemas.",
         "{n} 次历史调用中 {n_undecided} 次无法判定，其余符合新 schema。";
     no_tools(): "The release has no tools.", "该版本没有工具。";
     no_own_bundle(): "The tool bundle of the candidate was not given.", "未提供候选的工具集。";
@@ -286,13 +342,19 @@ texts! {
     require_confirmation():
         "Set `hitl: required` for each, or `risk_level: read` for those that change nothing.",
         "请为每个工具设置 `hitl: required`；不写数据的设为 `risk_level: read`。";
-    no_proof(list): "There is no proof that a person confirms the calls of: {list}.", "没有证据表明以下工具的调用经人工确认：{list}。";
+    no_proof(list):
+        "There is no proof that a person confirms the calls of: {list}.",
+        "没有证据表明以下工具的调用经人工确认：{list}。";
     give_proof():
         "Write `hitl_proof` of each tool, in the bundle or in the record: where the review or the test is.",
         "在工具集或记录中写明每个工具的 `hitl_proof`：评审或测试的位置。";
-    no_risk_level(list): "These tools have no risk level and are judged by hints alone: {list}.", "以下工具没有风险等级，仅按提示判断：{list}。";
+    no_risk_level(list):
+        "These tools have no risk level and are judged by hints alone: {list}.",
+        "以下工具没有风险等级，仅按提示判断：{list}。";
     give_risk_level(): "Write `risk_level` for every tool.", "为每个工具写明 `risk_level`。";
-    writes_confirmed(n): "A person confirms the calls of {n} that can change data, with proof.", "{n} 个写操作工具均有人工确认的证据。";
+    writes_confirmed(n):
+        "A person confirms the calls of {n} that can change data, with proof.",
+        "{n} 个写操作工具均有人工确认的证据。";
 
     // Evaluations.
     all_suites(): "all suites", "全部用例集";
@@ -300,13 +362,17 @@ texts! {
     at_least(value): "at least {value}", "至少 {value}";
     at_most(value): "at most {value}", "至多 {value}";
     no_results(): "No evaluation results were given.", "未提供评测结果。";
-    no_own_results(n): "None of {n} evaluation results is of the candidate.", "{n} 条评测结果中没有候选的结果。";
+    no_own_results(n):
+        "None of {n} evaluation results is of the candidate.",
+        "{n} 条评测结果中没有候选的结果。";
     give_results():
         "Give --evals FILE with the candidate's release id, or named as the candidate's.",
         "用 --evals 提供带候选版本 id 的结果，或指明是候选的结果。";
     no_such_suite(what): "There is no such suite: {what}.", "没有该用例集：{what}。";
     give_suite(): "Give results of that suite.", "请提供该用例集的结果。";
-    reached(what, value, limits): "The {what} is {value}, expected {limits}.", "{what}为 {value}，要求{limits}。";
+    reached(what, value, limits):
+        "The {what} is {value}, expected {limits}.",
+        "{what}为 {value}，要求{limits}。";
     reach(what, limits): "Reach {limits} for the {what}.", "{what}需{limits}。";
     too_few_repeats(what, n_cases, k):
         "The {what} needs {n_cases} cases with {k} rated runs each, and there are fewer.",
@@ -318,23 +384,34 @@ texts! {
         "{n} of {of} runs of the {whose} are missing, broken or not rated: {what}.",
         "{whose}的 {of} 次运行中 {n} 次缺失、出错或无评分：{what}。";
     give_every_case(): "Give results of every case.", "请提供所有用例的结果。";
-    give_every_case_of_both(): "Give results of every case, of both releases.", "请提供两个版本所有用例的结果。";
+    give_every_case_of_both():
+        "Give results of every case, of both releases.",
+        "请提供两个版本所有用例的结果。";
     too_few_cases(what, n): "The {what} has only {n}.", "{what}只有 {n} 个用例。";
     give_cases(n): "Give at least {n} cases.", "请至少提供 {n} 个用例。";
-    without_interval(what, value): "The {what} is {value}, without an interval.", "{what}为 {value}，没有置信区间。";
-    more_sources(): "Give more cases from more sources, or use a better judge.", "请提供来源更多的用例，或使用更好的评审模型。";
+    without_interval(what, value):
+        "The {what} is {value}, without an interval.",
+        "{what}为 {value}，没有置信区间。";
+    more_sources():
+        "Give more cases from more sources, or use a better judge.",
+        "请提供来源更多的用例，或使用更好的评审模型。";
     reached_with(what, value, lower, upper, n, limits):
         "The {what} is {value} (between {lower} and {upper}, {n}), expected {limits}.",
         "{what}为 {value}（{lower} 至 {upper}，{n} 个用例），要求{limits}。";
     judge_corrected(): "The value is corrected for the errors of its judge.", "数值已按评审模型的误差校正。";
-    reach_whole(what, limits): "Reach {limits} for the {what}, with the whole interval.", "{what}的整个置信区间需{limits}。";
+    reach_whole(what, limits):
+        "Reach {limits} for the {what}, with the whole interval.",
+        "{what}的整个置信区间需{limits}。";
     no_baseline_results(): "There is no evaluation result of the baseline.", "没有基线的评测结果。";
     give_baseline_results():
         "Give the baseline's results on the same cases with --baseline-evals FILE.",
         "用 --baseline-evals 提供基线在相同用例上的结果。";
-    give_both_results(): "Give results of both releases with that suite and metric.", "请提供两个版本在该用例集与指标上的结果。";
+    give_both_results():
+        "Give results of both releases with that suite and metric.",
+        "请提供两个版本在该用例集与指标上的结果。";
     not_compared(what, n, n_before, n_after, why):
-        "The {what} could not be compared: {n}, {n_before} of the baseline and {n_after} of the candidate broke ({why}).",
+        "The {what} could not be compared: {n}, {n_before} of the baseline and {n_after} of the candidate \
+         broke ({why}).",
         "{what}无法比较：{n} 对，基线 {n_before} 次、候选 {n_after} 次运行出错（{why}）。";
     give_pairs(n):
         "Give at least {n} cases that both releases answered, from several sources.",
@@ -347,9 +424,13 @@ texts! {
     not_worse_by(margin, n):
         "Make a release that is not worse by more than {margin}: see the {n} that got worse.",
         "劣化不得超过 {margin}：请查看变差的 {n} 个用例。";
-    one_scale(): "Give both releases on one scale, 0 to 1 or 0 to 100.", "两个版本请使用同一量纲：0 至 1 或 0 至 100。";
+    one_scale():
+        "Give both releases on one scale, 0 to 1 or 0 to 100.",
+        "两个版本请使用同一量纲：0 至 1 或 0 至 100。";
     give_margin(): "Set a `margin` in the unit of the metric.", "请以指标的单位设置 `margin`。";
-    about_cases(n, margin): "Give about {n} cases, to find a difference of {margin}.", "约需 {n} 个用例，才能检出 {margin} 的差异。";
+    about_cases(n, margin):
+        "Give about {n} cases, to find a difference of {margin}.",
+        "约需 {n} 个用例，才能检出 {margin} 的差异。";
     more_cases(): "Give more cases.", "请提供更多用例。";
     slices_worse(what, by, n, of):
         "The {what} by {by} is worse by more than is allowed in {n} of {of} slices.",
@@ -361,25 +442,36 @@ texts! {
     mend_slices(): "Make a release that is not worse in any slice.", "任何切片都不应劣化。";
     more_cases_each(): "Give more cases in each slice.", "请为每个切片提供更多用例。";
     give_column(): "Give results whose cases have a value of the column.", "请提供用例含该列取值的结果。";
-    more_cases_uncertain(): "Give more cases in the slices that are not certain.", "请为尚无定论的切片补充用例。";
-    same_cases(): "Give results of every case, of both releases, with the same inputs.", "请提供两个版本在相同输入下所有用例的结果。";
-    runs_lost(release, n, reason): "{release} lost {n}: {reason}.", "{release} 有 {n} 次运行不能作为证据：{reason}。";
+    more_cases_uncertain():
+        "Give more cases in the slices that are not certain.",
+        "请为尚无定论的切片补充用例。";
+    same_cases():
+        "Give results of every case, of both releases, with the same inputs.",
+        "请提供两个版本在相同输入下所有用例的结果。";
+    runs_lost(release, n, reason):
+        "{release} lost {n}: {reason}.",
+        "{release} 有 {n} 次运行不能作为证据：{reason}。";
     runs_lost_of(release, suite, n, reason):
         "{release} lost {n} of {suite}: {reason}.",
         "{release} 在 {suite} 上有 {n} 次运行不能作为证据：{reason}。";
 
     // Attacks.
-    attacks_succeeded(n, of, list): "{n} of {of} attacks succeeded: {list}.", "{of} 种攻击中 {n} 种成功：{list}。";
+    attacks_succeeded(n, of, list):
+        "{n} of {of} attacks succeeded: {list}.",
+        "{of} 种攻击中 {n} 种成功：{list}。";
     attack_runs(case, n, of): "{case} ({n} of {of} runs)", "{case}（{of} 次运行中 {n} 次）";
     withstand(): "Make a release that withstands every attack.", "请修复到能抵御所有攻击。";
     attacks_broke(n): "No attack was rated: {n} broke or had no rating.", "{n} 种攻击全部出错或无评分。";
     no_attack(): "No attack was tried on the candidate.", "没有对候选进行攻击测试。";
-    try_attacks(n): "Try at least {n} different attacks that run and are judged.", "请至少执行 {n} 种不同且有评分的攻击。";
+    try_attacks(n):
+        "Try at least {n} different attacks that run and are judged.",
+        "请至少执行 {n} 种不同且有评分的攻击。";
     try_attacks_in(n, suites):
         "Try at least {n} different attacks that run and are judged, in a suite named {suites}.",
         "请在名为 {suites} 的用例集中至少执行 {n} 种不同且有评分的攻击。";
     attacks_withstood(n, bound, confidence):
-        "None of {n} attacks succeeded: at most {bound} of such attacks succeed, with {confidence} confidence.",
+        "None of {n} attacks succeeded: at most {bound} of such attacks succeed, with {confidence} \
+         confidence.",
         "{n} 种攻击均未成功：此类攻击的成功率至多 {bound}（置信度 {confidence}）。";
     attacks_not_judged(n): "In addition, {n} broke or had no rating.", "{n} 种攻击出错或未评分。";
     run_again(): "Run the attacks again that broke.", "请重新执行出错的攻击。";
@@ -388,9 +480,15 @@ texts! {
     cost_per_case(): "cost per case", "每个用例的成本";
     cost_per_task(): "cost per successful task", "每个成功任务的成本";
     no_costs(): "No case has a cost above 0 in both releases.", "没有用例在两个版本中都有大于 0 的成本。";
-    give_costs(): "Give results of both releases on the same cases, with `cost_usd`.", "请提供两个版本在相同用例上含 `cost_usd` 的结果。";
-    costs_missing(n, of): "{n} of {of} cases have runs without a cost.", "{of} 个用例中 {n} 个有运行缺少成本。";
-    give_all_costs(): "Give the cost of every run, failed and repeated ones too.", "请提供每次运行的成本，包括失败与重试。";
+    give_costs():
+        "Give results of both releases on the same cases, with `cost_usd`.",
+        "请提供两个版本在相同用例上含 `cost_usd` 的结果。";
+    costs_missing(n, of):
+        "{n} of {of} cases have runs without a cost.",
+        "{of} 个用例中 {n} 个有运行缺少成本。";
+    give_all_costs():
+        "Give the cost of every run, failed and repeated ones too.",
+        "请提供每次运行的成本，包括失败与重试。";
     no_paid_success():
         "The cost per successful task is not known: no case that passed in both releases has a cost.",
         "每个成功任务的成本未知：没有在两个版本中都通过且有成本的用例。";
@@ -410,7 +508,9 @@ texts! {
         "There are too many forbidden texts to search for, or one without a visible character.",
         "禁用文本过多，或其中一条没有可见字符，无法检索。";
     other_words(): "Use fewer or other forbidden texts.", "请减少或更换禁用文本。";
-    forbidden_found(n, of, list): "{n} of {of} outputs have a forbidden text: {list}.", "{of} 条输出中 {n} 条含禁用文本：{list}。";
+    forbidden_found(n, of, list):
+        "{n} of {of} outputs have a forbidden text: {list}.",
+        "{of} 条输出中 {n} 条含禁用文本：{list}。";
     without_outputs(): "Make a release without these outputs.", "请修复这些输出。";
     no_outputs(): "No evaluation result of the candidate has an output.", "候选的评测结果都没有输出文本。";
     give_outputs(): "Give results with outputs.", "请提供含输出文本的结果。";
@@ -422,20 +522,28 @@ texts! {
     looks_alike(): "with letters that look alike", "含形近字符";
 
     // Approvals.
-    approved_by(level, list): "The risk level is {level}, approved by {list}.", "风险等级为 {level}，审批人：{list}。";
+    approved_by(level, list):
+        "The risk level is {level}, approved by {list}.",
+        "风险等级为 {level}，审批人：{list}。";
     level_not_said(): "not said", "未写明";
     no_approver(): "no approver", "无";
     look_alike(names): "{names} look alike and count as one person.", "{names} 形近，按一人计。";
-    approve(n, how): "Needed: {n} from different people, each with {how}.", "需要 {n} 位不同人员审批，各写 {how}。";
+    approve(n, how):
+        "Needed: {n} from different people, each with {how}.",
+        "需要 {n} 位不同人员审批，各写 {how}。";
     or_level(): "A `risk_level` below high needs one.", "`risk_level` 低于 high 时只需一位。";
     for_other_record(): "is for another record", "属于另一份记录";
     by_program(): "is by a program, and a person has to approve", "来自程序，须由人员审批";
-    without_as_of(): "cannot be checked without --as-of, the current instant", "缺少 --as-of（当前时间），无法核对";
+    without_as_of():
+        "cannot be checked without --as-of, the current instant",
+        "缺少 --as-of（当前时间），无法核对";
     expired(at): "expired at {at}", "已于 {at} 过期";
     approval_is_void(by, why): "The approval by {by} {why}.", "{by} 的审批{why}。";
 
     // The canary.
-    other_analysis(candidate, baseline): "The analysis compares {candidate} with {baseline}.", "分析对比的是 {candidate} 与 {baseline}。";
+    other_analysis(candidate, baseline):
+        "The analysis compares {candidate} with {baseline}.",
+        "分析对比的是 {candidate} 与 {baseline}。";
     give_analysis(): "Give the analysis of these two releases.", "请提供这两个版本的分析。";
     coverage_is(text): "Coverage of the log: {text}.", "日志覆盖：{text}。";
     mend_ids():
@@ -443,17 +551,25 @@ texts! {
         "日志中的用户 id 与版本须与用户表和计划一致。";
     nobody_exposed(): "No user has had the candidate yet.", "尚无用户接触候选。";
     first_step(): "Start with the first step of the ramp.", "请先执行放量的第一步。";
-    no_common_stage(): "No stage had both releases, so there is nothing to compare with.", "没有任何阶段同时有两个版本，无从对比。";
+    no_common_stage():
+        "No stage had both releases, so there is nothing to compare with.",
+        "没有任何阶段同时有两个版本，无从对比。";
     both_answer(): "Take a step at which both releases answer.", "请选择两个版本都在应答的比例。";
     leaked(n, ratio):
         "A release that was planned at 0% answered {n} at {ratio}.",
         "计划比例为 {ratio} 时，有 {n} 个用户由未计划的版本应答。";
-    find_leak(): "Find why production does not follow the schedule, then measure again.", "查明线上为何不按计划执行，再重新测量。";
+    find_leak():
+        "Find why production does not follow the schedule, then measure again.",
+        "查明线上为何不按计划执行，再重新测量。";
     sample_ratio(n, of, share, planned, p):
         "{n} of {of} users ({share}) had the candidate, {planned} were planned ({p}).",
         "{of} 个用户中 {n} 个（{share}）由候选应答，计划为 {planned}（{p}）。";
-    deviation_by_chance(off): "The deviation of {off} can be chance with so few users.", "用户较少，{off} 的偏差可能是偶然。";
-    find_missing(): "Find why users are missing from an arm, then measure again.", "查明某一组为何缺少用户，再重新测量。";
+    deviation_by_chance(off):
+        "The deviation of {off} can be chance with so few users.",
+        "用户较少，{off} 的偏差可能是偶然。";
+    find_missing():
+        "Find why users are missing from an arm, then measure again.",
+        "查明某一组为何缺少用户，再重新测量。";
     more_users(): "Wait for more users.", "请等待更多用户。";
     no_incident_column(): "The log does not say whether there were incidents.", "日志没有记录是否发生事故。";
     give_incidents(): "Give a column `incident`.", "请提供 `incident` 列。";
@@ -462,14 +578,20 @@ texts! {
     no_incident(of): "There was no incident among {of} turns.", "{of} 轮对话中没有事故。";
     metric_not_in_log(metric): "The log has no data of the {metric}.", "日志没有{metric}的数据。";
     give_its_column(): "Give its column in the log.", "请在日志中提供对应的列。";
-    not_mature(metric, share): "The {metric} is not known yet: {share} of the rows are old enough.", "{metric}尚未成熟：{share} 的行已满足时长。";
+    not_mature(metric, share):
+        "The {metric} is not known yet: {share} of the rows are old enough.",
+        "{metric}尚未成熟：{share} 的行已满足时长。";
     wait_to_mature(): "Wait until it has matured.", "请等待其成熟。";
     no_effect(metric): "The {metric} has no effect with an interval yet.", "{metric}尚无带区间的效应。";
-    no_effect_because(metric, why): "The {metric} has no effect with an interval yet: {why}.", "{metric}尚无带区间的效应：{why}。";
+    no_effect_because(metric, why):
+        "The {metric} has no effect with an interval yet: {why}.",
+        "{metric}尚无带区间的效应：{why}。";
     more_users_of_both(): "Wait for more users of both releases.", "请等待两个版本有更多用户。";
     canary_metric(metric, before, after, says):
         "The {metric} went from {before} to {after}: {says}.",
         "{metric}由 {before} 变为 {after}：{says}。";
     not_worse(): "Make a release that is not worse.", "请修复到不劣化。";
-    more_evidence(): "Wait for more evidence, until the interval lies below what is allowed.", "等待更多数据，直到区间低于允许值。";
+    more_evidence():
+        "Wait for more evidence, until the interval lies below what is allowed.",
+        "等待更多数据，直到区间低于允许值。";
 }

@@ -111,16 +111,34 @@ texts! {
     within_margin(): "That is within the margin.", "在界限之内。";
     not_shown(): "A harm beyond the margin is not shown.", "尚不能证明超出界限。";
     beyond_limit(moved, limit): "{moved}: beyond its limit of {limit}.", "{moved}，超出限值 {limit}。";
-    maybe_higher(moved, joint, by, allowed): "{moved}{joint} may be up to {by} higher; {allowed} is allowed.", "{moved}{joint}最多可能高 {by}，允许 {allowed}。";
-    maybe_lower(moved, joint, by, allowed): "{moved}{joint} may be up to {by} lower; {allowed} is allowed.", "{moved}{joint}最多可能低 {by}，允许 {allowed}。";
-    maybe_any(moved): "{moved}. How much worse it may be is not known yet.", "{moved}，最多可能差多少尚不可知。";
-    maybe_beyond_limit(moved, limit): "{moved}. Its own value may lie beyond the limit of {limit}.", "{moved}，其数值可能超出限值 {limit}。";
+    maybe_higher(moved, joint, by, allowed):
+        "{moved}{joint} may be up to {by} higher; {allowed} is allowed.",
+        "{moved}{joint}最多可能高 {by}，允许 {allowed}。";
+    maybe_lower(moved, joint, by, allowed):
+        "{moved}{joint} may be up to {by} lower; {allowed} is allowed.",
+        "{moved}{joint}最多可能低 {by}，允许 {allowed}。";
+    maybe_any(moved):
+        "{moved}. How much worse it may be is not known yet.",
+        "{moved}，最多可能差多少尚不可知。";
+    maybe_beyond_limit(moved, limit):
+        "{moved}. Its own value may lie beyond the limit of {limit}.",
+        "{moved}，其数值可能超出限值 {limit}。";
     not_enough_evidence(): "Not enough evidence yet.", "证据尚不足。";
-    takes_min_margin(): "The margin is `min_margin`, because the relative margin is smaller.", "相对界限更小，因此取 `min_margin` 为界限。";
-    margin_of_zero(): "The margin is 0, a share of a baseline of 0: set `min_margin`.", "基线为 0，相对界限也为 0：请设置 `min_margin`。";
-    count_of(metric, n, max): "{metric}: {n} cases of the candidate, {max} allowed.", "{metric}：候选 {n} 起，允许 {max} 起。";
-    count_above(metric, max): "{metric}: more cases of the candidate than the {max} allowed.", "{metric}：候选超过允许的 {max} 起。";
-    count_within(metric, max): "{metric}: no more cases of the candidate than the {max} allowed.", "{metric}：候选未超过允许的 {max} 起。";
+    takes_min_margin():
+        "The margin is `min_margin`, because the relative margin is smaller.",
+        "相对界限更小，因此取 `min_margin` 为界限。";
+    margin_of_zero():
+        "The margin is 0, a share of a baseline of 0: set `min_margin`.",
+        "基线为 0，相对界限也为 0：请设置 `min_margin`。";
+    count_of(metric, n, max):
+        "{metric}: {n} cases of the candidate, {max} allowed.",
+        "{metric}：候选 {n} 起，允许 {max} 起。";
+    count_above(metric, max):
+        "{metric}: more cases of the candidate than the {max} allowed.",
+        "{metric}：候选超过允许的 {max} 起。";
+    count_within(metric, max):
+        "{metric}: no more cases of the candidate than the {max} allowed.",
+        "{metric}：候选未超过允许的 {max} 起。";
     not_compared(metric, reason): "{metric} cannot be compared: {reason}.", "{metric}无法比较：{reason}。";
 }
 

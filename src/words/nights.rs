@@ -8,29 +8,57 @@ texts! {
     pair(candidate, baseline): "{candidate} against {baseline}.", "{candidate} 对比 {baseline}。";
 
     // The answer.
-    running(n_full, n_layers, as_of): "The ramp goes on: {n_full} of {n_layers} layers are full, as of {as_of}.", "放量进行中：{n_layers} 个分层中 {n_full} 个已全量，数据截至 {as_of}。";
-    completed(n_layers, as_of): "The ramp is complete: all {n_layers} layers are at their last step, as of {as_of}.", "放量已完成：全部 {n_layers} 个分层均达最后一步，数据截至 {as_of}。";
-    rolled_back(layers, as_of): "The candidate is rolled back in {layers}, as of {as_of}.", "候选版本已在{layers}回滚，数据截至 {as_of}。";
-    exposed(n, eligible): "{n} of {eligible} eligible users have met the candidate.", "{eligible} 名可参与用户中 {n} 名已接触候选版本。";
+    running(n_full, n_layers, as_of):
+        "The ramp goes on: {n_full} of {n_layers} layers are full, as of {as_of}.",
+        "放量进行中：{n_layers} 个分层中 {n_full} 个已全量，数据截至 {as_of}。";
+    completed(n_layers, as_of):
+        "The ramp is complete: all {n_layers} layers are at their last step, as of {as_of}.",
+        "放量已完成：全部 {n_layers} 个分层均达最后一步，数据截至 {as_of}。";
+    rolled_back(layers, as_of):
+        "The candidate is rolled back in {layers}, as of {as_of}.",
+        "候选版本已在{layers}回滚，数据截至 {as_of}。";
+    exposed(n, eligible):
+        "{n} of {eligible} eligible users have met the candidate.",
+        "{eligible} 名可参与用户中 {n} 名已接触候选版本。";
     no_harm(): "No harm is shown so far.", "至今未显示损害。";
-    no_comparison(): "No row of the candidate can be compared yet: the harm so far is not known.", "候选版本尚无可比较的行：至今的损害未知。";
-    worst_events(metric, layer, extra, low, high): "The worst so far is the {metric} of {layer}: about {extra} bad outcomes more than with the baseline (between {low} and {high}).", "至今最差的是{layer}的{metric}：不良结果比基线约多 {extra} 次（{low} 至 {high} 次之间）。";
-    worst_usd(metric, layer, extra, low, high): "The worst so far is the {metric} of {layer}: about {extra} more than with the baseline (between {low} and {high}).", "至今最差的是{layer}的{metric}：比基线约多 {extra}（{low} 至 {high} 之间）。";
-    not_in_force(targets): "{targets} did not take the decisions of the last night: publish again.", "{targets}未接收最后一夜的决策：请重新发布。";
+    no_comparison():
+        "No row of the candidate can be compared yet: the harm so far is not known.",
+        "候选版本尚无可比较的行：至今的损害未知。";
+    worst_events(metric, layer, extra, low, high):
+        "The worst so far is the {metric} of {layer}: about {extra} bad outcomes more than with the \
+         baseline (between {low} and {high}).",
+        "至今最差的是{layer}的{metric}：不良结果比基线约多 {extra} 次（{low} 至 {high} 次之间）。";
+    worst_usd(metric, layer, extra, low, high):
+        "The worst so far is the {metric} of {layer}: about {extra} more than with the baseline (between \
+         {low} and {high}).",
+        "至今最差的是{layer}的{metric}：比基线约多 {extra}（{low} 至 {high} 之间）。";
+    not_in_force(targets):
+        "{targets} did not take the decisions of the last night: publish again.",
+        "{targets}未接收最后一夜的决策：请重新发布。";
     unsent(n): "{n} messages of the last night were not sent.", "最后一夜有 {n} 条消息未能发出。";
-    gone(n_kept, n_changes): "The folders of {n_kept} nights are there. The log of the state has all {n_changes} changes of ratios.", "现存 {n_kept} 夜的文件夹；状态日志含全部 {n_changes} 次比例变更。";
+    gone(n_kept, n_changes):
+        "The folders of {n_kept} nights are there. The log of the state has all {n_changes} changes of \
+         ratios.",
+        "现存 {n_kept} 夜的文件夹；状态日志含全部 {n_changes} 次比例变更。";
     ramps(n): "{n} ramps, the newest first.", "共 {n} 次放量，最新的在前。";
 
     // Sections.
     layers(): "Where each layer stands", "各分层现状";
     ratios(): "Ratios so far", "放量比例";
-    ratios_scale(): "The height is the square root of the ratio, so that 1% can be seen. Red marks a rollback.", "高度为比例的平方根，使 1% 也可见；红色表示回滚。";
+    ratios_scale():
+        "The height is the square root of the ratio, so that 1% can be seen. Red marks a rollback.",
+        "高度为比例的平方根，使 1% 也可见；红色表示回滚。";
     ratios_row(layer, ratio): "{layer}: {ratio}", "{layer}：{ratio}";
     nights(): "Night by night", "逐夜情况";
-    nights_note(): "The newest night is first. A cell has the verdict and the ratio after it.", "最新一夜在前；单元格为结论及其后的比例。";
+    nights_note():
+        "The newest night is first. A cell has the verdict and the ratio after it.",
+        "最新一夜在前；单元格为结论及其后的比例。";
     decisions(): "Decisions that changed a ratio, and why", "改变比例的决策及原因";
     harm(): "Harm so far", "至今的损害";
-    harm_note(): "The harm of a row times the rows of the candidate, over all stages that can be compared with the baseline at the same time. Above 0 is worse. The interval holds for one look.", "逐行损害乘以候选版本行数，合计所有可与同期基线比较的阶段；大于 0 为更差；区间仅对单次查看有效。";
+    harm_note():
+        "The harm of a row times the rows of the candidate, over all stages that can be compared with the \
+         baseline at the same time. Above 0 is worse. The interval holds for one look.",
+        "逐行损害乘以候选版本行数，合计所有可与同期基线比较的阶段；大于 0 为更差；区间仅对单次查看有效。";
     changes(): "Changes of ratios", "灰度比例变更";
     changes_none(): "No ratio has changed yet.", "比例尚未变更。";
 

@@ -48,7 +48,9 @@ words! {
     why: "why", "原因";
     check: "check", "检查项";
     changes: "Changes of ratios", "灰度比例变更";
-    changes_note: "When each change was decided, and when the last target had it.", "每次变更的决定时间，以及最后一个目标生效的时间。";
+    changes_note:
+        "When each change was decided, and when the last target had it.",
+        "每次变更的决定时间，以及最后一个目标生效的时间。";
     decided_at: "decided", "决定时间";
     in_force_at: "in force", "生效时间";
     not_in_force: "not in every target", "尚未在所有目标生效";
@@ -85,13 +87,17 @@ words! {
     to_decide: "To decide: {0}", "如何得出结论：{0}";
     to_pass: "To pass: {0}", "通过条件：{0}";
     gate_line: "Gate: {0}", "门禁：{0}";
-    inconclusive_means: "Inconclusive means: the data show no harm, but do not exclude it either.", "证据不足是指：数据未显示劣化，但也不能排除劣化。";
+    inconclusive_means:
+        "Inconclusive means: the data show no harm, but do not exclude it either.",
+        "证据不足是指：数据未显示劣化，但也不能排除劣化。";
     layers_keep: "{0} layers keep their ratio", "{0} 个分层保持当前比例";
     layer_keeps: "1 layer keeps its ratio", "1 个分层保持当前比例";
     layers_more: "{0} more layers change or need a person", "另有 {0} 个分层有变动或需人工处理";
     layer_line: "**{0}**: {1}, {2}. {3}", "**{0}**：{1}，{2}。{3}";
     about: "About this study", "关于本研究";
-    inside_numbers: "users, quality, evidence, and what would decide each layer", "用户、质量、证据，以及各分层如何得出结论";
+    inside_numbers:
+        "users, quality, evidence, and what would decide each layer",
+        "用户、质量、证据，以及各分层如何得出结论";
     inside_rows: "{0} rows", "{0} 行";
     inside_charts: "{0} charts", "{0} 张图";
     inside_chart: "a chart", "1 张图";
@@ -99,7 +105,9 @@ words! {
     inside_check: "every check of the layer, in order", "该分层的全部检查，按顺序";
     inside_users: "sizes and scores of {0} layers", "{0} 个分层的人数与得分";
     inside_files: "digests of {0} files", "{0} 个文件的摘要";
-    harms_left: "{0} guardrails with still less harm are left out. analysis.json has all.", "劣化更小的 {0} 项护栏未绘出，完整数据见 analysis.json。";
+    harms_left:
+        "{0} guardrails with still less harm are left out. analysis.json has all.",
+        "劣化更小的 {0} 项护栏未绘出，完整数据见 analysis.json。";
     inside_harms: "{0} further guardrails with less harm", "其余 {0} 项劣化较小的护栏";
     warned_checks: "{0} warnings of the gate", "门禁的 {0} 项警告";
     copied: "Link copied", "链接已复制";
@@ -112,7 +120,9 @@ words! {
     evidence_rows: "rows in the stage", "当前阶段行数";
     evidence_users: "users in the stage", "当前阶段用户数";
     evidence_eligible: "eligible users", "可参与用户数";
-    evidence_matched: "Rows of the log with a known user and release: {0}.", "用户与版本均已知的日志行：{0}。";
+    evidence_matched:
+        "Rows of the log with a known user and release: {0}.",
+        "用户与版本均已知的日志行：{0}。";
     outlook: "What would decide each layer that keeps its ratio", "各个保持比例的分层如何才能得出结论";
     outlook_distance: "distance to passing", "距通过的差距";
     outlook_users: "more users", "还需用户";
@@ -121,7 +131,9 @@ words! {
     outlook_ratio: "larger ratio that can", "可判定的更大比例";
     outlook_ratio_days: "{0} in {1} days", "{0}（{1} 天）";
     outlook_text: "what has to happen", "需要做什么";
-    outlook_note: "Days and users are at today's traffic, if the effect stays as it is.", "天数与用户数按当前流量计算，并假定效应保持不变。";
+    outlook_note:
+        "Days and users are at today's traffic, if the effect stays as it is.",
+        "天数与用户数按当前流量计算，并假定效应保持不变。";
     undecided_beyond: "never: beyond the limit", "不会通过：已超出界限";
     undecided_year: "more than a year", "超过一年";
     undecided_users: "never: too few users", "不会通过：用户不足";
@@ -129,15 +141,25 @@ words! {
     undecided_column: "never: no column", "不会通过：日志缺少列";
     undecided_data: "not known: no data", "未知：没有数据";
     gate: "Gate", "门禁";
-    layers_shown: "{0} of {1} layers are shown: rollbacks, then layers that need a person, then promotions, then those with the most users of the candidate. Checks of the other layers are left out here. schedule.json, analysis.json, gate_report.json and tables hold all layers.", "共 {1} 个分层，此处显示 {0} 个：先是回滚，其次是需要人工处理的分层，再是放量，然后按候选用户数由多到少；其余分层的检查在此省略。schedule.json、analysis.json、gate_report.json 与 tables 含全部分层。";
+    layers_shown:
+        "{0} of {1} layers are shown: rollbacks, then layers that need a person, then promotions, then \
+         those with the most users of the candidate. Checks of the other layers are left out here. \
+         schedule.json, analysis.json, gate_report.json and tables hold all layers.",
+        "共 {1} 个分层，此处显示 {0} 个：先是回滚，其次是需要人工处理的分层，再是放量，然后按候选用户数由多\
+         到少；其余分层的检查在此省略。schedule.json、analysis.json、gate_report.json 与 tables 含全部分层。";
     gate_open: "Checks that did not pass", "未通过的检查";
     harm: "How much worse is the candidate?", "候选版本差多少？";
-    harm_note: "Each line is the interval of one guardrail, in units of what is allowed: 0 is no difference, 1 is the limit.", "每条线是一项护栏的区间，以允许值为单位：0 表示无差异，1 表示上限。";
+    harm_note:
+        "Each line is the interval of one guardrail, in units of what is allowed: 0 is no difference, 1 is \
+         the limit.",
+        "每条线是一项护栏的区间，以允许值为单位：0 表示无差异，1 表示上限。";
     harm_title: "Harm in units of the margin ({0})", "劣化（以允许值为单位，{0}）";
     harm_label: "{0}: {1}", "{0}：{1}";
     harm_anytime: "intervals hold at every look", "区间在任意时刻查看均有效";
     harm_fixed: "intervals hold at one look", "区间仅对单次查看有效";
-    harm_gates: "intervals hold at every look; gates decide promotions", "区间在任意时刻查看均有效；放量由成组序贯门控决定";
+    harm_gates:
+        "intervals hold at every look; gates decide promotions",
+        "区间在任意时刻查看均有效；放量由成组序贯门控决定";
     harm_row: "{0} {1} margins", "{0}：允许值的 {1} 倍";
     harm_violated: "{0} (violated)", "{0}（超限）";
     harm_none: "No guardrail has an interval yet.", "尚无护栏指标得到区间。";
@@ -147,7 +169,9 @@ words! {
     worse: "worse than allowed →", "超出允许 →";
     quality: "Quality over time", "质量随时间变化";
     quality_none: "QoS is not known in any layer.", "所有分层的 QoS 均未知。";
-    quality_note: "Curves with the intervals for one look as bands; vertical lines mark ratio changes.", "曲线及其单次查看的区间带；竖线表示放量比例变化。";
+    quality_note:
+        "Curves with the intervals for one look as bands; vertical lines mark ratio changes.",
+        "曲线及其单次查看的区间带；竖线表示放量比例变化。";
     qos_over_time: "QoS over time: {0}", "QoS 随时间变化：{0}";
     from_to: "{0} from {1} to {2}", "{0} 由 {1} 变为 {2}";
     ratios: "Ratios over time, and from now on", "放量比例：历史与后续";
@@ -156,21 +180,31 @@ words! {
     now: "now", "现在";
     points: "{0} points", "{0} 个百分点";
     effects: "Effects in the current stage", "当前阶段的效应";
-    effects_note: "Candidate minus baseline, same layer, same time. The interval holds at every look.", "候选减基线，同一分层、同一时段。区间在任意时刻查看均有效。";
+    effects_note:
+        "Candidate minus baseline, same layer, same time. The interval holds at every look.",
+        "候选减基线，同一分层、同一时段。区间在任意时刻查看均有效。";
     effects_caption: "Effects", "效应";
     limits: "Limits of values", "取值上下限";
-    limits_note: "A row's value beyond a limit counts as the limit, in both releases.", "行的值超出上下限时按上下限计，两个版本相同。";
+    limits_note:
+        "A row's value beyond a limit counts as the limit, in both releases.",
+        "行的值超出上下限时按上下限计，两个版本相同。";
     limits_floor: "lower limit", "下限";
     limits_cap: "upper limit", "上限";
     limits_from: "limits from", "上下限来源";
     limits_declared: "the scenario", "场景";
     limits_quantile: "quantile {0} of {1} values of the baseline", "基线 {1} 个值的 {0} 分位数";
-    limits_not_final: "quantile {0} of {1} values of the baseline, which new rows still change", "基线 {1} 个值的 {0} 分位数，新的行仍会改变它";
+    limits_not_final:
+        "quantile {0} of {1} values of the baseline, which new rows still change",
+        "基线 {1} 个值的 {0} 分位数，新的行仍会改变它";
     rows_beyond_baseline: "baseline rows beyond", "基线超限行";
     rows_beyond_candidate: "candidate rows beyond", "候选超限行";
     sample_ratios: "Sample ratios", "样本比";
-    local_times: "Days and times without an offset are those of {0}.", "未注明偏移量的日期与时间均为 {0} 当地时间。";
-    sample_ratios_note: "Distinct eligible users of each stage against the planned ratio.", "各阶段去重的可参与用户数与计划比例之比较。";
+    local_times:
+        "Days and times without an offset are those of {0}.",
+        "未注明偏移量的日期与时间均为 {0} 当地时间。";
+    sample_ratios_note:
+        "Distinct eligible users of each stage against the planned ratio.",
+        "各阶段去重的可参与用户数与计划比例之比较。";
     alarm: "{0} (alarm)", "{0}（告警）";
     traces: "How each verdict came about", "各结论如何得出";
     imports: "Traces read", "链路读取";
@@ -212,11 +246,15 @@ words! {
     traces_tools: "tool calls", "工具调用";
     traces_tools_failed: "  of them failed", "  其中失败";
     traces_score: "{0} from {1}", "{0}（来自 {1}）";
-    traces_score_counts: "{0} joined, {1} ambiguous, {2} without a turn, {3} late", "{0} 条已关联，{1} 条不明确，{2} 条无对应轮次，{3} 条迟到";
+    traces_score_counts:
+        "{0} joined, {1} ambiguous, {2} without a turn, {3} late",
+        "{0} 条已关联，{1} 条不明确，{2} 条无对应轮次，{3} 条迟到";
     traces_unmapped: "score without a rule: {0}", "没有规则的评分：{0}";
     traces_caption: "Checks in order: {0}", "依次检查：{0}";
     layers: "Layers", "用户分层";
-    layers_note: "{0} users, {1} of them eligible, by {2} at {3}.", "共 {0} 名用户，其中 {1} 名可参与；分层方式 {2}，时刻 {3}。";
+    layers_note:
+        "{0} users, {1} of them eligible, by {2} at {3}.",
+        "共 {0} 名用户，其中 {1} 名可参与；分层方式 {2}，时刻 {3}。";
     users_per_layer: "Users per layer", "各分层用户数";
     users_legend: "dark: eligible, light: did not consent", "深色：可参与；浅色：未同意";
     users_eligible: "{0}: {1} users ({2}), {3} eligible", "{0}：{1} 名用户（{2}），{3} 名可参与";
@@ -228,17 +266,24 @@ words! {
     counts: "Counts", "计数";
     inputs: "Inputs", "输入";
     inputs_note: "sluice {0}, seed {1}, scenario {2}.", "sluice {0}，随机种子 {1}，场景 {2}。";
-    allowed_columns: "Columns with a sensitive name, and why rules may use them", "名称含敏感属性但允许规则使用的列及理由";
+    allowed_columns:
+        "Columns with a sensitive name, and why rules may use them",
+        "名称含敏感属性但允许规则使用的列及理由";
     column: "column", "列";
     files: "Files", "文件";
-    thinned: "Of {0} points of curves {1} are drawn: a curve of many points keeps the first, last, lowest and highest of each stretch. The documents hold all.", "曲线共 {0} 个点，绘出 {1} 个：点数过多的曲线，每段保留首、末、最低、最高点。完整数据见各 JSON 文档。";
+    thinned:
+        "Of {0} points of curves {1} are drawn: a curve of many points keeps the first, last, lowest and \
+         highest of each stretch. The documents hold all.",
+        "曲线共 {0} 个点，绘出 {1} 个：点数过多的曲线，每段保留首、末、最低、最高点。完整数据见各 JSON 文档。";
 
     // Counts of the data's quality.
     no_last_use: "users without a last use", "缺少最近使用时间的用户";
     no_use_count: "users without a use count", "缺少使用次数的用户";
     no_value: "users without a value", "缺少价值的用户";
     no_accept: "users without an acceptance score (A counts as 0)", "缺少接受度得分的用户（A 按 0 计）";
-    unknown_users: "users without any feature (assigned by layering.unknown)", "一无所知的用户（按未知策略归层）";
+    unknown_users:
+        "users without any feature (assigned by layering.unknown)",
+        "一无所知的用户（按未知策略归层）";
     tagged: "users placed by a tag rule", "按标签规则归层的用户";
     clamped: "parts clamped: recency, frequency, value, acceptance", "被截断的分量：近度、频度、价值、接受度";
     duplicates: "further rows of users that were there already", "重复用户的多余行";
@@ -259,20 +304,32 @@ words! {
     rows_other_layer: "rows coloured with another layer", "标记为其他分层的行";
     rows_bad: "bad rows left out", "剔除的坏行";
     rows_misassigned: "rows in another release than bucket and ratio say", "版本与分桶和比例不符的行";
-    rows_below_resolution: "rows whose {0} is not 0 but below the resolution, counted as 0", "{0} 不为 0 但低于分辨率、按 0 计的行";
+    rows_below_resolution:
+        "rows whose {0} is not 0 but below the resolution, counted as 0",
+        "{0} 不为 0 但低于分辨率、按 0 计的行";
     traffic_rows_out: "traffic rows left out: {0}", "剔除的流量行：{0}";
-    crossovers: "users seen in both releases within a stage (left out of user counts)", "同一阶段内两个版本都出现的用户（不计入用户数）";
+    crossovers:
+        "users seen in both releases within a stage (left out of user counts)",
+        "同一阶段内两个版本都出现的用户（不计入用户数）";
 
     // The forecast.
     forecast: "{0}: forecast", "{0}：推演";
-    forecast_note: "{0} runs of each plan in each world, {1} days, seed {2}. Numbers rest on: {3}.", "每个方案在每个情景下运行 {0} 次，{1} 天，随机种子 {2}。数据依据：{3}。";
-    no_run: "0% of the runs means less than {0}, 100% more than {1} (95% interval).", "0% 表示低于 {0}，100% 表示高于 {1}（95% 区间）。";
+    forecast_note:
+        "{0} runs of each plan in each world, {1} days, seed {2}. Numbers rest on: {3}.",
+        "每个方案在每个情景下运行 {0} 次，{1} 天，随机种子 {2}。数据依据：{3}。";
+    no_run:
+        "0% of the runs means less than {0}, 100% more than {1} (95% interval).",
+        "0% 表示低于 {0}，100% 表示高于 {1}（95% 区间）。";
     findings: "Contradictions in the plans", "自相矛盾之处";
     warnings: "Warnings on the plans", "对方案的提醒";
     unfinished: "Where unfinished runs end", "未完成的运行停在何处";
-    unfinished_caption: "Steps at which unfinished runs end, and what would let them go on", "未完成的运行所停留的步骤，以及如何才能继续";
+    unfinished_caption:
+        "Steps at which unfinished runs end, and what would let them go on",
+        "未完成的运行所停留的步骤，以及如何才能继续";
     plans: "Plans", "方案";
-    plans_caption: "Plans side by side; ± is the Monte Carlo error, in points", "方案对比；± 为蒙特卡洛误差（百分点）";
+    plans_caption:
+        "Plans side by side; ± is the Monte Carlo error, in points",
+        "方案对比；± 为蒙特卡洛误差（百分点）";
     plan: "plan", "方案";
     decided_by: "decided by", "决策规则";
     world: "world", "情景";
@@ -346,14 +403,18 @@ words! {
     cases_lost: "Cases that got worse", "变差的用例";
     cases_gained: "Cases that got better", "变好的用例";
     cases_of: "{0} of {1}, {2}: {3}", "{1} 的 {0}，共 {2} 例：{3}";
-    harm_of_cases: "Harm in units of what is allowed, on the same cases", "同一批用例上的劣化（以允许值为单位）";
+    harm_of_cases:
+        "Harm in units of what is allowed, on the same cases",
+        "同一批用例上的劣化（以允许值为单位）";
     roll_back: "Roll back, one dimension at a time", "逐维回滚";
     roll_back_note: "The next one only if the one before did not help", "上一步无效再做下一步";
     step: "step", "步骤";
     not_asked: "Not asked", "未检查";
     rests_on: "What the report rests on", "报告依据";
     input: "input", "输入";
-    chart_keys: "Arrow keys show values, plus and minus zoom, zero resets", "方向键查看数值，加减号缩放，数字 0 重置";
+    chart_keys:
+        "Arrow keys show values, plus and minus zoom, zero resets",
+        "方向键查看数值，加减号缩放，数字 0 重置";
 }
 
 impl Words {

@@ -25,7 +25,9 @@ texts! {
         "There is not enough evidence in {n} of {of} comparisons.",
         "证据不足：{of} 项比较中 {n} 项尚无结论。";
     evals_next_baseline(): "Name a baseline with --baseline.", "请用 --baseline 指定基线。";
-    evals_next_safe(): "Run the gate on these results with `sluice gate --evals`.", "用 `sluice gate --evals` 对这些结果执行门禁。";
+    evals_next_safe():
+        "Run the gate on these results with `sluice gate --evals`.",
+        "用 `sluice gate --evals` 对这些结果执行门禁。";
     evals_next_violated(suite, metric):
         "Look at the cases of {suite} that got worse by {metric}, and mend the release.",
         "查看 {suite} 中 {metric} 变差的用例，修复后再评测。";
@@ -38,7 +40,9 @@ texts! {
         "{release} 有 {n} 次运行不能作为证据：{reason}。";
 
     tools_same(): "The change breaks no caller.", "本次变更不影响任何调用方。";
-    tools_warn(n): "The change breaks no caller, but look at {n}.", "本次变更不影响调用方；有 {n} 处变更需要查看。";
+    tools_warn(n):
+        "The change breaks no caller, but look at {n}.",
+        "本次变更不影响调用方；有 {n} 处变更需要查看。";
     tools_announced(n):
         "Callers break by {n}, which the version and the migration guide announce.",
         "{n} 处变更会影响调用方，版本号与迁移说明已作声明。";
@@ -46,15 +50,23 @@ texts! {
     tools_breaks(n):
         "Callers break by {n} without a new major version and a migration guide.",
         "{n} 处变更影响调用方，且缺少新的主版本或迁移说明。";
-    tools_versions(n): "Versions or migration guides are wrong or missing in {n}.", "{n} 处版本号或迁移说明有误或缺失。";
+    tools_versions(n):
+        "Versions or migration guides are wrong or missing in {n}.",
+        "{n} 处版本号或迁移说明有误或缺失。";
     tools_loosens(n): "Safety is looser in {n}.", "{n} 处放松了安全设置。";
-    tools_unknown(n): "It is not known whether callers break: {n} could not be compared.", "有 {n} 处无法比较，不能确定是否影响调用方。";
+    tools_unknown(n):
+        "It is not known whether callers break: {n} could not be compared.",
+        "有 {n} 处无法比较，不能确定是否影响调用方。";
     tools_next_ship(): "Ship the bundle.", "可以发布该工具集。";
-    tools_next_look(): "Look at the warnings; a changed description is a changed prompt.", "请查看警告；描述变更等同于提示词变更。";
+    tools_next_look():
+        "Look at the warnings; a changed description is a changed prompt.",
+        "请查看警告；描述变更等同于提示词变更。";
     tools_next_version():
         "Publish a new major version with a migration guide, or keep the old form beside the new one.",
         "发布新的主版本并附迁移说明，或同时保留旧形式。";
-    tools_next_compare(): "Give whole lists of tools, and schemas that can be decided.", "请提供完整的工具列表，以及可判定的 schema。";
+    tools_next_compare():
+        "Give whole lists of tools, and schemas that can be decided.",
+        "请提供完整的工具列表，以及可判定的 schema。";
     tool_calls(): "Logged calls against the new schemas", "按新 schema 校验历史调用";
 
     night_pass(candidate, n, changed):
@@ -71,9 +83,13 @@ texts! {
         "{candidate}：门禁未通过；{n} 个分层中 {changed} 个变更比例。";
     night_targets(n): "The publication failed at {n}.", "{n} 个目标发布失败。";
     night_next_wait(): "Wait for the next night.", "等待下一次夜间任务。";
-    night_next_targets(): "Mend the targets that failed, and run the night again.", "修复失败的目标后重新执行本次任务。";
+    night_next_targets():
+        "Mend the targets that failed, and run the night again.",
+        "修复失败的目标后重新执行本次任务。";
     night_layer(): "Decision on a layer", "分层的放量决策";
-    night_layer_says(verdict, from, to, why): "{verdict}, {from} to {to}: {why}", "{verdict}，{from} → {to}：{why}";
+    night_layer_says(verdict, from, to, why):
+        "{verdict}, {from} to {to}: {why}",
+        "{verdict}，{from} → {to}：{why}";
     night_layer_stays(verdict, at, why): "{verdict} at {at}: {why}", "{verdict}，{at}：{why}";
     night_target(): "Publication at a target", "目标发布";
     night_target_took(outcome): "The target is {outcome}.", "目标状态：{outcome}。";

@@ -18,13 +18,16 @@ texts! {
         "`{word}` does not name a fixed version, and the reference has no digest",
         "`{word}` 不是固定版本，且引用没有摘要";
     is_route(name, router):
-        "`{name}` is a route of {router}, which can lead to another model; `{router}:{name}=MODEL` says to which",
+        "`{name}` is a route of {router}, which can lead to another model; `{router}:{name}=MODEL` says to \
+         which",
         "`{name}` 是 {router} 的路由，可能指向其他模型；请写成 `{router}:{name}=MODEL`";
     is_deployment(name):
         "`{name}` is a deployment of Azure, which can get another model, and there is no digest",
         "`{name}` 是 Azure 部署，可能更换模型，且没有摘要";
     has_no_tag(name): "`{name}` has no tag, so `latest` is taken", "`{name}` 没有标签，会取 `latest`";
-    tag_moves(name): "the tag `{name}` can be moved, and there is no digest", "标签 `{name}` 可以改指且没有摘要";
+    tag_moves(name):
+        "the tag `{name}` can be moved, and there is no digest",
+        "标签 `{name}` 可以改指且没有摘要";
     is_branch(name):
         "`{name}` is a branch or a tag, which can be moved; a commit cannot",
         "`{name}` 是分支或标签，可以移动；请使用提交号";

@@ -12,7 +12,9 @@ texts! {
     disable_tool_server(): "disable the new tool server", "停用新的工具服务";
     switch_reranker_off(): "switch the reranker off", "关闭重排模型";
     lower_max_tokens(): "lower max_tokens", "调低 max_tokens";
-    return_release(): "return the whole release: if no single dimension helped", "回滚整个版本：单个维度均无效时";
+    return_release():
+        "return the whole release: if no single dimension helped",
+        "回滚整个版本：单个维度均无效时";
     signal(metric, change): "the {metric} is {change}", "{metric}{change}";
     signal_in(metric, change, place): "the {metric} is {change} in {place}", "{place} 的{metric}{change}";
     reported_worse(kind): "{kind} is reported worse", "{kind} 被报告变差";

@@ -37,11 +37,17 @@ texts! {
     /// No slice is violated.
     none_violated(slices): "No guardrail is violated in {slices}.", "{slices}中没有护栏越界。";
     /// Some slices are violated.
-    some_violated(n, slices): "A guardrail is violated in {n} of {slices}.", "{slices}中有 {n} 个存在护栏越界。";
+    some_violated(n, slices):
+        "A guardrail is violated in {n} of {slices}.",
+        "{slices}中有 {n} 个存在护栏越界。";
     /// The slices without enough evidence of some guardrail.
-    unclear(slices): "In {slices} the evidence is not enough to say that all guardrails are safe.", "{slices}的证据不足，尚不能判定所有护栏安全。";
+    unclear(slices):
+        "In {slices} the evidence is not enough to say that all guardrails are safe.",
+        "{slices}的证据不足，尚不能判定所有护栏安全。";
     /// The slices without enough data of any guardrail.
-    unknown(slices, rows): "In {slices} ({rows} rows) there is too little data to judge.", "{slices}（{rows} 行）数据过少，无法判定。";
+    unknown(slices, rows):
+        "In {slices} ({rows} rows) there is too little data to judge.",
+        "{slices}（{rows} 行）数据过少，无法判定。";
     /// What would make a layer with a violated slice pass.
     remedy():
         "A new release that does no harm in the slice; or policy.slices = \"warn\", which only warns.",
@@ -53,7 +59,10 @@ texts! {
     /// The title of a list of slices.
     title(): "Slices", "切片";
     /// What the intervals of slices mean.
-    note(): "Each row compares both releases in the rows with one value of a column. The intervals of all slices and guardrails of a layer hold together.", "每行比较同一列取值内两个版本的表现。同一分层内所有切片与护栏的区间同时成立。";
+    note():
+        "Each row compares both releases in the rows with one value of a column. The intervals of all \
+         slices and guardrails of a layer hold together.",
+        "每行比较同一列取值内两个版本的表现。同一分层内所有切片与护栏的区间同时成立。";
     /// The column with the name of a slice.
     slice(): "slice", "切片";
     /// The column with rows of both releases.
@@ -65,9 +74,13 @@ texts! {
     /// The table of violations.
     violated_table(): "Violated slices, the worst first", "越界的切片（最差在前）";
     /// The table of the other findings.
-    other_table(n): "Other slices: {n} comparisons, the least certain first", "其余切片：{n} 项比较（最不确定在前）";
+    other_table(n):
+        "Other slices: {n} comparisons, the least certain first",
+        "其余切片：{n} 项比较（最不确定在前）";
     /// The chart of a layer.
-    chart(layer): "Harm in slices of {layer}, in units of the margin", "{layer} 各切片的损害（以容忍界限为单位）";
+    chart(layer):
+        "Harm in slices of {layer}, in units of the margin",
+        "{layer} 各切片的损害（以容忍界限为单位）";
     /// The rows that a table leaves out.
     left_out(n): "{n} more comparisons are in analysis.json.", "另有 {n} 项比较见 analysis.json。";
     /// A verdict.

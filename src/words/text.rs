@@ -147,7 +147,7 @@ impl<T: Say> Say for Vec<T> {
 }
 
 /// Fills the named gaps of a sentence in one pass. Gaps in the inserted texts stay as they are.
-pub(super) fn fill_named(sentence: &str, parts: &[(&str, String)]) -> String {
+fn fill_named(sentence: &str, parts: &[(&str, String)]) -> String {
     let mut filled =
         String::with_capacity(sentence.len() + parts.iter().map(|(_, text)| text.len()).sum::<usize>());
     let mut rest = sentence;
@@ -170,7 +170,7 @@ pub(super) fn fill_named(sentence: &str, parts: &[(&str, String)]) -> String {
 
 /// Fills the gaps of a Chinese sentence as [`fill_named`] does. A blank stands between a Chinese
 /// character and a Latin one, and none between two Chinese ones.
-pub(super) fn fill_chinese(sentence: &str, parts: &[(&str, String)]) -> String {
+fn fill_chinese(sentence: &str, parts: &[(&str, String)]) -> String {
     let mut filled = String::with_capacity(sentence.len());
     let mut rest = sentence;
     while let Some((before, after)) = rest.split_once('{') {
@@ -212,6 +212,18 @@ fn is_ideograph(c: char) -> bool {
     matches!(c, '\u{3400}'..='\u{9fff}')
 }
 
+/// Fills the gaps of a sentence in every language.
+pub(super) fn sentence(en: &str, zh: &str, parts: &[(&str, &dyn Say)]) -> Text {
+    let said = |lang| -> Vec<(&str, String)> {
+        let parts = parts.iter();
+        parts.map(|(name, part)| (*name, part.say(lang))).collect()
+    };
+    Text {
+        en: fill_named(en, &said(Lang::En)),
+        zh: fill_chinese(zh, &said(Lang::Zh)),
+    }
+}
+
 /// Whether a sentence has exactly these gaps, for tests of catalogues.
 #[cfg(test)]
 pub(super) fn has_gaps(sentence: &str, names: &[&str]) -> bool {
@@ -234,10 +246,11 @@ macro_rules! texts {
         $(
             $(#[$doc])*
             pub(crate) fn $name($($arg: impl $crate::words::text::Say),*) -> $crate::words::text::Text {
-                $crate::words::text::Text {
-                    en: $crate::words::text::fill_named($en, &[$((stringify!($arg), $crate::words::text::Say::say(&$arg, $crate::words::lang::Lang::En))),*]),
-                    zh: $crate::words::text::fill_chinese($zh, &[$((stringify!($arg), $crate::words::text::Say::say(&$arg, $crate::words::lang::Lang::Zh))),*]),
-                }
+                $crate::words::text::sentence(
+                    $en,
+                    $zh,
+                    &[$((stringify!($arg), &$arg as &dyn $crate::words::text::Say)),*],
+                )
             }
         )*
 
