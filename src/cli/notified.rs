@@ -7,7 +7,8 @@ use crate::cli::terminal::Terminal;
 use crate::notify::{Delivery, SendLimits, of_schedule, parse_sinks, send};
 use crate::ramp::Schedule;
 use crate::scenario::{Notify, Scenario};
-use crate::words::Lang;
+use crate::words::commands as say;
+use crate::words::{Count, Lang, Text};
 
 /// Sinks of notifications.
 #[derive(Debug, Default, Args)]

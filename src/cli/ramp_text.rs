@@ -2,6 +2,7 @@
 
 use crate::base::manifest::file;
 use crate::base::number::count;
+use crate::cli::slices_text::slices_text;
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::Terminal;
 use crate::cli::text::fill;
@@ -55,7 +56,8 @@ pub(super) fn ramp_text(scenario: &Scenario, ramp: &RampFindings, terminal: &Ter
     say("");
     say(gate_line(&ramp.gate, plan, has_tenants).of(lang));
     say("");
-    text + &decisions_table(plan, &lines, has_tenants, lang).render(terminal)
+    let slices = slices_text(&ramp.analysis, terminal);
+    text + &slices + &decisions_table(plan, &lines, has_tenants, lang).render(terminal)
 }
 
 /// The answer of a layer: what happens to it and why, and what would decide it.

@@ -13,6 +13,8 @@ use crate::report::StudyDocument;
 use crate::scenario::{Overrides, Scenario};
 use crate::study;
 use crate::study::Exports;
+use crate::words::commands as say;
+use crate::{night, report};
 
 /// Draw report.md and report.html from a study's documents
 #[derive(Debug, Args)]
@@ -29,22 +31,22 @@ pub(super) struct ReportArgs {
     #[arg(long, value_name = "DIR", requires = "nights")]
     out: Option<PathBuf>,
     /// The scenario of a study from the stage commands: writes study.json first
-    #[arg(long, alias = "plan", value_name = "SCENARIO")]
+    #[arg(long, alias = "plan", value_name = "SCENARIO", requires = "dir")]
     scenario: Option<PathBuf>,
     /// State of the ramp: the report shows its log of changes, when they were decided and in force
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "dir")]
     state: Option<PathBuf>,
     /// Write each chart as SVG and PNG to this folder, which is replaced as a whole
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "dir")]
     charts: Option<PathBuf>,
     /// Write each table as CSV to this folder, which is replaced as a whole
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "dir")]
     tables: Option<PathBuf>,
     /// Write a workbook: decisions, effects, slices, schedule, operations, costs
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "dir")]
     xlsx: Option<PathBuf>,
     /// Write the report as HTML for mail, below 100 kB
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "dir")]
     email: Option<PathBuf>,
 }
 
@@ -96,8 +98,8 @@ fn study_report(args: &ReportArgs, dir: &Path, terminal: &Terminal) -> Result<u8
     Apart::new()
         .reads(&args.scenario)
         .reads(&args.state)
-        .reads(documents_of(&args.dir))
-        .writes(written.map(|name| args.dir.join(name)))
+        .reads(documents_of(dir))
+        .writes(written.map(|name| dir.join(name)))
         .writes(args.xlsx.iter().chain(&args.email))
         .replaces(args.charts.iter().chain(&args.tables))
         .check()?;
@@ -107,7 +109,7 @@ fn study_report(args: &ReportArgs, dir: &Path, terminal: &Terminal) -> Result<u8
         json::write_json(&dir.join(manifest::file::STUDY), &StudyDocument::new(&scenario))?;
     }
     let state: Option<RampState> = args.state.as_deref().map(json::read_document).transpose()?;
-    study::report(&args.dir, terminal.lang, state.as_ref())?;
+    study::report(dir, terminal.lang, state.as_ref())?;
     let exports = Exports {
         charts: args.charts.clone(),
         tables: args.tables.clone(),
@@ -115,16 +117,12 @@ fn study_report(args: &ReportArgs, dir: &Path, terminal: &Terminal) -> Result<u8
         email: args.email.clone(),
     };
     if !exports.is_empty() {
-        let warnings = study::export(&args.dir, terminal.lang, state.as_ref(), &exports)?;
+        let warnings = study::export(dir, terminal.lang, state.as_ref(), &exports)?;
         warnings.iter().for_each(|warning| terminal.warn(warning));
     }
     let reports = [manifest::file::REPORT_HTML, manifest::file::REPORT_MD];
-    let mut text = "written:\n".to_owned();
-    for path in reports
-        .map(|name| args.dir.join(name))
-        .iter()
-        .chain(exports.paths())
-    {
+    let mut text = format!("{}\n", terminal.text(&say::written()));
+    for path in reports.map(|name| dir.join(name)).iter().chain(exports.paths()) {
         text.push_str(&format!("  {}\n", path_text(path)));
     }
     terminal.print(&text)?;

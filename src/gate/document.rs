@@ -6,8 +6,9 @@ use serde_json::Value;
 use crate::base::error::exit_code;
 use crate::base::json::Document;
 use crate::base::time::Micros;
-use crate::input::SourceFile;
+use crate::input::{DEFAULT_TENANT, SourceFile};
 use crate::words::gate as says;
+use crate::words::ramp as sentence;
 use crate::words::{Count, Text};
 
 pub(super) const SCHEMA: &str = "sluice.gate/2";

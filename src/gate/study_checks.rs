@@ -311,16 +311,6 @@ fn min_users(plan: &Plan, layering: &LayerSummary, schedule: &Schedule) -> Optio
     })
 }
 
-/// The first names as one list, with the number of the others.
-fn listed(mut names: Vec<Text>) -> Text {
-    let n_left = names.len().saturating_sub(MAX_NAMED);
-    names.truncate(MAX_NAMED);
-    if n_left > 0 {
-        names.push(sentence::more_names(Count(n_left as u64)));
-    }
-    Text::of_say(&names)
-}
-
 /// The first texts, with the number of the others.
 fn first_texts(mut texts: Vec<Text>) -> Text {
     let n_left = texts.len().saturating_sub(MAX_NAMED);

@@ -12,6 +12,7 @@ use crate::ramp::guardrail_checks::{clear, violation_check};
 use crate::ramp::own_past_check::own_past;
 use crate::ramp::qos_checks::{qos_floor, qos_point, qos_threshold};
 use crate::ramp::situation::Situation;
+use crate::ramp::slices_check::slices;
 use crate::ramp::trace::{CheckFlow, CheckValues, Trace, block_if, plain};
 use crate::ramp::verdict::{CheckOutcome, Verdict};
 use crate::scenario::Action;

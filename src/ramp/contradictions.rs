@@ -114,12 +114,12 @@ mod tests {
             english,
             [
                 "45,000 of 5,000,000 users are 0.9%, not 0.09% (article A, case study).",
-                "The dwells alone take 21 days until vip is at the end of its ladder; the plan promises 10 days.",
-                "The first step of internal, 100%, alone reaches 25,000 users; the cap of 0.1% of all users allows 5,000.",
-                "The first step of early, 10%, alone reaches 50,000 users; the cap of 0.1% of all users allows 5,000.",
-                "The first step of regular, 1%, alone reaches 35,000 users; the cap of 0.1% of all users allows 5,000.",
-                "The first step of high_value, 10%, alone reaches 75,000 users; the cap of 0.1% of all users allows 5,000.",
-                "The first step of vip, 10%, alone reaches 22,500 users; the cap of 0.1% of all users allows 5,000.",
+                "The dwells alone take 21 days until the layer VIP users is at the end of its ladder; the plan promises 10 days.",
+                "The first step of Internal testers, 100%, alone reaches 25,000 users; the cap of 0.1% of all users allows 5,000.",
+                "The first step of Early adopters, 10%, alone reaches 50,000 users; the cap of 0.1% of all users allows 5,000.",
+                "The first step of Regular users, 1%, alone reaches 35,000 users; the cap of 0.1% of all users allows 5,000.",
+                "The first step of High-value users, 10%, alone reaches 75,000 users; the cap of 0.1% of all users allows 5,000.",
+                "The first step of VIP users, 10%, alone reaches 22,500 users; the cap of 0.1% of all users allows 5,000.",
             ]
         );
         assert!(found.iter().all(|text| !text.zh.is_empty()));

@@ -17,6 +17,7 @@ use crate::stats::Reason;
 use crate::stats::non_inferiority::HarmVerdict;
 use crate::words::outlook::{self as sentence, DaysNeeded};
 use crate::words::ramp::Beside;
+use crate::words::slices;
 use crate::words::{Count, Hours, Measured, Number, Text};
 
 /// The inputs that all outlooks of a schedule share.
@@ -85,6 +86,7 @@ impl<'a> Outlooks<'a> {
             }
             ("srm" | "leak" | "crossover" | "assignment", _) => action(sentence::find_missing_users()),
             ("coverage", _) => action(sentence::write_known_ids()),
+            (SLICES, _) => Outlook::action(check, slices::remedy()).because(Undecided::BeyondLimit),
             ("new_release" | "rollback_scope", _) => action(sentence::needs_new_release()),
             ("ladder", _) => action(sentence::nothing_to_decide()),
             ("in_force", _) => action(sentence::publish_again()),

@@ -210,10 +210,7 @@ pub(super) fn open_checks(page: &mut Page, ramp: &RampModel) {
 /// The warnings of the gate, and the checks that passed.
 pub(super) fn other_checks(page: &mut Page, ramp: &RampModel) {
     let words = page.words;
-    for (outcome, title) in [
-        (GateOutcome::Warn, words.warned_checks),
-        (GateOutcome::Pass, words.passed_checks),
-    ] {
+    for outcome in [GateOutcome::Warn, GateOutcome::Pass] {
         let some: Vec<&GateCheck> = ramp
             .gate
             .checks
@@ -223,7 +220,12 @@ pub(super) fn other_checks(page: &mut Page, ramp: &RampModel) {
         if some.is_empty() {
             continue;
         }
-        let title = fill(title, &[&count(some.len() as u64)]);
+        let n = Count(some.len() as u64);
+        let title = if outcome == GateOutcome::Warn {
+            fill(words.warned_checks, &[&n.say(page.lang)])
+        } else {
+            gate::passed_checks(n).of(page.lang).to_owned()
+        };
         page.fold(words.gate, &title);
         checks(page, &title, &some);
         page.end_fold();

@@ -9,7 +9,7 @@ use crate::base::error::{Error, ErrorKind, Problem, Result};
 use crate::base::{csv, digest, escape, json};
 use crate::ramp::OperationRow;
 use crate::report::bounded::Bounded;
-use crate::report::charts;
+use crate::report::charts::{harm_title, harms_in_margins, harms_of};
 use crate::report::export_png::PngWriter;
 use crate::report::export_svg::standalone;
 use crate::report::export_tables::{ExportCell, tables};
@@ -17,6 +17,8 @@ use crate::report::export_xlsx;
 use crate::report::model::Model;
 use crate::report::slices::slice_charts;
 use crate::report::svg::Chart;
+use crate::report::time_charts::{qos_over_time, ratios_over_time};
+use crate::report::user_charts::{layer_distribution, score_histogram};
 use crate::words::{Count, Lang, Text, export as texts};
 
 /// Pixels of a PNG for each of the chart's own.
@@ -107,30 +109,34 @@ pub fn chart_files(model: &Model, lang: Lang) -> Result<ExportedFiles> {
 pub(super) fn named_charts(model: &Model, lang: Lang) -> Result<Vec<(String, Chart)>> {
     let bounded = Bounded::new(model);
     let model = &*bounded.model;
-    let words = lang.words();
+    let (words, names) = (lang.words(), model.layer_names(lang));
     let mut found: Vec<(String, Chart)> = Vec::new();
     if let Some(ramp) = &model.ramp {
         let zone = &model.study.time_zone;
-        found.push(("ratios".into(), charts::ratios_over_time(ramp, zone, words)?));
-        found.extend(charts::harm_forest(ramp, words).map(|chart| ("harm".to_owned(), chart)));
+        found.push(("ratios".into(), ratios_over_time(ramp, &names, zone, words)?));
+        let harms = harms_of(ramp, &names, lang);
+        if !harms.is_empty() {
+            let title = harm_title(ramp, words);
+            found.push(("harm".into(), harms_in_margins(&harms, title, words)));
+        }
         let several = ramp.analysis.tenants().len() > 1;
-        for chart in charts::qos_over_time(ramp, zone, words)? {
+        for chart in qos_over_time(ramp, &names, zone, words)? {
             let key = |name: &str| chart.keys.iter().find(|(key, _)| *key == name);
             let tenant = key("tenant").filter(|_| several).map(|(_, value)| value.as_str());
             let layer = key("layer").map_or("", |(_, value)| value.as_str());
             found.push((chart_name("qos", tenant, layer), chart));
         }
         let (_, findings) = slices_of(&ramp.analysis);
-        for (layer, chart) in slice_charts(ramp, &findings, lang) {
+        for (layer, chart) in slice_charts(&names, &findings, lang) {
             let tenant = several.then_some(layer.tenant.as_str());
             found.push((chart_name("slices", tenant, &layer.layer), chart));
         }
     }
-    found.push(("layers".into(), charts::layer_distribution(model, words)));
-    found.push(("scores".into(), charts::score_histogram(model, words)?));
-    let mut names = HashSet::new();
+    found.push(("layers".into(), layer_distribution(model, &names, words)));
+    found.push(("scores".into(), score_histogram(model, words)?));
+    let mut used = HashSet::new();
     for (name, _) in &mut found {
-        while !names.insert(name.clone()) {
+        while !used.insert(name.clone()) {
             name.push_str("-2");
         }
     }

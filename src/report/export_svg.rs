@@ -103,6 +103,7 @@ mod tests {
                 .into(),
             keys: Vec::new(),
             curves: None,
+            narrow: String::new(),
         };
         let file = standalone(&chart).unwrap();
         assert_eq!((file.width, file.height), (720.0, 80.0));

@@ -117,7 +117,7 @@ fn decisions(model: &Model, ramp: &RampModel, lang: Lang) -> ExportTable {
         vec![
             word(&layer.tenant),
             word(&layer.layer),
-            word(name.map_or("", |(_, name)| name)),
+            word(name.map_or("", |(_, name)| name.of(lang))),
             word(layer.verdict.name()),
             Share(layer.ratio.share()),
             Share(layer.next_ratio.share()),

@@ -19,6 +19,7 @@ use crate::report::model::{
     outlook_header,
 };
 use crate::report::page::{Page, TableCell, badge, num, word};
+use crate::report::slices::slices;
 use crate::report::time_charts::{qos_over_time, ratios_over_time};
 use crate::report::user_charts::{layer_distribution, score_histogram};
 use crate::stats::srm::SrmTest;
@@ -59,7 +60,7 @@ pub fn html(model: &Model, lang: Lang) -> Result<String> {
             }
             cards::open_checks(&mut page, ramp);
             harm(&mut page, ramp);
-            // Slices of each layer stand here, worst first.
+            slices(&mut page, ramp);
             if let Some(note) = model.study.zone_note(words) {
                 page.text(&note);
             }

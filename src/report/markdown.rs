@@ -44,7 +44,7 @@ pub fn markdown(model: &Model, lang: Lang) -> String {
     }
     if let Some(ramp) = &model.ramp {
         open_checks(&mut out, ramp, lang);
-        // Slices of each layer stand here, worst first.
+        slices(&mut out, ramp, lang);
         decisions(&mut out, ramp, lang);
         effects(&mut out, ramp, lang);
         limits(&mut out, ramp, words);
@@ -250,6 +250,22 @@ fn open_checks(out: &mut String, ramp: &RampModel, lang: Lang) {
             ]
         }),
     );
+}
+
+/// Guardrails in slices, the worst first. A study without slices has no such section.
+fn slices(out: &mut String, ramp: &RampModel, lang: Lang) {
+    let Some(lines) = SliceLines::new(ramp, lang) else {
+        return;
+    };
+    heading(out, lines.title.of(lang));
+    line(out, &escape(lines.counts.of(lang)));
+    line(out, "");
+    let header: Vec<&str> = lines.header.iter().map(String::as_str).collect();
+    table(out, &header, lines.rows.into_iter().map(Vec::from));
+    if let Some(left_out) = lines.left_out {
+        line(out, left_out.of(lang));
+        line(out, "");
+    }
 }
 
 fn changes(out: &mut String, ramp: &RampModel, zone: &Zone, words: &Words) {

@@ -176,11 +176,6 @@ impl Page {
         TableCell::Keyed(name.of(self.lang).to_owned(), id.to_owned())
     }
 
-    /// Writes a status word with its subject.
-    pub(super) fn badge(&mut self, what: &str, name: &str) {
-        self.raw(&format!("<p>{}: {}</p>\n", escape(what), badge(name, self.words)));
-    }
-
     pub(super) fn text(&mut self, words: &str) {
         self.raw(&format!("<p>{}</p>\n", escape(words)));
     }
@@ -331,6 +326,12 @@ impl Page {
                 write!(self.html, "<td{label} class=\"long\">{}</td>", escape(&text))
             }
             TableCell::Badge(text) => write!(self.html, "<td{label}>{}</td>", badge(&text, self.words)),
+            TableCell::BadgeAnd(word, text) => write!(
+                self.html,
+                "<td{label}>{} {}</td>",
+                badge(&word, self.words),
+                escape(&text)
+            ),
         };
     }
 }

@@ -4,9 +4,9 @@
 use crate::analysis::{LayerAnalysis, SliceFinding, slices_of};
 use crate::base::escape::html as escape;
 use crate::base::number::count;
-use crate::report::charts::{Harm, harms_in_margins, name};
+use crate::report::charts::{Harm, harms_in_margins};
 use crate::report::escape::attributes;
-use crate::report::model::RampModel;
+use crate::report::model::{LayerNames, RampModel};
 use crate::report::page::{Page, TableCell, num, word};
 use crate::report::svg::Chart;
 use crate::stats::Interval;
@@ -28,7 +28,7 @@ pub(super) fn slices(page: &mut Page, ramp: &RampModel) {
     if counts.n_slices() == 0 {
         return;
     }
-    let lang = lang_of(page.words);
+    let lang = page.lang;
     page.heading(texts::title().of(lang));
     page.text(counts.sentence().of(lang));
     page.text(texts::note().of(lang));
@@ -49,16 +49,7 @@ pub(super) fn slices(page: &mut Page, ramp: &RampModel) {
         findings_table(page, caption.of(lang), others, lang);
         page.raw("</details>\n");
     }
-    charts(page, ramp, &findings, lang);
-}
-
-/// The language of a page's words.
-fn lang_of(words: &Words) -> Lang {
-    if words.lang == Lang::Zh.words().lang {
-        Lang::Zh
-    } else {
-        Lang::En
-    }
+    charts(page, &findings, lang);
 }
 
 type Found<'a> = (&'a LayerAnalysis, SliceFinding);
@@ -127,8 +118,9 @@ fn findings_table(page: &mut Page, caption: &str, findings: &[Found<'_>], lang: 
 }
 
 /// A chart of each layer's worst findings, folded away.
-fn charts(page: &mut Page, ramp: &RampModel, findings: &[Found<'_>], lang: Lang) {
-    for (layer, chart) in slice_charts(ramp, findings, lang) {
+fn charts(page: &mut Page, findings: &[Found<'_>], lang: Lang) {
+    let charts = slice_charts(&page.names, findings, lang);
+    for (layer, chart) in charts {
         let keys = [("tenant", layer.tenant.as_str()), ("layer", &layer.layer)];
         page.raw(&format!(
             "<details{}><summary>{}</summary>\n",
@@ -142,7 +134,7 @@ fn charts(page: &mut Page, ramp: &RampModel, findings: &[Found<'_>], lang: Lang)
 
 /// A chart of each layer's worst findings. The layers with the worst findings come first.
 pub(super) fn slice_charts<'a>(
-    ramp: &RampModel,
+    names: &LayerNames,
     findings: &[Found<'a>],
     lang: Lang,
 ) -> Vec<(&'a LayerAnalysis, Chart)> {
@@ -160,7 +152,7 @@ pub(super) fn slice_charts<'a>(
     let chart = |(layer, found): (&'a LayerAnalysis, Vec<&SliceFinding>)| {
         let harms = found.into_iter().filter_map(|found| harm_of(layer, found, lang));
         let harms: Vec<Harm<'_>> = harms.take(MAX_BARS).collect();
-        let title = texts::chart(name(ramp, &layer.tenant, &layer.layer))
+        let title = texts::chart(names.of(&layer.tenant, &layer.layer))
             .of(lang)
             .to_owned();
         let words = lang.words();

@@ -116,7 +116,7 @@ impl Checker {
                     idx.checked_sub(1).into_iter().collect()
                 }
             };
-            let name = raw.name.map(|name| self.display_name(&at("name"), name));
+            let name = raw.name.and_then(|name| self.display_name(&at("name"), name));
             let name = name.unwrap_or_else(|| Text::from(&id));
             layers.push(Layer {
                 name,

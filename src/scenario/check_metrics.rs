@@ -35,8 +35,7 @@ impl Checker {
                     "expected no limits of values for a share of rows, found `cap`, `floor` or `winsorize`",
                 );
             }
-            let name = raw.name.filter(|name| !name.trim().is_empty());
-            let name = name.map(|name| self.name(&at("name"), Some(name), "a name"));
+            let name = raw.name.and_then(|name| self.display_name(&at("name"), name));
             metrics.push(Metric {
                 id,
                 name,

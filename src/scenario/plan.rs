@@ -13,7 +13,7 @@ use crate::stats::Reason;
 use crate::stats::gates::{GateRule, planned_drift};
 use crate::stats::group_sequential::Spending;
 use crate::words::guardrail::MetricTerm;
-use crate::words::{Text, When};
+use crate::words::{Lang, Text, When};
 
 /// A plan: the releases, the layers with their ladders, and the policy of decisions.
 #[derive(Debug, Clone, PartialEq)]
@@ -175,20 +175,24 @@ impl Plan {
         let Some(idx) = self.layer_idx(id) else {
             return id.into();
         };
-        let name = &self.layers[idx].name;
-        if name.trim().is_empty() {
-            return id.into();
-        }
-        let is_shared = self.layers.iter().filter(|layer| layer.name == *name).count() > 1;
-        let name = match is_shared && *name != id {
-            true => format!("{name} ({id})"),
-            false => name.clone(),
-        };
-        let is_chinese = name.chars().any(|c| matches!(c, '\u{3400}'..='\u{9fff}'));
-        Text {
-            en: if is_chinese { id.to_owned() } else { name.clone() },
-            zh: name,
-        }
+        let is_chinese = |name: &str| name.chars().any(|c| matches!(c, '\u{3400}'..='\u{9fff}'));
+        Text::new(|lang| {
+            let name = self.layers[idx].name.of(lang);
+            if name.trim().is_empty() || lang == Lang::En && is_chinese(name) {
+                return id.to_owned();
+            }
+            let is_shared = self
+                .layers
+                .iter()
+                .filter(|layer| layer.name.of(lang) == name)
+                .count()
+                > 1;
+            if is_shared {
+                format!("{name} ({id})")
+            } else {
+                name.to_owned()
+            }
+        })
     }
 
     /// Returns an instant as sentences write it.

@@ -27,14 +27,16 @@ pub(super) struct RawNames {
 }
 
 impl Checker {
-    /// Checks a display name: its texts are not blank, and have no invisible characters.
-    pub(super) fn display_name(&mut self, location: &str, raw: RawName) -> Text {
-        match raw {
+    /// Checks a display name: its texts have no invisible characters. A blank text is no name; a
+    /// blank one of two is an error.
+    pub(super) fn display_name(&mut self, location: &str, raw: RawName) -> Option<Text> {
+        Some(match raw {
+            RawName::Plain(name) if name.trim().is_empty() => return None,
             RawName::Plain(name) => self.name(location, Some(name), "a name").into(),
             RawName::Both(RawNames { en, zh }) => Text {
                 en: self.name(&format!("{location}.en"), Some(en), "a name"),
                 zh: self.name(&format!("{location}.zh"), Some(zh), "a name"),
             },
-        }
+        })
     }
 }

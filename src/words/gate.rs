@@ -545,10 +545,6 @@ texts! {
         "The analysis compares {candidate} with {baseline}.",
         "分析对比的是 {candidate} 与 {baseline}。";
     give_analysis(): "Give the analysis of these two releases.", "请提供这两个版本的分析。";
-    coverage_is(text): "Coverage of the log: {text}.", "日志覆盖：{text}。";
-    mend_ids():
-        "Write ids and releases in the log as the users table and the plan write them.",
-        "日志中的用户 id 与版本须与用户表和计划一致。";
     nobody_exposed(): "No user has had the candidate yet.", "尚无用户接触候选。";
     first_step(): "Start with the first step of the ramp.", "请先执行放量的第一步。";
     no_common_stage():

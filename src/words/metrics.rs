@@ -45,7 +45,7 @@ impl Say for MetricName<'_> {
 }
 
 /// The name of a metric in every language.
-fn metric_name(id: &str) -> Text {
+pub(crate) fn metric_name(id: &str) -> Text {
     match NAMES.iter().find(|(of, _, _)| *of == id) {
         Some((_, en, zh)) => Text {
             en: (*en).to_owned(),

@@ -9,7 +9,7 @@ texts! {
         "{candidate} 对比 {baseline}，数据截至 {at}";
     of_layer(layer, text): "{layer}: {text}", "{layer}：{text}";
     of_tenant(tenant, text): "{tenant} / {text}", "{tenant} / {text}";
-    stays_at(layer, ratio, text): "{layer} stays at {ratio}. {text}", "{layer} 保持 {ratio}。{text}";
+    stays_at(layer, ratio, text): "{layer}: stays at {ratio}. {text}", "{layer}：保持 {ratio}。{text}";
     to_decide(text): "  To decide: {text}", "  如何判定：{text}";
     more_layers(n, file): "and {n} more layers: {file} has all", "另有 {n} 个分层，全部见 {file}";
     all_invalid():
@@ -91,9 +91,9 @@ texts! {
     column_at_ratio(): "at ratio", "假设比例";
     column_off_policy(): "off-policy value", "离线估计值";
     column_interval(): "interval", "区间";
-    column_plan(): "plan", "计划";
-    column_world(): "world", "场景";
-    column_worst_world(): "worst world", "最差场景";
+    column_plan(): "plan", "方案";
+    column_world(): "world", "情景";
+    column_worst_world(): "worst world", "最差情景";
     column_cost(): "cost", "成本";
     column_harm(): "harm", "损害";
     column_false_rollback(): "false\nrollback", "误回滚";

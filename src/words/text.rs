@@ -128,13 +128,15 @@ impl<T: Say + ?Sized> Say for &T {
 /// A list: `a, b and c`, in Chinese `a、b 和 c`.
 impl<T: Say> Say for [T] {
     fn say(&self, lang: Lang) -> String {
-        let (between, last) = match lang {
-            Lang::En => (", ", " and "),
-            Lang::Zh => ("、", " 和 "),
-        };
         let items: Vec<String> = self.iter().map(|item| item.say(lang)).collect();
-        match items.split_last() {
-            Some((end, rest)) if !rest.is_empty() => format!("{}{last}{end}", rest.join(between)),
+        match (items.split_last(), lang) {
+            (Some((end, rest)), Lang::En) if !rest.is_empty() => format!("{} and {end}", rest.join(", ")),
+            (Some((end, rest)), Lang::Zh) if !rest.is_empty() => {
+                let mut list = rest.join("、");
+                join(&mut list, "和");
+                join(&mut list, end);
+                list
+            }
             _ => items.concat(),
         }
     }
@@ -278,6 +280,7 @@ mod tests {
         assert_eq!(of(&["a"], Lang::En), "a");
         assert_eq!(of(&["a", "b", "c"], Lang::En), "a, b and c");
         assert_eq!(of(&["a", "b"], Lang::Zh), "a 和 b");
+        assert_eq!(of(&["甲", "乙", "丙"], Lang::Zh), "甲、乙和丙");
         assert_eq!(of(&[], Lang::Zh), "");
     }
 

@@ -14,6 +14,7 @@ mod bad_input;
 mod browser;
 mod calc;
 mod chinese;
+mod chromium;
 mod coverage;
 mod crash;
 mod cube_values;

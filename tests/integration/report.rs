@@ -53,7 +53,7 @@ fn the_page_shows_what_was_decided() {
     for part in [
         "Users per layer",
         "A-RFM scores",
-        "QoS over time: 普通用户层",
+        "QoS over time: Regular users",
         "Harm in units of the margin",
         "Ratios over time",
         "Sample ratios",
