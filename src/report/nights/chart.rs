@@ -10,9 +10,9 @@ use crate::report::rows::Rows;
 use crate::report::svg::Chart;
 use crate::words::nights as say;
 
-/// The ends of the time axis, and the height of a row.
-const LEFT: f64 = 300.0;
-const RIGHT: f64 = 640.0;
+/// The ends of the time axis on wide and on narrow screens, and the height of a row.
+const WIDE: [f64; 2] = [300.0, 640.0];
+const NARROW: [f64; 2] = [4.0, 280.0];
 const STEP: u32 = 40;
 const ROOM: f64 = 26.0;
 
@@ -22,12 +22,28 @@ pub(super) fn ratios(view: View<'_>) -> Option<Chart> {
     let first = ramp.changes.iter().map(|row| row.operate_time).min()?;
     let start = first.min(ramp.start);
     let end = ramp.as_of.max(start + 1);
-    let mut rows = Rows::new(ramp.layers.len(), 24, STEP, 4);
-    for (x, at, anchor) in [(LEFT, start, "start"), (RIGHT, end, "end")] {
+    let n_rows = ramp.layers.len();
+    let (wide, said) = drawn(view, [start, end], Rows::new(n_rows, 24, STEP, 4), WIDE);
+    let (narrow, _) = drawn(view, [start, end], Rows::narrow(n_rows, 24, STEP, 4), NARROW);
+    Some(Chart {
+        narrow: narrow.svg(),
+        ..wide.chart(view.text(&say::ratios()), said.join("; "))
+    })
+}
+
+/// The rows of all layers between two ends of the time axis, and what each shows in words.
+fn drawn(
+    view: View<'_>,
+    [start, end]: [Micros; 2],
+    mut rows: Rows,
+    [left, right]: [f64; 2],
+) -> (Rows, Vec<String>) {
+    let ramp = view.ramp;
+    for (x, at, anchor) in [(left, start, "start"), (right, end, "end")] {
         rows.head(x, 14, anchor, &ramp.time_zone.format_short(at));
     }
     let x_of =
-        |at: Micros| LEFT + (RIGHT - LEFT) * ((at - start) as f64 / (end - start) as f64).clamp(0.0, 1.0);
+        |at: Micros| left + (right - left) * ((at - start) as f64 / (end - start) as f64).clamp(0.0, 1.0);
     let mut said = Vec::new();
     for layer in &ramp.layers {
         let steps = steps_of(view, layer, start);
@@ -35,10 +51,15 @@ pub(super) fn ratios(view: View<'_>) -> Option<Chart> {
         let label = view.layer_name(&layer.tenant, &layer.layer);
         let words = view.text(&say::ratios_row(&label, last.to_string()));
         let keys = [("tenant", layer.tenant.as_str()), ("layer", layer.layer.as_str())];
-        rows.row(&keys, &label, &words, &shapes(&steps, last, end, x_of));
+        rows.row(
+            &keys,
+            &label,
+            &words,
+            &shapes(&steps, last, [x_of(start), x_of(end)], x_of),
+        );
         said.push(words);
     }
-    Some(rows.chart(view.text(&say::ratios()), said.join("; ")))
+    (rows, said)
 }
 
 /// The instants at which the ratio of a layer changed, with the ratio from then on.
@@ -54,7 +75,12 @@ fn steps_of(view: View<'_>, layer: &NightsLayer, start: Micros) -> Vec<(Micros, 
     steps
 }
 
-fn shapes(steps: &[(Micros, Ratio)], last: Ratio, end: Micros, x_of: impl Fn(Micros) -> f64) -> String {
+fn shapes(
+    steps: &[(Micros, Ratio)],
+    last: Ratio,
+    [left, right]: [f64; 2],
+    x_of: impl Fn(Micros) -> f64,
+) -> String {
     let base = f64::from(STEP) - 7.0;
     let y_of = |ratio: Ratio| base - ROOM * ratio.share().sqrt();
     let mut path = String::new();
@@ -76,12 +102,12 @@ fn shapes(steps: &[(Micros, Ratio)], last: Ratio, end: Micros, x_of: impl Fn(Mic
         }
         before = *ratio;
     }
-    let _ = write!(path, "H{:.1}", x_of(end));
+    let _ = write!(path, "H{right:.1}");
     format!(
-        "<path d=\"M{LEFT} {base}H{RIGHT}\" stroke=\"var(--line)\" stroke-width=\"1\"/>\
+        "<path d=\"M{left:.1} {base}H{right:.1}\" stroke=\"var(--line)\" stroke-width=\"1\"/>\
          <path d=\"{path}\" fill=\"none\" stroke=\"var(--c0)\" stroke-width=\"2\"/>{falls}\
          <text x=\"{:.1}\" y=\"{:.1}\">{last}</text>",
-        RIGHT + 8.0,
+        right + 8.0,
         base - 4.0
     )
 }

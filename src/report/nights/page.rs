@@ -1,6 +1,7 @@
 //! The page of a ramp's nights, and of the history of several ramps.
 
 use crate::base::escape::html as escape;
+use crate::report::cards;
 use crate::report::nights::chart;
 use crate::report::nights::model::Ramps;
 use crate::report::nights::rows::{Cell, TextTable, View, history_header};
@@ -22,7 +23,7 @@ pub fn nights_html(ramps: &Ramps, lang: Lang) -> String {
         views.for_each(|view| one(&mut page, view));
         return page.close();
     }
-    page.text(say::ramps(Count(ramps.ramps.len() as u64)).of(lang));
+    cards::open(&mut page, say::ramps(Count(ramps.ramps.len() as u64)).of(lang));
     let rows = views.clone().rev().map(View::history_row).collect();
     table(
         &mut page,
@@ -32,6 +33,7 @@ pub fn nights_html(ramps: &Ramps, lang: Lang) -> String {
             rows,
         },
     );
+    cards::close(&mut page);
     for view in views.rev() {
         let summary = format!(
             "{}: {}, {}",
@@ -50,13 +52,11 @@ pub fn nights_html(ramps: &Ramps, lang: Lang) -> String {
 fn one(page: &mut Page, view: View<'_>) {
     let lang = view.lang;
     page.text(say::pair(&view.ramp.candidate, &view.ramp.baseline).of(lang));
-    page.raw(&format!(
-        "<p class=\"answer\"><strong>{}</strong></p>\n",
-        escape(view.answer().of(lang))
-    ));
+    cards::open(page, view.answer().of(lang));
     for fact in view.facts() {
         page.text(fact.of(lang));
     }
+    cards::close(page);
     section(page, Some(view.layers()));
     if let Some(chart) = chart::ratios(view) {
         page.heading(say::ratios().of(lang));
