@@ -9,7 +9,7 @@ use crate::analysis::infer::Inference;
 use crate::metric::Metric;
 use crate::qos::{GuardrailFinding, GuardrailInput, Judged, judge_guardrails};
 use crate::scenario::{Guardrail, GuardrailRule, LATENCY_P95};
-use crate::stats::non_inferiority::HarmVerdict;
+use crate::stats::non_inferiority::{HarmVerdict, is_beyond_margin};
 
 impl Inference<'_> {
     /// Judges the guardrails in every slice of a stage. The intervals of all slices and guardrails
@@ -218,7 +218,8 @@ impl SliceFinding {
     /// the violation is one of a limit or a count, and without a violation.
     pub fn violated_margin(&self) -> Option<([f64; 2], f64)> {
         let (interval, margin) = (self.judged.interval?, self.judged.margin?);
-        let is_harm = self.is_violated() && interval.ci_lower > 0.0;
+        let is_beyond = is_beyond_margin(self.judged.harm?, interval, margin);
+        let is_harm = self.is_violated() && is_beyond;
         is_harm.then_some(([interval.ci_lower, interval.ci_upper], margin))
     }
 

@@ -3,8 +3,9 @@
 use crate::analysis::slices::{SliceCounts, SliceFinding};
 use crate::scenario::GuardrailRule;
 use crate::stats::non_inferiority::HarmVerdict;
-use crate::words::slices::{self, DifferenceRange, Slices};
-use crate::words::{Count, Difference, Measured, MetricName, Number, Text};
+use crate::words::DifferenceRange;
+use crate::words::slices::{self, Slices};
+use crate::words::{Count, Difference, Measured, MetricName, Text, Things};
 
 impl SliceFinding {
     /// The slice as people call it, such as `region north`.
@@ -36,7 +37,7 @@ impl SliceFinding {
         let unit = self.unit.as_str();
         let measured = |value: f64| Measured { value, unit };
         if let GuardrailRule::MaxCount(max) = self.rule {
-            let n = Number(self.candidate_events);
+            let n = Things(self.candidate_events.round() as u64, "event");
             return Some(slices::too_many(slice, rows, metric, n, Count(max)));
         }
         let candidate = self.candidate?;
@@ -66,12 +67,16 @@ impl SliceCounts {
     /// The counts as sentences: violations, then what is not known. Slices that are safe are not
     /// praised: they are the rest.
     pub(crate) fn sentence(&self) -> Text {
-        let first = if self.n_violated > 0 {
-            slices::some_violated(Count(self.n_violated as u64), Slices(self.n_slices()))
-        } else {
-            slices::none_violated(Slices(self.n_slices()))
-        };
-        let mut texts = vec![first];
+        let n_judged = self.n_slices() - self.n_unknown;
+        let mut texts = Vec::new();
+        if self.n_violated > 0 {
+            texts.push(slices::some_violated(
+                Count(self.n_violated as u64),
+                Slices(self.n_slices()),
+            ));
+        } else if n_judged > 0 {
+            texts.push(slices::none_violated(Slices(n_judged)));
+        }
         if self.n_unclear > 0 {
             texts.push(slices::unclear(Slices(self.n_unclear)));
         }

@@ -20,6 +20,7 @@ use crate::night::{NightOptions, NightOutcome};
 use crate::pipeline;
 use crate::publish;
 use crate::scenario::GuardName;
+use crate::words::commands::target_outcome;
 use crate::words::terminal as words;
 use crate::words::{Text, When};
 
@@ -156,7 +157,9 @@ fn text(outcome: &NightOutcome, terminal: &Terminal) -> String {
     let gate = words::gate_is(outcome_text(report.gate));
     text.push_str(&format!("\n{}\n", gate.of(lang)));
     for target in &report.targets {
-        text.push_str(&format!("{:<9}  {}\n", target.outcome, target.target));
+        let outcome = target_outcome(&target.outcome);
+        let outcome = console::pad_str(outcome.of(lang), 9, console::Alignment::Left, None);
+        text.push_str(&format!("{outcome}  {}\n", target.target));
     }
     for finding in report.guards.iter().filter(|finding| finding.is_beyond) {
         let accepted = words::accepted(finding.guard.key(), finding.found());

@@ -42,7 +42,7 @@ pub(super) fn table(report: &PublishReport, terminal: &Terminal) -> String {
         text.push_str(&line(say::gate(terminal.lang.words().badge(gate.name()))));
     }
     for target in &report.targets {
-        let outcome = terminal.text(&outcome_text(target.outcome));
+        let outcome = terminal.text(&say::target_outcome(target.outcome.name()));
         let outcome = console::pad_str(&outcome, 9, console::Alignment::Left, None);
         text.push_str(&format!("\n{outcome}  {}", target.target));
         if let Some(users) = &target.users {
@@ -60,15 +60,6 @@ pub(super) fn table(report: &PublishReport, terminal: &Terminal) -> String {
         text.push_str(&changes(target, terminal));
     }
     text
-}
-
-fn outcome_text(outcome: TargetOutcome) -> Text {
-    match outcome {
-        TargetOutcome::Applied => say::applied(),
-        TargetOutcome::Unchanged => say::unchanged(),
-        TargetOutcome::Planned => say::planned(),
-        TargetOutcome::Failed => say::failed(),
-    }
 }
 
 fn changes(target: &TargetReport, terminal: &Terminal) -> String {

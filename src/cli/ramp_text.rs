@@ -38,10 +38,11 @@ pub(super) fn ramp_text(scenario: &Scenario, ramp: &RampFindings, terminal: &Ter
         lines.sort_by_key(|(line, _)| line.urgency);
         lines.truncate(MAX_LINES);
     }
-    let has_tenants = lines.iter().any(|(line, _)| line.tenant != lines[0].0.tenant);
+    let layers = &ramp.schedule.layers;
+    let has_tenants = layers.iter().any(|layer| layer.tenant != layers[0].tenant);
     let is_invalid =
         |(_, layer): &&(LayerLine, &LayerSchedule)| layer.first_blocking.as_deref() == Some("coverage");
-    if lines.iter().all(|line| is_invalid(&line)) {
+    if !lines.is_empty() && lines.iter().all(|line| is_invalid(&line)) {
         say(words::all_invalid().of(lang));
     }
     for (_, layer) in lines.iter().filter(|line| !is_invalid(line)) {

@@ -18,7 +18,10 @@ use crate::{night, report};
 
 /// Draw report.md and report.html from a study's documents
 #[derive(Debug, Args)]
-#[command(after_help = include_str!("help/report.txt"))]
+#[command(
+    after_help = include_str!("help/report.txt"),
+    override_usage = "sluice report [OPTIONS] <DIR>\n       sluice report [OPTIONS] --nights <DIR>..."
+)]
 pub(super) struct ReportArgs {
     /// The study's folder, of sluice run or of the stage commands
     #[arg(required_unless_present = "nights", conflicts_with = "nights")]
@@ -31,22 +34,22 @@ pub(super) struct ReportArgs {
     #[arg(long, value_name = "DIR", requires = "nights")]
     out: Option<PathBuf>,
     /// The scenario of a study from the stage commands: writes study.json first
-    #[arg(long, alias = "plan", value_name = "SCENARIO", requires = "dir")]
+    #[arg(long, alias = "plan", value_name = "SCENARIO", conflicts_with = "nights")]
     scenario: Option<PathBuf>,
     /// State of the ramp: the report shows its log of changes, when they were decided and in force
-    #[arg(long, value_name = "FILE", requires = "dir")]
+    #[arg(long, value_name = "FILE", conflicts_with = "nights")]
     state: Option<PathBuf>,
     /// Write each chart as SVG and PNG to this folder, which is replaced as a whole
-    #[arg(long, value_name = "DIR", requires = "dir")]
+    #[arg(long, value_name = "DIR", conflicts_with = "nights")]
     charts: Option<PathBuf>,
     /// Write each table as CSV to this folder, which is replaced as a whole
-    #[arg(long, value_name = "DIR", requires = "dir")]
+    #[arg(long, value_name = "DIR", conflicts_with = "nights")]
     tables: Option<PathBuf>,
     /// Write a workbook: decisions, effects, slices, schedule, operations, costs
-    #[arg(long, value_name = "FILE", requires = "dir")]
+    #[arg(long, value_name = "FILE", conflicts_with = "nights")]
     xlsx: Option<PathBuf>,
     /// Write the report as HTML for mail, below 100 kB
-    #[arg(long, value_name = "FILE", requires = "dir")]
+    #[arg(long, value_name = "FILE", conflicts_with = "nights")]
     email: Option<PathBuf>,
 }
 

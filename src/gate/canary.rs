@@ -8,7 +8,6 @@ use crate::gate::checklist::Checks;
 use crate::gate::document::GateOutcome;
 use crate::gate::evidence::GateEvidence;
 use crate::gate::study_checks::coverage_outcome;
-use crate::metric::{BadRateOf, built_in};
 use crate::ramp::Coverage;
 use crate::stats::dist::norm_isf;
 use crate::stats::non_inferiority::HarmVerdict;
@@ -64,8 +63,8 @@ pub(super) fn checks(analysis: &Analysis, evidence: &GateEvidence<'_>, checks: &
             .find(|stage| stage.users.candidate > 0 && stage.users.baseline > 0)
         {
             Some(stage) => {
-                proxies(stage, checks);
-                slow(stage, checks);
+                proxies(analysis, stage, checks);
+                slow(analysis, stage, checks);
             }
             None => drop(checks.record(
                 "canary",
@@ -172,34 +171,57 @@ fn incidents(layer: &LayerAnalysis, checks: &mut Checks<'_>) {
     }
 }
 
-fn proxies(stage: &StageAnalysis, checks: &mut Checks<'_>) {
+fn proxies(analysis: &Analysis, stage: &StageAnalysis, checks: &mut Checks<'_>) {
     for (id, margin) in checks.policy.canary.proxies.clone() {
         // For proxies such as escalations and refusals, a higher rate is worse.
-        harm_of(stage, &id, margin, 1.0, None, checks);
+        let watched = Watched {
+            unit: unit_of(analysis, &id),
+            id: &id,
+            margin,
+            is_lower_better: true,
+            min_mature: None,
+        };
+        harm_of(stage, &watched, checks);
     }
 }
 
-fn slow(stage: &StageAnalysis, checks: &mut Checks<'_>) {
+fn slow(analysis: &Analysis, stage: &StageAnalysis, checks: &mut Checks<'_>) {
     let rule = checks.policy.canary.clone();
-    harm_of(
-        stage,
-        &rule.slow_metric,
-        rule.slow_margin,
-        -1.0,
-        Some(rule.min_mature_share),
-        checks,
-    );
+    let watched = Watched {
+        unit: unit_of(analysis, &rule.slow_metric),
+        id: &rule.slow_metric,
+        margin: rule.slow_margin,
+        is_lower_better: false,
+        min_mature: Some(rule.min_mature_share),
+    };
+    harm_of(stage, &watched, checks);
 }
 
-/// Judges one metric by its anytime-valid interval. `bad` is 1 if a higher value is worse, else -1.
-fn harm_of(
-    stage: &StageAnalysis,
-    id: &str,
+/// A metric that the canary watches.
+struct Watched<'a> {
+    id: &'a str,
+    /// The unit, as the analysis declares it. Empty for a metric that it does not declare.
+    unit: &'a str,
     margin: f64,
-    bad: f64,
+    is_lower_better: bool,
+    /// The smallest share of matured rows. `None` for a metric without a delay.
     min_mature: Option<f64>,
-    checks: &mut Checks<'_>,
-) {
+}
+
+fn unit_of<'a>(analysis: &'a Analysis, id: &str) -> &'a str {
+    let found = analysis.metrics.iter().find(|metric| metric.id == id);
+    found.map_or("", |metric| metric.unit.as_str())
+}
+
+/// Judges one metric by its anytime-valid interval.
+fn harm_of(stage: &StageAnalysis, watched: &Watched<'_>, checks: &mut Checks<'_>) {
+    let Watched {
+        id,
+        unit,
+        margin,
+        is_lower_better,
+        min_mature,
+    } = *watched;
     let Some(metric) = metric(stage, id) else {
         checks.record(
             "canary",
@@ -238,7 +260,7 @@ fn harm_of(
         ci_lower: effect.anytime.ci_lower,
         ci_upper: effect.anytime.ci_upper,
     };
-    let (harm, interval) = if bad > 0.0 {
+    let (harm, interval) = if is_lower_better {
         (effect.effect_size, ends)
     } else {
         (-effect.effect_size, ends.negated())
@@ -248,7 +270,6 @@ fn harm_of(
         HarmVerdict::Safe => GateOutcome::Pass,
         HarmVerdict::Unclear => GateOutcome::Inconclusive,
     };
-    let unit = &unit_of(id);
     let [before, after] = [effect.control, effect.treatment].map(|value| Measured { value, unit });
     let change = evals::change(interval, unit, &evals::size(margin, unit));
     let detail = says::canary_metric(MetricName(id), before, after, change);
@@ -258,12 +279,4 @@ fn harm_of(
         says::more_evidence()
     };
     checks.record("canary", outcome, detail, remedy);
-}
-
-/// The unit of a built-in metric; empty for others.
-fn unit_of(id: &str) -> String {
-    let found = built_in(BadRateOf::Rated)
-        .into_iter()
-        .find(|metric| metric.id == id);
-    found.map_or_else(String::new, |metric| metric.unit)
 }

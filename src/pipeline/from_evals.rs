@@ -12,11 +12,11 @@ use crate::words::pipeline as says;
 use crate::words::{Count, Text, Things, gate};
 
 /// Returns the findings of a survey: one for each comparison, each slice, and each reason why runs
-/// are no evidence. `files` are the results of the candidates; a single one is the place.
+/// are no evidence. `files` are the results of the candidates; the first is the place.
 pub fn from_evals(survey: &EvalSurvey, files: &[&Path]) -> Findings {
     let place = match files {
-        [one] => PlacedFile::read(one).map(|file| file.key(&[])),
-        _ => None,
+        [first, ..] => PlacedFile::read(first).map(|file| file.key(&[])),
+        [] => None,
     };
     let mut list: Vec<Finding> = survey
         .comparisons
@@ -123,7 +123,7 @@ fn answer(
     let things = |n: usize, noun| Things(n as u64, noun);
     if survey.releases.len() < 2 || survey.matching.is_empty() {
         let answer = says::evals_only_read(
-            things(survey.metrics.len(), "mean"),
+            things(survey.metrics.len(), "mean value"),
             things(survey.releases.len(), "release"),
         );
         (Level::NotAsked, answer, says::evals_next_baseline())
@@ -131,7 +131,13 @@ fn answer(
         let answer = says::evals_violated(count(n_violated), count(n));
         let next = says::evals_next_violated(first.subject.as_str(), eval_metric(&first.rule));
         (Level::Error, answer, next)
-    } else if n_unclear > 0 || n == 0 {
+    } else if n == 0 {
+        (
+            Level::Inconclusive,
+            says::evals_none(),
+            says::evals_next_unclear(),
+        )
+    } else if n_unclear > 0 {
         let answer = says::evals_unclear(count(n_unclear), count(n));
         (Level::Inconclusive, answer, says::evals_next_unclear())
     } else {

@@ -38,6 +38,10 @@ pub fn from_night(outcome: &NightOutcome, scenario: &Path) -> Result<Findings> {
     list.extend(not_asked(&gate));
     list.extend(targets(outcome));
     list.extend(guards(outcome));
+    // Readers of SARIF ask for a place of every finding.
+    for finding in list.iter_mut().filter(|finding| finding.place.is_none()) {
+        finding.place = placed.as_ref().map(|file| file.key(&[]));
+    }
     let n_failed = list
         .iter()
         .filter(|found| found.rule == "target" && found.level == Level::Error)
@@ -88,9 +92,18 @@ pub fn from_night(outcome: &NightOutcome, scenario: &Path) -> Result<Findings> {
     })
 }
 
+/// Whether a layer that holds waits for nothing but time, users or other layers.
+fn waits(layer: &LayerSchedule) -> bool {
+    let waiting = ["ladder", "dwell", "min_users", "after", "freeze", "cool_down"];
+    let check = layer.first_blocking.as_deref().unwrap_or_default();
+    waiting.contains(&check)
+}
+
 fn of_layer(layer: &LayerSchedule) -> Finding {
     let level = match layer.verdict {
-        Verdict::Promote | Verdict::Hold => Level::Passed,
+        Verdict::Promote => Level::Passed,
+        Verdict::Hold if waits(layer) => Level::Passed,
+        Verdict::Hold => Level::Warning,
         Verdict::Inconclusive => Level::Inconclusive,
         Verdict::Rollback | Verdict::Invalid => Level::Error,
     };

@@ -18,7 +18,7 @@ pub fn from_tools(diff: &BundleDiff, calls: &[Replayed], path: &Path) -> Finding
     let mut list: Vec<Finding> = diff
         .changes
         .iter()
-        .map(|change| of_change(change, &bundle))
+        .map(|change| of_change(change, diff, &bundle))
         .collect();
     list.extend(calls.iter().map(|tool| of_calls(tool, &bundle)));
     let (level, answer, next) = answer(diff, calls, &list);
@@ -43,9 +43,16 @@ pub fn from_tools(diff: &BundleDiff, calls: &[Replayed], path: &Path) -> Finding
     }
 }
 
-fn of_change(change: &ToolChange, bundle: &Bundle) -> Finding {
+fn of_change(change: &ToolChange, diff: &BundleDiff, bundle: &Bundle) -> Finding {
+    // A change that the version and the migration guide announce does not fail.
+    let is_announced = || {
+        diff.changes_at(Concern::Version, tools::Level::Error)
+            .next()
+            .is_none()
+    };
     let level = match change.level {
         _ if tools::NOT_COMPARED.contains(&change.rule) => Level::Inconclusive,
+        tools::Level::Error if change.concern == Concern::Schema && is_announced() => Level::Warning,
         tools::Level::Error => Level::Error,
         tools::Level::Warning => Level::Warning,
         tools::Level::Info => Level::Passed,

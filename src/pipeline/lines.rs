@@ -75,6 +75,7 @@ impl Lines {
         let document = DeTable::parse(text).ok()?;
         let mut lines = Self::default();
         lines.toml_table(document.get_ref(), 0, &LineStarts::new(text));
+        lines.entries.sort_by_key(|entry| entry.line);
         Some(lines)
     }
 
@@ -83,7 +84,6 @@ impl Lines {
             let at = starts.line_of(key.span().start);
             self.toml_value(key.get_ref(), value, depth, at, starts);
         }
-        self.entries.sort_by_key(|entry| entry.line);
     }
 
     fn toml_value(

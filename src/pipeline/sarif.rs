@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 use crate::base::digest;
+use crate::base::escape;
 use crate::base::json::to_json;
 use crate::pipeline::finding::{Finding, Findings, Level};
 use crate::words::Lang;
@@ -56,7 +57,7 @@ pub(super) fn sarif(findings: &Findings, lang: Lang) -> String {
             "tool": {"driver": driver},
             "automationDetails": {
                 "id": format!("sluice/{}/", findings.command),
-                "description": {"text": findings.answer.of(lang)},
+                "description": {"text": plain(findings.answer.of(lang))},
             },
             "columnKind": "unicodeCodePoints",
             "results": results,
@@ -91,7 +92,7 @@ fn result(finding: &Finding, lang: Lang) -> Value {
     let mut result = json!({
         "ruleId": finding.rule,
         "level": level,
-        "message": {"text": text},
+        "message": {"text": plain(&text)},
         "properties": {"outcome": finding.level.name()},
     });
     if let Some(place) = &finding.place {
@@ -102,6 +103,21 @@ fn result(finding: &Finding, lang: Lang) -> Value {
         result["locations"] = json!([{"physicalLocation": location}]);
     }
     result
+}
+
+/// A text without the markup of SARIF's messages: links in square brackets, and gaps in braces.
+/// Direction marks and controls are visible.
+fn plain(text: &str) -> String {
+    let text = escape::lines(text, &[]);
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' | '[' | ']' => out.extend(['\\', c]),
+            '{' | '}' => out.extend([c, c]),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 /// Identifies a finding in several runs: by its command, rule, subject and file.

@@ -101,6 +101,18 @@ pub(super) fn assignment<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mu
         );
     }
     let share = situation.misassigned;
+    let users = situation
+        .evidence
+        .map(|evidence| evidence.users)
+        .unwrap_or_default();
+    // Evidence without coverage has no users to see: counters.
+    if situation.coverage.is_some() && users.baseline + users.candidate + users.crossover == 0 {
+        let outcome = CheckValues::new(block_if(share > MAX_MISASSIGNED, Verdict::Invalid));
+        if outcome.outcome == CheckOutcome::Pass {
+            let found = CheckValues::new(CheckOutcome::NotApplicable);
+            return trace.push(plain("assignment"), found, sentence::no_row_to_assign);
+        }
+    }
     let outcome = block_if(share > MAX_MISASSIGNED, Verdict::Invalid);
     trace.push(
         plain("assignment"),

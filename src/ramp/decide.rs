@@ -9,8 +9,8 @@ use crate::ramp::checks::checks;
 use crate::ramp::situation::Situation;
 use crate::ramp::trace::{CheckName, FirstBlock};
 use crate::ramp::verdict::{Check, CheckOutcome, Verdict};
-use crate::words::Text;
 use crate::words::ramp as sentence;
+use crate::words::{Count, Text};
 
 /// A verdict on one layer with its reasons and all its checks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,7 +81,15 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
             Some(check.check.clone()),
             with_consequence(check.text(), verdict, state.ratio),
         ),
-        None => (None, sentence::promoted(state.ratio, next_ratio)),
+        None => {
+            let slices = situation.evidence.map(|evidence| &evidence.slices);
+            let n_violated = slices.map_or(0, |slices| slices.violations.len()) as u64;
+            let text = match n_violated {
+                0 => sentence::promoted(state.ratio, next_ratio),
+                n => sentence::promoted_with_violations(Count(n), state.ratio, next_ratio),
+            };
+            (None, text)
+        }
     };
     // The next window's rows can change the verdict. A promotion must also wait for the dwell.
     let next_window = situation.as_of + situation.plan.window;

@@ -16,7 +16,7 @@ use crate::scenario::Plan;
 use crate::stats::Reason;
 use crate::stats::non_inferiority::HarmVerdict;
 use crate::words::outlook::{self as sentence, DaysNeeded};
-use crate::words::ramp::Beside;
+use crate::words::ramp::{Beside, LimitBeside};
 use crate::words::slices;
 use crate::words::{Count, Hours, Measured, Number, Text};
 
@@ -175,7 +175,11 @@ impl<'a> Outlooks<'a> {
         };
         let (threshold, qos) = (check.limit.unwrap_or(place.layer.qos_threshold), arm.value.qos);
         if kind == "qos_floor" || qos < threshold {
-            let (by, limit) = (Number(threshold - qos), Number(threshold));
+            let by = Number(threshold - qos);
+            let limit = LimitBeside {
+                limit: threshold,
+                value: qos,
+            };
             let text = if kind == "qos_floor" {
                 sentence::qos_below_floor(Beside(qos, threshold), by, limit)
             } else {

@@ -132,11 +132,15 @@ fn describe(plan: &Plan, metric: MetricTerm<'_>, gate: &Gate) -> Text {
     match gate.bound {
         None => sentence::gate_without_bound(subject, z, looks, at, share),
         Some(bound) => {
+            let limit = sentence::LimitBeside {
+                limit: bound,
+                value: gate.z,
+            };
             let z = sentence::Beside(gate.z, bound);
             if gate.is_crossed {
-                sentence::gate_crossed(subject, z, looks, at, Number(bound), share)
+                sentence::gate_crossed(subject, z, looks, at, limit, share)
             } else {
-                sentence::gate_kept(subject, z, looks, at, Number(bound), share)
+                sentence::gate_kept(subject, z, looks, at, limit, share)
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::scenario::{Guardrail, GuardrailRule};
 use crate::stats::Reason;
 use crate::stats::non_inferiority::HarmVerdict;
 use crate::words::guardrail::{self as sentence, Asks, Comparison};
-use crate::words::{Count, Text};
+use crate::words::{Count, Text, Things};
 
 /// Checks that no harm of a guardrail is shown. A violation gives the verdict.
 pub(super) fn violation_check<'a, T: Trace<'a>>(
@@ -123,7 +123,7 @@ fn count_text(situation: &Situation<'_>, guardrail: &Guardrail, judged: &Judged)
     let is_above = judged.verdict == HarmVerdict::Violated;
     let n = situation.events(&guardrail.metric);
     match n.filter(|n| (*n > max as f64) == is_above) {
-        Some(n) => sentence::count_of(subject, Count(n.round() as u64), Count(max)),
+        Some(n) => sentence::count_of(subject, Things(n.round() as u64, "case"), Count(max)),
         None if is_above => sentence::count_above(subject, Count(max)),
         None => sentence::count_within(subject, Count(max)),
     }

@@ -202,11 +202,14 @@ pub(super) fn violated(
         let text = sentence::own_value_within(term, limit);
         return Outlook::action(check, text).because(Undecided::BeyondLimit);
     }
-    let beyond = term.difference((harm - margin).max(0.0));
-    let text = sentence::harm_within(term, term.difference(margin), beyond);
-    Outlook::action(check, text)
-        .because(Undecided::BeyondLimit)
-        .distant(harm - margin, term.unit)
+    let beyond = (harm - margin).max(0.0);
+    let text = sentence::harm_within(term, term.difference(margin), term.difference(beyond));
+    let outlook = Outlook::action(check, text).because(Undecided::BeyondLimit);
+    if beyond > 0.0 {
+        outlook.distant(beyond, term.unit)
+    } else {
+        outlook
+    }
 }
 
 /// The outlook of a guardrail whose estimated harm lies beyond the margin, without being shown.

@@ -7,8 +7,8 @@ use crate::ramp::situation::Situation;
 use crate::ramp::trace::{CheckFlow, CheckValues, Trace, block_if, plain};
 use crate::ramp::verdict::{CheckOutcome, Verdict};
 use crate::stats::Reason;
-use crate::words::ramp::{self as sentence, Beside, qos_beside};
-use crate::words::{Number, Text};
+use crate::words::Text;
+use crate::words::ramp::{self as sentence, Beside, LimitBeside, qos_beside};
 
 /// Checks the point estimate of QoS against floor and threshold, as the policy `point` does.
 pub(super) fn qos_point<'a, T: Trace<'a>>(
@@ -31,11 +31,15 @@ pub(super) fn qos_point<'a, T: Trace<'a>>(
         CheckValues::with(outcome, qos.point, threshold),
         || {
             let is = |limit| sentence::qos_is(Beside(qos.point, limit));
+            let limit = |limit| LimitBeside {
+                limit,
+                value: qos.point,
+            };
             let (floor, threshold) = (policy.qos_floor, threshold);
             match outcome {
-                CheckOutcome::Block(Verdict::Rollback) => sentence::below_floor(is(floor), Number(floor)),
-                CheckOutcome::Block(_) => sentence::below_threshold(is(threshold), Number(threshold)),
-                _ => sentence::above_threshold(is(threshold), Number(threshold)),
+                CheckOutcome::Block(Verdict::Rollback) => sentence::below_floor(is(floor), limit(floor)),
+                CheckOutcome::Block(_) => sentence::below_threshold(is(threshold), limit(threshold)),
+                _ => sentence::above_threshold(is(threshold), limit(threshold)),
             }
         },
     )
@@ -65,7 +69,11 @@ pub(super) fn qos_floor<'a, T: Trace<'a>>(
         ..CheckValues::with(block_if(below, Verdict::Rollback), qos.qos, floor)
     };
     trace.push(plain("qos_floor"), found, || {
-        let (qos, limit) = (qos_beside(qos.qos, interval, floor), Number(floor));
+        let limit = LimitBeside {
+            limit: floor,
+            value: qos.qos,
+        };
+        let qos = qos_beside(qos.qos, interval, floor);
         if below {
             sentence::below_floor(qos, limit)
         } else if interval.ci_lower >= floor {
@@ -103,7 +111,11 @@ pub(super) fn qos_threshold<'a, T: Trace<'a>>(
         ..CheckValues::with(outcome, qos.qos, threshold)
     };
     trace.push(plain("qos"), found, || {
-        let (qos, limit) = (qos_beside(qos.qos, interval, threshold), Number(threshold));
+        let limit = LimitBeside {
+            limit: threshold,
+            value: qos.qos,
+        };
+        let qos = qos_beside(qos.qos, interval, threshold);
         match outcome {
             CheckOutcome::Block(Verdict::Hold) => sentence::below_threshold(qos, limit),
             CheckOutcome::Block(_) => sentence::maybe_below_threshold(qos, limit),

@@ -13,8 +13,8 @@ use crate::scenario::{Action, DecisionPolicy, GuardrailRule, Layer, Plan};
 use crate::stats::{Interval, Reason};
 use crate::words::outlook::DaysNeeded;
 use crate::words::plan as sentence;
-use crate::words::ramp::Beside;
-use crate::words::{Count, Hours, Number, Text};
+use crate::words::ramp::{Beside, LimitBeside};
+use crate::words::{Count, Hours, Text};
 
 /// Number of layers that are looked at together.
 const CHUNK: usize = 256;
@@ -208,10 +208,14 @@ pub(crate) fn threshold_warning(
     let is_above = threshold > interval.map_or(qos, |interval| interval.ci_upper);
     is_above.then(|| {
         let (name, beside) = (plan.layer_name(&layer.id), |value| Beside(value, threshold));
+        let limit = LimitBeside {
+            limit: threshold,
+            value: interval.map_or(qos, |interval| interval.ci_upper),
+        };
         match interval {
-            None => sentence::threshold_above(Number(threshold), name, beside(qos)),
+            None => sentence::threshold_above(limit, name, beside(qos)),
             Some(interval) => sentence::threshold_above_interval(
-                Number(threshold),
+                limit,
                 name,
                 beside(qos),
                 beside(interval.ci_lower),
@@ -288,7 +292,7 @@ mod tests {
             assert_eq!(found.as_ref().map(|text| text.en.as_str()), expected);
         };
         let text = "early at 1%: the task completion rate cannot clear its margin of 2 points within the dwell of 72 \
-                    hours, even if the candidate changes nothing: it takes 8 days. 5% can, and so can a margin of 3.3 \
+                    hours, even if the candidate changes nothing: it takes 8 days. 5% is enough, and so is a margin of 3.3 \
                     points.";
         check(0.0, Some(text));
         check(0.01, Some(text));

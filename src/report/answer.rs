@@ -3,7 +3,7 @@
 
 use crate::bucket::Ratio;
 use crate::gate::{GateCheck, GateOutcome};
-use crate::ramp::{GATE, LayerSchedule, Outlook, Undecided, Verdict};
+use crate::ramp::{GATE, LayerSchedule, Outlook, SLICES, Undecided, Verdict};
 use crate::report::model::{LayerNames, Model, RampModel, urgency};
 use crate::words::{Count, Say, Text, answer as words};
 
@@ -137,11 +137,21 @@ fn needs_person(layer: &LayerSchedule) -> bool {
         let undecided = outlook.undecided.filter(|_| outlook.is_open());
         undecided.is_some_and(|undecided| undecided != Undecided::NotData)
     });
-    let waits_for_person = layer
-        .first_blocking
-        .as_deref()
-        .is_some_and(|check| [GATE, "approval"].contains(&check));
+    let waits_for_person =
+        [GATE, "approval"].iter().any(|kind| is_blocked_by(layer, kind)) || has_harm(layer);
     matches!(layer.verdict, Verdict::Rollback | Verdict::Invalid) || is_stuck || waits_for_person
+}
+
+/// Whether the first check that blocks a layer is of a kind, such as `own_past`.
+fn is_blocked_by(layer: &LayerSchedule, kind: &str) -> bool {
+    let check = layer.first_blocking.as_deref().unwrap_or_default();
+    check.split(':').next() == Some(kind)
+}
+
+/// Whether a harm that does not roll the layer back keeps its ratio.
+fn has_harm(layer: &LayerSchedule) -> bool {
+    let kinds = ["own_past", SLICES, "signal"];
+    layer.verdict == Verdict::Hold && kinds.iter().any(|kind| is_blocked_by(layer, kind))
 }
 
 /// Some of all layers: their names if they are few, else their number.
@@ -212,13 +222,19 @@ fn standstill(ramp: &RampModel, names: &LayerNames, unclear: &[&LayerSchedule]) 
     let of = |some: &[&LayerSchedule]| which(some, ramp.schedule.layers.len(), names);
     let n_candidate = ramp.analysis.data.rows.n_candidate;
     let was_back = layers_where(ramp, |layer| layer.rolled_back);
-    let by_gate = layers_where(ramp, |layer| layer.first_blocking.as_deref() == Some(GATE));
-    let is_full = layers_where(ramp, |layer| layer.next_ratio < layer.ramp.last_step()).is_empty();
+    let by_gate = layers_where(ramp, |layer| is_blocked_by(layer, GATE));
+    let harmed = layers_where(ramp, has_harm);
+    let is_full = |layer: &LayerSchedule| layer.next_ratio >= layer.ramp.last_step();
+    let is_complete =
+        layers_where(ramp, |layer| !is_full(layer) || !is_blocked_by(layer, "ladder")).is_empty();
     if n_candidate == 0 {
         return words::no_candidate();
     }
     if !was_back.is_empty() {
         return words::was_rolled_back(of(&was_back));
+    }
+    if !harmed.is_empty() {
+        return words::harmed(of(&harmed));
     }
     if !by_gate.is_empty() {
         return words::held_by_gate();
@@ -226,7 +242,7 @@ fn standstill(ramp: &RampModel, names: &LayerNames, unclear: &[&LayerSchedule]) 
     if !unclear.is_empty() {
         return words::unclear(of(unclear));
     }
-    if is_full {
+    if is_complete {
         return words::completed();
     }
     words::held()

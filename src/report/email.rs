@@ -12,7 +12,7 @@ use crate::report::answer::Answer;
 use crate::report::export::named_charts;
 use crate::report::export_png::PngWriter;
 use crate::report::export_svg::standalone;
-use crate::report::model::{Model, RampModel, urgency};
+use crate::report::model::{LayerNames, Model, RampModel, urgency};
 use crate::words::{Count, Lang, Say, Text, When, export as texts, fill, slices};
 
 /// The most bytes of a mail. Some mail programs cut longer ones.
@@ -56,8 +56,9 @@ pub fn email(model: &Model, lang: Lang) -> Result<String> {
         Some(ramp) => {
             answer(&mut html, model, ramp, lang);
             layers(&mut html, model, ramp, lang);
-            violated_slices(&mut html, ramp, lang);
-            open_checks(&mut html, ramp, lang);
+            let names = model.layer_names(lang);
+            violated_slices(&mut html, ramp, &names, lang);
+            open_checks(&mut html, ramp, &names, lang);
             pictures(&mut html, model, lang)?;
         }
         None => paragraph(&mut html, texts::no_ramp().of(lang)),
@@ -180,7 +181,7 @@ fn left_out(html: &mut String, n: usize, text: impl Fn(Count) -> Text, lang: Lan
 }
 
 /// The violations in slices, the worst first.
-fn violated_slices(html: &mut String, ramp: &RampModel, lang: Lang) {
+fn violated_slices(html: &mut String, ramp: &RampModel, names: &LayerNames, lang: Lang) {
     let (counts, findings) = slices_of(&ramp.analysis);
     if counts.n_slices() == 0 {
         return;
@@ -196,7 +197,11 @@ fn violated_slices(html: &mut String, ramp: &RampModel, lang: Lang) {
         let mut part = String::new();
         paragraph(
             &mut part,
-            &cut(&format!("{}: {}", layer.layer, sentence.of(lang))),
+            &cut(&format!(
+                "{}: {}",
+                names.of(&layer.tenant, &layer.layer),
+                sentence.of(lang)
+            )),
         );
         if !push_below(html, &part, SLICES_END) {
             break;
@@ -208,7 +213,7 @@ fn violated_slices(html: &mut String, ramp: &RampModel, lang: Lang) {
 }
 
 /// The checks of the gate that failed, then those without enough evidence, then warnings.
-fn open_checks(html: &mut String, ramp: &RampModel, lang: Lang) {
+fn open_checks(html: &mut String, ramp: &RampModel, names: &LayerNames, lang: Lang) {
     let checks = ramp.gate.checks.iter();
     let mut open: Vec<&GateCheck> = checks.filter(|check| check.outcome > GateOutcome::Pass).collect();
     if open.is_empty() {
@@ -225,7 +230,7 @@ fn open_checks(html: &mut String, ramp: &RampModel, lang: Lang) {
         let layer = if check.layer.is_empty() {
             String::new()
         } else {
-            format!(" ({})", check.layer)
+            format!(" ({})", names.of(&check.tenant, &check.layer))
         };
         let part = format!(
             "<p style=\"margin:8px 0;\">{} <b>{}</b>{}: {}{remedy}</p>\n",

@@ -195,7 +195,7 @@ fn csv_cell(cell: &ExportCell) -> String {
         ExportCell::Empty => String::new(),
         ExportCell::Text(text) => escape::csv_field(text).into_owned(),
         ExportCell::Count(n) => n.to_string(),
-        ExportCell::Number(value) | ExportCell::Share(value) => value.to_string(),
+        ExportCell::Number(value) | ExportCell::Share(value) | ExportCell::Points(value) => value.to_string(),
     }
 }
 

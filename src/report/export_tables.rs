@@ -3,9 +3,10 @@
 use crate::analysis::{Analysis, LayerAnalysis, StageAnalysis, slices_of};
 use crate::base::time;
 use crate::ramp::{LayerSchedule, OperationRow, SrmEvidence};
+use crate::report::effects::effects_of;
 use crate::report::markdown::quality_rows;
 use crate::report::model::{Model, RampModel};
-use crate::scenario::GuardrailRule;
+use crate::scenario::{GuardrailRule, Policy};
 use crate::stats::Known;
 use crate::stats::effect::Effect;
 use crate::words::export as texts;
@@ -24,6 +25,8 @@ pub(super) enum ExportCell {
     Number(f64),
     /// A share, 0..=1, or a difference of shares.
     Share(f64),
+    /// A difference of two shares, -1..=1, which people read in points.
+    Points(f64),
 }
 
 /// A table: its stable name, the stable names of its columns, and rows.
@@ -41,7 +44,7 @@ impl ExportTable {
     }
 }
 
-use ExportCell::{Count, Empty, Number, Share, Text as Word};
+use ExportCell::{Count, Empty, Number, Points, Share, Text as Word};
 
 fn word(text: impl Into<String>) -> ExportCell {
     Word(text.into())
@@ -61,6 +64,14 @@ fn measured(value: Option<f64>, unit: &str) -> ExportCell {
         share(value)
     } else {
         number(value)
+    }
+}
+
+/// A difference of two values of a metric: that of shares in points.
+fn difference(value: Option<f64>, unit: &str) -> ExportCell {
+    match value.filter(|value| value.is_finite()) {
+        Some(value) if unit == "share" => Points(value),
+        value => number(value),
     }
 }
 
@@ -167,17 +178,22 @@ fn decisions(model: &Model, ramp: &RampModel, lang: Lang) -> ExportTable {
     }
 }
 
-/// The cells of an effect: both values, the effect, its interval and p-value at every look, and the
-/// relative effect.
-fn effect_cells(effect: &Effect, unit: &str) -> Vec<ExportCell> {
+/// The cells of an effect: both values, the effect, its interval and p-value as the policy uses them,
+/// and the relative effect.
+fn effect_cells(effect: &Effect, unit: &str, policy: &Policy) -> Vec<ExportCell> {
+    let (interval, p_value) = if policy.sequential.is_anytime() {
+        (effect.anytime, effect.anytime_p_value)
+    } else {
+        (effect.ci, effect.p_value)
+    };
     vec![
         measured(Some(effect.control), unit),
         measured(Some(effect.treatment), unit),
-        measured(Some(effect.effect_size), unit),
-        measured(Some(effect.anytime.ci_lower), unit),
-        measured(Some(effect.anytime.ci_upper), unit),
+        difference(Some(effect.effect_size), unit),
+        difference(Some(interval.ci_lower), unit),
+        difference(Some(interval.ci_upper), unit),
         share(effect.relative.map(|relative| relative.rel_effect_size)),
-        number(Some(effect.anytime_p_value)),
+        number(Some(p_value)),
     ]
 }
 
@@ -195,18 +211,13 @@ fn unit_of<'a>(analysis: &'a Analysis, metric: &str) -> &'a str {
 fn effects(analysis: &Analysis) -> ExportTable {
     let mut rows = Vec::new();
     for (layer, stage) in current(analysis) {
-        let mut add = |metric: &str, unit: &str, effect: &Known<Effect>| {
+        for (metric, unit, effect) in effects_of(analysis, stage) {
             if let Known::Value(effect) = effect {
                 let mut row = vec![word(&layer.tenant), word(&layer.layer), word(metric), word(unit)];
-                row.extend(effect_cells(effect, unit));
+                row.extend(effect_cells(effect, unit, &analysis.policy));
                 rows.push(row);
             }
-        };
-        add("QoS", "", &stage.qos.effect);
-        for metric in &stage.metrics {
-            add(&metric.metric, unit_of(analysis, &metric.metric), &metric.effect);
         }
-        add("latency_p95_ms", "ms", &stage.latency_p95_ms.effect);
     }
     ExportTable {
         name: "effects",
@@ -233,7 +244,7 @@ fn slices(analysis: &Analysis) -> ExportTable {
         let (judged, unit) = (&found.judged, found.unit.as_str());
         let allowed = match found.rule {
             GuardrailRule::MaxCount(max) => Count(max),
-            _ => measured(judged.margin, unit),
+            _ => difference(judged.margin, unit),
         };
         vec![
             word(&layer.tenant),
@@ -246,9 +257,9 @@ fn slices(analysis: &Analysis) -> ExportTable {
             word(unit),
             measured(found.baseline, unit),
             measured(found.candidate, unit),
-            measured(judged.harm, unit),
-            measured(judged.interval.map(|interval| interval.ci_lower), unit),
-            measured(judged.interval.map(|interval| interval.ci_upper), unit),
+            difference(judged.harm, unit),
+            difference(judged.interval.map(|interval| interval.ci_lower), unit),
+            difference(judged.interval.map(|interval| interval.ci_upper), unit),
             allowed,
             number(judged.p_value_adj),
             word(match judged.verdict {
@@ -385,7 +396,7 @@ fn costs(analysis: &Analysis) -> ExportTable {
                 number(Some(metric.candidate.denominator)),
             ];
             match &metric.effect {
-                Known::Value(effect) => row.extend(effect_cells(effect, unit)),
+                Known::Value(effect) => row.extend(effect_cells(effect, unit, &analysis.policy)),
                 Known::Unknown { .. } => {
                     row.push(number(metric.baseline.estimate));
                     row.push(number(metric.candidate.estimate));

@@ -54,9 +54,10 @@ pub(super) fn workbook(tables: &[ExportTable], lang: Lang) -> Result<Vec<u8>> {
 }
 
 fn sheet(sheet: &mut Worksheet, table: &ExportTable, lang: Lang) -> std::result::Result<(), XlsxError> {
-    let (bold, percent, count) = (
+    let (bold, percent, points, count) = (
         Format::new().set_bold(),
         Format::new().set_num_format("0.00%"),
+        Format::new().set_num_format(format!("0.00\" {}\"", texts::points().of(lang))),
         Format::new().set_num_format("#,##0"),
     );
     sheet.set_name(table.title().of(lang))?;
@@ -77,6 +78,9 @@ fn sheet(sheet: &mut Worksheet, table: &ExportTable, lang: Lang) -> std::result:
                 ExportCell::Count(n) => sheet.write_number_with_format(row, column, *n as f64, &count)?,
                 ExportCell::Number(value) => sheet.write_number(row, column, *value)?,
                 ExportCell::Share(value) => sheet.write_number_with_format(row, column, *value, &percent)?,
+                ExportCell::Points(value) => {
+                    sheet.write_number_with_format(row, column, *value * 100.0, &points)?
+                }
             };
         }
     }
@@ -92,7 +96,13 @@ fn sheet(sheet: &mut Worksheet, table: &ExportTable, lang: Lang) -> std::result:
 
 /// A text of a cell: one line without controls, as XML forbids them.
 fn cell_text(text: &str) -> String {
-    escape::line(&escape::excerpt(text, MAX_TEXT)).into_owned()
+    let text = escape::line(text);
+    let mut n_units = 0;
+    let kept = |c: &char| {
+        n_units += c.len_utf16();
+        n_units <= MAX_TEXT
+    };
+    text.chars().take_while(kept).collect()
 }
 
 /// The width of a column in characters, by its first hundred rows. Wide letters count twice.

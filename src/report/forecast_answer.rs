@@ -257,10 +257,8 @@ fn harm_in<'a>(world: &'a PlanForecast, budget: &Budget) -> Option<(Text, &'a Qu
 fn worst_harm(world: &PlanForecast, budget: &Budget) -> Text {
     let harm = harm_in(world, budget).and_then(|(unit, harm)| Some((unit, harm.mean?, harm.p95?)));
     match harm {
-        Some((unit, mean, p95)) if p95 > 0.0 || mean > 0.0 => {
-            words::harm_worst(&world.world, unit, Amount(mean), Amount(p95))
-        }
-        _ => words::no_harm(),
+        Some((unit, mean, p95)) => words::harm_worst(&world.world, unit, Amount(mean), Amount(p95)),
+        None => words::harm_unknown(),
     }
 }
 

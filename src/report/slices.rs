@@ -10,7 +10,8 @@ use crate::report::model::{LayerNames, RampModel};
 use crate::report::page::{Page, TableCell, num, word};
 use crate::report::svg::Chart;
 use crate::stats::Interval;
-use crate::words::slices::{self as texts, DifferenceRange};
+use crate::words::DifferenceRange;
+use crate::words::slices as texts;
 use crate::words::{Count, Difference, Lang, Measured, MetricName, Say, Text};
 
 /// The most findings of a table of a page. The document has all.

@@ -31,14 +31,19 @@ pub enum HarmVerdict {
 /// # References
 /// `docs/METHODS.md#guardrails`.
 pub fn judge(harm: f64, interval: Interval, margin: f64, harm_is_certain: bool) -> HarmVerdict {
-    let above_zero = interval.ci_lower > 0.0 && harm > margin;
-    if harm_is_certain && (above_zero || interval.ci_lower > margin) {
+    if harm_is_certain && is_beyond_margin(harm, interval, margin) {
         HarmVerdict::Violated
     } else if interval.ci_upper < margin {
         HarmVerdict::Safe
     } else {
         HarmVerdict::Unclear
     }
+}
+
+/// Whether a harm lies beyond its margin: above 0 with confidence and with its estimate above the
+/// margin, or above the margin with confidence. All numbers are in the unit of the metric.
+pub fn is_beyond_margin(harm: f64, interval: Interval, margin: f64) -> bool {
+    (interval.ci_lower > 0.0 && harm > margin) || interval.ci_lower > margin
 }
 
 #[cfg(test)]

@@ -37,8 +37,8 @@ impl Exports {
     }
 }
 
-/// Writes what people take away from the study in `dir`. The log of changes is that of `state`, else
-/// that of the folder's own state. Returns warnings.
+/// Writes what people take away from the study in `dir`. The table of operations
+/// is that of `state`, else of the folder's own state. Returns warnings.
 ///
 /// # Errors
 /// A document is missing, a file cannot be written, or a folder has files that Sluice did not write.
@@ -48,8 +48,8 @@ pub fn export(dir: &Path, lang: Lang, state: Option<&RampState>, exports: &Expor
         None if own_path.exists() => Some(json::read_document(&own_path)?),
         _ => None,
     };
-    let state = state.or(own.as_ref());
-    let operations = state.map_or(&[][..], |state| &state.operations);
+    let operations = state.or(own.as_ref()).map_or(&[][..], |state| &state.operations);
+    // Charts and mail show what the report shows.
     let model: Model = super::pipeline::read_model(dir, state)?;
     let mut warnings = Vec::new();
     if let Some(folder) = &exports.charts {

@@ -25,6 +25,9 @@ texts! {
         "The ramp is complete: every layer is at the last step of its ladder.",
         "放量已完成：所有分层均已到达阶梯末级。";
     unclear(layers): "Not yet: there is not enough evidence in {layers}.", "暂不放量：{layers}证据不足。";
+    harmed(layers):
+        "Not now: harm is found in {layers}, and the ratio stays.",
+        "暂不放量：在{layers}发现损害，比例保持不变。";
     held(): "Not yet: every layer keeps its ratio.", "暂不放量：所有分层保持当前比例。";
     held_by_gate():
         "Not yet: the gate failed, so no ratio goes up.",
@@ -39,8 +42,10 @@ texts! {
 
     gate_passed(n): "All {n} checks passed.", "全部 {n} 项检查通过。";
     gate_failed(n, all): "{n} of {all} checks failed.", "{all} 项检查中 {n} 项未通过。";
-    gate_open(n, all): "{n} of {all} checks lack evidence.", "{all} 项检查中 {n} 项证据不足。";
-    gate_warned(n, all): "No check failed; {n} of {all} warn.", "没有检查未通过；{all} 项中 {n} 项警告。";
+    gate_open(n, all): "{n} of {all} checks without enough evidence.", "{all} 项检查中 {n} 项证据不足。";
+    gate_warned(n, all):
+        "No check failed; warnings in {n} of {all}.",
+        "没有检查未通过；{all} 项中 {n} 项警告。";
     gate_empty(): "No check was made: nothing is judged.", "未做任何检查，不作判断。";
     first_check(check): "First: {check}.", "首项：{check}。";
     first_check_in(check, layer): "First: {check} in {layer}.", "首项：{layer}的 {check}。";
@@ -73,7 +78,7 @@ texts! {
          runs.",
         "最差情景“{world}”下的损害（{unit}）：平均 {mean}，95% 的运行不超过 {most}。";
     cost(): "cost", "成本";
-    no_harm(): "No run has harm.", "没有运行造成损害。";
+    harm_unknown(): "The harm is not known: no run has a number.", "损害未知：没有运行给出数值。";
     no_schedule(): "No schedule keeps the limits.", "没有排期能满足限制。";
     schedule_found():
         "Recommended: the fastest schedule that keeps the limits.",

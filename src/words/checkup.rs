@@ -39,7 +39,7 @@ texts! {
     column_clusters(): "clusters", "聚类数";
     column_false_positives(): "false positives", "误报率";
     column_coverage(): "coverage", "覆盖率";
-    column_anytime(): "anytime", "任意查看";
+    column_anytime(): "anytime", "每次查看";
     column_rows_alone(): "rows alone", "仅按行";
     column_srm_alarms(): "SRM alarms", "样本比告警";
     few_users():

@@ -1,7 +1,18 @@
 //! What the commands print that report data, and make no verdict: replay, cube, who, publish, record,
 //! notify.
 
-use crate::words::texts;
+use crate::words::text::{Text, texts};
+
+/// The outcome of a publication at a target, by its name in documents.
+pub(crate) fn target_outcome(name: &str) -> Text {
+    match name {
+        "applied" => applied(),
+        "unchanged" => unchanged(),
+        "planned" => planned(),
+        "failed" => failed(),
+        other => other.into(),
+    }
+}
 
 texts! {
     written(): "written:", "已写入：";
@@ -52,7 +63,7 @@ texts! {
     gate(outcome): "gate: {outcome}", "门禁：{outcome}";
     applied(): "applied", "已应用";
     unchanged(): "unchanged", "无变化";
-    planned(): "planned", "计划";
+    planned(): "planned", "待应用";
     failed(): "failed", "失败";
     users_to_write(n, all): "({n} of {all} users to write)", "（{all} 名用户中待写 {n} 名）";
     users_written(n, all): "({n} of {all} users written)", "（{all} 名用户中已写 {n} 名）";

@@ -2,7 +2,7 @@
 
 use crate::stats::Interval;
 use crate::words::lang::Lang;
-use crate::words::style::{Difference, Measured, Number, Percent};
+use crate::words::style::{Difference, DifferenceRange, Percent};
 use crate::words::text::{Say, Text, texts};
 
 /// The id, the English and the Chinese name of each common metric of evaluations.
@@ -45,17 +45,15 @@ pub(crate) fn size(value: f64, unit: &str) -> Text {
 /// A range of differences in one unit: `2 to 4 points`.
 fn range(lower: f64, upper: f64, unit: &str) -> Text {
     Text::new(|lang| {
-        let first = match unit {
-            "share" => Number(lower * 100.0).say(lang),
-            RELATIVE => Percent(lower).say(lang),
-            "USD" => Measured { value: lower, unit }.say(lang),
-            _ => Number(lower).say(lang),
-        };
-        let to = match lang {
-            Lang::En => "to",
-            Lang::Zh => "至",
-        };
-        format!("{first} {to} {}", size(upper, unit).of(lang))
+        if unit != RELATIVE {
+            let ends = [lower, upper];
+            return DifferenceRange { ends, unit }.say(lang);
+        }
+        let [lower, upper] = [lower, upper].map(|end| Percent(end).say(lang));
+        match lang {
+            Lang::En => format!("{lower} to {upper}"),
+            Lang::Zh => format!("{lower} 至 {upper}"),
+        }
     })
 }
 
@@ -101,12 +99,12 @@ texts! {
         "{n} 对，变好 {n_better} 例，变差 {n_worse} 例";
     finds(size): "Differences from {size} on can be found.", "可检出 {size} 以上的差异。";
 
-    matched(suite, n, by): "{suite}: {n} cases were matched by {by}", "{suite}：{n} 个用例按{by}配对";
+    matched(suite, n, by): "{suite}: {n} cases matched by {by}", "{suite}：{n} 个用例按{by}配对";
     matched_candidate(suite, candidate, n, by):
-        "{suite}, {candidate}: {n} cases were matched by {by}",
+        "{suite}, {candidate}: {n} cases matched by {by}",
         "{suite}，{candidate}：{n} 个用例按{by}配对";
     because(why): "because {why}", "原因是{why}";
-    ambiguous(n, names): "{n} ids name several inputs ({names})", "{n} 个 id 对应多个输入（{names}）";
+    ambiguous(n, names): "ids of several inputs: {n} ({names})", "{n} 个 id 对应多个输入（{names}）";
     conflicts(n, names):
         "{n} ids have other inputs in another release ({names})",
         "{n} 个 id 在另一版本中输入不同（{names}）";
@@ -141,7 +139,7 @@ texts! {
 
     safe_word(): "safe", "安全";
     violated_word(): "violated", "越界";
-    unclear_word(): "unclear", "无定论";
+    unclear_word(): "unclear", "证据不足";
     no_verdict(): "none", "无";
     verdict_because(verdict, why): "{verdict}: {why}", "{verdict}：{why}";
 

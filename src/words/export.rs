@@ -8,7 +8,7 @@ const TITLES: &[(&str, &str, &str)] = &[
     ("decisions", "Decisions", "放量决策"),
     ("effects", "Effects", "效应"),
     ("slices", "Slices", "切片"),
-    ("schedule", "Schedule", "放量计划"),
+    ("schedule", "Schedule", "放量排期"),
     ("operations", "Operations", "操作日志"),
     ("costs", "Costs", "成本"),
     ("gate", "Gate", "门禁"),
@@ -54,7 +54,7 @@ const COLUMNS: &[(&str, &str, &str)] = &[
     ("ladder", "ladder", "放量阶梯"),
     ("layer", "layer", "分层"),
     ("leaked", "leaked users", "泄漏用户"),
-    ("lifted_by", "lifted by", "豁免人"),
+    ("lifted_by", "lifted by", "放行人"),
     ("lo_bucket", "first bucket", "分桶起"),
     ("log_id", "log id", "日志编号"),
     ("metric", "metric", "指标"),
@@ -129,7 +129,7 @@ texts! {
     no_ramp(): "The study has no traffic, so there is nothing to decide.", "该研究没有流量数据，无可决策。";
     /// Charts without a picture.
     no_picture(n, letters):
-        "{n} charts have no PNG, because no font of this machine has the letters {letters}; install one \
+        "Charts without a PNG: {n}, because no font of this machine has the letters {letters}; install one \
          that has them, for Chinese such as Noto Sans CJK",
         "{n} 张图未生成 PNG：本机字体缺少字符 {letters}；请安装包含这些字符的字体，如 Noto Sans CJK";
     /// The answer of a mail.
@@ -139,12 +139,14 @@ texts! {
         "放量 {promoted} 个分层，保持 {kept} 个，回滚 {rolled_back} 个。";
     /// The layers that a mail leaves out.
     layers_left(n):
-        "{n} more layers are in report.html of the study's folder.",
+        "Further layers in report.html of the study's folder: {n}.",
         "其余 {n} 个分层见研究目录中的 report.html。";
     /// The checks that a mail leaves out.
     checks_left(n):
-        "{n} more checks are in report.html of the study's folder.",
+        "Further checks in report.html of the study's folder: {n}.",
         "其余 {n} 项检查见研究目录中的 report.html。";
+    /// The unit of differences of shares in a sheet.
+    points(): "points", "个百分点";
     /// The heading of a decision's outlook.
     to_decide(text): "To decide: {text}", "如何得出结论：{text}";
     /// The heading of the checks that did not pass.

@@ -65,10 +65,10 @@ texts! {
         "{candidate} may start: all {n} checks passed.",
         "{candidate} 可以开始放量：{n} 项检查全部通过。";
     may_start_warned(candidate, n, of):
-        "{candidate} may start, with warnings: {n} of {of} checks need a look.",
+        "{candidate} may start, with warnings in {n} of {of} checks.",
         "{candidate} 可以开始放量，但有警告：{of} 项检查中 {n} 项需要查看。";
     not_decided(candidate, n, of):
-        "{candidate} may not start yet: {n} of {of} checks do not have enough evidence.",
+        "{candidate} may not start yet: {n} of {of} checks without enough evidence.",
         "{candidate} 暂不能开始放量：{of} 项检查中 {n} 项证据不足。";
     may_not_start(candidate, n, of):
         "{candidate} may not start: {n} of {of} checks failed.",
@@ -76,17 +76,17 @@ texts! {
     no_checks(candidate):
         "{candidate} may not start yet: no check was made.",
         "{candidate} 暂不能开始放量：没有执行任何检查。";
-    next_start(): "Start the ramp at its first step.", "可以从第一个比例开始放量。";
+    next_start(): "Start the ramp at its first step.", "可以从第一级开始放量。";
     next_look():
         "Look at the warnings, then start the ramp at its first step.",
-        "查看警告后，可以从第一个比例开始放量。";
+        "查看警告后，可以从第一级开始放量。";
     to_pass(remedy): "to pass: {remedy}", "如何通过：{remedy}";
     roll_back_first(step): "Roll back first: {step}", "先回滚：{step}";
     other_results(n):
         "Results of other releases are left out: {n}.",
         "{n} 条评测结果属于其他版本，未计入。";
     gate_is(candidate, outcome): "gate of {candidate}: {outcome}", "{candidate} 的门禁：{outcome}";
-    lifted(by): "Lifted by {by}.", "由 {by} 放行。";
+    lifted(by): "Lifted by {by}.", "由 {by} 人工放行。";
     next_pass(check, remedy): "To pass {check}: {remedy}", "要通过 {check}：{remedy}";
     named(check, text): "{check}: {text}", "{check}：{text}";
 
@@ -120,7 +120,7 @@ texts! {
     harm_note():
         "Each interval is the harm in units of what is allowed: right of 1 is worse than allowed, left of 0 \
          is better.",
-        "区间为劣化与允许值之比：大于 1 表示超出允许，小于 0 表示改善。";
+        "区间为损害与界限之比：大于 1 表示超出界限，小于 0 表示改善。";
     no_comparison(): "No comparison has an interval yet.", "尚无带区间的比较。";
 
     // Checks that were not made.
@@ -196,8 +196,8 @@ texts! {
     give_target_record(): "Give the record of the rollback target.", "请提供回滚版本的记录。";
     kept_for(name, hours): "{name} ({hours})", "{name}（{hours}）";
     kept_too_short(list, hours):
-        "These artifacts of the rollback target are kept for less than {hours}, when the slowest deciding \
-         metric has matured: {list}.",
+        "These artifacts of the rollback target are kept for less than {hours}, the time that the slowest \
+         deciding metric needs: {list}.",
         "回滚版本的以下制品保留不足 {hours}（最慢的决策指标届时才成熟）：{list}。";
     retention_unknown(list):
         "It is not known how long these artifacts of the rollback target are kept: {list}.",
@@ -267,7 +267,8 @@ texts! {
         "Give --tools FILE and --baseline-tools FILE.",
         "请提供 --tools 与 --baseline-tools 文件。";
     breaks_callers(n, before, after, list, version):
-        "Callers break by {n} from {before} to {after}: {list}. The version does not announce it: {version}.",
+        "{n} from {before} to {after} can break callers: {list}. The version does not announce it: {version}\
+         .",
         "{before} 到 {after} 有 {n} 处变更影响调用方：{list}。版本未作声明：{version}。";
     version_wrong(before, after, version):
         "The version does not fit the change from {before} to {after}: {version}.",
@@ -282,7 +283,7 @@ texts! {
          branches of `oneOf` that exclude each other.",
         "请提供完整的工具列表与可判定的 schema：引用在工具集内，`oneOf` 各分支互斥。";
     breaks_announced(n, before, after, list):
-        "Callers break by {n} from {before} to {after}, with a new major version and a migration guide: \
+        "{n} from {before} to {after} can break callers, with a new major version and a migration guide: \
          {list}.",
         "{before} 到 {after} 有 {n} 处变更影响调用方，已有新主版本与迁移说明：{list}。";
     break_nothing(): "Make a change that breaks no caller.", "改为不影响调用方的变更。";
@@ -290,7 +291,7 @@ texts! {
     look_at_words():
         "Look at them. A changed description is a changed prompt.",
         "请逐一查看。描述变更等同于提示词变更。";
-    breaks_none(n): "No caller breaks by {n}.", "{n} 处变更，均不影响调用方。";
+    breaks_none(n): "{n}, and no caller breaks.", "{n} 处变更，均不影响调用方。";
     safety_loosened(list): "Tools are less strict than before: {list}.", "工具的安全设置被放松：{list}。";
     keep_strict():
         "Keep them as strict as before, or get an approval of tool_safety.",
@@ -377,7 +378,7 @@ texts! {
     too_few_repeats(what, n_cases, k):
         "The {what} needs {n_cases} cases with {k} rated runs each, and there are fewer.",
         "{what}需要 {n_cases} 个用例各有 {k} 次有评分的运行，目前不足。";
-    repeat_cases(): "Run every case as often.", "请让每个用例运行足够次数。";
+    repeat_cases(): "Run every case the required number of times.", "请让每个用例运行足够次数。";
     no_such_metric(what): "No result has the metric: {what}.", "没有结果含该指标：{what}。";
     give_metric(): "Give results with that metric.", "请提供含该指标的结果。";
     runs_missing(what, n, of, whose):
@@ -410,9 +411,9 @@ texts! {
         "Give results of both releases with that suite and metric.",
         "请提供两个版本在该用例集与指标上的结果。";
     not_compared(what, n, n_before, n_after, why):
-        "The {what} could not be compared: {n}, {n_before} of the baseline and {n_after} of the candidate \
-         broke ({why}).",
-        "{what}无法比较：{n} 对，基线 {n_before} 次、候选 {n_after} 次运行出错（{why}）。";
+        "The {what} could not be compared ({why}). There are {n}; {n_before} of the baseline and {n_after} \
+         of the candidate did not run.",
+        "{what}无法比较（{why}）：共 {n} 对；未能运行的：基线 {n_before} 次，候选 {n_after} 次。";
     give_pairs(n):
         "Give at least {n} cases that both releases answered, from several sources.",
         "请提供至少 {n} 个两个版本都回答过、来源不同的用例。";
@@ -435,7 +436,7 @@ texts! {
     slices_worse(what, by, n, of):
         "The {what} by {by} is worse by more than is allowed in {n} of {of} slices.",
         "{what}，按 {by} 切片：{of} 个切片中 {n} 个的劣化超出允许范围。";
-    slices_open(n): "It is not certain in {n}.", "{n} 个尚无定论。";
+    slices_open(n): "It is not certain in {n}.", "{n} 个证据不足。";
     slices_small(n, least): "There are fewer than {least} pairs in {n}.", "{n} 个不足 {least} 对。";
     cases_without(n, by): "There is no `{by}` in {n}.", "{n} 个用例没有 `{by}`。";
     worst_slice(by, value, says): "The worst is {by} = {value}: {says}", "最差的是 {by} = {value}：{says}";
@@ -444,7 +445,7 @@ texts! {
     give_column(): "Give results whose cases have a value of the column.", "请提供用例含该列取值的结果。";
     more_cases_uncertain():
         "Give more cases in the slices that are not certain.",
-        "请为尚无定论的切片补充用例。";
+        "请为证据不足的切片补充用例。";
     same_cases():
         "Give results of every case, of both releases, with the same inputs.",
         "请提供两个版本在相同输入下所有用例的结果。";
@@ -530,7 +531,7 @@ texts! {
     look_alike(names): "{names} look alike and count as one person.", "{names} 形近，按一人计。";
     approve(n, how):
         "Needed: {n} from different people, each with {how}.",
-        "需要 {n} 位不同人员审批，各写 {how}。";
+        "需要 {n} 位不同人员审批，每位注明 {how}。";
     or_level(): "A `risk_level` below high needs one.", "`risk_level` 低于 high 时只需一位。";
     for_other_record(): "is for another record", "属于另一份记录";
     by_program(): "is by a program, and a person has to approve", "来自程序，须由人员审批";
@@ -545,8 +546,8 @@ texts! {
         "The analysis compares {candidate} with {baseline}.",
         "分析对比的是 {candidate} 与 {baseline}。";
     give_analysis(): "Give the analysis of these two releases.", "请提供这两个版本的分析。";
-    nobody_exposed(): "No user has had the candidate yet.", "尚无用户接触候选。";
-    first_step(): "Start with the first step of the ramp.", "请先执行放量的第一步。";
+    nobody_exposed(): "No user has had the candidate yet.", "尚无用户触达候选。";
+    first_step(): "Start with the first step of the ramp.", "请先执行放量的第一级。";
     no_common_stage():
         "No stage had both releases, so there is nothing to compare with.",
         "没有任何阶段同时有两个版本，无从对比。";
@@ -589,5 +590,5 @@ texts! {
     not_worse(): "Make a release that is not worse.", "请修复到不劣化。";
     more_evidence():
         "Wait for more evidence, until the interval lies below what is allowed.",
-        "等待更多数据，直到区间低于允许值。";
+        "等待更多数据，直到区间低于界限。";
 }

@@ -2,10 +2,10 @@
 //! allowed.
 
 use crate::stats::Interval;
-use crate::stats::non_inferiority::HarmVerdict;
+use crate::stats::non_inferiority::{HarmVerdict, is_beyond_margin};
 use crate::words::lang::Lang;
 use crate::words::metrics::metric_name;
-use crate::words::style::{Difference, Measured, Number};
+use crate::words::style::{Difference, Measured, bare_difference};
 use crate::words::text::{Say, Text, texts};
 
 /// A metric in a sentence: its id, its name in the scenario, its unit and its good direction.
@@ -50,11 +50,7 @@ impl MetricTerm<'_> {
 
     /// A difference without its sign. Its unit stands elsewhere in the sentence.
     fn bare(&self, value: f64) -> Text {
-        match self.unit {
-            "share" => Text::new(|lang| Number(value.abs() * 100.0).say(lang)),
-            "USD" => Text::new(|lang| self.difference(value).say(lang)),
-            _ => Text::new(|lang| Number(value.abs()).say(lang)),
-        }
+        Text::new(|lang| bare_difference(value.abs(), self.unit, lang))
     }
 }
 
@@ -98,11 +94,11 @@ texts! {
     is_equal(metric): "{metric} equals the baseline's", "{metric}与基线相同";
     between_more(low, high): "between {low} and {high} more", "多 {low} 至 {high}";
     between_less(low, high): "between {low} and {high} less", "少 {low} 至 {high}";
-    around(low, high): "between {low} less and {high} more", "少 {low}至多 {high}";
-    at_least_more(low): "at least {low} more", "至少多 {low}";
-    at_most_less(low): "at most {low} less", "至多少 {low}";
-    at_most_more(high): "at most {high} more", "至多多 {high}";
-    at_least_less(high): "at least {high} less", "至少少 {high}";
+    around(low, high): "between {low} less and {high} more", "介于少 {low} 与多 {high} 之间";
+    at_least_more(low): "at least {low} more", "至少增加 {low}";
+    at_most_less(low): "at most {low} less", "至多减少 {low}";
+    at_most_more(high): "at most {high} more", "至多增加 {high}";
+    at_least_less(high): "at least {high} less", "至少减少 {high}";
     no_bounds(): "the interval has no bounds", "区间无界";
     allowed(margin): "{margin} allowed", "允许 {margin}";
     allowed_more(margin): "up to {margin} more allowed", "允许多 {margin}";
@@ -131,7 +127,7 @@ texts! {
         "The margin is 0, a share of a baseline of 0: set `min_margin`.",
         "基线为 0，相对界限也为 0：请设置 `min_margin`。";
     count_of(metric, n, max):
-        "{metric}: {n} cases of the candidate, {max} allowed.",
+        "{metric}: {n} of the candidate, {max} allowed.",
         "{metric}：候选 {n} 起，允许 {max} 起。";
     count_above(metric, max):
         "{metric}: more cases of the candidate than the {max} allowed.",
@@ -237,7 +233,7 @@ impl Comparison<'_> {
     }
 
     fn violated(&self) -> Text {
-        let is_beyond_margin = self.harm > self.margin || self.interval.ci_lower > self.margin;
+        let is_beyond_margin = is_beyond_margin(self.harm, self.interval, self.margin);
         match self.limit {
             Some(limit) if !is_beyond_margin => beyond_limit(self.moved(), self.metric.measured(limit)),
             _ => self.with_interval(),
@@ -319,15 +315,13 @@ mod tests {
         let found = compared(COMPLAINTS, [0.014, 0.013], [-0.008, 0.006], 0.001);
         check(
             &found.sentence(HarmVerdict::Unclear, Asks::Safety),
-            "The complaint rate fell from 1.4% to 1.3%, but may be up to 0.6 points higher; 0.1 is allowed. \
-             Not enough evidence yet.",
+            "The complaint rate fell from 1.4% to 1.3%, but may be up to 0.6 points higher; 0.1 is allowed. Not enough evidence yet.",
             "投诉率由 1.4% 降至 1.3%，但最多可能高 0.6 个百分点，允许 0.1。证据尚不足。",
         );
         check(
             &found.sentence(HarmVerdict::Unclear, Asks::Harm),
-            "The complaint rate fell from 1.4% to 1.3% (between 0.8 points less and 0.6 points more, up to \
-             0.1 points more allowed). A harm beyond the margin is not shown.",
-            "投诉率由 1.4% 降至 1.3%（少 0.8 个百分点至多 0.6 个百分点，允许多 0.1 个百分点）。尚不能证明超出界限。",
+            "The complaint rate fell from 1.4% to 1.3% (between 0.8 points less and 0.6 points more, up to 0.1 points more allowed). A harm beyond the margin is not shown.",
+            "投诉率由 1.4% 降至 1.3%（介于少 0.8 个百分点与多 0.6 个百分点之间，允许多 0.1 个百分点）。尚不能证明超出界限。",
         );
     }
 
@@ -341,8 +335,7 @@ mod tests {
         let found = compared(latency, [1000.0, 1000.0], [-20.0, f64::INFINITY], 200.0);
         check(
             &found.sentence(HarmVerdict::Unclear, Asks::Safety),
-            "The 95th percentile of latency stayed at 1,000 ms. How much worse it may be is not known yet. Not enough \
-             evidence yet.",
+            "The 95th percentile of latency stayed at 1,000 ms. How much worse it may be is not known yet. Not enough evidence yet.",
             "95 分位延迟仍为 1,000 ms，最多可能差多少尚不可知。证据尚不足。",
         );
         let name = Text::from("Tasks done");
@@ -355,8 +348,7 @@ mod tests {
         let found = compared(done, [0.8, 0.85], [-0.06, -0.04], 0.02);
         check(
             &found.sentence(HarmVerdict::Safe, Asks::Safety),
-            "Tasks done rose from 80% to 85% (between 4 and 6 points more, up to 2 points less allowed). That is within \
-             the margin.",
+            "Tasks done rose from 80% to 85% (between 4 and 6 points more, up to 2 points less allowed). That is within the margin.",
             "Tasks done 由 80% 升至 85%（多 4 至 6 个百分点，允许少 2 个百分点）。在界限之内。",
         );
         // Values of another comparison are not shown.

@@ -17,7 +17,7 @@ const NAMES: &[(&str, &str, &str)] = &[
         "工具调用成功率",
     ),
     ("task_completion_rate", "task completion rate", "任务完成率"),
-    ("bad_rate", "rate of bad answers", "差评率"),
+    ("bad_rate", "rate of bad answers", "不良回答率"),
     ("complaint_rate", "complaint rate", "投诉率"),
     ("nps_mean", "mean NPS", "NPS 均值"),
     ("csat_mean", "mean CSAT", "CSAT 均值"),

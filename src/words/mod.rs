@@ -37,6 +37,8 @@ pub use lang::Lang;
 pub(crate) use list::{Few, Series, Things};
 pub(crate) use metrics::{MetricName, metric_name};
 pub(crate) use page::{Words, fill};
-pub use style::{Amount, Count, Days, Difference, Hours, Measured, Number, P, Percent, Points, When};
+pub use style::{
+    Amount, Count, Days, Difference, DifferenceRange, Hours, Measured, Number, P, Percent, Points, When,
+};
 pub(crate) use text::texts;
 pub use text::{Say, Text};

@@ -11,7 +11,7 @@ texts! {
     layers_of_tenants(n, tenants): "{n} layers of {tenants} tenants", "{tenants} 个租户的 {n} 个分层";
     guard_stopped(guard, release):
         "Guard {guard} stopped the night of {release}",
-        "守卫 {guard} 中止了 {release} 的夜间任务";
+        "夜间守卫 {guard} 中止了 {release} 的夜间任务";
     failure_of(release, stage):
         "Failure of the night of {release}, at {stage}",
         "{release} 的夜间任务在 {stage} 失败";
@@ -22,7 +22,7 @@ texts! {
     plan_named(plan): "plan {plan}", "计划 {plan}";
     unread_plan(): "a plan that could not be read", "无法读取的计划";
     plan_as_of(plan, at): "plan {plan}, as of {at}", "计划 {plan}，数据截至 {at}";
-    more_layers(n): "and {n} more layers", "另有 {n} 个分层";
+    more_layers(n): "further layers: {n}", "另有 {n} 个分层";
     report_at(place): "report: {place}", "报告：{place}";
     targets_failed(n, of, why): "{n} of {of} targets failed: {why}", "{of} 个目标中有 {n} 个失败：{why}";
 
@@ -32,7 +32,7 @@ texts! {
         "{n} of {of} rows of the users table cannot be used ({share})",
         "用户表 {of} 行中有 {n} 行无法使用（{share}）";
     moved(n, of, share):
-        "{n} of {of} users changed the layer ({share})",
+        "{n} of {of} users moved to another layer ({share})",
         "{of} 名用户中有 {n} 名更换了分层（{share}）";
     psi(value, tenant):
         "the population stability index of the score is {value} in tenant {tenant}",

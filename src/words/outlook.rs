@@ -32,7 +32,7 @@ texts! {
     write_approval(layer, candidate, ratio):
         "A person has to approve: write an [[approval]] with layer = \"{layer}\", candidate = \"{candidate}\
          \", ratio = {ratio}.",
-        "需要人工批准：请写入 [[approval]]，layer = \"{layer}\"，candidate = \"{candidate}\"，ratio = \
+        "需要人工审批：请写入 [[approval]]，layer = \"{layer}\"，candidate = \"{candidate}\"，ratio = \
          {ratio}。";
     find_missing_users():
         "Find why users are missing from a release or in the wrong one, then measure again.",
@@ -98,7 +98,7 @@ texts! {
     more_users_and_rows(n):
         "{n} more users and the rows of those who return",
         "还需 {n} 名用户及回访用户的记录";
-    larger_ratio(next, days): "{next} can in {days}.", "{next} 只需 {days}。";
+    larger_ratio(next, days): "At {next} it takes {days}.", "{next} 只需 {days}。";
     users_cannot(n, ratio, asks):
         "{n} users at {ratio} cannot {asks} within a year.",
         "{ratio} 的 {n} 名用户一年内无法{asks}。";
@@ -106,9 +106,9 @@ texts! {
         "The traffic at {ratio} cannot {asks} within a year.",
         "{ratio} 的流量一年内无法{asks}。";
     at_best(margin): "At best it clears a margin of {margin}.", "至多可判定 {margin} 的界限。";
-    no_larger_ratio(): "No larger ratio can.", "更大的比例也不能。";
+    no_larger_ratio(): "No larger ratio is enough.", "更大的比例也不能。";
     no_larger_ratio_but(margin):
-        "No larger ratio can; a margin of {margin} or more users can.",
+        "No larger ratio is enough. A margin of {margin} is, or more users.",
         "更大的比例也不能；放宽界限至 {margin} 或增加用户可以。";
 
     // Unknown numbers.
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn sentences_stand_beside_each_other() {
         let text = Text::sentences(&[no_larger_ratio(), needs_new_release()]);
-        assert_eq!(text.en, "No larger ratio can. It needs a new release.");
+        assert_eq!(text.en, "No larger ratio is enough. It needs a new release.");
         assert_eq!(text.zh, "更大的比例也不能。需要新版本。");
     }
 }

@@ -47,7 +47,7 @@ words! {
     ratio: "ratio", "放量比例";
     why: "why", "原因";
     check: "check", "检查项";
-    changes: "Changes of ratios", "灰度比例变更";
+    changes: "Changes of ratios", "放量比例变更";
     changes_note:
         "When each change was decided, and when the last target had it.",
         "每次变更的决定时间，以及最后一个目标生效的时间。";
@@ -89,7 +89,7 @@ words! {
     gate_line: "Gate: {0}", "门禁：{0}";
     inconclusive_means:
         "Inconclusive means: the data show no harm, but do not exclude it either.",
-        "证据不足是指：数据未显示劣化，但也不能排除劣化。";
+        "证据不足是指：数据未显示损害，但也不能排除损害。";
     layers_keep: "{0} layers keep their ratio", "{0} 个分层保持当前比例";
     layer_keeps: "1 layer keeps its ratio", "1 个分层保持当前比例";
     layers_more: "{0} more layers change or need a person", "另有 {0} 个分层有变动或需人工处理";
@@ -107,8 +107,8 @@ words! {
     inside_files: "digests of {0} files", "{0} 个文件的摘要";
     harms_left:
         "{0} guardrails with still less harm are left out. analysis.json has all.",
-        "劣化更小的 {0} 项护栏未绘出，完整数据见 analysis.json。";
-    inside_harms: "{0} further guardrails with less harm", "其余 {0} 项劣化较小的护栏";
+        "损害更小的 {0} 项护栏未绘出，完整数据见 analysis.json。";
+    inside_harms: "{0} further guardrails with less harm", "其余 {0} 项损害较小的护栏";
     warned_checks: "{0} warnings of the gate", "门禁的 {0} 项警告";
     copied: "Link copied", "链接已复制";
     save_as: "Save the chart as {0}", "将图表保存为 {0}";
@@ -128,7 +128,7 @@ words! {
     outlook_users: "more users", "还需用户";
     outlook_days: "more days", "还需天数";
     outlook_smallest: "smallest margin within a year", "一年内可判定的最小界限";
-    outlook_ratio: "larger ratio that can", "可判定的更大比例";
+    outlook_ratio: "larger ratio that is enough", "可判定的更大比例";
     outlook_ratio_days: "{0} in {1} days", "{0}（{1} 天）";
     outlook_text: "what has to happen", "需要做什么";
     outlook_note:
@@ -152,15 +152,15 @@ words! {
     harm_note:
         "Each line is the interval of one guardrail, in units of what is allowed: 0 is no difference, 1 is \
          the limit.",
-        "每条线是一项护栏的区间，以允许值为单位：0 表示无差异，1 表示上限。";
-    harm_title: "Harm in units of the margin ({0})", "劣化（以允许值为单位，{0}）";
+        "每条线是一项护栏的区间，以界限为单位：0 表示无差异，1 表示达到界限。";
+    harm_title: "Harm in units of the margin ({0})", "损害（以界限为单位，{0}）";
     harm_label: "{0}: {1}", "{0}：{1}";
-    harm_anytime: "intervals hold at every look", "区间在任意时刻查看均有效";
+    harm_anytime: "intervals hold at every look", "区间在每次查看均有效";
     harm_fixed: "intervals hold at one look", "区间仅对单次查看有效";
     harm_gates:
         "intervals hold at every look; gates decide promotions",
-        "区间在任意时刻查看均有效；放量由成组序贯门控决定";
-    harm_row: "{0} {1} margins", "{0}：允许值的 {1} 倍";
+        "区间在每次查看均有效；放量由成组序贯门控决定";
+    harm_row: "{0} {1} margins", "{0}：界限的 {1} 倍";
     harm_violated: "{0} (violated)", "{0}（超限）";
     harm_none: "No guardrail has an interval yet.", "尚无护栏指标得到区间。";
     no_candidate: "No row of the candidate yet: nothing to compare.", "尚无候选版本的数据，无从比较。";
@@ -182,7 +182,7 @@ words! {
     effects: "Effects in the current stage", "当前阶段的效应";
     effects_note:
         "Candidate minus baseline, same layer, same time. The interval holds at every look.",
-        "候选减基线，同一分层、同一时段。区间在任意时刻查看均有效。";
+        "候选减基线，同一分层、同一时段。区间在每次查看均有效。";
     effects_caption: "Effects", "效应";
     limits: "Limits of values", "取值上下限";
     limits_note:
@@ -213,8 +213,8 @@ words! {
     since_grown: "  with more lines", "  有新增行";
     since_new: "  new", "  新文件";
     since_missing: "  not there any more", "  已不存在";
-    since_replaced: "  new under a name of them", "  同名的新文件";
-    since_waiting: "  with an end that waits", "  末尾待续";
+    since_replaced: "  replaced by a new file of the same name", "  同名的新文件";
+    since_waiting: "  with an incomplete last line", "  末行尚不完整";
     since_waiting_bytes: "bytes that wait", "待续字节数";
     since_amended: "traces amended", "已补充的链路";
     since_bytes: "bytes read", "读取字节数";
@@ -283,7 +283,7 @@ words! {
     no_accept: "users without an acceptance score (A counts as 0)", "缺少接受度得分的用户（A 按 0 计）";
     unknown_users:
         "users without any feature (assigned by layering.unknown)",
-        "一无所知的用户（按未知策略归层）";
+        "没有任何特征的用户（按 layering.unknown 归层）";
     tagged: "users placed by a tag rule", "按标签规则归层的用户";
     clamped: "parts clamped: recency, frequency, value, acceptance", "被截断的分量：近度、频度、价值、接受度";
     duplicates: "further rows of users that were there already", "重复用户的多余行";
@@ -293,15 +293,15 @@ words! {
     traffic_rows: "traffic rows", "流量行";
     rows_baseline: "rows in the baseline", "基线的行";
     rows_candidate: "rows in the candidate", "候选的行";
-    rows_ineligible: "rows of users who did not consent (in neither arm)", "未同意用户的行（不计入任何一方）";
+    rows_ineligible: "rows of users who did not consent (in neither arm)", "未同意用户的行（不计入任何组）";
     rows_ineligible_candidate: "of these: answered by the candidate all the same", "其中仍由候选应答";
     rows_unknown_release: "rows of an unknown release", "未知版本的行";
     rows_unknown_user: "rows of users without a layer", "无分层用户的行";
-    rows_settling: "rows while a ratio changed, in no arm", "灰度比例变更期间的行（不计入任何一组）";
+    rows_settling: "rows while a ratio changed, in no arm", "放量比例变更期间的行（不计入任何组）";
     rows_shadow: "shadow rows", "影子流量行";
     rows_before: "rows before the plan's start", "计划开始前的行";
     rows_after: "rows at or after as_of", "as_of 及之后的行";
-    rows_other_layer: "rows coloured with another layer", "标记为其他分层的行";
+    rows_other_layer: "rows logged with another layer", "标记为其他分层的行";
     rows_bad: "bad rows left out", "剔除的坏行";
     rows_misassigned: "rows in another release than bucket and ratio say", "版本与分桶和比例不符的行";
     rows_below_resolution:
@@ -405,8 +405,8 @@ words! {
     cases_of: "{0} of {1}, {2}: {3}", "{1} 的 {0}，共 {2} 例：{3}";
     harm_of_cases:
         "Harm in units of what is allowed, on the same cases",
-        "同一批用例上的劣化（以允许值为单位）";
-    roll_back: "Roll back, one dimension at a time", "逐维回滚";
+        "同一批用例上的损害（以界限为单位）";
+    roll_back: "Roll back, one dimension at a time", "回滚步骤（每次一个维度）";
     roll_back_note: "The next one only if the one before did not help", "上一步无效再做下一步";
     step: "step", "步骤";
     not_asked: "Not asked", "未检查";

@@ -13,7 +13,7 @@ texts! {
     not_asked(names): "Not asked: {names}", "未检查：{names}";
 
     evals_only_read(n_runs, n_releases):
-        "Read: {n_runs} of {n_releases}. Nothing is compared without a baseline.",
+        "{n_releases} read, with {n_runs}. Nothing is compared without a baseline.",
         "已读取 {n_releases} 个版本的 {n_runs} 个指标值；未指定基线，因此未作比较。";
     evals_safe(n):
         "No release is worse than allowed, in {n}.",
@@ -23,15 +23,16 @@ texts! {
         "有版本的劣化超出允许范围：{of} 项比较中 {n} 项越界。";
     evals_unclear(n, of):
         "There is not enough evidence in {n} of {of} comparisons.",
-        "证据不足：{of} 项比较中 {n} 项尚无结论。";
+        "{of} 项比较中 {n} 项证据不足。";
+    evals_none(): "No case or metric could be compared.", "没有可比较的用例或指标。";
     evals_next_baseline(): "Name a baseline with --baseline.", "请用 --baseline 指定基线。";
     evals_next_safe():
         "Run the gate on these results with `sluice gate --evals`.",
         "用 `sluice gate --evals` 对这些结果执行门禁。";
     evals_next_violated(suite, metric):
-        "Look at the cases of {suite} that got worse by {metric}, and mend the release.",
+        "Look at the cases of {suite} with a worse {metric}, and correct the release.",
         "查看 {suite} 中 {metric} 变差的用例，修复后再评测。";
-    evals_next_unclear(): "Add cases to the suites that are not decided.", "为尚无结论的用例集补充用例。";
+    evals_next_unclear(): "Add cases to the suites that are not decided.", "为证据不足的用例集补充用例。";
     compared(metric, suite): "{metric} of {suite} against the baseline", "{suite} 的 {metric} 与基线对比";
     sliced(metric, suite, by): "{metric} of {suite} by {by}", "{suite} 的 {metric}，按 {by} 切片";
     no_evidence(): "Runs that are no evidence", "不能作为证据的运行";
@@ -44,11 +45,11 @@ texts! {
         "The change breaks no caller, but look at {n}.",
         "本次变更不影响调用方；有 {n} 处变更需要查看。";
     tools_announced(n):
-        "Callers break by {n}, which the version and the migration guide announce.",
+        "{n} can break callers, and the version and the migration guide announce it.",
         "{n} 处变更会影响调用方，版本号与迁移说明已作声明。";
     tools_must_not_ship(): "The change must not ship as it is.", "本次变更不能直接发布。";
     tools_breaks(n):
-        "Callers break by {n} without a new major version and a migration guide.",
+        "{n} can break callers, without a new major version and a migration guide.",
         "{n} 处变更影响调用方，且缺少新的主版本或迁移说明。";
     tools_versions(n):
         "Versions or migration guides are wrong or missing in {n}.",
@@ -70,16 +71,16 @@ texts! {
     tool_calls(): "Logged calls against the new schemas", "按新 schema 校验历史调用";
 
     night_pass(candidate, n, changed):
-        "{candidate}: the gate passed. {changed} of {n} layers get another ratio.",
+        "{candidate}: the gate passed. Layers with a new ratio: {changed} of {n}.",
         "{candidate}：门禁通过；{n} 个分层中 {changed} 个变更比例。";
     night_warn(candidate, n, changed, n_warnings):
-        "{candidate}: the gate passed with {n_warnings}. {changed} of {n} layers get another ratio.",
+        "{candidate}: the gate passed with {n_warnings}. Layers with a new ratio: {changed} of {n}.",
         "{candidate}：门禁通过，有 {n_warnings} 项警告；{n} 个分层中 {changed} 个变更比例。";
     night_inconclusive(candidate, n, changed):
-        "{candidate}: the gate has not enough evidence. {changed} of {n} layers get another ratio.",
+        "{candidate}: the gate has not enough evidence. Layers with a new ratio: {changed} of {n}.",
         "{candidate}：门禁证据不足；{n} 个分层中 {changed} 个变更比例。";
     night_fail(candidate, n, changed):
-        "{candidate}: the gate failed. {changed} of {n} layers get another ratio.",
+        "{candidate}: the gate failed. Layers with a new ratio: {changed} of {n}.",
         "{candidate}：门禁未通过；{n} 个分层中 {changed} 个变更比例。";
     night_targets(n): "The publication failed at {n}.", "{n} 个目标发布失败。";
     night_next_wait(): "Wait for the next night.", "等待下一次夜间任务。";
@@ -93,5 +94,5 @@ texts! {
     night_layer_stays(verdict, at, why): "{verdict} at {at}: {why}", "{verdict}，{at}：{why}";
     night_target(): "Publication at a target", "目标发布";
     night_target_took(outcome): "The target is {outcome}.", "目标状态：{outcome}。";
-    night_guard(): "Guard of the job", "任务保护";
+    night_guard(): "Guard of the job", "夜间守卫";
 }

@@ -29,13 +29,13 @@ texts! {
          if the candidate changes nothing, and not even within a year.",
         "{layer} 在 {step}：即使候选毫无变化，{metric}也无法在停留的 {dwell}内通过界限 {margin}，一年内也不\
          能。";
-    ratio_can(ratio): "{ratio} can.", "{ratio} 可以。";
-    margin_can(margin): "A margin of {margin} can.", "界限 {margin} 可以。";
+    ratio_can(ratio): "{ratio} is enough.", "{ratio} 可以。";
+    margin_can(margin): "A margin of {margin} is enough.", "界限 {margin} 可以。";
     ratio_or_margin_can(ratio, margin):
-        "{ratio} can, and so can a margin of {margin}.",
+        "{ratio} is enough, and so is a margin of {margin}.",
         "{ratio} 可以，界限 {margin} 也可以。";
-    one_more_guardrail(): "So it is for 1 more guardrail.", "另有 1 个护栏同样如此。";
-    more_guardrails(n): "So it is for {n} more guardrails.", "另有 {n} 个护栏同样如此。";
+    one_more_guardrail(): "The same holds for 1 more guardrail.", "另有 1 个护栏同样如此。";
+    more_guardrails(n): "The same holds for {n} more guardrails.", "另有 {n} 个护栏同样如此。";
     threshold_above(threshold, layer, qos):
         "The QoS threshold of {threshold} of {layer} lies above the baseline's QoS of {qos}: the candidate \
          must be better than today to be promoted.",

@@ -31,6 +31,33 @@ impl Say for Beside {
     }
 }
 
+/// A limit beside the value that is compared with it: as many digits as keep the order of both as the
+/// sentence shows them, at least three.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LimitBeside {
+    pub(crate) limit: f64,
+    pub(crate) value: f64,
+}
+
+impl Say for LimitBeside {
+    fn say(&self, lang: Lang) -> String {
+        let Self { limit, value } = *self;
+        let read = |text: &str| text.replace(',', "").parse::<f64>().ok();
+        let shown = read(&Beside(value, limit).say(lang));
+        let is_right = |text: &String| {
+            let order = read(text)
+                .zip(shown)
+                .and_then(|(limit, value)| limit.partial_cmp(&value));
+            order == limit.partial_cmp(&value)
+        };
+        let short = Number(limit).say(lang);
+        std::iter::once(short.clone())
+            .chain((4..17).map(|digits| format!("{limit:.digits$}")))
+            .find(is_right)
+            .unwrap_or(short)
+    }
+}
+
 /// A share in per cent beside the share that it is compared with, as [`Beside`] writes numbers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ShareBeside(pub(crate) f64, pub(crate) f64);
@@ -51,6 +78,10 @@ texts! {
     promoted(from, to):
         "Every check passed. Promoted from {from} to {to}.",
         "所有检查均已通过。由 {from} 放量至 {to}。";
+    promoted_with_violations(n, from, to):
+        "No check blocks. Guardrails that are violated in slices, which only warn here: {n}. Promoted from \
+         {from} to {to}.",
+        "没有检查阻止放量。切片中越界的护栏（此处仅告警）：{n} 项。由 {from} 放量至 {to}。";
     rolled_back(from, to): "Rolled back from {from} to {to}.", "由 {from} 回滚至 {to}。";
     kept_at(ratio): "Kept at {ratio}.", "保持在 {ratio}。";
     gate_failed(check, detail): "The gate failed at {check}: {detail}", "门禁在 {check} 处未通过：{detail}";
@@ -68,7 +99,10 @@ texts! {
     other_stage(ratio, start, in_force, since):
         "The evidence is about {ratio} since {start}, but {in_force} is in force since {since}.",
         "证据对应 {start} 起的 {ratio}，而 {since} 起生效的是 {in_force}。";
-    candidate_seen(candidate, n): "{candidate} answered {n} users.", "{candidate} 已服务 {n} 名用户。";
+    no_row_to_assign(): "No row of the layer's users to check.", "没有该分层用户的记录可供检查。";
+    candidate_seen(candidate, n):
+        "{candidate} has answered; users so far: {n}.",
+        "{candidate} 已服务 {n} 名用户。";
     candidate_not_seen(candidate, since, ratio):
         "The log has no row of {candidate} since {since}: there is no evidence on {ratio}.",
         "自 {since} 起日志中没有 {candidate} 的记录，{ratio} 没有证据。";
@@ -150,23 +184,23 @@ texts! {
     approved(ratio, by): "{by} approved {ratio}.", "{by} 已批准 {ratio}。";
     needs_approval(ratio):
         "{ratio} needs the approval of a person: the layer is safety-critical.",
-        "该分层涉及安全，{ratio} 需人工批准。";
+        "该分层涉及安全，{ratio} 需人工审批。";
     names_no_release(by, candidate):
         "The approval by {by} names no release: write candidate = \"{candidate}\".",
-        "{by} 的批准未注明版本：请写明 candidate = \"{candidate}\"。";
+        "{by} 的审批未注明版本：请写明 candidate = \"{candidate}\"。";
     other_release(by, release, candidate):
         "The approval by {by} is for {release}, not for {candidate}.",
         "{by} 批准的是 {release}，不是 {candidate}。";
     by_program(by):
         "The approval by {by} is by a program, and a person has to approve.",
-        "{by} 的批准由程序给出，须由人批准。";
+        "{by} 的审批由程序给出，须由人员审批。";
     before_plan(by, at):
         "The approval by {by} of {at} is older than the plan.",
-        "{by} 于 {at} 的批准早于本计划。";
+        "{by} 于 {at} 的审批早于本计划。";
     in_future(by, at):
         "The approval by {by} of {at} is later than the known data.",
-        "{by} 于 {at} 的批准晚于已有数据。";
-    too_small(by, ratio): "The approval by {by} covers {ratio} only.", "{by} 的批准仅到 {ratio}。";
+        "{by} 于 {at} 的审批晚于已有数据。";
+    too_small(by, ratio): "The approval by {by} covers {ratio} only.", "{by} 的审批仅到 {ratio}。";
 
     // QoS.
     qos_unknown(reason): "The candidate's QoS is not known: {reason}.", "候选 QoS 未知：{reason}。";
@@ -189,25 +223,25 @@ texts! {
         "{qos}，尚不能确定是否达到阈值 {limit}。证据尚不足。";
 
     // Gates.
-    no_look(metric): "{metric} has had no look yet.", "{metric}尚未经过检视。";
+    no_look(metric): "{metric} has had no look yet.", "{metric}尚未经过查看。";
     no_look_since_open(metric):
         "{metric} has had no look yet with evidence of the stages since the layer opened. Not enough \
          evidence yet.",
-        "{metric}自分层开始以来尚无可用的检视。证据尚不足。";
+        "{metric}自分层开始以来尚无可用的查看。证据尚不足。";
     gate_crossed(metric, z, looks, at, bound, share):
         "{metric} got worse: the harm is {z} standard errors at look {looks} ({at}), above the boundary of \
          {bound}, with {share} of the planned information.",
-        "{metric}变差：第 {looks} 次检视（{at}）的损害为 {z} 个标准误，越过边界 {bound}，信息量为计划的 \
+        "{metric}变差：第 {looks} 次查看（{at}）的损害为 {z} 个标准误，越过边界 {bound}，信息量为计划的 \
          {share}。";
     gate_kept(metric, z, looks, at, bound, share):
         "{metric}: the harm is {z} standard errors at look {looks} ({at}), below the boundary of {bound}, \
          with {share} of the planned information.",
-        "{metric}：第 {looks} 次检视（{at}）的损害为 {z} 个标准误，未越过边界 {bound}，信息量为计划的 \
+        "{metric}：第 {looks} 次查看（{at}）的损害为 {z} 个标准误，未越过边界 {bound}，信息量为计划的 \
          {share}。";
     gate_without_bound(metric, z, looks, at, share):
         "{metric}: the harm is {z} standard errors at look {looks} ({at}), without a boundary yet, with \
          {share} of the planned information.",
-        "{metric}：第 {looks} 次检视（{at}）的损害为 {z} 个标准误，尚无边界，信息量为计划的 {share}。";
+        "{metric}：第 {looks} 次查看（{at}）的损害为 {z} 个标准误，尚无边界，信息量为计划的 {share}。";
     last_needs_interval():
         "The last promotion needs an interval within its bounds.",
         "最后一次放量要求区间在界限之内。";
@@ -224,12 +258,12 @@ texts! {
 
     // The own past of a layer.
     own_past_fell(metric, observed, since, expected, span, margin):
-        "{metric} is {observed} since {since}, where the layer's own past leads to expect {expected} ({span}\
-         , {margin} allowed).",
+        "{metric} is {observed} since {since}, where the layer's own past predicts {expected} ({span}, \
+         {margin} allowed).",
         "{metric}自 {since} 起为 {observed}，按自身历史应为 {expected}（{span}，允许 {margin}）。";
     own_past_kept(metric, observed, since, expected):
-        "{metric} is {observed} since {since}, and the layer's own past leads to expect {expected}: no \
-         worse than allowed.",
+        "{metric} is {observed} since {since}, and the layer's own past predicts {expected}: no worse than \
+         allowed.",
         "{metric}自 {since} 起为 {observed}，按自身历史应为 {expected}，未见超出允许的变差。";
     own_past_unknown(metric):
         "{metric} is not compared with the layer's own past.",
@@ -300,6 +334,19 @@ pub(crate) fn clauses(texts: &[Text]) -> Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_keeps_its_side_of_the_value() {
+        let check = |value: f64, limit: f64, expected: [&str; 2]| {
+            let limit_text = LimitBeside { limit, value }.say(Lang::En);
+            assert_eq!([Beside(value, limit).say(Lang::En), limit_text], expected);
+        };
+        check(0.9728, 0.9726, ["0.9728", "0.9726"]);
+        check(0.9728, 0.97, ["0.973", "0.97"]);
+        check(2.4121, 2.4138, ["2.4121", "2.4138"]);
+        check(0.999, 0.9995, ["0.999", "1"]);
+        check(0.5, 0.5, ["0.5", "0.5"]);
+    }
 
     #[test]
     fn a_value_shows_on_which_side_of_its_limit_it_lies() {

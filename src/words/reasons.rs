@@ -17,7 +17,7 @@ fn zh(reason: Reason) -> &'static str {
     match reason {
         Reason::NoData => "没有数据",
         Reason::NoColumn => "日志缺少所需的列",
-        Reason::TooFewClusters => "某一方的分桶组少于 20 个",
+        Reason::TooFewClusters => "某一组的分桶组少于 20 个",
         Reason::NoConcurrentControl => "没有同期对照",
         Reason::DominatingCluster => "几乎全部数据来自同一分桶组",
         Reason::NotAdditive => "该量无法求和",

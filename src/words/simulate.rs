@@ -44,38 +44,38 @@ texts! {
     fastest_of(n, days, missed, harm):
         "The fastest of {n} schedules that keep every bound: {days} without harm, {missed} missed, harm \
          {harm}.",
-        "在满足所有上限的 {n} 个方案中最快：无损害时 {days}，漏检 {missed}，损害 {harm}。";
+        "在满足所有上限的 {n} 个排期中最快：无损害时 {days}，漏检 {missed}，损害 {harm}。";
     no_harm_budget(harm, days):
         "No schedule keeps the harm budget: the least harmful one within the error bounds has a harm of \
          {harm} in {days}.",
-        "没有方案满足损害预算：误差上限内损害最小的方案为 {harm}，需 {days}。";
+        "没有排期满足损害预算：误差上限内损害最小的方案为 {harm}，需 {days}。";
     no_power(mde, power):
         "No schedule of the grid detects a harm of {mde} with {power} power: there are too few users, or \
          the harm is too small.",
-        "没有方案能以 {power} 的检验力检出 {mde} 的损害：用户过少，或损害过小。";
+        "没有排期能以 {power} 的检验力检出 {mde} 的损害：用户过少，或损害过小。";
     fastest_when_run(policy, days):
         "The fastest under {policy} that keeps every bound when it is run: {days} without harm.",
-        "在 {policy} 下经模拟满足所有上限的最快方案：无损害时 {days}。";
+        "在 {policy} 下经模拟满足所有上限的最快排期：无损害时 {days}。";
     none_keeps(n):
         "None of the {n} fastest schedules keeps every bound when it is run.",
-        "最快的 {n} 个方案经模拟均不满足所有上限。";
+        "最快的 {n} 个排期经模拟均不满足所有上限。";
     none_finishes():
         "No schedule finishes within the bounds when it is run.",
-        "经模拟没有方案能在上限内完成。";
+        "经模拟没有排期能在上限内完成。";
     nearest(policy, ladder, dwell, unfinished, rolled_back, missed):
         "The nearest one under {policy} is {ladder} with {dwell} a step: {unfinished} of the runs without \
          harm do not finish, {rolled_back} roll back, {missed} miss the harm.",
-        "{policy} 下最接近的方案为 {ladder}，每级 {dwell}：无损害时 {unfinished} 未完成，{rolled_back} 回滚，\
+        "{policy} 下最接近的排期为 {ladder}，每级 {dwell}：无损害时 {unfinished} 未完成，{rolled_back} 回滚，\
          {missed} 漏检。";
     nearest_blocked(policy, ladder, dwell, unfinished, check, rolled_back, missed):
         "The nearest one under {policy} is {ladder} with {dwell} a step: {unfinished} of the runs without \
          harm do not finish, most of them held by {check}, {rolled_back} roll back, {missed} miss the harm.",
-        "{policy} 下最接近的方案为 {ladder}，每级 {dwell}：无损害时 {unfinished} 未完成，多数停在 {check}，\
+        "{policy} 下最接近的排期为 {ladder}，每级 {dwell}：无损害时 {unfinished} 未完成，多数停在 {check}，\
          {rolled_back} 回滚，{missed} 漏检。";
     exceeds_harm(policy, days, share, needed):
-        "No schedule under {policy} keeps the limits within {days}: the nearest, {share} for {needed}, \
-         exceeds the bound on harm.",
-        "{policy} 下没有方案能在 {days}内满足上限：最接近的 {share}、{needed}超出损害上限。";
+        "No schedule under {policy} keeps the limits within {days}: the nearest, a step of {share} for \
+         {needed}, exceeds the bound on harm.",
+        "{policy} 下没有排期能在 {days}内满足上限：最接近的（比例 {share}，停留 {needed}）超出损害上限。";
     no_step_clears(metric, policy, days, share):
         "No step can clear the margin of {metric} under {policy} within {days} at this traffic, not even at \
          {share}. More users, a longer horizon (simulate.days) or policy.sequential = \"group_sequential\" \
@@ -96,11 +96,11 @@ texts! {
     no_plan(false_rollback, missed):
         "No plan reaches everybody within the limits of errors (false rollback at most {false_rollback}, \
          missed at most {missed}). --optimize searches for schedules that do.",
-        "没有方案能在误差上限内全量（误回滚不超过 {false_rollback}，漏检不超过 {missed}）。可用 --optimize \
+        "没有排期能在误差上限内全量（误回滚不超过 {false_rollback}，漏检不超过 {missed}）。可用 --optimize \
          搜索。";
     none_proved(false_rollback, missed, plans):
         "No plan is proved to keep the limits of errors (false rollback at most {false_rollback}, missed at \
          most {missed}). These may: {plans}. Use more --runs, and worlds with and without harm.",
-        "没有方案被证实满足误差上限（误回滚不超过 {false_rollback}，漏检不超过 {missed}）。可能满足的有：\
+        "没有排期被证实满足误差上限（误回滚不超过 {false_rollback}，漏检不超过 {missed}）。可能满足的有：\
          {plans}。请增加 --runs，并同时设置有损害与无损害的情景。";
 }

@@ -2,7 +2,6 @@
 
 use crate::base::escape;
 use crate::words::lang::Lang;
-use crate::words::style::{Difference, Measured, Number};
 use crate::words::text::{Say, Text, texts};
 
 texts! {
@@ -20,8 +19,8 @@ texts! {
         "切片 {slice}（{rows} 行）：{metric}由 {from} 降至 {to}（变差 {range}，允许 {allowed}）。";
     /// More events than a guardrail allows.
     too_many(slice, rows, metric, n, allowed):
-        "In {slice} ({rows} rows) the {metric} has {n} events of the candidate, {allowed} allowed.",
-        "切片 {slice}（{rows} 行）：{metric}的候选事件数为 {n}，允许 {allowed}。";
+        "In {slice} ({rows} rows) the {metric} has {n} of the candidate, {allowed} allowed.",
+        "切片 {slice}（{rows} 行）：{metric}：候选发生 {n} 起，允许 {allowed} 起。";
     /// A value of the candidate beyond an absolute limit.
     beyond(slice, rows, metric, value, limit):
         "In {slice} ({rows} rows) the {metric} of the candidate is {value}, beyond the limit of {limit}.",
@@ -80,7 +79,7 @@ texts! {
     /// The chart of a layer.
     chart(layer):
         "Harm in slices of {layer}, in units of the margin",
-        "{layer} 各切片的损害（以容忍界限为单位）";
+        "{layer} 各切片的损害（以界限为单位）";
     /// The rows that a table leaves out.
     left_out(n): "{n} more comparisons are in analysis.json.", "另有 {n} 项比较见 analysis.json。";
     /// A verdict.
@@ -117,57 +116,9 @@ pub(crate) fn slice_name(column: &str, value: &str) -> Text {
     }
 }
 
-/// The ends of an interval of differences of a metric, with the unit once: `7.5 to 10.7 points`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct DifferenceRange<'a> {
-    /// The ends, in the metric's unit.
-    pub(crate) ends: [f64; 2],
-    /// The unit, as the metric declares it.
-    pub(crate) unit: &'a str,
-}
-
-impl Say for DifferenceRange<'_> {
-    fn say(&self, lang: Lang) -> String {
-        let Self {
-            ends: [low, high],
-            unit,
-        } = *self;
-        let to = match lang {
-            Lang::En => "to",
-            Lang::Zh => "至",
-        };
-        let low = match unit {
-            "share" => Number(low * 100.0).say(lang),
-            "USD" => Measured { value: low, unit }.say(lang),
-            _ => Number(low).say(lang),
-        };
-        format!("{low} {to} {}", Difference { value: high, unit }.say(lang))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ranges_have_their_unit_once() {
-        let is = |ends, unit, en: &str, zh: &str| {
-            let range = DifferenceRange { ends, unit };
-            assert_eq!(
-                (range.say(Lang::En).as_str(), range.say(Lang::Zh).as_str()),
-                (en, zh)
-            );
-        };
-        is(
-            [0.075, 0.107],
-            "share",
-            "7.5 to 10.7 points",
-            "7.5 至 10.7 个百分点",
-        );
-        is([0.1, 0.25], "USD", "$0.1 to $0.25", "$0.1 至 $0.25");
-        is([120.0, 1300.0], "ms", "120 to 1,300 ms", "120 至 1,300 ms");
-        is([0.1, f64::INFINITY], "", "0.1 to ∞", "0.1 至 ∞");
-    }
 
     #[test]
     fn missing_and_hostile_values_have_names() {

@@ -7,7 +7,7 @@ texts! {
     needs_new_release(): "A new release.", "需要新版本。";
 
     layer_differs(n, of):
-        "{n} of {of} rows are logged with another layer than that of the layer table.",
+        "{n} of {of} rows logged with another layer than that of the layer table.",
         "{of} 行中有 {n} 行记录的分层与分层表不同。";
     serve_frozen_layers():
         "Serve with the layer table that the plan was frozen on.",
@@ -20,7 +20,7 @@ texts! {
     needs_known_users(): "It needs rows of known users.", "需要已知用户的记录。";
 
     misassigned(n, of):
-        "{n} of {of} rows come from another release than bucket and ratio give.",
+        "{n} of {of} rows with another release than bucket and ratio give.",
         "{of} 行中有 {n} 行的版本与分桶和比例不符。";
     needs_rows():
         "It needs rows of eligible users in the two releases.",

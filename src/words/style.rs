@@ -177,6 +177,39 @@ impl Say for Difference<'_> {
     }
 }
 
+/// A difference whose unit stands elsewhere in the sentence. Money keeps its sign of the currency.
+pub(super) fn bare_difference(value: f64, unit: &str, lang: Lang) -> String {
+    match unit {
+        "share" => Number(value * 100.0).say(lang),
+        "USD" => Measured { value, unit }.say(lang),
+        _ => Number(value).say(lang),
+    }
+}
+
+/// The ends of an interval of differences of a metric, with the unit once: `7.5 to 10.7 points`.
+#[derive(Debug, Clone, Copy)]
+pub struct DifferenceRange<'a> {
+    /// The ends, in the metric's unit.
+    pub ends: [f64; 2],
+    /// The unit, as the metric declares it.
+    pub unit: &'a str,
+}
+
+impl Say for DifferenceRange<'_> {
+    fn say(&self, lang: Lang) -> String {
+        let Self {
+            ends: [low, high],
+            unit,
+        } = *self;
+        let to = match lang {
+            Lang::En => "to",
+            Lang::Zh => "至",
+        };
+        let low = bare_difference(low, unit, lang);
+        format!("{low} {to} {}", Difference { value: high, unit }.say(lang))
+    }
+}
+
 impl Say for P {
     fn say(&self, _: Lang) -> String {
         let text = p_value(self.0);
@@ -302,5 +335,25 @@ mod tests {
             "2026-05-28 02:00 UTC",
             "2026 年 5 月 28 日 02:00（UTC）",
         );
+    }
+
+    #[test]
+    fn ranges_have_their_unit_once() {
+        let is = |ends, unit, en: &str, zh: &str| {
+            let range = DifferenceRange { ends, unit };
+            assert_eq!(
+                (range.say(Lang::En).as_str(), range.say(Lang::Zh).as_str()),
+                (en, zh)
+            );
+        };
+        is(
+            [0.075, 0.107],
+            "share",
+            "7.5 to 10.7 points",
+            "7.5 至 10.7 个百分点",
+        );
+        is([0.1, 0.25], "USD", "$0.1 to $0.25", "$0.1 至 $0.25");
+        is([120.0, 1300.0], "ms", "120 to 1,300 ms", "120 至 1,300 ms");
+        is([0.1, f64::INFINITY], "", "0.1 to ∞", "0.1 至 ∞");
     }
 }

@@ -11,7 +11,7 @@ texts! {
     of_tenant(tenant, text): "{tenant} / {text}", "{tenant} / {text}";
     stays_at(layer, ratio, text): "{layer}: stays at {ratio}. {text}", "{layer}：保持 {ratio}。{text}";
     to_decide(text): "  To decide: {text}", "  如何判定：{text}";
-    more_layers(n, file): "and {n} more layers: {file} has all", "另有 {n} 个分层，全部见 {file}";
+    more_layers(n, file): "further layers: {n}, all in {file}", "另有 {n} 个分层，全部见 {file}";
     all_invalid():
         "Every layer keeps its ratio: the first line says why.",
         "所有分层均保持比例，原因见首行。";
@@ -45,7 +45,7 @@ texts! {
     qos_not_known(missing): "QoS is not known: {missing}.", "QoS 未知：{missing}。";
     no_evidence_yet(text): "no evidence: {text}", "没有证据：{text}";
     more_steps(n):
-        "{n} more layers cannot leave a step of their ladder.",
+        "Further layers that cannot leave a step of their ladder: {n}.",
         "另有 {n} 个分层无法离开其阶梯的某一级。";
     first_warnings(n):
         "The first {n} warnings on steps and thresholds are listed.",
@@ -61,7 +61,7 @@ texts! {
         "列 `{column}`：{n} 个值不为 0 但小于精度 {resolution}，按 0 计；请换用更小的单位。";
     gate_of_other_evidence(path):
         "{path} rests on other evidence than the new schedule: --layer-summary writes it anew.",
-        "{path} 所依据的证据与新调度不同：用 --layer-summary 可重新生成。";
+        "{path} 所依据的证据与新排期不同：用 --layer-summary 可重新生成。";
 
     // Tables.
     wide_shows_also(columns): "--wide shows also: {columns}", "--wide 还显示：{columns}";
@@ -85,7 +85,7 @@ texts! {
     column_candidate(): "candidate", "候选";
     column_effect(): "effect", "效应";
     column_one_look(): "one look", "单次查看";
-    column_every_look(): "every look", "任意查看";
+    column_every_look(): "every look", "每次查看";
     column_p(): "p", "p 值";
     column_p_bh(): "p (BH)", "p 值（BH）";
     column_at_ratio(): "at ratio", "假设比例";
@@ -124,7 +124,7 @@ texts! {
         "缺少最近使用时间的用户 {recency} 名，缺少使用次数 {uses} 名，缺少价值 {value} 名，缺少接受度 \
          {acceptance} 名；全部缺少 {all} 名";
     more_layers_beside(n):
-        "and {n} more layers: the summary beside the table has all",
+        "further layers: {n}, all in the summary beside the table",
         "另有 {n} 个分层，全部见表旁的摘要";
     duplicates_not_searched():
         "duplicate users were not searched for: `--audit always` does",
@@ -145,11 +145,11 @@ texts! {
     no_value(): "(none)", "（无）";
     first_exposure(layer, p, z, every):
         "{layer} by first exposure over all stages: chi-square {p}, pooled z {z}, at every look {every}",
-        "{layer} 各阶段首次触达：卡方 {p}，合并 z {z}，任意查看 {every}";
+        "{layer} 各阶段首次触达：卡方 {p}，合并 z {z}，每次查看 {every}";
     first_exposure_low(layer, p, z, every):
         "{layer} by first exposure over all stages: chi-square {p}, pooled z {z}, at every look {every} \
          (low impact)",
-        "{layer} 各阶段首次触达：卡方 {p}，合并 z {z}，任意查看 {every}（影响很小）";
+        "{layer} 各阶段首次触达：卡方 {p}，合并 z {z}，每次查看 {every}（影响很小）";
     no_overlap(place): "{place}: no stage ran both releases", "{place}：没有两个版本同时运行的阶段";
     overlap(place, ess, weight, z):
         "{place}: effective users {ess}, largest weight {weight}, mean weight z {z}",
@@ -191,10 +191,10 @@ texts! {
     under(layer, policy, text): "{layer} under {policy}: {text}", "{layer}，{policy}：{text}";
     fastest_schedules(metric, mde):
         "fastest schedules for {metric} with a harm of {mde} that must not be missed",
-        "针对{metric}、不可漏检损害 {mde} 的最快方案";
+        "针对{metric}、不可漏检损害 {mde} 的最快排期";
     toml_note():
         "# the scenario with these schedules; save it beside the scenario",
-        "# 采用上述方案的场景文件，请保存在原场景旁";
+        "# 采用上述排期的场景文件，请保存在原场景旁";
     keeps(): "keeps", "满足";
     breaks(): "breaks", "超出";
     unclear(): "unclear", "未定";

@@ -511,8 +511,8 @@ texts! {
     level_warning(): "warning", "警告";
     level_info(): "info", "提示";
     summary(before, after, n_both, n_gone, n_new, n_errors, n_warnings):
-        "{before} to {after}: {n_both} tools in both, {n_gone} gone, {n_new} new; {n_errors} errors, \
-         {n_warnings} warnings",
+        "{before} to {after}: tools in both: {n_both}, gone: {n_gone}, new: {n_new}; errors: {n_errors}, \
+         warnings: {n_warnings}",
         "{before} → {after}：共有 {n_both} 个工具，删除 {n_gone} 个，新增 {n_new} 个；{n_errors} 个错误，\
          {n_warnings} 个警告";
 }

@@ -44,27 +44,8 @@ fn harm_by_hand(layer: &Value, metric: &str, sign: f64) -> [f64; 3] {
     sums
 }
 
-/// Asserts that the page of a ramp says what its folders and its state say.
-pub(crate) fn assert_page_of(ramp: &Path) {
-    let out = tempfile::tempdir().unwrap();
-    let (document, page, printed) = nights(&[ramp], &out.path().join("en"), "en");
-    let found = &document["ramps"][0];
-    let mut folders: Vec<String> = fs::read_dir(ramp.join("nights"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| !name.starts_with('.'))
-        .collect();
-    folders.sort();
-    assert_eq!(found["nights"].as_array().unwrap().len(), folders.len());
-    let state = json(&ramp.join("state.json"));
-    assert_eq!(found["changes"], state["operations"]);
-    let last = ramp.join("nights").join(folders.last().unwrap());
-    let analysis = json(&last.join("analysis.json"));
-    let exposed = |layer: &Value| layer["n_exposed"].as_u64().unwrap();
-    let layers = analysis["layers"].as_array().unwrap();
-    let n_exposed: u64 = layers.iter().map(exposed).sum();
-    let of_page = found["layers"].as_array().unwrap();
-    assert_eq!(of_page.iter().map(exposed).sum::<u64>(), n_exposed);
+/// Asserts that the harms of a page are the sums over the stages of `analysis.json`.
+fn assert_harms(layers: &[Value], of_page: &[Value]) {
     let mut n_harms = 0;
     for (layer, of_page) in layers.iter().zip(of_page) {
         for harm in of_page["harms"].as_array().unwrap() {
@@ -91,6 +72,30 @@ pub(crate) fn assert_page_of(ramp: &Path) {
         }
     }
     assert!(n_harms > 0);
+}
+
+/// Asserts that the page of a ramp says what its folders and its state say.
+pub(crate) fn assert_page_of(ramp: &Path) {
+    let out = tempfile::tempdir().unwrap();
+    let (document, page, printed) = nights(&[ramp], &out.path().join("en"), "en");
+    let found = &document["ramps"][0];
+    let mut folders: Vec<String> = fs::read_dir(ramp.join("nights"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    folders.sort();
+    assert_eq!(found["nights"].as_array().unwrap().len(), folders.len());
+    let state = json(&ramp.join("state.json"));
+    assert_eq!(found["changes"], state["operations"]);
+    let last = ramp.join("nights").join(folders.last().unwrap());
+    let analysis = json(&last.join("analysis.json"));
+    let exposed = |layer: &Value| layer["n_exposed"].as_u64().unwrap();
+    let layers = analysis["layers"].as_array().unwrap();
+    let n_exposed: u64 = layers.iter().map(exposed).sum();
+    let of_page = found["layers"].as_array().unwrap();
+    assert_eq!(of_page.iter().map(exposed).sum::<u64>(), n_exposed);
+    assert_harms(layers, of_page);
     // The regression of the rehearsal is the worst harm, and the answer says that it is rolled back.
     assert!(printed.contains("rolled back in"), "{printed}");
     assert!(
@@ -123,6 +128,11 @@ fn studies_are_ramps_of_one_night_and_several_make_a_history() {
     let found = &document["ramps"][0];
     let schedule = json(&study.join("schedule.json"));
     assert_eq!(found["nights"].as_array().unwrap().len(), 1);
+    let analysis = json(&study.join("analysis.json"));
+    assert_harms(
+        analysis["layers"].as_array().unwrap(),
+        found["layers"].as_array().unwrap(),
+    );
     assert_eq!(found["candidate"], schedule["candidate"]);
     assert!(
         found["status"] == "rolled_back" && printed.contains("rolled back in"),

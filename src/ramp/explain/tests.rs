@@ -237,7 +237,7 @@ fn a_step_that_can_never_decide_names_one_that_can() {
     assert_eq!(
         found.text,
         "200 users at 1% cannot clear the margin of 2 points for the task completion rate within a year. At best it \
-         clears a margin of 3.2 points. 5% can in 3.4 days."
+         clears a margin of 3.2 points. At 5% it takes 3.4 days."
     );
 }
 

@@ -12,6 +12,9 @@ use crate::stats::Interval;
 /// this sum is wide enough for any correlation between them. A stage without an effect, such as one
 /// at ratio 1, adds nothing to the sum, and its rows are counted apart. A guardrail without a single
 /// compared row is left out.
+///
+/// # References
+/// `docs/METHODS.md#cost-so-far`.
 pub fn harms(analysis: &Analysis, layer: &LayerAnalysis) -> Vec<HarmSoFar> {
     let guardrails = layer.current().map_or(&[][..], |stage| &stage.guardrails);
     let mut found: Vec<HarmSoFar> = Vec::new();

@@ -2,10 +2,10 @@
 
 use crate::base::number::count;
 use crate::base::time::{DAY, Micros};
-use crate::ramp::{OperationRow, RampStatus};
+use crate::ramp::{OperationRow, RampStatus, Verdict};
 use crate::report::nights::model::{HarmSoFar, Night, NightDecision, NightsLayer, RampNights};
 use crate::words::nights as say;
-use crate::words::{Count, Days, Lang, Measured, MetricName, Number, Say, Text, When};
+use crate::words::{Count, Days, Few, Lang, Measured, MetricName, Number, Say, Text, When};
 
 /// The largest number of layers that have a column of their own in the table of nights.
 pub(super) const MAX_COLUMNS: usize = 8;
@@ -69,7 +69,7 @@ impl View<'_> {
                     .filter(|layer| layer.is_rolled_back)
                     .map(|layer| self.layer_name(&layer.tenant, &layer.layer))
                     .collect();
-                say::rolled_back(back, as_of)
+                say::rolled_back(Few(&back, MAX_COLUMNS), as_of)
             }
             RampStatus::Completed => say::completed(Count(n_layers), as_of),
             RampStatus::Running | RampStatus::Retired => {
@@ -89,6 +89,19 @@ impl View<'_> {
         let Some(last) = self.ramp.last() else {
             return facts;
         };
+        let with = |verdict: Verdict| -> Vec<String> {
+            let decisions = last.decisions.iter().filter(|of| of.verdict == verdict);
+            decisions
+                .map(|of| self.layer_name(&of.tenant, &of.layer))
+                .collect()
+        };
+        let (invalid, unclear) = (with(Verdict::Invalid), with(Verdict::Inconclusive));
+        if !invalid.is_empty() {
+            facts.push(say::untrusted(Few(&invalid, MAX_COLUMNS)));
+        }
+        if !unclear.is_empty() {
+            facts.push(say::undecided(Few(&unclear, MAX_COLUMNS)));
+        }
         if last.first_failure.is_some() {
             facts.push(last.failure());
         }
@@ -253,7 +266,7 @@ impl View<'_> {
             notes.push(night.failure());
         }
         let notes: Vec<String> = notes.iter().map(|note| self.text(note)).collect();
-        notes.join("; ")
+        notes.join(if self.lang == Lang::En { "; " } else { "；" })
     }
 
     /// The decisions that changed a ratio, the newest first. `None` if there are none.

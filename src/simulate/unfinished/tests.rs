@@ -83,7 +83,7 @@ fn where_unfinished_runs_end_is_said() {
     assert!(
         warning.finding.starts_with(
             "all at 1%: the task completion rate cannot clear its margin of 2 points within the dwell of 72 hours, \
-             even if the candidate changes nothing, and not even within a year. 10% can, and so can a margin of "
+             even if the candidate changes nothing, and not even within a year. 10% is enough, and so is a margin of "
         ),
         "{}",
         warning.finding
