@@ -210,8 +210,9 @@ fn workbook(path: &Path, schedule: &Value, analysis: &Value) {
         .unwrap()["effect"];
     assert_eq!(cell(1, 1, "metric"), "task_completion_rate");
     let [found, expected] =
-        [&cell(1, 1, "effect")["share"], &effect["effect_size"]].map(|value| value.as_f64().unwrap());
-    assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        [&cell(1, 1, "effect"), &effect["effect_size"]].map(|value| value.as_f64().unwrap());
+    // The cell is in percentage points.
+    assert!((found - 100.0 * expected).abs() < 1e-9, "{found} {expected}");
     let slices = sheets[2]["rows"].as_array().unwrap();
     let formula_text = slices
         .iter()
@@ -256,7 +257,7 @@ fn chinese_files_have_chinese_titles_and_say_when_letters_are_missing() {
         .collect();
     assert_eq!(
         names,
-        ["放量决策", "效应", "切片", "放量计划", "操作日志", "成本"]
+        ["放量决策", "效应", "切片", "放量排期", "操作日志", "成本"]
     );
     assert_eq!(sheets[0]["rows"][0]["B"], "分层");
     let names = tree(&folder.join("charts"));
@@ -307,7 +308,7 @@ fn a_mail_of_forty_layers_is_cut_and_says_so() {
     let mail = fs::read_to_string(&path).unwrap();
     assert!(mail.len() < 100_000, "{}", mail.len());
     assert!(
-        mail.contains("more layers are in report.html")
+        mail.contains("Further layers in report.html of the study&#39;s folder: ")
             && mail.contains("Layers that keep their ratio: 480.")
     );
     assert!(mail.ends_with("</html>\n") && !mail.contains("<co>"));

@@ -490,7 +490,7 @@ fn a_schedule_gives_one_notification_an_event() {
         found[0].title,
         "Rollback of cs-agent-2026.05: 300 layers of 300 tenants"
     );
-    assert!(found[0].text.ends_with("and 280 more layers") && found[0].text.len() < 12_000);
+    assert!(found[0].text.ends_with("further layers: 280") && found[0].text.len() < 12_000);
     schedule.layers.truncate(299);
     assert_ne!(
         of_schedule(&schedule, &Zone::UTC, None)[0].id,
@@ -546,10 +546,10 @@ fn a_sink_has_its_language() {
     let guard: Value = serde_json::from_str(lines.lines().nth(1).unwrap()).unwrap();
     assert_eq!(guard["reason"], "31% of the users moved");
     assert_eq!(guard["reason_zh"], "31% 的用户更换了分层");
-    assert_eq!(guard["title"], "守卫 max_moved 中止了 agent-2 的夜间任务");
+    assert_eq!(guard["title"], "夜间守卫 max_moved 中止了 agent-2 的夜间任务");
     assert_eq!(
         guard["text"],
-        "守卫 max_moved 中止了 agent-2 的夜间任务\n计划 ramp-7，数据截至 2026 年 5 月 28 日 08:00（北京时间）\n\
+        "夜间守卫 max_moved 中止了 agent-2 的夜间任务\n计划 ramp-7，数据截至 2026 年 5 月 28 日 08:00（北京时间）\n\
          31% 的用户更换了分层\n报告：/srv/ramp/report.html"
     );
 }

@@ -440,7 +440,7 @@ fn comments_are_short_and_answer_first() {
         "**rel_2026_05_28_001 may not start: 4 of 24 checks failed.**"
     );
     assert!(
-        lines[4].starts_with("| tool_schema | fail | Callers break by 1 change from 2.3.0 to 2.4.0: "),
+        lines[4].starts_with("| tool_schema | fail | 1 change from 2.3.0 to 2.4.0 can break callers: "),
         "{comment}"
     );
     assert!(
