@@ -13,12 +13,16 @@ Sluice does more in the same pass: exact distinct users for each stage and bucke
 histogram, digests of all inputs, and the files that later merges need. Therefore DuckDB is also timed
 with count(distinct user_id). The other engines assign users by their own hash, which is cheaper than
 the hash of the plan.
+The floor is the least work: benches/peers/replay_floor.rs reads the same columns with the Parquet
+crate and hashes the user ids, and does nothing else. The goal is at most twice its CPU time.
 The engines take turns, each in its own process. The smallest CPU and wall time of all rounds is
 shown, because other work can only add time. At the end the sums and the distinct users must equal
 those of DuckDB exactly.
 """
 
 import argparse
+import glob
+import json
 import os
 import subprocess
 import sys
@@ -112,6 +116,14 @@ def make_data(folder, n_users, n_turns):
                    f"to '{folder}/log/{day}.parquet' (format parquet, compression zstd, compression_level 1)")
 
 
+def floor_program():
+    """Builds the program of the floor; returns its path."""
+    command = ["cargo", "bench", "--no-run", "--bench", "replay_floor", "--message-format", "json"]
+    built = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    messages = [json.loads(line) for line in built.stdout.splitlines() if line.startswith("{")]
+    return next(m["executable"] for m in messages if m.get("executable") and m["target"]["name"] == "replay_floor")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data")
@@ -119,7 +131,10 @@ def main():
     parser.add_argument("--turns", type=int, default=20_000_000)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--floor", help="the program of the floor; built by default")
     args = parser.parse_args()
+    floor = args.floor or floor_program()
+    os.environ["RAYON_NUM_THREADS"] = str(args.threads)
     with tempfile.TemporaryDirectory() as scratch:
         data = args.data or scratch
         if not args.data:
@@ -143,6 +158,7 @@ def main():
             "DuckDB, layer in the log": peer(DUCKDB, "layer"),
             "DuckDB, layer in the log, distinct users too": peer(DUCKDB, "layer-users"),
             "Polars, layer in the log": peer(POLARS, "layer"),
+            "floor: the columns read, the ids hashed": [floor, layers, *sorted(glob.glob(log))],
         }
         best = {}
         for _ in range(args.rounds):
@@ -153,6 +169,8 @@ def main():
         print(f"{'':46}{'CPU s':>8}{'wall s':>8}{'CPU':>7}{'wall':>7}{'MB':>7}")
         for name, (cpu, wall, memory) in best.items():
             print(f"{name:46}{cpu:8.2f}{wall:8.2f}{cpu / base[0]:6.1f}x{wall / base[1]:6.1f}x{memory:7.0f}")
+        cpu, wall = (base[idx] / best["floor: the columns read, the ids hashed"][idx] for idx in range(2))
+        print(f"Sluice takes {cpu:.2f} times the CPU time of the floor, {wall:.2f} times its wall time")
         for other in ["limited", "since"]:
             subprocess.run(["diff", "-r", f"{scratch}/cube", f"{scratch}/{other}"], check=True)
         print("cubes of the three Sluice runs: the same bytes")
