@@ -132,22 +132,32 @@ pub fn resample(statistic: Statistic<'_>, n_replicates: usize, seed: u64) -> Res
             )
         }
     };
-    // Each replicate has its own random stream, so the number of threads does not change the
-    // result.
-    let replicate = |idx: usize| {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(idx as u64);
-        let mut mean = |rows: &[f64]| draw_sums(&mut rng, rows, rows)[0] / rows.len() as f64;
-        finite(match statistic {
-            Statistic::Mean(x) => mean(x),
-            Statistic::Difference(x, y) => mean(x) - mean(y),
-            Statistic::Ratio(x, y) => {
-                let [num, den] = draw_sums(&mut rng, x, y);
-                num / den
-            }
-        })
+    let columns = |rows: &[f64]| rows.iter().map(|x| [*x]).collect::<Vec<_>>();
+    let mean = |rows: &[[f64; 1]], rng: &mut [ChaCha8Rng]| -> Vec<f64> {
+        let sums = draw_sums(rng, rows);
+        sums.iter().map(|[sum]| sum / rows.len() as f64).collect()
     };
-    let mut replicates: Vec<f64> = (0..n_replicates).into_par_iter().filter_map(replicate).collect();
+    let values: Vec<f64> = match statistic {
+        Statistic::Mean(x) => {
+            let x = columns(x);
+            replicates_of(n_replicates, seed, |rng| mean(&x, rng))
+        }
+        Statistic::Difference(x, y) => {
+            let (x, y) = (columns(x), columns(y));
+            replicates_of(n_replicates, seed, |rng| {
+                let first = mean(&x, rng);
+                first.iter().zip(mean(&y, rng)).map(|(a, b)| a - b).collect()
+            })
+        }
+        Statistic::Ratio(x, y) => {
+            let rows: Vec<[f64; 2]> = x.iter().zip(y).map(|(x, y)| [*x, *y]).collect();
+            replicates_of(n_replicates, seed, |rng| {
+                let sums = draw_sums(rng, &rows);
+                sums.iter().map(|[num, den]| num / den).collect()
+            })
+        }
+    };
+    let mut replicates: Vec<f64> = values.into_iter().filter_map(finite).collect();
     replicates.sort_by(f64::total_cmp);
     Ok(Resampled {
         estimate: finite(estimate).ok_or(Reason::NoData)?,
@@ -164,62 +174,100 @@ pub fn resample(statistic: Statistic<'_>, n_replicates: usize, seed: u64) -> Res
     })
 }
 
-/// Rows per block. Two columns of a block fit the first-level cache, and a row's index is 11 bits.
+/// Replicates that are drawn together, block by block: a block is read from memory once for all.
+const TOGETHER: usize = 8;
+
+/// The replicates of a statistic, in order. Each replicate has its own random stream, so neither the
+/// number of threads nor the replicates beside it change it.
+fn replicates_of(
+    n_replicates: usize,
+    seed: u64,
+    values: impl Fn(&mut [ChaCha8Rng]) -> Vec<f64> + Sync,
+) -> Vec<f64> {
+    let stream = |idx: usize| {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(idx as u64);
+        rng
+    };
+    let together: Vec<Vec<f64>> = (0..n_replicates.div_ceil(TOGETHER))
+        .into_par_iter()
+        .map(|part| {
+            let first = part * TOGETHER;
+            let mut streams: Vec<ChaCha8Rng> = (first..(first + TOGETHER).min(n_replicates))
+                .map(stream)
+                .collect();
+            values(&mut streams)
+        })
+        .collect();
+    together.into_iter().flatten().collect()
+}
+
+/// Rows per block. A block of two columns fits the first-level cache, and a row's index is 11 bits.
 const BLOCK: usize = 1 << BLOCK_BITS;
 /// Bits of a row's index within a block.
 const BLOCK_BITS: u32 = 11;
+/// Row indices per random word.
+const PER_WORD: usize = (u64::BITS / BLOCK_BITS) as usize;
+/// Random words that are drawn at a time.
+const WORDS: usize = 256;
 
-/// Sums of two columns over rows drawn with replacement, as many as the sample has. The number of
-/// draws in a block is binomial, and all rows of a block are equally likely. The distribution is
-/// that of single draws, but memory is read in order.
-fn draw_sums(rng: &mut ChaCha8Rng, x: &[f64], y: &[f64]) -> [f64; 2] {
-    let (mut left, mut rows_left) = (x.len() as u64, x.len());
-    let mut sums = [0.0; 2];
-    for (x, y) in x.chunks(BLOCK).zip(y.chunks(BLOCK)) {
-        let n = if rows_left == x.len() {
-            left
-        } else {
-            binomial(rng, left, x.len() as f64 / rows_left as f64)
-        };
-        (left, rows_left) = (left - n, rows_left - x.len());
-        let of_block = match (<&[f64; BLOCK]>::try_from(x), <&[f64; BLOCK]>::try_from(y)) {
-            (Ok(x), Ok(y)) => draw_block(rng, x, y, n),
-            _ => {
-                let mut sums = [0.0; 2];
-                for _ in 0..n {
-                    let row = rng.random_range(0..x.len());
-                    sums = [sums[0] + x[row], sums[1] + y[row]];
-                }
-                sums
-            }
-        };
-        sums = [sums[0] + of_block[0], sums[1] + of_block[1]];
+/// Sums of `N` columns over rows drawn with replacement, as many as the sample has, once for each
+/// random stream. The number of draws in a block is binomial, and all rows of a block are equally
+/// likely. The distribution is that of single draws, but memory is read in order.
+fn draw_sums<const N: usize>(streams: &mut [ChaCha8Rng], rows: &[[f64; N]]) -> Vec<[f64; N]> {
+    let mut left = vec![rows.len() as u64; streams.len()];
+    let mut sums = vec![[0.0; N]; streams.len()];
+    let mut rows_left = rows.len();
+    for block in rows.chunks(BLOCK) {
+        for ((rng, left), sums) in streams.iter_mut().zip(&mut left).zip(&mut sums) {
+            let n = if rows_left == block.len() {
+                *left
+            } else {
+                binomial(rng, *left, block.len() as f64 / rows_left as f64)
+            };
+            *left -= n;
+            let of_block = match <&[[f64; N]; BLOCK]>::try_from(block) {
+                Ok(block) => draw_block(rng, block, n),
+                Err(_) => (0..n).fold([0.0; N], |sums, _| {
+                    add(sums, block[rng.random_range(0..block.len())])
+                }),
+            };
+            *sums = add(*sums, of_block);
+        }
+        rows_left -= block.len();
     }
     sums
 }
 
-/// Sums of two columns over `n` rows of a block, drawn with replacement.
-fn draw_block(rng: &mut ChaCha8Rng, x: &[f64; BLOCK], y: &[f64; BLOCK], n: u64) -> [f64; 2] {
-    const PER_WORD: u32 = u64::BITS / BLOCK_BITS;
-    let row = |word: u64, idx: u32| (word >> (idx * BLOCK_BITS)) as usize % BLOCK;
+/// Sums of `N` columns over `n` rows of a block, drawn with replacement.
+fn draw_block<const N: usize>(rng: &mut ChaCha8Rng, rows: &[[f64; N]; BLOCK], n: u64) -> [f64; N] {
+    let row = |word: u64, idx: usize| rows[(word >> (idx as u32 * BLOCK_BITS)) as usize % BLOCK];
     // Independent partial sums, so that an addition does not wait for the one before it.
-    let mut lanes = [[0.0; 2]; PER_WORD as usize];
-    for _ in 0..n / u64::from(PER_WORD) {
-        let word = rng.next_u64();
-        for (idx, lane) in (0..).zip(&mut lanes) {
-            let row = row(word, idx);
-            lane[0] += x[row];
-            lane[1] += y[row];
+    let mut lanes = [[0.0; N]; PER_WORD];
+    let mut bytes = [0; WORDS * 8];
+    let mut n_words = n as usize / PER_WORD;
+    while n_words > 0 {
+        let bytes = &mut bytes[..n_words.min(WORDS) * 8];
+        // The bytes of the words that `next_u64` returns, in their order.
+        rng.fill_bytes(bytes);
+        for word in bytes.as_chunks().0 {
+            let word = u64::from_le_bytes(*word);
+            for (idx, lane) in lanes.iter_mut().enumerate() {
+                *lane = add(*lane, row(word, idx));
+            }
         }
+        n_words -= bytes.len() / 8;
     }
     let word = rng.next_u64();
-    for idx in 0..(n % u64::from(PER_WORD)) as u32 {
-        lanes[0][0] += x[row(word, idx)];
-        lanes[0][1] += y[row(word, idx)];
+    for idx in 0..n as usize % PER_WORD {
+        lanes[0] = add(lanes[0], row(word, idx));
     }
-    lanes
-        .iter()
-        .fold([0.0; 2], |sums, lane| [sums[0] + lane[0], sums[1] + lane[1]])
+    lanes.into_iter().fold([0.0; N], add)
+}
+
+#[inline]
+fn add<const N: usize>(a: [f64; N], b: [f64; N]) -> [f64; N] {
+    std::array::from_fn(|idx| a[idx] + b[idx])
 }
 
 fn binomial(rng: &mut ChaCha8Rng, n: u64, p: f64) -> u64 {
@@ -336,12 +384,12 @@ mod tests {
     fn drawing_by_blocks_draws_every_row_alike() {
         let n = 2 * BLOCK + 100;
         let x: Vec<f64> = (0..n).map(|i| (i / 300 % 7) as f64).collect();
-        let ones = vec![1.0; n];
+        let rows: Vec<[f64; 2]> = x.iter().map(|x| [*x, 1.0]).collect();
         let mean = x.iter().sum::<f64>() / n as f64;
         let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
         let mut means = Vec::new();
         for seed in 0..2_000 {
-            let [sum, count] = draw_sums(&mut ChaCha8Rng::seed_from_u64(seed), &x, &ones);
+            let [sum, count] = draw_sums(&mut [ChaCha8Rng::seed_from_u64(seed)], &rows)[0];
             assert_eq!(count, n as f64);
             means.push(sum / n as f64);
         }
@@ -352,6 +400,32 @@ mod tests {
             "{grand} {mean}"
         );
         assert!((spread / (variance / n as f64) - 1.0).abs() < 0.15, "{spread}");
+    }
+
+    /// The values were recorded when each replicate was drawn alone, word by word, from two columns.
+    #[test]
+    fn replicates_keep_their_values() {
+        let y: Vec<f64> = (0..5_000).map(|i| f64::from(1 + i * 37 % 101)).collect();
+        let x: Vec<f64> = (0..5_000).map(|i| f64::from(i * i % 97) / 10.0).collect();
+        let z: Vec<f64> = x[..3_000].iter().map(|x| 2.0 * x).collect();
+        for (statistic, recorded) in [
+            (
+                Statistic::Mean(&x),
+                [4.742859999999998, 4.789859999999997, 4.873819999999999],
+            ),
+            (
+                Statistic::Ratio(&x, &y),
+                [0.09220717279780992, 0.09396267277670751, 0.09629048636986867],
+            ),
+            (
+                Statistic::Difference(&x, &z),
+                [-5.057873333333341, -4.885526666666664, -4.649973333333334],
+            ),
+        ] {
+            let found = resample(statistic, 20, 7).unwrap().replicates;
+            assert_eq!(found.len(), 20);
+            assert_eq!([found[0], found[7], found[19]], recorded, "{statistic:?}");
+        }
     }
 
     #[test]
