@@ -103,6 +103,9 @@ pub mod pipeline;
 pub mod query;
 // The command line.
 pub mod cli;
+// Entry points for benches of kernels; no part of the program.
+#[doc(hidden)]
+pub mod kernels;
 // Entry points for fuzz targets; no part of the program.
 #[cfg(any(fuzzing, feature = "fuzzing"))]
 #[doc(hidden)]

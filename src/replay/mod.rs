@@ -21,6 +21,8 @@ mod driver;
 mod finish;
 mod first_rows;
 mod index;
+#[doc(hidden)]
+pub(crate) mod kernels;
 mod layer_table;
 mod limits;
 mod merge;

@@ -11,6 +11,7 @@ mod apart;
 mod architecture;
 mod audit;
 mod bad_input;
+mod benches;
 mod browser;
 mod calc;
 mod chinese;
