@@ -6,12 +6,15 @@ use arrow_schema::Schema;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::arrow::arrow_writer::{ArrowColumnWriter, compute_leaves};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{DEFAULT_MAX_ROW_GROUP_ROW_COUNT, WriterProperties};
+use rayon::prelude::*;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,6 +38,57 @@ pub(crate) fn write(
             writer.write(&batch)?;
         }
         writer.finish()
+    })
+}
+
+/// Number of rows whose values are made at once by [`write_columns`]. It is a multiple of the rows after
+/// which the encoder may end a page, so pages do not depend on it. A column that may be null is made
+/// at once for a row group, because runs of its levels end with the values that are written together.
+const SLICE_ROWS: usize = 65_536;
+
+/// Writes flat columns of `n_rows` rows with all threads. `values` makes the values of a column in a
+/// range of rows. The bytes are those of [`write`] with one batch of all rows.
+///
+/// # Errors
+/// As [`write`].
+pub(crate) fn write_columns(
+    path: &Path,
+    schema: &Arc<Schema>,
+    n_rows: usize,
+    values: impl Fn(usize, Range<usize>) -> ArrayRef + Sync,
+) -> Result<()> {
+    let encode = |(idx, mut writer): (usize, ArrowColumnWriter), rows: Range<usize>| {
+        let n_slice = if schema.field(idx).is_nullable() {
+            rows.len()
+        } else {
+            SLICE_ROWS
+        };
+        for start in rows.clone().step_by(n_slice) {
+            let array = values(idx, start..rows.end.min(start + n_slice));
+            for leaf in compute_leaves(schema.field(idx), &array)? {
+                writer.write(&leaf)?;
+            }
+        }
+        writer.close()
+    };
+    files::write_file(path, |file| {
+        let writer = BatchWriter::new(path, file, schema)?.writer;
+        let (mut file, factory) = writer.into_serialized_writer().or_unwritable(path)?;
+        for (group, start) in (0..n_rows).step_by(DEFAULT_MAX_ROW_GROUP_ROW_COUNT).enumerate() {
+            let rows = start..n_rows.min(start + DEFAULT_MAX_ROW_GROUP_ROW_COUNT);
+            let writers = factory.create_column_writers(group).or_unwritable(path)?;
+            let columns: Vec<(usize, ArrowColumnWriter)> = writers.into_iter().enumerate().collect();
+            let chunks = columns.into_par_iter().map(|column| encode(column, rows.clone()));
+            let chunks: Vec<_> = chunks
+                .collect::<parquet::errors::Result<_>>()
+                .or_unwritable(path)?;
+            let mut group = file.next_row_group().or_unwritable(path)?;
+            for chunk in chunks {
+                chunk.append_to_row_group(&mut group).or_unwritable(path)?;
+            }
+            group.close().or_unwritable(path)?;
+        }
+        file.close().map(|_| ()).or_unwritable(path)
     })
 }
 

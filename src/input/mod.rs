@@ -61,7 +61,7 @@ mod want;
 
 pub(crate) use batch::Fault;
 pub use batch::{Batch, RowFaults};
-pub use events::{EventSummary, UserFeatures, open_events, read_events};
+pub use events::{EventOptions, EventSummary, UserDays, UserFeatures, open_events, read_events};
 pub(crate) use fast_scan::{ColumnScan, FastPart, Mapping, STEP, STEP_WORDS, Unsupported, low_bits};
 pub use file::{InputFile, SourceFile, find_files};
 pub(crate) use file::{LACKING, Place, find_all_files};

@@ -1,5 +1,6 @@
 //! The classic RFM summary of transactions: recency, frequency, value and their quintile scores.
 
+use arrow_array::Array;
 use clap::ValueEnum;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -74,7 +75,8 @@ pub struct RfmRow {
 }
 
 /// Computes the summary of users' transactions before `as_of`, in the order of `users`. `as_of` is
-/// in microseconds UTC. Days are those of `zone`, as in [`UserFeatures::days`]. Scores compare the
+/// in microseconds UTC. Days are those of `zone`, as in [`UserFeatures::days`], which must be
+/// there. Scores compare the
 /// users of one tenant.
 ///
 /// Frequency, recency, age and monetary value equal those of
@@ -85,22 +87,25 @@ pub struct RfmRow {
 /// # References
 /// `docs/METHODS.md#classic-rfm`; Fader, Hardie and Lee (2005), "RFM and CLV: Using Iso-Value
 /// Curves for Customer Base Analysis".
-pub fn rfm(users: &[UserFeatures], as_of: Micros, zone: &Zone, period: Period, ties: Ties) -> Vec<RfmRow> {
+pub fn rfm(users: &UserFeatures, as_of: Micros, zone: &Zone, period: Period, ties: Ties) -> Vec<RfmRow> {
     // Observation ends with the last day that is wholly or partly before `as_of`.
     let end = zone.day(as_of - 1);
     let number = |day: i64| period.number(day);
-    let mut totals = Vec::with_capacity(users.len());
-    let mut rows: Vec<RfmRow> = Vec::with_capacity(users.len());
-    for (idx, user) in users.iter().enumerate() {
+    let no_days: &[(i32, i64)] = &[];
+    let mut totals = Vec::with_capacity(users.n_users());
+    let mut rows: Vec<RfmRow> = Vec::with_capacity(users.n_users());
+    for idx in 0..users.n_users() {
+        let days = users.days.as_ref().map_or(no_days, |days| days.get(idx));
+        let later = users.later_days.as_ref().map_or(no_days, |days| days.get(idx));
         let mut periods: BTreeMap<i64, i128> = BTreeMap::new();
-        for (day, value) in user.days.iter().chain(&user.later_days) {
+        for (day, value) in days.iter().chain(later) {
             *periods.entry(number(i64::from(*day))).or_default() += i128::from(*value);
         }
         let first = periods.keys().next().copied().unwrap_or_default();
         let last = periods.keys().next_back().copied().unwrap_or_default();
         let n_repeats = periods.len().saturating_sub(1);
         let repeated: i128 = periods.values().skip(1).sum();
-        let total: i128 = user.days.iter().map(|(_, value)| i128::from(*value)).sum();
+        let total: i128 = days.iter().map(|(_, value)| i128::from(*value)).sum();
         totals.push(total);
         rows.push(RfmRow {
             user: idx,
@@ -112,18 +117,22 @@ pub fn rfm(users: &[UserFeatures], as_of: Micros, zone: &Zone, period: Period, t
             } else {
                 repeated as f64 / 1e6 / n_repeats as f64
             },
-            days_since_last: end + 1 - zone.day(user.last_event),
-            n_transactions: user.n_events,
+            days_since_last: end + 1 - zone.day(users.last_event[idx]),
+            n_transactions: users.n_events[idx].into(),
             total_value: total as f64 / 1e6,
             scores: [0; 3],
         });
     }
     let mut tenants: BTreeMap<Option<&str>, Vec<usize>> = BTreeMap::new();
-    for (idx, user) in users.iter().enumerate() {
-        tenants.entry(user.tenant_id.as_deref()).or_default().push(idx);
+    for idx in 0..users.n_users() {
+        let names = users.tenant_id.as_ref().filter(|names| names.is_valid(idx));
+        tenants
+            .entry(names.map(|names| names.value(idx)))
+            .or_default()
+            .push(idx);
     }
     for of_tenant in tenants.values_mut() {
-        of_tenant.sort_by(|a, b| by_id(&users[*a].user_id, &users[*b].user_id));
+        of_tenant.sort_by(|a, b| by_id(users.user_id.value(*a), users.user_id.value(*b)));
         let days: Vec<i128> = of_tenant
             .iter()
             .map(|idx| -i128::from(rows[*idx].days_since_last))

@@ -1,6 +1,8 @@
 //! Writes feature tables and RFM tables as files.
 
-use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow_array::{
+    Array, ArrayRef, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array,
+};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use std::path::Path;
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use std::sync::Arc;
 use crate::base::csv::write_csv;
 use crate::base::error::Result;
 use crate::base::parquet_io;
+use crate::base::time::Micros;
 use crate::input::{Format, UserFeatures};
 use crate::layer::rfm::RfmRow;
 
@@ -15,9 +18,8 @@ use crate::layer::rfm::RfmRow;
 ///
 /// # Errors
 /// When the file cannot be written.
-pub(crate) fn write_features(path: &Path, features: &[UserFeatures]) -> Result<()> {
+pub(crate) fn write_features(path: &Path, features: &UserFeatures) -> Result<()> {
     let instant = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    let has_tenants = features.iter().any(|user| user.tenant_id.is_some());
     let mut fields = vec![
         Field::new("user_id", DataType::Utf8, false),
         Field::new("first_event_time", instant.clone(), false),
@@ -27,38 +29,37 @@ pub(crate) fn write_features(path: &Path, features: &[UserFeatures]) -> Result<(
         Field::new("use_count", DataType::Int64, false),
         Field::new("user_value", DataType::Float64, false),
     ];
-    fields.extend(has_tenants.then(|| Field::new("tenant_id", DataType::Utf8, true)));
+    fields.extend(
+        features
+            .tenant_id
+            .is_some()
+            .then(|| Field::new("tenant_id", DataType::Utf8, true)),
+    );
     let schema = Arc::new(Schema::new(fields));
-    let instants = |f: fn(&UserFeatures) -> i64| -> ArrayRef {
-        Arc::new(TimestampMicrosecondArray::from_iter_values(features.iter().map(f)).with_timezone("UTC"))
+    let instants = |values: &[Micros]| -> ArrayRef {
+        Arc::new(TimestampMicrosecondArray::from_iter_values(values.iter().copied()).with_timezone("UTC"))
     };
-    let counts = |f: fn(&UserFeatures) -> u64| -> ArrayRef {
-        Arc::new(Int64Array::from_iter_values(features.iter().map(|u| f(u) as i64)))
+    let counts = |values: &[u32]| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(values.iter().map(|n| i64::from(*n))))
     };
-    let mut columns = vec![
-        Arc::new(StringArray::from_iter_values(features.iter().map(|u| &u.user_id))) as ArrayRef,
-        instants(|u| u.first_event),
-        instants(|u| u.last_event),
-        counts(|u| u.n_events),
-        counts(|u| u.days.len() as u64),
-        counts(|u| u.use_count),
-        Arc::new(Float64Array::from_iter_values(
-            features.iter().map(|u| u.value_micros as f64 / 1e6),
-        )),
-    ];
-    if has_tenants {
-        columns.push(Arc::new(
-            features
-                .iter()
-                .map(|user| user.tenant_id.as_deref())
-                .collect::<StringArray>(),
-        ));
-    }
-    parquet_io::write(
-        path,
-        &schema,
-        std::iter::once(parquet_io::batch(&schema, columns)),
-    )
+    parquet_io::write_columns(path, &schema, features.n_users(), |column, rows| match column {
+        0 => Arc::new(features.user_id.slice(rows.start, rows.len())),
+        1 => instants(&features.first_event[rows]),
+        2 => instants(&features.last_event[rows]),
+        3 => counts(&features.n_events[rows]),
+        4 => counts(&features.n_days[rows]),
+        5 => counts(&features.use_count[rows]),
+        6 => {
+            let values = features.value_micros[rows].iter();
+            Arc::new(Float64Array::from_iter_values(
+                values.map(|value| *value as f64 / 1e6),
+            ))
+        }
+        _ => match &features.tenant_id {
+            Some(tenants) => Arc::new(tenants.slice(rows.start, rows.len())),
+            None => new_null_array(&DataType::Utf8, rows.len()),
+        },
+    })
 }
 
 /// Writes the classic RFM summary, one row per user: as CSV if the file's name ends in `.csv`, else
@@ -66,8 +67,15 @@ pub(crate) fn write_features(path: &Path, features: &[UserFeatures]) -> Result<(
 ///
 /// # Errors
 /// When the file cannot be written.
-pub(crate) fn write_rfm(path: &Path, users: &[UserFeatures], rows: &[RfmRow]) -> Result<()> {
-    let has_tenants = users.iter().any(|user| user.tenant_id.is_some());
+pub(crate) fn write_rfm(path: &Path, users: &UserFeatures, rows: &[RfmRow]) -> Result<()> {
+    let has_tenants = users.tenant_id.is_some();
+    let tenant = |row: &RfmRow| {
+        let names = users
+            .tenant_id
+            .as_ref()
+            .filter(|names| names.is_valid(row.user))?;
+        Some(names.value(row.user))
+    };
     let mut names = vec![
         "user_id",
         "frequency",
@@ -83,8 +91,7 @@ pub(crate) fn write_rfm(path: &Path, users: &[UserFeatures], rows: &[RfmRow]) ->
     let is_csv = Format::by_path(path).is_some_and(Format::is_plain_csv);
     if is_csv {
         let lines = rows.iter().map(|row| {
-            let user = &users[row.user];
-            let mut line = vec![user.user_id.clone()];
+            let mut line = vec![users.user_id.value(row.user).to_owned()];
             line.extend([row.frequency, row.recency, row.age].map(|n| n.to_string()));
             line.push(row.monetary_value.to_string());
             line.extend([
@@ -93,7 +100,7 @@ pub(crate) fn write_rfm(path: &Path, users: &[UserFeatures], rows: &[RfmRow]) ->
                 row.total_value.to_string(),
             ]);
             line.extend(row.scores.map(|score| score.to_string()));
-            line.extend(has_tenants.then(|| user.tenant_id.clone().unwrap_or_default()));
+            line.extend(has_tenants.then(|| tenant(row).unwrap_or_default().to_owned()));
             line
         });
         return write_csv(path, &names, lines);
@@ -106,7 +113,7 @@ pub(crate) fn write_rfm(path: &Path, users: &[UserFeatures], rows: &[RfmRow]) ->
     };
     let mut columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(
-            rows.iter().map(|row| &users[row.user].user_id),
+            rows.iter().map(|row| users.user_id.value(row.user)),
         )),
         integers(&|row| row.frequency),
         integers(&|row| row.recency),
@@ -118,11 +125,7 @@ pub(crate) fn write_rfm(path: &Path, users: &[UserFeatures], rows: &[RfmRow]) ->
     ];
     columns.extend([0, 1, 2].map(|measure| integers(&|row| i64::from(row.scores[measure]))));
     if has_tenants {
-        columns.push(Arc::new(
-            rows.iter()
-                .map(|row| users[row.user].tenant_id.as_deref())
-                .collect::<StringArray>(),
-        ));
+        columns.push(Arc::new(rows.iter().map(tenant).collect::<StringArray>()));
     }
     let fields: Vec<Field> = names
         .iter()

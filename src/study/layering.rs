@@ -13,7 +13,7 @@ use crate::base::progress::Progress;
 use crate::base::time::Micros;
 use crate::base::{files, json};
 use crate::generate::GeneratedData;
-use crate::input::{Table, UserBatch, UserFeatures, UserReader};
+use crate::input::{EventOptions, Table, UserBatch, UserReader};
 use crate::layer::{Audit, LayerSummary, Period, Ties, UserSource, Users, tables};
 use crate::scenario::{Events, GuardName, Guards, Scenario, TagRule, UsersFrom};
 use crate::study::guards;
@@ -317,10 +317,6 @@ fn layer_events(
     files: &LayerFiles,
     progress: &Progress,
 ) -> Result<LayerSummary> {
-    let observed_until = options
-        .rfm_table
-        .as_ref()
-        .map_or(ctx.as_of, |rfm| rfm.period.end(ctx.as_of, &scenario.time_zone));
     let table = input::open_events(events)?;
     let joined = scenario
         .input
@@ -331,15 +327,14 @@ fn layer_events(
     let warnings = layer::check_required(&table, UserSource::Events, ctx.layering, ctx.plan, &|name| {
         joined.as_ref().is_some_and(|joined| joined.has(name))
     })?;
-    let (features, read) = input::read_events(
-        &table,
-        events,
-        ctx.as_of,
-        observed_until,
-        scenario.input.on_bad_row,
-        &scenario.time_zone,
-        progress,
-    )?;
+    let rfm_period = options.rfm_table.as_ref().map(|rfm| rfm.period);
+    let reading = EventOptions {
+        as_of: ctx.as_of,
+        observed_until: rfm_period.map(|period| period.end(ctx.as_of, &scenario.time_zone)),
+        on_bad_row: scenario.input.on_bad_row,
+        zone: &scenario.time_zone,
+    };
+    let (features, read) = input::read_events(&table, events, &reading, progress)?;
     if let Some(path) = &files.features {
         tables::write_features(path, &features)?;
     }
@@ -350,7 +345,7 @@ fn layer_events(
             &layer::rfm(&features, ctx.as_of, &scenario.time_zone, rfm.period, rfm.ties),
         )?;
     }
-    let mut batch = UserFeatures::to_users(&features);
+    let mut batch = features.into_users();
     if let Some(joined) = &joined {
         batch = joined.join(batch)?;
     }

@@ -147,6 +147,11 @@ fn every_instant_is_in_its_day() {
             );
             assert_eq!(clock.day(at), day, "{name} {}", format(at));
         }
+        // Instants in any order: each is in another day than the one before.
+        let mut clock = DayClock::new(&zone);
+        for at in (0..2 * 366 * 24).map(|step| start + step * 7_919 % (2 * 366 * 48) * HOUR / 2) {
+            assert_eq!(clock.day(at), zone.day(at), "{name} {}", format(at));
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Time zones: their days, their hours of the week, and the instants of local times.
 
+use hashbrown::HashMap;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase};
 use jiff::{Span, Timestamp};
@@ -210,13 +211,16 @@ fn nearest_zone(name: &str) -> Option<String> {
         })
 }
 
-/// The days of many instants in a time zone. Instants in order cost one comparison each.
+/// The days of many instants in a time zone. Instants of the same day cost one comparison each, others
+/// a few look-ups.
 #[derive(Debug, Clone)]
 pub(crate) struct DayClock {
     /// `None` for UTC, whose days need no table.
     zone: Option<Zone>,
     day: i64,
     range: Range<Micros>,
+    /// The first instants of the days that have been asked for.
+    starts: HashMap<i64, Micros>,
 }
 
 impl DayClock {
@@ -225,19 +229,37 @@ impl DayClock {
             zone: (!zone.is_utc()).then(|| zone.clone()),
             day: 0,
             range: 0..0,
+            starts: HashMap::new(),
         }
     }
 
     /// The day of an instant; see [`Zone::day`].
+    #[inline]
     pub(crate) fn day(&mut self, at: Micros) -> i64 {
-        let Some(zone) = &self.zone else {
+        if self.zone.is_none() {
             return at.div_euclid(DAY);
-        };
+        }
         if !self.range.contains(&at) {
-            self.day = zone.day(at);
-            self.range = zone.day_start(self.day)..zone.day_start(self.day + 1);
+            self.find(at);
         }
         self.day
+    }
+
+    fn find(&mut self, at: Micros) {
+        let Some(zone) = &self.zone else { return };
+        let starts = &mut self.starts;
+        let mut start_of = |day| *starts.entry(day).or_insert_with(|| zone.day_start(day));
+        // Offsets are below a day, so the local day is that of UTC or one beside it.
+        let utc = at.div_euclid(DAY);
+        for day in utc - 1..=utc + 1 {
+            let range = start_of(day)..start_of(day + 1);
+            if range.contains(&at) {
+                (self.day, self.range) = (day, range);
+                return;
+            }
+        }
+        self.day = zone.day(at);
+        self.range = start_of(self.day)..start_of(self.day + 1);
     }
 }
 
