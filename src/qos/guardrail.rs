@@ -7,8 +7,10 @@ use crate::metric::Better;
 use crate::scenario::{Guardrail, GuardrailRule};
 use crate::stats::effect::Look;
 use crate::stats::gates::Gate;
+use crate::stats::half_width::IntervalBounds;
+use crate::stats::look_bounds::LookBounds;
 use crate::stats::multiplicity::holm_in_place;
-use crate::stats::non_inferiority::{HarmVerdict, judge};
+use crate::stats::non_inferiority::{HarmVerdict, is_beyond_margin, judge};
 use crate::stats::{Interval, Reason};
 
 /// Up to this many guardrails are judged without an allocation. Simulations judge few guardrails
@@ -179,10 +181,7 @@ fn find(
         },
         (_, Err(reason)) => finding.reason = Some(*reason),
         (_, Ok(effect)) => {
-            let (harm, interval) = match input.better {
-                Better::Lower => (effect.effect_size, effect.interval),
-                Better::Higher => (-effect.effect_size, effect.interval.negated()),
-            };
+            let (harm, interval) = harm_of(effect.effect_size, effect.interval, input.better);
             let margin = guardrail.margin(effect.control).unwrap_or(0.0);
             finding.takes_min_margin = guardrail.takes_min_margin(effect.control);
             finding.verdict = judge(harm, interval, margin, p_value_adj <= certain_at);
@@ -205,6 +204,43 @@ fn find(
         }
     }
     finding
+}
+
+/// An effect in the bad direction, with its interval.
+fn harm_of(effect_size: f64, interval: Interval, better: Better) -> (f64, Interval) {
+    match better {
+        Better::Lower => (effect_size, interval),
+        Better::Higher => (-effect_size, interval.negated()),
+    }
+}
+
+/// Whether a harm lies within its margin, so that no interval and no p-value give a violation.
+pub fn is_within_margin(guardrail: &Guardrail, effect: &Look, better: Better) -> bool {
+    let (harm, _) = harm_of(effect.effect_size, effect.interval, better);
+    // An interval contains its estimate, so none lies beyond the margin.
+    matches!(guardrail.rule, GuardrailRule::MaxCount(_))
+        || harm <= guardrail.margin(effect.control).unwrap_or(0.0)
+}
+
+/// Whether [`judge_all`] gives the same verdict, and none of a violation, for every interval within
+/// the bounds and every p-value. Simulations then judge by the bounds.
+pub fn is_settled(guardrail: &Guardrail, bounds: &LookBounds, better: Better) -> bool {
+    // A number of events is not compared with the control.
+    if matches!(guardrail.rule, GuardrailRule::MaxCount(_)) {
+        return true;
+    }
+    let LookBounds {
+        control,
+        effect_size,
+        slack,
+        interval: IntervalBounds { narrow, wide },
+    } = *bounds;
+    let (harm, narrow) = harm_of(effect_size, narrow, better);
+    let (_, wide) = harm_of(effect_size, wide, better);
+    let margin = guardrail.margin(control).unwrap_or(0.0);
+    // The narrow interval has the highest lower end.
+    !is_beyond_margin(harm + slack, narrow, margin - slack)
+        && !IntervalBounds { narrow, wide }.is_upper_near(margin)
 }
 
 /// The p-value of "no effect" if the effect is harmful, otherwise 1.

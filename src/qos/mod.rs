@@ -4,5 +4,7 @@
 mod guardrail;
 mod score;
 
-pub use guardrail::{GuardrailFinding, GuardrailInput, Judged, judge_all, judge_guardrails};
-pub use score::{Qos, QosArm, QosMethod, Rates, estimate_arm, estimate_rates, qos, qos_of_sums};
+pub use guardrail::{
+    GuardrailFinding, GuardrailInput, Judged, is_settled, is_within_margin, judge_all, judge_guardrails,
+};
+pub use score::{Qos, QosArm, QosMethod, Rates, bound_rates, estimate_arm, estimate_rates, qos, qos_of_sums};

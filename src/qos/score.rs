@@ -8,6 +8,7 @@ use crate::metric::RATE_METRICS;
 use crate::scenario::QosConfig;
 use crate::stats::difference::welch_df;
 use crate::stats::dist::t_isf;
+use crate::stats::half_width::{Bounds, IntervalBounds};
 use crate::stats::ratio::MIN_CLUSTERS;
 use crate::stats::scale_mixture::ScaleMixture;
 use crate::stats::{Clusters, Interval, Reason, effect, jackknife, ratio, sequential};
@@ -286,30 +287,88 @@ pub fn estimate_rates(
     alpha: f64,
 ) -> (f64, f64, [Interval; 2]) {
     let value = qos(rates, config).qos;
-    let bends = bends(rates, config).map(|(idx, rate, bend)| (rate - bend).powi(2) <= 9.0 * variances[idx]);
+    let near = bends(rates, config).map(|(idx, rate, bend)| (rate - bend).powi(2) <= 9.0 * variances[idx]);
     let mut widest: Option<[Interval; 2]> = None;
-    for sides in 0..8_u8 {
-        // Without a near kink the side is that of the rates, so one pass is enough.
-        let side = |kink: usize| sides >> kink & 1 == 1;
-        if (0..3).any(|kink| !bends[kink] && side(kink)) {
-            continue;
-        }
-        let mut forced = [None; 3];
-        (0..3)
-            .filter(|kink| bends[*kink])
-            .for_each(|kink| forced[kink] = Some(side(kink)));
-        let slopes = slopes(rates, config, forced);
-        let v: f64 = slopes
-            .iter()
-            .zip(variances)
-            .map(|(slope, v)| slope * slope * v)
-            .sum();
-        let center = qos_between(rates, config, forced).qos;
+    for forced in sides_of(near) {
+        let (center, v) = center_and_variance(rates, variances, config, forced);
         let own = intervals(center, v, t, df, tau2, alpha);
         widest = Some(widest.map_or(own, |other| [larger(other[0], own[0]), larger(other[1], own[1])]));
     }
     let point = f64::from(round_score(value.clamp(0.0, 1.0))) / 10_000.0;
     (value, point, widest.unwrap_or([Interval::around(value, 0.0); 2]))
+}
+
+/// QoS and bounds of its interval in [`estimate_rates`], for one look or for every look.
+/// `half_width` returns bounds of the half width at a variance. Rates may have rounding errors of a
+/// few operations, and variances relative errors of up to 1e-7. `None` without bounds of a half
+/// width, and where rounding may decide whether a kink is near.
+pub fn bound_rates(
+    rates: &Rates,
+    variances: &[f64; N_RATES],
+    config: &QosConfig,
+    half_width: impl Fn(f64) -> Option<Bounds>,
+) -> Option<(f64, IntervalBounds)> {
+    let kinks = bends(rates, config).map(|(idx, rate, bend)| {
+        let (distance, most) = ((rate - bend).abs(), 9.0 * variances[idx]);
+        let rounding = 1e-6 * most + 1e-13 * bend * (distance + 1e-13 * bend);
+        (distance * distance, most, rounding)
+    });
+    if kinks
+        .iter()
+        .any(|(square, most, rounding)| (square - most).abs() <= *rounding)
+    {
+        return None;
+    }
+    let near = kinks.map(|(square, most, _)| square <= most);
+    let bounds = |forced: [Option<bool>; 3]| {
+        let (center, v) = center_and_variance(rates, variances, config, forced);
+        Some(IntervalBounds::around(center, half_width(v)?))
+    };
+    let value = qos(rates, config).qos;
+    if near == [false; 3] {
+        return Some((value, bounds([None; 3])?));
+    }
+    let mut widest: Option<IntervalBounds> = None;
+    for forced in sides_of(near) {
+        let own = bounds(forced)?;
+        widest = Some(widest.map_or(own, |other| IntervalBounds {
+            narrow: larger(other.narrow, own.narrow),
+            wide: larger(other.wide, own.wide),
+        }));
+    }
+    Some((value, widest?))
+}
+
+/// The sides of the kinks that count: both sides of a near kink, and that of the rates elsewhere.
+fn sides_of(near: [bool; 3]) -> impl Iterator<Item = [Option<bool>; 3]> {
+    (0..8_u8).filter_map(move |sides| {
+        let side = |kink: usize| sides >> kink & 1 == 1;
+        // Without a near kink one pass is enough.
+        if (0..3).any(|kink| !near[kink] && side(kink)) {
+            return None;
+        }
+        let mut forced = [None; 3];
+        (0..3)
+            .filter(|kink| near[*kink])
+            .for_each(|kink| forced[kink] = Some(side(kink)));
+        Some(forced)
+    })
+}
+
+/// QoS with its kinks fixed, and its variance by the delta method.
+fn center_and_variance(
+    rates: &Rates,
+    variances: &[f64; N_RATES],
+    config: &QosConfig,
+    forced: [Option<bool>; 3],
+) -> (f64, f64) {
+    let slopes = slopes(rates, config, forced);
+    let v: f64 = slopes
+        .iter()
+        .zip(variances)
+        .map(|(slope, v)| slope * slope * v)
+        .sum();
+    (qos_between(rates, config, forced).qos, v)
 }
 
 /// The kinks of QoS: the index of the rate in [`RATE_METRICS`], its value, and the value at which

@@ -15,12 +15,19 @@ use crate::ramp::situation::Situation;
 use crate::ramp::slices_check::slices;
 use crate::ramp::trace::{CheckFlow, CheckValues, Trace, block_if, plain};
 use crate::ramp::verdict::{CheckOutcome, Verdict};
-use crate::scenario::Action;
+use crate::scenario::{Action, DecisionPolicy};
 use crate::words::ramp as sentence;
 use crate::words::{Count, Hours, Text};
 
 /// Runs all checks of a situation in their order.
 pub(super) fn checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
+    early_checks(situation, trace)?;
+    clearance_checks(situation, trace)
+}
+
+/// The checks before those of [`clearance_checks`]. Of guardrails and QoS they read only whether a
+/// guardrail is violated, and whether the interval of QoS lies below the floor.
+pub(super) fn early_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
     coverage(situation, trace)?;
     if situation.state.ratio == Ratio::ZERO {
         return opening_checks(situation, trace);
@@ -38,9 +45,26 @@ pub(super) fn checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T)
         }
     };
     match situation.plan.policy.decision {
-        crate::scenario::DecisionPolicy::Point => point_checks(situation, evidence, trace),
-        crate::scenario::DecisionPolicy::Interval => interval_checks(situation, evidence, trace),
+        DecisionPolicy::Point => point_checks(situation, evidence, trace),
+        DecisionPolicy::Interval => interval_checks(situation, evidence, trace),
     }
+}
+
+/// The last checks of the policy `interval`: proof that guardrails and QoS are safe, and permission
+/// to promote.
+fn clearance_checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
+    let plan = situation.plan;
+    let is_open = situation.state.ratio > Ratio::ZERO && plan.policy.decision == DecisionPolicy::Interval;
+    let Some(evidence) = current(situation).ok().filter(|_| is_open) else {
+        return ControlFlow::Continue(());
+    };
+    let judged = plan.guardrails.iter().zip(&evidence.guardrails);
+    for (guardrail, judged) in judged.filter(|(guardrail, _)| guardrail.action == Action::Rollback) {
+        clear(situation, (guardrail, judged), evidence.ratio, trace)?;
+    }
+    qos_threshold(situation, evidence, trace)?;
+    freeze(situation, trace)?;
+    approved(situation, trace)
 }
 
 /// Checks that the log's rows have a known user and release, and that some user is eligible. A log
@@ -222,13 +246,7 @@ fn interval_checks<'a, T: Trace<'a>>(
         violation_check("signal", situation, (guardrail, judged), Verdict::Hold, trace)?;
     }
     min_users(situation, evidence, trace)?;
-    dwell(situation, trace)?;
-    for (guardrail, judged) in judged().filter(|(guardrail, _)| guardrail.action == Action::Rollback) {
-        clear(situation, (guardrail, judged), evidence.ratio, trace)?;
-    }
-    qos_threshold(situation, evidence, trace)?;
-    freeze(situation, trace)?;
-    approved(situation, trace)
+    dwell(situation, trace)
 }
 
 /// Checks that the candidate answered some user of the stage. Without, no check of the stage says

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
-use crate::ramp::checks::checks;
+use crate::ramp::checks::{checks, early_checks};
 use crate::ramp::situation::Situation;
 use crate::ramp::trace::{CheckName, FirstBlock};
 use crate::ramp::verdict::{Check, CheckOutcome, Verdict};
@@ -136,13 +136,29 @@ pub fn conclude<'a>(situation: &Situation<'a>) -> Conclusion<'a> {
     let mut first = FirstBlock::default();
     // The result only says whether the checks stopped early.
     let _ = checks(situation, &mut first);
-    let (verdict, first_blocking) = first
-        .0
-        .map_or((Verdict::Promote, None), |(verdict, name)| (verdict, Some(name)));
-    Conclusion {
-        verdict,
-        next_ratio: next_ratio(situation, verdict),
-        first_blocking,
+    first.blocked(situation).unwrap_or_else(|| Conclusion {
+        verdict: Verdict::Promote,
+        next_ratio: next_ratio(situation, Verdict::Promote),
+        first_blocking: None,
+    })
+}
+
+/// As [`conclude`], by the checks before those that need a proof of safety. `None` if none of them
+/// blocks. Of guardrails and QoS the evidence needs only to be right about violations, and about
+/// QoS below the floor.
+pub(crate) fn conclude_early<'a>(situation: &Situation<'a>) -> Option<Conclusion<'a>> {
+    let mut first = FirstBlock::default();
+    let _ = early_checks(situation, &mut first);
+    first.blocked(situation)
+}
+
+impl<'a> FirstBlock<'a> {
+    fn blocked(self, situation: &Situation<'a>) -> Option<Conclusion<'a>> {
+        self.0.map(|(verdict, name)| Conclusion {
+            verdict,
+            next_ratio: next_ratio(situation, verdict),
+            first_blocking: Some(name),
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use crate::metric::Metric;
 use crate::qos::{Judged, QosArm};
 use crate::ramp::slice_evidence::SliceEvidence;
 use crate::scenario::Policy;
+use crate::stats::dist::norm_isf;
 use crate::stats::{Interval, Reason, srm};
 
 /// The evidence on a layer's current stage.
@@ -62,15 +63,28 @@ impl SrmEvidence {
         })
     }
 
+    /// Pearson's chi-square statistic of two arms below which there is no alarm. A Bayes factor is
+    /// at most the largest likelihood ratio, whose logarithm is at most the statistic.
+    pub(crate) fn harmless_below(policy: &Policy) -> f64 {
+        if policy.sequential.is_anytime() {
+            -policy.srm_alpha.ln()
+        } else {
+            // The statistic is the square of a normal deviate. The factor covers rounding errors.
+            norm_isf(0.5 * policy.srm_alpha).powi(2) * (1.0 - 1e-9)
+        }
+    }
+
     /// As [`Self::new`], for a decision whose numbers are not shown: `None` too if the numbers of
-    /// users cannot give an alarm. A Bayes factor is at most the largest likelihood ratio, whose
-    /// logarithm is at most Pearson's chi-square statistic.
-    pub(crate) fn if_alarming(users: [f64; 2], share: f64, policy: &Policy) -> Option<Self> {
+    /// users cannot give an alarm, see [`Self::harmless_below`].
+    pub(crate) fn if_alarming(
+        users: [f64; 2],
+        share: f64,
+        policy: &Policy,
+        harmless_below: f64,
+    ) -> Option<Self> {
         let n = users[0] + users[1];
         let excess = users[1] - n * share;
-        let is_harmless = policy.sequential.is_anytime()
-            && excess * excess < -policy.srm_alpha.ln() * n * share * (1.0 - share);
-        if is_harmless {
+        if excess * excess < harmless_below * n * share * (1.0 - share) {
             None
         } else {
             Self::new(users, share, policy)

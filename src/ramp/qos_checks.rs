@@ -6,7 +6,9 @@ use crate::ramp::gate_checks::{has_gates, is_last_promotion};
 use crate::ramp::situation::Situation;
 use crate::ramp::trace::{CheckFlow, CheckValues, Trace, block_if, plain};
 use crate::ramp::verdict::{CheckOutcome, Verdict};
+use crate::scenario::{Layer, Policy};
 use crate::stats::Reason;
+use crate::stats::half_width::IntervalBounds;
 use crate::words::Text;
 use crate::words::ramp::{self as sentence, Beside, LimitBeside, qos_beside};
 
@@ -123,6 +125,13 @@ pub(super) fn qos_threshold<'a, T: Trace<'a>>(
             _ => sentence::not_below_threshold(qos, limit),
         }
     })
+}
+
+/// Whether the checks of a layer's QoS have the same outcome for every interval within the bounds.
+/// Simulations then decide by the bounds.
+pub(crate) fn is_qos_settled(policy: &Policy, layer: &Layer, bounds: &IntervalBounds) -> bool {
+    let (floor, threshold) = (policy.qos_floor, layer.qos_threshold);
+    !bounds.is_upper_near(floor) && !bounds.is_upper_near(threshold) && !bounds.is_lower_near(threshold)
 }
 
 fn not_known<'a, T: Trace<'a>>(situation: &Situation<'a>, reason: Reason, trace: &mut T) -> CheckFlow {

@@ -13,11 +13,13 @@ use crate::bucket::Ratio;
 use crate::ramp;
 use crate::ramp::{Check, Deadline, late, wrong_claims};
 use crate::scenario::{Controller, Scenario, Simulation};
+use crate::simulate::baseline::{BaselineInputs, Measured};
 use crate::simulate::document::{
     Chance, Exceedance, Fan, Finding, Forecast, FullBy, LayerForecast, PlanForecast, Quantity, quantile,
 };
-use crate::simulate::model::{BaselineInputs, Measured, Model};
-use crate::simulate::run::{Run, RunOutcome};
+use crate::simulate::model::Model;
+use crate::simulate::outcome::{RatioChange, RunOutcome};
+use crate::simulate::run::Run;
 use crate::simulate::unfinished::{step_warnings, unfinished};
 use crate::words::simulate as sentence;
 use crate::words::{Number, Percent, Text};
@@ -227,7 +229,8 @@ pub fn trace(
         &baseline_inputs,
         variant,
         &simulation.worlds[number],
-    );
+    )
+    .in_full();
     let mut decisions = Vec::new();
     Run::new(&model, scenario.seed, stream(number, run)).run(&mut |situation, conclusion| {
         let is_policy = variant.controller == Controller::Policy;
@@ -261,7 +264,7 @@ pub(super) fn summarize(model: &Model<'_>, outcomes: &[RunOutcome]) -> PlanForec
     let p_rollback = chance(&|outcome| outcome.rollback().is_some());
     let p_full = chance(&|outcome| outcome.full_at.is_some() && outcome.rollback().is_none());
     let rollbacks = || outcomes.iter().filter_map(RunOutcome::rollback);
-    let cause = |change: &crate::simulate::run::RatioChange| match change.cause {
+    let cause = |change: &RatioChange| match change.cause {
         None => "no_data".to_owned(),
         Some(cause) => match cause.metric(plan) {
             Some(metric) => format!("{}:{metric}", cause.kind),
@@ -411,7 +414,7 @@ fn layer_forecast(
         .iter()
         .filter_map(|changes| changes.iter().find(|change| change.to >= layer.last_step()));
     let fan = points(model).map(|window| {
-        let ratio_at = |changes: &Vec<crate::simulate::run::RatioChange>| {
+        let ratio_at = |changes: &Vec<RatioChange>| {
             changes
                 .iter()
                 .rev()

@@ -7,25 +7,31 @@
 
 mod advice;
 mod backtest;
+mod baseline;
 mod controller;
 mod document;
+mod draws;
+mod evidence;
 mod forecast;
 mod gates;
+mod layer_run;
 mod model;
 mod optimize;
 mod optimize_grid;
 mod optimize_policy;
 mod optimize_runs;
+mod outcome;
 mod run;
 mod unfinished;
+mod windows;
 
 pub use advice::{BudgetVerdict, PlanLine, advice};
 pub use backtest::{Backtest, BacktestDecision, BacktestLayer, backtest};
+pub use baseline::Measured;
 pub use document::{
     Candidate, Chance, Exceedance, Fan, Finalist, Finding, Forecast, FullBy, LayerForecast, LayerOptimum,
     LayerPolicyOptimum, Optimum, PlanForecast, PolicyOptimum, Quantity, Unfinished,
 };
 pub(crate) use forecast::ASSUMED;
 pub use forecast::{TracedDecision, simulate, trace};
-pub use model::Measured;
 pub use optimize::optimize;

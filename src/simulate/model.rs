@@ -2,19 +2,20 @@
 //! here, once for all runs.
 
 use crate::analysis;
-use crate::analysis::{Analysis, AnalysisOptions};
-use crate::base::error::{Error, Result};
-use crate::base::time::{DAY, HOUR, Micros, Zone};
+use crate::base::time::{DAY, Micros};
 use crate::bucket::Ratio;
 use crate::metric::{Better, RATE_METRICS};
-use crate::replay::Cube;
+use crate::ramp::SrmEvidence;
 use crate::scenario::{
-    Boundary, GateDesign, HOURS_A_WEEK, LATENCY_P95, Layer, Plan, PlanVariant, QosConfig, Rate, Scenario,
-    Simulation, World, WorldLayer,
+    Boundary, DecisionPolicy, GateDesign, Layer, Plan, PlanVariant, QosConfig, Rate, Scenario, Simulation,
+    World, WorldLayer,
 };
+use crate::simulate::baseline::{BaselineInputs, activity, metrics_of};
+use crate::simulate::windows::{candidate_values, pace};
 use crate::stats::effect::MetricForm;
 use crate::stats::growth::{ArmGrowth, ClusterGrowth, Visits, pairs_of_a_user};
-use crate::stats::{Reason, sequential};
+use crate::stats::half_width::{HalfWidths, MixtureScale};
+use crate::stats::sequential;
 
 /// Number of rates of QoS. Their metric models come first in a layer, in the order of the rates.
 pub(super) const N_RATES: usize = RATE_METRICS.len();
@@ -33,6 +34,8 @@ pub(super) struct MetricModel {
     pub(super) within: f64,
     /// Variance of the users' own means.
     pub(super) between: f64,
+    /// Variance of a row that its visitor brings: a visit has several rows of the same user.
+    pub(super) visits: f64,
     /// Number of rows of the metric's denominator per turn, at least 0.
     pub(super) share: f64,
     /// Number of windows until outcomes are known.
@@ -40,6 +43,7 @@ pub(super) struct MetricModel {
     /// Variance of the mixture behind the anytime-valid intervals (`tau2`), and the variance of the
     /// estimate that it is tuned for (`v_star`).
     pub(super) tau2: f64,
+    pub(super) scale: MixtureScale,
     pub(super) v_star: f64,
     /// Cost of a unit of harm, in the currency of the scenario.
     pub(super) cost: f64,
@@ -71,6 +75,8 @@ pub(super) struct LayerModel {
     /// Mean number of turns per visit of a user.
     pub(super) visit: f64,
     pub(super) metric_models: Vec<MetricModel>,
+    /// The metric models that the candidate makes worse in some window.
+    pub(super) harmed: Vec<usize>,
 }
 
 impl LayerModel {
@@ -81,8 +87,8 @@ impl LayerModel {
     }
 
     /// Expected number of other rows in the same visit as a row.
-    pub(super) fn pairs_of_a_visit(&self, metric_model: &MetricModel) -> f64 {
-        metric_model.share * (self.visit - 1.0).max(0.0)
+    fn pairs_of_a_visit(&self, metric_model: &MetricModel) -> f64 {
+        pairs_of_a_visit(metric_model.share, self.visit)
     }
 }
 
@@ -98,7 +104,7 @@ impl LayerModel {
         };
         ArmGrowth {
             estimate: value,
-            row_variance: row.max(0.0) + metric_model.between * self.pairs_of_a_visit(metric_model),
+            row_variance: row.max(0.0) + metric_model.visits,
             user_variance: metric_model.between,
             rows_per_day: self.turns * windows_a_day * metric_model.share,
             df_share: 1.0,
@@ -113,7 +119,7 @@ impl LayerModel {
 }
 
 /// The model of a plan in a world.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Model<'a> {
     pub(super) variant: &'a PlanVariant,
     pub(super) qos: &'a QosConfig,
@@ -129,6 +135,12 @@ pub(super) struct Model<'a> {
     pub(super) metrics: Vec<String>,
     /// Variance of the mixture behind the anytime-valid interval of QoS.
     pub(super) qos_tau2: f64,
+    pub(super) qos_scale: MixtureScale,
+    /// Bounds of half widths, by which runs decide unless an interval ends near a limit. `None` if
+    /// every interval is computed in full.
+    pub(super) half_widths: Option<HalfWidths>,
+    /// See [`SrmEvidence::harmless_below`].
+    pub(super) srm_harmless_below: f64,
     /// Group-sequential boundaries of each layer's gates.
     pub(super) gates: Vec<Vec<Option<f64>>>,
     /// The designs of the policy's gates by layer. Empty unless the policy is group-sequential.
@@ -137,9 +149,22 @@ pub(super) struct Model<'a> {
     pub(super) certain_at: Vec<f64>,
 }
 
+/// Expected number of other rows in the same visit as a row, for rows per turn and turns per visit.
+fn pairs_of_a_visit(share: f64, visit: f64) -> f64 {
+    share * (visit - 1.0).max(0.0)
+}
+
 impl Model<'_> {
     pub(super) fn plan(&self) -> &Plan {
         &self.variant.plan
+    }
+
+    /// The model with every interval computed in full, as a trace shows it.
+    pub(super) fn in_full(self) -> Self {
+        Self {
+            half_widths: None,
+            ..self
+        }
     }
 
     /// Whether the candidate exceeds the margin of a guardrail in some layer at some time.
@@ -170,165 +195,6 @@ impl MetricModel {
             Better::Higher => self.baseline - candidate,
         }
     }
-}
-
-/// The baseline's values in every layer, declared in the scenario or measured on a log.
-pub(super) struct BaselineInputs {
-    pub(super) layers: Vec<WorldLayer>,
-    /// Rates by layer and metric. Metrics are in the order of [`metrics_of`].
-    pub(super) rates: Vec<Vec<Rate>>,
-}
-
-/// Returns the ids of the metrics that a plan reads: those of QoS, then those of its guardrails.
-pub(super) fn metrics_of(plan: &Plan) -> Vec<String> {
-    let mut ids: Vec<String> = RATE_METRICS.iter().map(|id| (*id).to_owned()).collect();
-    for guardrail in &plan.guardrails {
-        if !ids.contains(&guardrail.metric) {
-            ids.push(guardrail.metric.clone());
-        }
-    }
-    ids
-}
-
-impl BaselineInputs {
-    /// Takes declared values from the scenario and all others from measurements of the baseline.
-    ///
-    /// # Errors
-    /// A value of a layer or a metric is neither declared nor measured.
-    pub(super) fn new(
-        scenario: &Scenario,
-        simulation: &Simulation,
-        measured: Option<&Measured>,
-    ) -> Result<Self> {
-        let metrics = metrics_of(&scenario.plan);
-        let (mut layers, mut rates) = (Vec::new(), Vec::new());
-        for (idx, layer) in scenario.plan.layers.iter().enumerate() {
-            let declared = simulation.layers.get(idx).cloned().flatten();
-            let measured_layer = measured.and_then(|measured| {
-                let rhythm = measured.rhythms.get(idx).cloned().unwrap_or_default();
-                Some(WorldLayer {
-                    rhythm,
-                    ..measure_layer(&measured.analysis, &layer.id)?
-                })
-            });
-            layers.push(declared.or(measured_layer).ok_or_else(|| {
-                Error::usage(format!(
-                    "expected size and traffic of layer \"{}\", found none",
-                    layer.id
-                ))
-                .hint("declare them in [[simulate.layer]], or give the cube of a log with --cube")
-            })?);
-            let mut of_layer = Vec::new();
-            for metric in &metrics {
-                let declared = simulation.rate(metric, idx).cloned();
-                let found = declared.map_or_else(
-                    || {
-                        measured.map_or(Err(Reason::NoData), |measured| {
-                            measure_rate(&measured.analysis, &layers[idx], &layer.id, metric)
-                        })
-                    },
-                    Ok,
-                );
-                of_layer.push(found.map_err(|reason| {
-                    Error::usage(format!(
-                        "expected a value of {metric} in layer \"{}\", found none: {reason}",
-                        layer.id
-                    ))
-                    .hint(
-                        "declare it in [[simulate.rate]], or give the cube of a log that has it with --cube",
-                    )
-                })?);
-            }
-            rates.push(of_layer);
-        }
-        Ok(Self { layers, rates })
-    }
-}
-
-/// Measures a layer's size and traffic on a log. `None` if the log has no users or rows of it.
-fn measure_layer(analysis: &Analysis, id: &str) -> Option<WorldLayer> {
-    let of_layer = || analysis.layers.iter().filter(|layer| layer.layer == id);
-    let n_users: f64 = of_layer().map(|layer| layer.n_eligible as f64).sum();
-    let (mut rows, mut days) = (0.0, 0.0_f64);
-    let (mut seen, mut eligible) = (0.0, 0.0);
-    for layer in of_layer() {
-        rows += layer
-            .stages
-            .iter()
-            .map(|stage| (stage.rows.baseline + stage.rows.candidate) as f64)
-            .sum::<f64>();
-        days = days.max((analysis.as_of - analysis.start) as f64 / DAY as f64);
-        // The longest stage shows best how fast distinct users are seen.
-        if let Some(longest) = layer.stages.iter().max_by_key(|stage| stage.end - stage.start) {
-            let users = longest.users.baseline + longest.users.candidate + longest.users.crossover;
-            let share = (users as f64 / layer.n_eligible.max(1) as f64).clamp(1e-6, 1.0 - 1e-6);
-            let week = 7.0 * DAY as f64 / (longest.end - longest.start).max(1) as f64;
-            seen += (1.0 - (1.0 - share).powf(week)) * layer.n_eligible as f64;
-            eligible += layer.n_eligible as f64;
-        }
-    }
-    (n_users > 0.0 && rows > 0.0 && days > 0.0).then(|| WorldLayer {
-        n_users,
-        turns_per_user_day: rows / n_users / days,
-        weekly_active: (seen / eligible).clamp(1e-6, 1.0 - 1e-9),
-        rhythm: Vec::new(),
-    })
-}
-
-/// Measures a metric under the baseline: its value and the variance between users, in the stage
-/// with the most rows.
-fn measure_rate(
-    analysis: &Analysis,
-    layer: &WorldLayer,
-    id: &str,
-    metric: &str,
-) -> std::result::Result<Rate, Reason> {
-    let stages = analysis
-        .layers
-        .iter()
-        .filter(|layer| layer.layer == id)
-        .flat_map(|layer| &layer.stages);
-    let stage = stages
-        .max_by_key(|stage| stage.rows.baseline)
-        .ok_or(Reason::NoData)?;
-    let rate = |value, sd, user_sd, share| Rate {
-        metric: metric.to_owned(),
-        layer_idx: None,
-        value,
-        sd,
-        user_sd,
-        share,
-    };
-    if metric == LATENCY_P95 {
-        let found = stage.latency_p95_ms.baseline.result()?;
-        // The standard deviation of a row that would give the quantile this standard error.
-        let sd = found.std_error * (stage.rows.baseline.max(1) as f64).sqrt();
-        return Ok(rate(found.estimate, Some(sd), 0.0, 1.0));
-    }
-    let found = stage
-        .metrics
-        .iter()
-        .find(|m| m.metric == metric)
-        .ok_or(Reason::NoColumn)?;
-    let robust = found.baseline.robust.result()?;
-    let is_proportion = analysis.metrics.iter().any(|m| m.id == metric && m.proportion);
-    let share = robust.denominator / stage.rows.baseline.max(1) as f64;
-    if is_proportion {
-        let excess =
-            robust.std_error.powi(2) - robust.estimate * (1.0 - robust.estimate) / robust.denominator;
-        // The variance between users, by the inverse of the model's formula for errors.
-        let visit = layer.turns_per_user_day / activity(layer, 1.0);
-        let n_arm = (layer.n_users * (1.0 - stage.ratio.share())).max(1.0);
-        let together = pairs_of_a_user(n_arm, share * (visit - 1.0).max(0.0), robust.denominator);
-        let between = (excess.max(0.0) / together).min(robust.estimate * (1.0 - robust.estimate));
-        return Ok(rate(robust.estimate, None, between.sqrt(), share));
-    }
-    Ok(rate(
-        robust.estimate,
-        Some(robust.std_error * robust.denominator.sqrt()),
-        0.0,
-        share,
-    ))
 }
 
 impl<'a> Model<'a> {
@@ -368,6 +234,8 @@ impl<'a> Model<'a> {
             .collect();
         let layer_model = |(idx, layer): (usize, &WorldLayer)| {
             let windows_a_day = DAY as f64 / plan.window as f64;
+            let turns = layer.n_users * layer.turns_per_user_day / windows_a_day;
+            let visit = turns / (layer.n_users * activity(layer, windows_a_day));
             let metric_model = |(number, rate): (usize, &Rate)| {
                 let metric = scenario.metric(&metrics[number]);
                 let is_proportion = rate.sd.is_none();
@@ -376,6 +244,7 @@ impl<'a> Model<'a> {
                     .iter()
                     .find(|guardrail| guardrail.metric == metrics[number]);
                 let v_star = sequential::v_star_for(analysis::tuned_for(guardrail, rate.value, rate.value));
+                let tau2 = sequential::mixture_variance(v_star, alpha);
                 MetricModel {
                     better: metric.map_or(Better::Lower, |metric| metric.better),
                     is_proportion,
@@ -391,19 +260,28 @@ impl<'a> Model<'a> {
                     ),
                     within: rate.sd.map_or(0.0, |sd| sd * sd),
                     between: rate.user_sd * rate.user_sd,
+                    visits: rate.user_sd * rate.user_sd * pairs_of_a_visit(rate.share, visit),
                     share: rate.share,
                     delay: metric.map_or(0, |metric| (metric.delay + plan.window - 1) / plan.window) as u32,
-                    tau2: sequential::mixture_variance(v_star, alpha),
+                    tau2,
+                    scale: MixtureScale::new(tau2),
                     v_star,
                     is_compared: guardrail.is_some(),
                     cost: simulation.costs.get(&metrics[number]).copied().unwrap_or(0.0),
                 }
             };
-            let turns = layer.n_users * layer.turns_per_user_day / windows_a_day;
+            let metric_models: Vec<MetricModel> = baseline_inputs.rates[idx]
+                .iter()
+                .enumerate()
+                .map(metric_model)
+                .collect();
+            let is_harmed = |of: &MetricModel| of.candidate.iter().any(|value| of.harm_of(*value) > 0.0);
+            let harmed = (0..metric_models.len()).filter(|number| is_harmed(&metric_models[*number]));
             LayerModel {
+                harmed: harmed.collect(),
                 n_users: layer.n_users,
                 turns,
-                visit: turns / (layer.n_users * activity(layer, windows_a_day)),
+                visit,
                 activity: activity(layer, windows_a_day),
                 pace: pace(
                     layer,
@@ -411,11 +289,7 @@ impl<'a> Model<'a> {
                     n_windows,
                     activity(layer, windows_a_day),
                 ),
-                metric_models: baseline_inputs.rates[idx]
-                    .iter()
-                    .enumerate()
-                    .map(metric_model)
-                    .collect(),
+                metric_models,
             }
         };
         let layers: Vec<LayerModel> = baseline_inputs
@@ -431,6 +305,7 @@ impl<'a> Model<'a> {
             .zip(&variant.boundaries)
             .map(|((layer, model), boundary)| gates(layer, model.activity, plan.window, alpha, *boundary))
             .collect();
+        let qos_tau2 = sequential::mixture_variance(sequential::v_star_for(plan.policy.qos_mde), alpha);
         Self {
             variant,
             gates,
@@ -451,132 +326,15 @@ impl<'a> Model<'a> {
                 .collect(),
             layers,
             metric_model_of_guardrail,
-            qos_tau2: sequential::mixture_variance(sequential::v_star_for(plan.policy.qos_mde), alpha),
+            qos_tau2,
+            qos_scale: MixtureScale::new(qos_tau2),
+            // The policy of points reads no interval.
+            half_widths: HalfWidths::new(alpha, plan.policy.sequential.is_anytime())
+                .filter(|_| plan.policy.decision == DecisionPolicy::Interval),
+            srm_harmless_below: SrmEvidence::harmless_below(&plan.policy),
             metrics,
         }
     }
-}
-
-/// Computes the traffic of each window with a mean of 1, and the probability that a user visits in
-/// it.
-fn pace(layer: &WorldLayer, (plan, zone): (&Plan, &Zone), n_windows: u32, activity: f64) -> Vec<[f64; 2]> {
-    let of_window = |idx: u32| {
-        let start = plan.start + i64::from(idx) * plan.window;
-        // The traffic of a long window is the mean over its hours.
-        let hours = (plan.window / HOUR).clamp(1, HOURS_A_WEEK as i64);
-        let weight = |hour: i64| {
-            layer
-                .rhythm
-                .get(zone.hour_of_week(start + hour * HOUR))
-                .copied()
-                .unwrap_or(1.0)
-        };
-        let pace = (0..hours).map(weight).sum::<f64>() / hours as f64;
-        [pace, -(-activity * pace).exp_m1()]
-    };
-    (0..n_windows).map(of_window).collect()
-}
-
-/// The baseline's values as measured on a log.
-#[derive(Debug)]
-pub struct Measured {
-    analysis: Analysis,
-    /// Traffic by hour of the week, for each of the plan's layers. Empty if it is not known.
-    rhythms: Vec<Vec<f64>>,
-}
-
-impl Measured {
-    /// Measures a cube that was made under this scenario. Rhythms are by the hours of `zone`.
-    ///
-    /// # Errors
-    /// The cube belongs to another plan.
-    pub fn from_cube(cube: &Cube, scenario: &Scenario, zone: &Zone) -> Result<Self> {
-        let analysis = analysis::analyze(cube, scenario, &AnalysisOptions::default())?;
-        let mut rows = vec![vec![0.0; HOURS_A_WEEK]; cube.layer_ids.len()];
-        for (key, values) in cube.cells.iter() {
-            let hour = zone.hour_of_week(cube.start + i64::from(key.window) * cube.window);
-            rows[usize::from(key.layer)][hour] += values[0] as f64;
-        }
-        let n_windows = (cube.as_of - cube.start) / cube.window;
-        let mut windows = vec![0.0; HOURS_A_WEEK];
-        (0..n_windows).for_each(|idx| windows[zone.hour_of_week(cube.start + idx * cube.window)] += 1.0);
-        // Windows longer than an hour and logs shorter than a day show no hourly pattern.
-        let has_rhythm = cube.window <= HOUR && cube.as_of - cube.start >= DAY;
-        let rhythms = rows
-            .iter()
-            .map(|rows| {
-                if has_rhythm {
-                    rhythm(rows, &windows)
-                } else {
-                    Vec::new()
-                }
-            })
-            .collect();
-        Ok(Self { analysis, rhythms })
-    }
-}
-
-/// Computes traffic weights by hour of the week with a mean of 1. A log of less than a week gives
-/// the weights by hour of the day.
-fn rhythm(rows: &[f64], windows: &[f64]) -> Vec<f64> {
-    let is_whole = windows.iter().all(|n| *n > 0.0);
-    let rate = |hour: usize| {
-        let same = |other: &usize| {
-            if is_whole {
-                *other == hour
-            } else {
-                other % 24 == hour % 24
-            }
-        };
-        let (rows, windows) = (0..HOURS_A_WEEK)
-            .filter(same)
-            .fold((0.0, 0.0), |(r, w), idx| (r + rows[idx], w + windows[idx]));
-        if windows > 0.0 { rows / windows } else { 0.0 }
-    };
-    let rates: Vec<f64> = (0..HOURS_A_WEEK).map(rate).collect();
-    let mean = rates.iter().sum::<f64>() / HOURS_A_WEEK as f64;
-    if mean > 0.0 {
-        rates.iter().map(|rate| rate / mean).collect()
-    } else {
-        Vec::new()
-    }
-}
-
-fn activity(layer: &WorldLayer, windows_a_day: f64) -> f64 {
-    -(-layer.weekly_active).ln_1p() / (7.0 * windows_a_day)
-}
-
-fn candidate_values(
-    world: &World,
-    metric: &str,
-    layer: usize,
-    value: f64,
-    is_proportion: bool,
-    n_windows: u32,
-    window: Micros,
-) -> Vec<f64> {
-    let effects: Vec<_> = world
-        .effects
-        .iter()
-        .filter(|effect| effect.metric == metric && effect.layer_idx.is_none_or(|idx| idx == layer))
-        .collect();
-    let at = |idx: u32| {
-        let since = i64::from(idx) * window;
-        let is_on = |during: Option<(Micros, Micros)>| {
-            during.is_none_or(|(from, length)| since >= from && since - from < length)
-        };
-        let sum: f64 = effects
-            .iter()
-            .filter(|effect| is_on(effect.during))
-            .map(|effect| effect.effect)
-            .sum();
-        if is_proportion {
-            (value + sum).clamp(0.0, 1.0)
-        } else {
-            value + sum
-        }
-    };
-    (0..n_windows).map(at).collect()
 }
 
 /// Returns the index of the metric model that controllers use.
@@ -610,59 +368,4 @@ pub(crate) fn gates(
         })
         .collect();
     boundary.bounds(&information, alpha).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::scenario::Overrides;
-
-    #[test]
-    fn a_rhythm_has_the_hours_of_the_zone() {
-        // The first windows of a plan that starts on 2026-03-08, a Sunday, at 00:00 in New York,
-        // when clocks skip 02:00.
-        let check = |zone: &str, expected: [f64; 4]| {
-            let text = format!(
-                "time_zone = \"{zone}\"\nas_of = \"2026-03-09\"\n\
-                 plan = {{ id = \"p\", start = \"2026-03-08T05:00:00Z\", baseline = \"a\", candidate = \"b\" }}\n\
-                 input = {{ users_from_traffic = true, traffic = [{{ path = \"t.csv\" }}] }}\n\
-                 layer = [{{ id = \"all\" }}]\n"
-            );
-            let scenario =
-                Scenario::parse(&text, "t", std::path::Path::new(""), &Overrides::default()).unwrap();
-            let layer = WorldLayer {
-                n_users: 1.0,
-                turns_per_user_day: 1.0,
-                weekly_active: 0.5,
-                rhythm: (0..168).map(f64::from).collect(),
-            };
-            let found = pace(&layer, (&scenario.plan, &scenario.time_zone), 4, 0.1);
-            assert_eq!(
-                found.iter().map(|[pace, _]| *pace).collect::<Vec<_>>(),
-                expected,
-                "{zone}"
-            );
-        };
-        check("America/New_York", [144.0, 145.0, 147.0, 148.0]);
-        check("UTC", [149.0, 150.0, 151.0, 152.0]);
-        check("Asia/Kolkata", [154.0, 155.0, 156.0, 157.0]);
-    }
-
-    #[test]
-    fn a_rhythm_is_that_of_the_log() {
-        let mut windows = vec![0.0; HOURS_A_WEEK];
-        let mut rows = vec![0.0; HOURS_A_WEEK];
-        // Two days. The second half of the day has twice as much traffic.
-        for hour in 0..48 {
-            windows[hour] = 1.0;
-            rows[hour] = if hour % 24 < 12 { 10.0 } else { 20.0 };
-        }
-        let found = rhythm(&rows, &windows);
-        assert!(
-            (found[100] - 10.0 / 15.0).abs() < 1e-12 && (found[110] - 20.0 / 15.0).abs() < 1e-12,
-            "{found:?}"
-        );
-        assert!((found.iter().sum::<f64>() - 168.0).abs() < 1e-9);
-        assert!(rhythm(&vec![0.0; HOURS_A_WEEK], &windows).is_empty());
-    }
 }

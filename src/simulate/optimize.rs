@@ -9,9 +9,10 @@ use crate::scenario::rewrite::{Changes, Entry, rewrite};
 use crate::scenario::{
     Boundary, Budget, Controller, Guardrail, GuardrailRule, Plan, PlanVariant, Scenario, Sequential, World,
 };
+use crate::simulate::baseline::{BaselineInputs, Measured, metrics_of};
 use crate::simulate::document::{LayerOptimum, LayerPolicyOptimum, Optimum, PolicyOptimum};
 use crate::simulate::forecast::simulation;
-use crate::simulate::model::{BaselineInputs, Measured, Model, metrics_of};
+use crate::simulate::model::Model;
 use crate::simulate::optimize_grid::{Grid, Target, search};
 use crate::simulate::optimize_policy::{Margin, fastest};
 use crate::simulate::optimize_runs::{Course, decide_by_runs};

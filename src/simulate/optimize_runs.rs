@@ -10,11 +10,13 @@ use crate::metric::Better;
 use crate::scenario::{
     Boundary, Budget, Controller, Plan, PlanVariant, Scenario, Sequential, Simulation, World, WorldEffect,
 };
+use crate::simulate::baseline::{BaselineInputs, metrics_of};
 use crate::simulate::document::{Candidate, Finalist, LayerOptimum};
 use crate::simulate::forecast::summarize;
-use crate::simulate::model::{BaselineInputs, Model, metrics_of};
+use crate::simulate::model::Model;
 use crate::simulate::optimize_grid::keeps_harm;
-use crate::simulate::run::{Run, RunOutcome};
+use crate::simulate::outcome::RunOutcome;
+use crate::simulate::run::Run;
 use crate::stats::group_sequential::Spending;
 use crate::words::simulate as sentence;
 use crate::words::{Hours, Percent, Text};

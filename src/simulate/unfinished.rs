@@ -10,7 +10,7 @@ use crate::ramp::step_limits::{step_warning, threshold_warning, watched};
 use crate::scenario::{Controller, DecisionPolicy, Sequential};
 use crate::simulate::document::{Chance, Unfinished};
 use crate::simulate::model::{Model, N_RATES};
-use crate::simulate::run::{Cause, Ending, RunOutcome};
+use crate::simulate::outcome::{Cause, Ending, RunOutcome};
 use crate::stats::dist::t_isf;
 use crate::stats::effect::{MetricForm, proportion_estimate};
 use crate::stats::growth::ArmGrowth;

@@ -378,12 +378,12 @@ fn between_constants(
 }
 
 /// Whether a ratio lies in 0..=1.
-fn is_share(r: &RatioEstimate) -> bool {
+pub(super) fn is_share(r: &RatioEstimate) -> bool {
     (0.0..=1.0).contains(&r.estimate)
 }
 
 /// Whether two shares have too few events or non-events for the usual interval.
-fn is_rare(r0: &RatioEstimate, r1: &RatioEstimate) -> bool {
+pub(super) fn is_rare(r0: &RatioEstimate, r1: &RatioEstimate) -> bool {
     let rows = effective_rows(r0, r1);
     let has_few = |(r, n): (&RatioEstimate, f64)| n * r.estimate.min(1.0 - r.estimate) < FEW_EVENTS;
     has_few((r0, rows[0])) || has_few((r1, rows[1]))
@@ -546,7 +546,7 @@ pub fn own_interval(r: &RatioEstimate, form: MetricForm, levels: IntervalSpec, e
 /// The effective numbers of rows of two shares: the numbers of independent rows with the same
 /// errors. An arm with a share of 0 or 1 has the other arm's portion of effective rows. If both
 /// have such a share, each independent unit counts as one row.
-fn effective_rows(r0: &RatioEstimate, r1: &RatioEstimate) -> [f64; 2] {
+pub(super) fn effective_rows(r0: &RatioEstimate, r1: &RatioEstimate) -> [f64; 2] {
     let alone = [effective_rows_alone(r0), effective_rows_alone(r1)];
     match alone {
         [Some(n0), Some(n1)] => [n0, n1],

@@ -21,6 +21,11 @@ pub fn holm_in_place(p_values: &mut [f64]) {
     /// p-values very often.
     const FEW: usize = 32;
     let n = p_values.len();
+    // A single test needs no correction.
+    if let [single] = p_values {
+        *single = single.max(0.0).min(1.0);
+        return;
+    }
     let (mut few, mut many) = ([0; FEW], Vec::new());
     let order: &mut [usize] = if n <= FEW {
         &mut few[..n]

@@ -245,8 +245,12 @@ fn a_gross_mismatch_makes_a_layer_invalid() {
         let policy = plan(policy).policy;
         for (candidate, share) in (0..600).flat_map(|n| [(n, 0.5), (n, 0.05), (n, 0.001)]) {
             let counts = [600.0 - f64::from(candidate), f64::from(candidate)];
-            let [all, alarming] = [SrmEvidence::new, SrmEvidence::if_alarming]
-                .map(|test| test(counts, share, &policy).is_some_and(|srm| srm.is_alarm(&policy)));
+            let below = SrmEvidence::harmless_below(&policy);
+            let [all, alarming] = [
+                SrmEvidence::new(counts, share, &policy),
+                SrmEvidence::if_alarming(counts, share, &policy, below),
+            ]
+            .map(|found| found.is_some_and(|srm| srm.is_alarm(&policy)));
             assert_eq!(all, alarming, "{counts:?} {share}");
         }
     }

@@ -1,0 +1,583 @@
+//! The evidence on a layer in a run, in the form that the nightly analysis would give. Intervals are
+//! computed in full only where an end may be near a limit of the policy; elsewhere their bounds give
+//! the same decision.
+
+use crate::analysis::UserCounts;
+use crate::base::time::{DAY, Micros};
+use crate::bucket::{N_GROUPS, Ratio, groups_below};
+use crate::metric::Better;
+use crate::qos;
+use crate::qos::{GuardrailInput, Rates, is_settled, is_within_margin, judge_all};
+use crate::ramp::{LayerState, QosEvidence, SrmEvidence, is_qos_settled};
+use crate::simulate::controller;
+use crate::simulate::layer_run::{ArmRun, LayerRun, Sums};
+use crate::simulate::model::{LayerModel, MetricModel, Model, N_RATES};
+use crate::stats::dist::t_isf;
+use crate::stats::effect::{IntervalSpec, Look, MetricForm};
+use crate::stats::gates::StageHarm;
+use crate::stats::growth::groups_with_users;
+use crate::stats::half_width::Bounds;
+use crate::stats::look_bounds::{LookBounds, RoughRatio};
+use crate::stats::ratio::{MIN_CLUSTERS, RatioEstimate, UNSTABLE_DF};
+use crate::stats::{Interval, Reason, effect};
+
+/// An interval that says nothing.
+const UNLIMITED: Interval = Interval {
+    ci_lower: f64::NEG_INFINITY,
+    ci_upper: f64::INFINITY,
+};
+
+/// A layer at a ratio, as its evidence is made.
+#[derive(Clone, Copy)]
+pub(super) struct Stage<'m> {
+    pub(super) model: &'m Model<'m>,
+    /// Index of the layer in the plan.
+    pub(super) idx: usize,
+    pub(super) ratio: Ratio,
+    pub(super) since: Micros,
+}
+
+impl<'m> Stage<'m> {
+    /// The stage of a layer's state.
+    pub(super) fn new(model: &'m Model<'m>, idx: usize, state: &LayerState) -> Self {
+        Self {
+            model,
+            idx,
+            ratio: state.ratio,
+            since: state.since,
+        }
+    }
+
+    fn layer(&self) -> &'m LayerModel {
+        &self.model.layers[self.idx]
+    }
+
+    /// The planned shares of baseline and candidate.
+    fn shares(&self) -> [f64; 2] {
+        [1.0 - self.ratio.share(), self.ratio.share()]
+    }
+
+    /// Expected numbers of the bucket groups with users that belong to one arm only.
+    fn clusters(&self, users: [f64; 2]) -> [f64; 2] {
+        let below = groups_below(self.ratio.bps());
+        [
+            groups_with_users(f64::from(N_GROUPS - below), users[0]),
+            groups_with_users(f64::from(below), users[1]),
+        ]
+    }
+}
+
+impl LayerRun {
+    /// Updates numbers of users, and looks at the gates if a look is due.
+    pub(super) fn update_users(&mut self, stage: Stage<'_>) {
+        let (model, plan) = (stage.model, stage.model.plan());
+        let share = stage.ratio.share();
+        let drifted = match model.world.drift_per_day {
+            0.0 => 0.0,
+            rate => -(-rate * f64::from(self.age) * plan.window as f64 / DAY as f64).exp_m1(),
+        };
+        let both = drifted * 2.0 * share * (1.0 - share);
+        let users = [0, 1].map(|arm| self.arms[arm].users * (1.0 - both));
+        let counts = users.map(|n| n as u64);
+        let crossover = ((self.arms[0].users + self.arms[1].users) * both) as u64;
+        self.evidence.start = stage.since;
+        self.evidence.ratio = stage.ratio;
+        self.evidence.users = UserCounts {
+            baseline: counts[0],
+            candidate: counts[1],
+            crossover,
+            leaked: 0,
+        };
+        self.evidence.srm = SrmEvidence::if_alarming(users, share, &plan.policy, model.srm_harmless_below);
+        self.clusters = stage.clusters(users);
+        self.look(stage);
+    }
+
+    /// Updates what early checks read of guardrails and QoS; see [`crate::ramp::conclude_early`].
+    /// Their intervals are without limits. Returns `false` where that may not be right: a harm beyond
+    /// its margin or a QoS below the floor may be shown, or evidence is missing.
+    pub(super) fn sketch_evidence(&mut self, stage: Stage<'_>) -> bool {
+        let is_known = stage.model.half_widths.is_some() && self.clusters[1] >= MIN_CLUSTERS as f64;
+        if !is_known || !self.sketch_guardrails(stage) {
+            return false;
+        }
+        let Some(rates) = qos_rates(&self.arms[1]) else {
+            return false;
+        };
+        // The cached quantile is that of the first window with these clusters.
+        self.quantile(stage, self.clusters[1]);
+        let qos = qos::qos(&rates, stage.model.qos).qos;
+        // The interval contains the estimate. The slack covers rounding errors.
+        if qos <= stage.model.plan().policy.qos_floor + 1e-9 {
+            return false;
+        }
+        self.judge_guardrails(stage);
+        self.evidence.qos = Ok(QosEvidence {
+            qos,
+            point: qos,
+            ci: UNLIMITED,
+            anytime: UNLIMITED,
+        });
+        true
+    }
+
+    /// Updates guardrails and QoS.
+    pub(super) fn update_evidence(&mut self, stage: Stage<'_>) {
+        let clusters = self.clusters;
+        if !self.bound_guardrails(stage, clusters) {
+            self.compute_guardrails(stage, clusters);
+        }
+        self.judge_guardrails(stage);
+        self.evidence.qos = match self.bound_qos(stage, clusters[1]) {
+            Some(bounded) => Ok(bounded),
+            None => self.compute_qos(stage, clusters[1]),
+        };
+    }
+
+    fn judge_guardrails(&mut self, stage: Stage<'_>) {
+        judge_all(
+            &stage.model.plan().guardrails,
+            &self.inputs,
+            stage.model.certain_at[stage.idx],
+            &mut self.evidence.guardrails,
+        );
+        if !stage.model.gate_designs.is_empty() {
+            for (guardrail, judged) in self.evidence.guardrails.iter_mut().enumerate() {
+                judged.gate = self.gates.gate(guardrail);
+            }
+        }
+    }
+
+    /// Makes the inputs of all guardrails from the estimates alone. Returns `false` unless every harm
+    /// lies within its margin: then no interval shows a violation.
+    fn sketch_guardrails(&mut self, stage: Stage<'_>) -> bool {
+        let model = stage.model;
+        self.inputs.clear();
+        let numbers = &model.metric_model_of_guardrail;
+        for (guardrail, number) in model.plan().guardrails.iter().zip(numbers) {
+            if guardrail.limit.is_some() {
+                return false;
+            }
+            let effect = if stage.ratio == Ratio::FULL {
+                Err(Reason::NoConcurrentControl)
+            } else {
+                let [control, treatment] = [0, 1].map(|arm| self.arms[arm].metric_models[*number]);
+                if control.r <= 0.0 || treatment.r <= 0.0 || self.clusters[0] < MIN_CLUSTERS as f64 {
+                    return false;
+                }
+                let [control, treatment] = [control, treatment].map(|Sums { x, r, .. }| x / r);
+                let look = Look {
+                    control,
+                    effect_size: treatment - control,
+                    interval: UNLIMITED,
+                    p_value: 1.0,
+                };
+                if !is_within_margin(guardrail, &look, stage.layer().metric_models[*number].better) {
+                    return false;
+                }
+                Ok(look)
+            };
+            let input = input(
+                &self.arms[1],
+                stage,
+                *number,
+                (effect, Err(Reason::NoData), false),
+            );
+            self.inputs.push(input);
+        }
+        true
+    }
+
+    /// Makes the inputs of all guardrails from bounds of their intervals, without p-values. Returns
+    /// `false` unless every verdict is settled by them.
+    fn bound_guardrails(&mut self, stage: Stage<'_>, clusters: [f64; 2]) -> bool {
+        let model = stage.model;
+        let Some(half_widths) = &model.half_widths else {
+            return false;
+        };
+        self.inputs.clear();
+        let dfs = clusters.map(InverseDf::new);
+        let numbers = &model.metric_model_of_guardrail;
+        for (guardrail, number) in model.plan().guardrails.iter().zip(numbers) {
+            let metric_model = &stage.layer().metric_models[*number];
+            let (form, scale) = (metric_model.form(), metric_model.scale);
+            let has_limit = guardrail.limit.is_some();
+            let is_fixed = |bounds: &LookBounds| is_settled(guardrail, bounds, metric_model.better);
+            // Most looks are settled by bounds from estimates with rounding errors.
+            let rough = |arm: usize| {
+                let sums = self.arms[arm].metric_models[*number];
+                let is_known = !has_limit && stage.ratio < Ratio::FULL && sums.r > 0.0;
+                let per_user = self.arms[arm].per_user;
+                is_known
+                    .then(|| rough_estimate(metric_model, sums, per_user, dfs[arm]))
+                    .flatten()
+            };
+            let settled = rough(0).zip(rough(1)).and_then(|(control, treatment)| {
+                LookBounds::between_rough(&control, &treatment, form, half_widths, scale).filter(is_fixed)
+            });
+            let (effect, treatment) = if let Some(bounds) = settled {
+                (Ok(bounds.widest()), Err(Reason::NoData))
+            } else {
+                let treatment = arm_estimate(&self.arms, 1, *number, stage, clusters);
+                let arms = control_estimate(&self.arms, *number, stage, clusters)
+                    .and_then(|control| Ok((control, treatment?)));
+                let effect = match arms {
+                    Err(reason) => Err(reason),
+                    Ok((control, treatment)) => {
+                        let bounds = LookBounds::between(&control, &treatment, form, half_widths, scale);
+                        match bounds.filter(is_fixed) {
+                            None => return false,
+                            Some(bounds) => Ok(bounds.widest()),
+                        }
+                    }
+                };
+                (effect, treatment)
+            };
+            let input = input(&self.arms[1], stage, *number, (effect, treatment, has_limit));
+            self.inputs.push(input);
+        }
+        true
+    }
+
+    /// Makes the inputs of all guardrails.
+    fn compute_guardrails(&mut self, stage: Stage<'_>, clusters: [f64; 2]) {
+        let model = stage.model;
+        let policy = &model.plan().policy;
+        self.inputs.clear();
+        let numbers = &model.metric_model_of_guardrail;
+        for (guardrail, number) in model.plan().guardrails.iter().zip(numbers) {
+            let metric_model = &stage.layer().metric_models[*number];
+            let treatment = arm_estimate(&self.arms, 1, *number, stage, clusters);
+            let effect = control_estimate(&self.arms, *number, stage, clusters).and_then(|control| {
+                Ok(Look::between(
+                    &control,
+                    &treatment?,
+                    metric_model.form(),
+                    levels(stage, metric_model),
+                    metric_model.tau2,
+                    policy.sequential.is_anytime(),
+                    metric_model.better == Better::Lower,
+                ))
+            });
+            let has_limit = guardrail.limit.is_some();
+            let input = input(&self.arms[1], stage, *number, (effect, treatment, has_limit));
+            self.inputs.push(input);
+        }
+    }
+
+    /// Looks at the gates if a look is due.
+    fn look(&mut self, stage: Stage<'_>) {
+        let (model, plan) = (stage.model, stage.model.plan());
+        let Some(design) = model.gate_designs.get(stage.idx).and_then(Option::as_ref) else {
+            return;
+        };
+        // Time since the stage began.
+        let held = i64::from(self.age) * plan.window;
+        let is_due = self.gates.is_due(&plan.layers[stage.idx], plan.window, held);
+        if stage.ratio < Ratio::FULL && is_due {
+            let arms = &self.arms;
+            self.gates
+                .look(stage.since + held, &plan.guardrails, design, |guardrail| {
+                    stage_harm(arms, stage, guardrail)
+                });
+        }
+    }
+
+    /// Adds a stage that ends to the gates.
+    pub(super) fn finish_gates(&mut self, stage: Stage<'_>) {
+        let arms = &self.arms;
+        self.gates.finish(|guardrail| stage_harm(arms, stage, guardrail));
+    }
+
+    /// The candidate's QoS with the widest interval that it may have, as its point estimate not
+    /// rounded. `None` unless the interval has the same place beside every limit of the policy.
+    fn bound_qos(&mut self, stage: Stage<'_>, clusters: f64) -> Option<QosEvidence> {
+        let (model, plan) = (stage.model, stage.model.plan());
+        let half_widths = model
+            .half_widths
+            .as_ref()
+            .filter(|_| clusters >= MIN_CLUSTERS as f64)?;
+        let (rates, variances) = qos_rates_and_variances(&self.arms[1], stage)?;
+        let (t, inverse_df) = (self.quantile(stage, clusters), 1.0 / (clusters - 1.0));
+        let half_width = |v: f64| {
+            if half_widths.every() {
+                half_widths.of(v, inverse_df, model.qos_scale)
+            } else {
+                Some(Bounds::near(t * v.sqrt()))
+            }
+        };
+        let (qos, bounds) = qos::bound_rates(&rates, &variances, model.qos, half_width)?;
+        let is_settled = is_qos_settled(&plan.policy, &plan.layers[stage.idx], &bounds);
+        is_settled.then_some(QosEvidence {
+            qos,
+            point: qos,
+            ci: bounds.wide,
+            anytime: bounds.wide,
+        })
+    }
+
+    /// The t quantile of QoS for one look, of the first number of clusters with the same whole
+    /// number. 0 under a policy of every look.
+    fn quantile(&mut self, stage: Stage<'_>, clusters: f64) -> f64 {
+        let policy = &stage.model.plan().policy;
+        if !policy.sequential.is_anytime() && self.t.0 != clusters.floor() {
+            let df = (clusters - 1.0).max(1.0);
+            self.t = (clusters.floor(), t_isf(0.5 * policy.alpha, df));
+        }
+        self.t.1
+    }
+
+    /// The candidate's QoS.
+    fn compute_qos(&mut self, stage: Stage<'_>, clusters: f64) -> Result<QosEvidence, Reason> {
+        let (model, policy) = (stage.model, &stage.model.plan().policy);
+        let (mut rates, mut variances) = ([0.0; N_RATES], [0.0; N_RATES]);
+        let mut failed = None;
+        for number in 0..N_RATES {
+            match arm_estimate(&self.arms, 1, number, stage, [0.0, clusters]) {
+                Ok(r) => {
+                    let estimate = match stage.layer().metric_models[number].form() {
+                        MetricForm::Proportion => effect::proportion_estimate(&r),
+                        MetricForm::Mean { .. } => (&r).into(),
+                    };
+                    (rates[number], variances[number]) = (r.estimate, estimate.variance());
+                }
+                Err(reason) => failed = Some(reason),
+            }
+        }
+        if let Some(reason) = failed {
+            return Err(reason);
+        }
+        let t = self.quantile(stage, clusters);
+        let (qos, point, [ci, anytime]) = qos::estimate_rates(
+            &Rates::from(rates),
+            &variances,
+            model.qos,
+            t,
+            (clusters - 1.0).max(1.0),
+            model.qos_tau2,
+            policy.alpha,
+        );
+        Ok(QosEvidence {
+            qos,
+            point,
+            ci,
+            anytime,
+        })
+    }
+}
+
+/// Inverse degrees of freedom of an arm.
+#[derive(Debug, Clone, Copy)]
+struct InverseDf {
+    /// Of its variance. `None` with fewer than 20 clusters.
+    own: Option<f64>,
+    /// Of the smallest variance of a share, which counts whole clusters.
+    of_floor: f64,
+}
+
+impl InverseDf {
+    fn new(clusters: f64) -> Self {
+        let whole = clusters as usize as f64;
+        let own = 1.0 / (clusters - 1.0);
+        Self {
+            own: (clusters >= MIN_CLUSTERS as f64).then_some(own),
+            of_floor: if whole == clusters {
+                own
+            } else {
+                1.0 / (whole - 1.0)
+            },
+        }
+    }
+}
+
+/// The sums of a metric in an arm as an estimate with rounding errors. `None` with fewer than 20
+/// clusters. `per_user` is 1 over the number of the arm's users, seen or not.
+#[inline]
+fn rough_estimate(
+    metric_model: &MetricModel,
+    sums: Sums,
+    per_user: f64,
+    df: InverseDf,
+) -> Option<RoughRatio> {
+    let Sums { x, r, .. } = sums;
+    let inverse = 1.0 / (r * (r + 2.0));
+    let (per_row, estimate) = ((r + 2.0) * inverse, x * (r + 2.0) * inverse);
+    let row = if metric_model.is_proportion {
+        estimate * (1.0 - estimate)
+    } else {
+        metric_model.within
+    };
+    let per_row_of_floor = r * inverse;
+    Some(RoughRatio {
+        estimate,
+        denominator: r,
+        variance: (row.max(0.0) + metric_model.visits) * per_row + metric_model.between * per_user,
+        floor: (x + 1.0) * (r - x + 1.0) * (per_row_of_floor * per_row_of_floor * per_row),
+        inverse_df: df.own?,
+        inverse_df_of_floor: df.of_floor,
+    })
+}
+
+/// The six rates of QoS in an arm, with the rounding errors of a few operations. `None` without rows
+/// of a rate.
+fn qos_rates(arm: &ArmRun) -> Option<Rates> {
+    let mut rates = [0.0; N_RATES];
+    let (mut last, mut per_row) = (0.0, 0.0);
+    for (rate, Sums { x, r, .. }) in rates.iter_mut().zip(&arm.metric_models) {
+        if *r != last {
+            if *r <= 0.0 {
+                return None;
+            }
+            (last, per_row) = (*r, 1.0 / r);
+        }
+        *rate = x * per_row;
+    }
+    Some(Rates::from(rates))
+}
+
+/// As [`qos_rates`], with the variances of the rates.
+fn qos_rates_and_variances(arm: &ArmRun, stage: Stage<'_>) -> Option<(Rates, [f64; N_RATES])> {
+    let (mut rates, mut variances) = ([0.0; N_RATES], [0.0; N_RATES]);
+    let (mut last, mut per_row, mut of_floor) = (0.0, 0.0, 0.0);
+    let models = stage.layer().metric_models.iter().zip(&arm.metric_models);
+    for (number, (metric_model, Sums { x, r, .. })) in models.take(N_RATES).enumerate() {
+        // Most rates have the same rows.
+        if *r != last {
+            if *r <= 0.0 {
+                return None;
+            }
+            let inverse = 1.0 / (r * (r + 2.0));
+            (last, per_row) = (*r, (r + 2.0) * inverse);
+            of_floor = (r * inverse) * (r * inverse) * per_row;
+        }
+        let rate = x * per_row;
+        let users = metric_model.between * arm.per_user;
+        rates[number] = rate;
+        variances[number] = if metric_model.is_proportion {
+            let own = ((rate * (1.0 - rate)).max(0.0) + metric_model.visits) * per_row + users;
+            own.max((x + 1.0) * (r - x + 1.0) * of_floor)
+        } else {
+            (metric_model.within + metric_model.visits) * per_row + users
+        };
+    }
+    Some((Rates::from(rates), variances))
+}
+
+/// The levels of a metric's intervals.
+fn levels(stage: Stage<'_>, metric_model: &MetricModel) -> IntervalSpec {
+    IntervalSpec {
+        alpha: stage.model.plan().policy.alpha,
+        v_star: metric_model.v_star,
+    }
+}
+
+/// The input of a guardrail, from its effect and the candidate's estimate. Only guardrails with a
+/// limit use the candidate's own interval.
+fn input(
+    candidate: &ArmRun,
+    stage: Stage<'_>,
+    number: usize,
+    (effect, treatment, has_limit): (Result<Look, Reason>, Result<RatioEstimate, Reason>, bool),
+) -> GuardrailInput {
+    let metric_model = &stage.layer().metric_models[number];
+    let every = stage.model.plan().policy.sequential.is_anytime();
+    let own = |r: RatioEstimate| {
+        let levels = levels(stage, metric_model);
+        (
+            r.estimate,
+            effect::own_interval(&r, metric_model.form(), levels, every),
+        )
+    };
+    let events = candidate.metric_models[number];
+    GuardrailInput {
+        better: metric_model.better,
+        effect,
+        candidate_events: (events.r > 0.0).then(|| events.x.round()),
+        candidate: if has_limit {
+            treatment.map(own)
+        } else {
+            Err(Reason::NoData)
+        },
+    }
+}
+
+/// The estimate of a metric of the control.
+fn control_estimate(
+    arms: &[ArmRun; 2],
+    number: usize,
+    stage: Stage<'_>,
+    clusters: [f64; 2],
+) -> Result<RatioEstimate, Reason> {
+    if stage.ratio == Ratio::FULL {
+        return Err(Reason::NoConcurrentControl);
+    }
+    arm_estimate(arms, 0, number, stage, clusters)
+}
+
+/// Estimates a metric of an arm. The standard error includes the variance between users.
+fn arm_estimate(
+    arms: &[ArmRun; 2],
+    arm: usize,
+    number: usize,
+    stage: Stage<'_>,
+    clusters: [f64; 2],
+) -> Result<RatioEstimate, Reason> {
+    let (of_model, clusters) = (stage.layer(), clusters[arm]);
+    let metric_model = &of_model.metric_models[number];
+    let Sums { x, r, .. } = arms[arm].metric_models[number];
+    if r <= 0.0 {
+        return Err(Reason::NoData);
+    }
+    if clusters < MIN_CLUSTERS as f64 {
+        return Err(Reason::TooFewClusters);
+    }
+    let estimate = x / r;
+    let row = if metric_model.is_proportion {
+        estimate * (1.0 - estimate)
+    } else {
+        metric_model.within
+    };
+    let together = metric_model.between * of_model.together(metric_model, r, stage.shares()[arm]);
+    let df = clusters - 1.0;
+    Ok(RatioEstimate {
+        estimate,
+        numerator: x,
+        denominator: r,
+        std_error: (row.max(0.0) / r + together).sqrt(),
+        df,
+        n_clusters: clusters as usize,
+        n_units: arms[arm].users.max(clusters),
+        unstable: df < UNSTABLE_DF,
+    })
+}
+
+/// The harm of a guardrail in a stage. `None` without both arms.
+fn stage_harm(arms: &[ArmRun; 2], stage: Stage<'_>, guardrail: usize) -> Option<StageHarm> {
+    let number = stage.model.metric_model_of_guardrail[guardrail];
+    let metric_model = &stage.layer().metric_models[number];
+    let clusters = stage.clusters([arms[0].users, arms[1].users]);
+    let [control, treatment] = [0, 1].map(|arm| arm_estimate(arms, arm, number, stage, clusters));
+    let (control, treatment) = (control.ok()?, treatment.ok()?);
+    let (effect, variance, df) = effect::difference_of(&control, &treatment, metric_model.form());
+    Some(StageHarm {
+        harm: metric_model.harm_of(metric_model.baseline + effect),
+        variance,
+        df,
+        control: control.estimate,
+    })
+}
+
+/// Computes the harm on the metric that controllers use, and its variance. `None` at ratio 1 or
+/// without enough data.
+pub(super) fn primary_effect(arms: &[ArmRun; 2], stage: Stage<'_>) -> Option<(f64, f64)> {
+    if stage.ratio == Ratio::FULL {
+        return None;
+    }
+    let number = controller::primary_metric_model(stage.model);
+    let metric_model = &stage.layer().metric_models[number];
+    let clusters = [f64::from(N_GROUPS); 2];
+    let [control, treatment] = [0, 1].map(|arm| arm_estimate(arms, arm, number, stage, clusters));
+    let (control, treatment) = (control.ok()?, treatment.ok()?);
+    let harm = metric_model.harm_of(metric_model.baseline + treatment.estimate - control.estimate);
+    Some((harm, control.std_error.powi(2) + treatment.std_error.powi(2)))
+}
