@@ -9,6 +9,7 @@ use crate::metric::Better;
 use crate::qos;
 use crate::qos::{GuardrailInput, Rates, is_settled, is_within_margin, judge_all};
 use crate::ramp::{LayerState, QosEvidence, SrmEvidence, is_qos_settled};
+use crate::scenario::GuardrailRule;
 use crate::simulate::controller;
 use crate::simulate::layer_run::{ArmRun, LayerRun, Sums};
 use crate::simulate::model::{LayerModel, MetricModel, Model, N_RATES};
@@ -57,13 +58,27 @@ impl<'m> Stage<'m> {
         [1.0 - self.ratio.share(), self.ratio.share()]
     }
 
-    /// Expected numbers of the bucket groups with users that belong to one arm only.
-    fn clusters(&self, users: [f64; 2]) -> [f64; 2] {
+    /// Numbers of the bucket groups that belong to one arm only.
+    fn groups(&self) -> [f64; 2] {
         let below = groups_below(self.ratio.bps());
-        [
-            groups_with_users(f64::from(N_GROUPS - below), users[0]),
-            groups_with_users(f64::from(below), users[1]),
-        ]
+        [f64::from(N_GROUPS - below), f64::from(below)]
+    }
+
+    /// Expected numbers of the groups with users.
+    fn clusters(&self, users: [f64; 2]) -> [f64; 2] {
+        let groups = self.groups();
+        [0, 1].map(|arm| groups_with_users(groups[arm], users[arm]))
+    }
+
+    /// Whether both arms surely have enough clusters for estimates; at ratio 1 the candidate. With
+    /// `1 - exp(-x) >= x / (1 + x)`, groups `g` and users `u` have at least `g u / (g + u)` clusters.
+    fn has_enough(&self, users: [f64; 2]) -> bool {
+        let groups = self.groups();
+        let is_enough = |arm: usize| {
+            let (g, u, least) = (groups[arm], users[arm], MIN_CLUSTERS as f64 + 1e-6);
+            g * u >= least * (g + u)
+        };
+        (self.ratio == Ratio::FULL || is_enough(0)) && is_enough(1)
     }
 }
 
@@ -89,7 +104,7 @@ impl LayerRun {
             leaked: 0,
         };
         self.evidence.srm = SrmEvidence::if_alarming(users, share, &plan.policy, model.srm_harmless_below);
-        self.clusters = stage.clusters(users);
+        self.users = users;
         self.look(stage);
     }
 
@@ -97,15 +112,20 @@ impl LayerRun {
     /// Their intervals are without limits. Returns `false` where that may not be right: a harm beyond
     /// its margin or a QoS below the floor may be shown, or evidence is missing.
     pub(super) fn sketch_evidence(&mut self, stage: Stage<'_>) -> bool {
-        let is_known = stage.model.half_widths.is_some() && self.clusters[1] >= MIN_CLUSTERS as f64;
-        if !is_known || !self.sketch_guardrails(stage) {
+        let Some(half_widths) = &stage.model.half_widths else {
+            return false;
+        };
+        if !stage.has_enough(self.users) || !self.sketch_guardrails(stage) {
             return false;
         }
         let Some(rates) = qos_rates(&self.arms[1]) else {
             return false;
         };
-        // The cached quantile is that of the first window with these clusters.
-        self.quantile(stage, self.clusters[1]);
+        if !half_widths.every() {
+            // The cached quantile is that of the first window with these clusters.
+            let [_, clusters] = stage.clusters(self.users);
+            self.quantile(stage, clusters);
+        }
         let qos = qos::qos(&rates, stage.model.qos).qos;
         // The interval contains the estimate. The slack covers rounding errors.
         if qos <= stage.model.plan().policy.qos_floor + 1e-9 {
@@ -123,7 +143,7 @@ impl LayerRun {
 
     /// Updates guardrails and QoS.
     pub(super) fn update_evidence(&mut self, stage: Stage<'_>) {
-        let clusters = self.clusters;
+        let clusters = stage.clusters(self.users);
         if !self.bound_guardrails(stage, clusters) {
             self.compute_guardrails(stage, clusters);
         }
@@ -162,7 +182,7 @@ impl LayerRun {
                 Err(Reason::NoConcurrentControl)
             } else {
                 let [control, treatment] = [0, 1].map(|arm| self.arms[arm].metric_models[*number]);
-                if control.r <= 0.0 || treatment.r <= 0.0 || self.clusters[0] < MIN_CLUSTERS as f64 {
+                if control.r <= 0.0 || treatment.r <= 0.0 {
                     return false;
                 }
                 let [control, treatment] = [control, treatment].map(|Sums { x, r, .. }| x / r);
@@ -177,11 +197,12 @@ impl LayerRun {
                 }
                 Ok(look)
             };
+            let rule = guardrail.rule;
             let input = input(
                 &self.arms[1],
                 stage,
                 *number,
-                (effect, Err(Reason::NoData), false),
+                (rule, effect, Err(Reason::NoData), false),
             );
             self.inputs.push(input);
         }
@@ -233,7 +254,8 @@ impl LayerRun {
                 };
                 (effect, treatment)
             };
-            let input = input(&self.arms[1], stage, *number, (effect, treatment, has_limit));
+            let of = (guardrail.rule, effect, treatment, has_limit);
+            let input = input(&self.arms[1], stage, *number, of);
             self.inputs.push(input);
         }
         true
@@ -260,7 +282,8 @@ impl LayerRun {
                 ))
             });
             let has_limit = guardrail.limit.is_some();
-            let input = input(&self.arms[1], stage, *number, (effect, treatment, has_limit));
+            let of = (guardrail.rule, effect, treatment, has_limit);
+            let input = input(&self.arms[1], stage, *number, of);
             self.inputs.push(input);
         }
     }
@@ -472,12 +495,17 @@ fn levels(stage: Stage<'_>, metric_model: &MetricModel) -> IntervalSpec {
 }
 
 /// The input of a guardrail, from its effect and the candidate's estimate. Only guardrails with a
-/// limit use the candidate's own interval.
+/// limit use the candidate's own interval, and only those with a maximum its number of events.
 fn input(
     candidate: &ArmRun,
     stage: Stage<'_>,
     number: usize,
-    (effect, treatment, has_limit): (Result<Look, Reason>, Result<RatioEstimate, Reason>, bool),
+    (rule, effect, treatment, has_limit): (
+        GuardrailRule,
+        Result<Look, Reason>,
+        Result<RatioEstimate, Reason>,
+        bool,
+    ),
 ) -> GuardrailInput {
     let metric_model = &stage.layer().metric_models[number];
     let every = stage.model.plan().policy.sequential.is_anytime();
@@ -489,10 +517,11 @@ fn input(
         )
     };
     let events = candidate.metric_models[number];
+    let is_counted = events.r > 0.0 && matches!(rule, GuardrailRule::MaxCount(_));
     GuardrailInput {
         better: metric_model.better,
         effect,
-        candidate_events: (events.r > 0.0).then(|| events.x.round()),
+        candidate_events: is_counted.then(|| events.x.round()),
         candidate: if has_limit {
             treatment.map(own)
         } else {

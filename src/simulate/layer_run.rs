@@ -90,8 +90,8 @@ pub(super) struct LayerRun {
     pub(super) inputs: Vec<GuardrailInput>,
     pub(super) progress: RampProgress,
     pub(super) gates: LayerGates,
-    /// Expected numbers of bucket groups with users, of both arms.
-    pub(super) clusters: [f64; 2],
+    /// Numbers of users of both arms, without those who were seen in both.
+    pub(super) users: [f64; 2],
     /// Whether no early check blocked a decision of this stage. Later ones start from full evidence.
     pub(super) is_past_early: bool,
     /// A number of clusters, and the cached quantile of the t distribution for it.
@@ -121,7 +121,7 @@ impl LayerRun {
             inputs: Vec::new(),
             progress: RampProgress::default(),
             gates: LayerGates::default(),
-            clusters: [0.0; 2],
+            users: [0.0; 2],
             is_past_early: false,
             t: (0.0, 0.0),
         }

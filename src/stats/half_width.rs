@@ -160,7 +160,7 @@ impl HalfWidths {
         }
         let (idx, v) = (df_cell(inverse_df)?, v * scale.inverse);
         // A NaN is outside too.
-        if !(v >= RANGE[0] && v < RANGE[1]) {
+        if !(RANGE[0]..RANGE[1]).contains(&v) {
             return None;
         }
         let at = v_cell(v);
@@ -205,7 +205,9 @@ fn empty_cells(n: usize) -> Box<[AtomicU64]> {
 /// The cell of some degrees of freedom, from their inverse. `None` below [`MIN_DF`], and for a NaN.
 #[inline]
 fn df_cell(inverse_df: f64) -> Option<usize> {
-    (inverse_df >= 0.0 && inverse_df <= 1.0 / MIN_DF).then(|| (CELLS_OF_DF * inverse_df) as usize)
+    (0.0..=1.0 / MIN_DF)
+        .contains(&inverse_df)
+        .then(|| (CELLS_OF_DF * inverse_df) as usize)
 }
 
 /// The fewest and the most degrees of freedom of a cell.

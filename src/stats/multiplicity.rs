@@ -23,7 +23,7 @@ pub fn holm_in_place(p_values: &mut [f64]) {
     let n = p_values.len();
     // A single test needs no correction.
     if let [single] = p_values {
-        *single = single.max(0.0).min(1.0);
+        *single = single.clamp(0.0, 1.0);
         return;
     }
     let (mut few, mut many) = ([0; FEW], Vec::new());

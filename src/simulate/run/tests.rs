@@ -143,7 +143,7 @@ impl Choices {
             {}{}
             [simulate]
             runs = 1
-            days = 12
+            days = 8
             decide_every_windows = {}
             {}
             [[simulate.plan]]
@@ -203,7 +203,7 @@ fn bounds_decide_as_full_intervals_do() {
     let mut choices = Choices(ChaCha8Rng::seed_from_u64(26));
     let (mut n_scenarios, mut n_bounded) = (0, 0);
     let mut counts: BTreeMap<String, u32> = BTreeMap::new();
-    while n_scenarios < 150 {
+    while n_scenarios < 60 {
         let Some(scenario) = choices.scenario() else {
             continue;
         };
@@ -214,7 +214,7 @@ fn bounds_decide_as_full_intervals_do() {
             let new = || Model::new(&scenario, simulation, &inputs, variant, &simulation.worlds[0]);
             let (bounded, full) = (new(), new().in_full());
             n_bounded += u32::from(bounded.half_widths.is_some());
-            for stream in 0..4 {
+            for stream in 0..2 {
                 let (found, expected) = (run(&bounded, stream), run(&full, stream));
                 assert_eq!(found, expected, "{scenario:#?}");
                 for (_, verdict, _, check) in &found.1 {
@@ -241,7 +241,7 @@ fn bounds_decide_as_full_intervals_do() {
         "hold dwell",
         "hold after",
     ] {
-        assert!(counts.get(of).is_some_and(|n| *n > 20), "{of}: {counts:?}");
+        assert!(counts.get(of).is_some_and(|n| *n > 3), "{of}: {counts:?}");
     }
-    assert!(n_bounded > 150, "{n_bounded}");
+    assert!(n_bounded > 60, "{n_bounded}");
 }
