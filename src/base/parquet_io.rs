@@ -166,12 +166,43 @@ fn batches_of(
     columns: Option<&[&str]>,
 ) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<>> {
     let path = path.to_owned();
-    let file = open::regular(&path).or_unreadable(&path)?;
-    let footer = read_footer(&path, &file, ArrowReaderOptions::new())?;
+    let footer = footer(&path)?;
     let is_wanted = |name: &str| columns.is_none_or(|columns| columns.contains(&name));
     let mut reader = open_batches(&path, &footer, None, &is_wanted)?;
     Ok(std::iter::from_fn(move || {
         guard(&path, || reader.next().transpose()).transpose()
+    }))
+}
+
+/// Reads the footer of a file that Sluice wrote.
+///
+/// # Errors
+/// When the file is not Parquet.
+pub(crate) fn footer(path: &Path) -> Result<ArrowReaderMetadata> {
+    let file = open::regular(path).or_unreadable(path)?;
+    read_footer(path, &file, ArrowReaderOptions::new())
+}
+
+/// The number of rows that the footer of a file claims.
+///
+/// # Errors
+/// As [`footer`].
+pub(crate) fn n_rows(path: &Path) -> Result<u64> {
+    Ok(footer(path)?.metadata().file_metadata().num_rows().unsigned_abs())
+}
+
+/// Iterates over the batches of one row group of a file that Sluice wrote.
+///
+/// # Errors
+/// When the file cannot be opened or is broken.
+pub(crate) fn row_group<'a>(
+    path: &'a Path,
+    footer: &ArrowReaderMetadata,
+    row_group: usize,
+) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<'a>> {
+    let mut reader = open_batches(path, footer, Some(row_group), &|_| true)?;
+    Ok(std::iter::from_fn(move || {
+        guard(path, || reader.next().transpose()).transpose()
     }))
 }
 

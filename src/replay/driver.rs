@@ -14,7 +14,6 @@ use crate::replay::index::UNKNOWN;
 use crate::replay::layer_table::{LayerTable, LayerTableInfo};
 use crate::replay::merge::{Earlier, add_units, check_distinct, session_rows};
 use crate::replay::scan::{LogPart, Scanned, parts_of, scan_parts};
-use crate::replay::seen::{UserRow, UserRun};
 use crate::replay::state::ReplayState;
 use crate::replay::strata::Strata;
 use crate::replay::unknown::{N_EXAMPLES, UnknownHashes, UnknownIds, find_listed};
@@ -71,12 +70,9 @@ pub fn replay(
             near: folder,
             progress,
         };
-        let mut scanned = partition::scan(&job, n_partitions)?;
+        let scanned = partition::scan(&job, n_partitions)?;
         let is_listed = |hashes: &[u64]| layers.have(&scanned.roster, hashes);
         let unknown = unknown_ids(&layers, &scanned, inputs, &parts, &is_listed)?;
-        if let Some(earlier) = &earlier {
-            scanned.runs.push(earlier.users()?);
-        }
         return finish_cube(&scan, inputs, sources, earlier, scanned, unknown, folder);
     }
     let new_users = || Users::new(n_users, n_strata, n_stages, n_windows, u64::BITS);
@@ -84,22 +80,11 @@ pub fn replay(
     let shares = scan_parts(&scan, inputs, &parts, &roster, progress, &|state, turns| {
         state.update(&scan, &users, turns)
     })?;
-    // The earlier users are added first, so that each user is in the list only once.
-    let mut others: Vec<UserRow> = Vec::new();
-    if let Some(earlier) = &earlier {
-        for user in earlier.users()? {
-            let user = user?;
-            if !users.take_over(&user) {
-                others.push(user);
-            }
-        }
-    }
-    let runs: Vec<UserRun<'static>> = vec![Box::new(others.into_iter().map(Ok))];
     let mut scanned = Scanned {
         roster,
         shares,
         seen: Box::new(NoUsers),
-        runs,
+        runs: Vec::new(),
     };
     let is_listed = |hashes: &[u64]| {
         let mut rows = Vec::new();
@@ -177,7 +162,7 @@ fn finish_cube(
         .collect();
     check_distinct(&files)?;
     let mut units = inputs.declared_units();
-    if let Some(earlier) = earlier {
+    if let Some(earlier) = &earlier {
         let mut state = ReplayState::new(scan);
         unknown.merge(earlier.unknown(), roster.seed);
         files = earlier.load(files, &mut state, &scan.strata, &scan.sums)?;
@@ -185,9 +170,29 @@ fn finish_cube(
         states.push(state);
     }
     files.sort();
-    let finished = ReplayState::finish(states, &scan.strata, &scan.sums)?;
-    runs.push(Box::new(finished.served_elsewhere.into_iter().map(Ok)));
-    let users = count_users(&*seen, runs, &scan.strata, &folder.join(user_store::USERS))?;
+    let mut finished = ReplayState::finish(states, &scan.strata, &scan.sums)?;
+    let users_path = folder.join(user_store::USERS);
+    let served_elsewhere = std::mem::take(&mut finished.served_elsewhere);
+    let merged = match &earlier {
+        Some(earlier) if runs.is_empty() => {
+            earlier.merge_users(&*seen, &served_elsewhere, &scan.strata, &users_path)?
+        }
+        _ => None,
+    };
+    let users = match merged {
+        Some(users) => users,
+        None => {
+            runs.push(Box::new(served_elsewhere.into_iter().map(Ok)));
+            if let Some(earlier) = &earlier {
+                runs.push(earlier.users()?);
+            }
+            count_users(&*seen, runs, &scan.strata, &users_path)?
+        }
+    };
+    drop(seen);
+    if let Some(earlier) = earlier {
+        earlier.add_sums(&mut finished)?;
+    }
 
     let plan = scan.ctx.plan;
     let layers = scan

@@ -69,7 +69,7 @@ pub(super) fn count_users(
             writer.push(&user)
         })
     })?;
-    Ok(counter.finish())
+    Ok(counter.into_counts())
 }
 
 /// An empty list of users.
@@ -82,6 +82,10 @@ impl UserList for NoUsers {
 
     fn get(&self, _: usize) -> Option<UserRow> {
         None
+    }
+
+    fn first_from(&self, _: usize) -> usize {
+        0
     }
 }
 
@@ -126,7 +130,7 @@ fn merge(mut runs: Vec<Peekable<UserRun<'_>>>, on_user: &mut dyn FnMut(UserRow) 
 }
 
 /// Counts distinct users by stage, first exposure and last window.
-struct Counter<'a> {
+pub(super) struct Counter<'a> {
     strata: &'a Strata,
     exposures: SumTable<u64>,
     activity: SumTable<u64>,
@@ -138,7 +142,7 @@ struct Counter<'a> {
 }
 
 impl<'a> Counter<'a> {
-    fn new(strata: &'a Strata) -> Self {
+    pub(super) fn new(strata: &'a Strata) -> Self {
         Self {
             strata,
             exposures: SumTable::new(6),
@@ -162,7 +166,7 @@ impl<'a> Counter<'a> {
     }
 
     /// Counts a user. Each (stratum, stage) of the user is counted once.
-    fn add(&mut self, user: &UserRow) {
+    pub(super) fn add(&mut self, user: &UserRow) {
         let [baseline, candidate] = user.seen.stages;
         let group = group_of(user.bucket);
         let first_candidate = candidate.iter().next();
@@ -211,7 +215,17 @@ impl<'a> Counter<'a> {
         self.active.clear();
     }
 
-    fn finish(mut self) -> DistinctUsers {
+    /// Adds the counts of all threads.
+    pub(super) fn finish(counters: Vec<Self>, strata: &'a Strata) -> DistinctUsers {
+        let mut all = Self::new(strata);
+        for mut counter in counters {
+            counter.flush();
+            all.merge(&counter);
+        }
+        all.into_counts()
+    }
+
+    fn into_counts(mut self) -> DistinctUsers {
         self.flush();
         let (mut exposures, mut activity) = (Vec::new(), Vec::new());
         let add = |a: u64, b: u64| Ok::<_, Infallible>(a + b);

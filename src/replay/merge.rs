@@ -10,13 +10,14 @@ use crate::base::time::Micros;
 use crate::input::SourceFile;
 use crate::replay::context::{Inputs, ReplayContext, Sources, sums_of};
 use crate::replay::cube::{Cube, CubeSource, SessionRow};
-use crate::replay::finish::{NoUsers, count_users};
-use crate::replay::seen::UserRun;
-use crate::replay::state::{ReplayState, Since};
+use crate::replay::finish::{DistinctUsers, NoUsers, count_users};
+use crate::replay::seen::{UserList, UserRow, UserRun};
+use crate::replay::sorted_merge::{merge_cells, merge_latencies};
+use crate::replay::state::{Finished, ReplayState, Since};
 use crate::replay::strata::Strata;
 use crate::replay::sums::Sums;
 use crate::replay::unknown::UnknownIds;
-use crate::replay::{store, user_store};
+use crate::replay::{store, user_merge, user_store};
 use crate::scenario::plan::BreakdownBy;
 use crate::scenario::stages::StageIndex;
 
@@ -219,7 +220,8 @@ impl Earlier {
         }
     }
 
-    /// Adds this cube to the state of a scan of the other files. Returns the files of both.
+    /// Adds this cube to the state of a scan of the other files, without the sums of
+    /// [`Self::add_sums`]. Returns the files of both.
     ///
     /// # Errors
     /// When a sum overflows.
@@ -230,7 +232,7 @@ impl Earlier {
         strata: &Strata,
         sums: &Sums,
     ) -> Result<Vec<CubeSource>> {
-        state.load(&self.cube, strata, sums)?;
+        state.load_rest(&self.cube, strata, sums)?;
         let mut files = self.cube.sources.clone();
         for file in scanned {
             let Some(known) = files
@@ -252,6 +254,40 @@ impl Earlier {
             load_sessions(&self.folder, &Strata::from_cube(&self.cube), strata, state)?;
         }
         Ok(files)
+    }
+
+    /// Adds the cells, pairs and latencies of this cube to those of a scan of the other files.
+    ///
+    /// # Errors
+    /// When a sum overflows.
+    pub(super) fn add_sums(self, finished: &mut Finished) -> Result<()> {
+        let Cube {
+            measures,
+            cells,
+            pairs,
+            latencies,
+            ..
+        } = self.cube;
+        let width = measures.len().max(1);
+        finished.cells = merge_cells(cells, std::mem::take(&mut finished.cells), width)?;
+        finished.pairs = merge_cells(pairs, std::mem::take(&mut finished.pairs), width)?;
+        finished.latencies = merge_latencies(&latencies, &finished.latencies);
+        Ok(())
+    }
+
+    /// Merges this cube's users with those of a scan of the other files, and writes them; see
+    /// [`user_merge::merge_users`].
+    ///
+    /// # Errors
+    /// When this cube's users cannot be read, or the file cannot be written.
+    pub(super) fn merge_users(
+        &self,
+        list: &dyn UserList,
+        served_elsewhere: &[UserRow],
+        strata: &Strata,
+        path: &Path,
+    ) -> Result<Option<DistinctUsers>> {
+        user_merge::merge_users(&self.folder, &self.cube, list, served_elsewhere, strata, path)
     }
 
     /// The cube's examples of ids that are not known.

@@ -31,6 +31,7 @@ mod plausible;
 mod scan;
 mod seen;
 mod sessions;
+mod sorted_merge;
 mod state;
 mod store;
 mod strata;
@@ -39,6 +40,7 @@ mod sums;
 mod tables;
 mod traces;
 mod unknown;
+mod user_merge;
 mod user_store;
 mod users;
 

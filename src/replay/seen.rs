@@ -97,6 +97,8 @@ pub(super) trait UserList: Sync {
     fn len(&self) -> usize;
     /// The user at an index; `None` if the log has no turn of the user.
     fn get(&self, idx: usize) -> Option<UserRow>;
+    /// The first index from a row of the layer table on.
+    fn first_from(&self, row: usize) -> usize;
 }
 
 #[cfg(test)]

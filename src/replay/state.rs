@@ -583,6 +583,14 @@ impl ReplayState {
                 self.latencies.sums_mut(*row)[usize::from(key.bin % OCTAVE)] += *n as i64;
             }
         }
+        self.load_rest(cube, strata, sums)
+    }
+
+    /// Adds the breakdowns and counts of an earlier cube.
+    ///
+    /// # Errors
+    /// When a sum overflows.
+    pub(super) fn load_rest(&mut self, cube: &Cube, strata: &Strata, sums: &Sums) -> Result<()> {
         for (mine, theirs) in self.breakdowns.iter_mut().zip(&cube.breakdowns) {
             mine.load(theirs, strata, sums)?;
         }

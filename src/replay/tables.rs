@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use std::path::Path;
 
 use crate::base::error::Result;
-use crate::base::time;
+use crate::base::{parquet_io, time};
 use crate::bucket::N_GROUPS;
 use crate::metric::{ColumnKind, MAX_UNITS, Sum, column_min};
 use crate::replay::columns::{CheckedBatch, KEY_COLUMNS, VALUE, damaged, each_batch, out_of_order, unsorted};
@@ -14,6 +14,9 @@ use crate::replay::limits::{self, QuantileLimits};
 use crate::scenario::Arm;
 use crate::scenario::plan::BreakdownBy;
 use crate::stats::quantile::N_BINS;
+
+/// The largest number of rows for which memory is reserved before they are read.
+const MAX_RESERVED: usize = 1 << 20;
 
 /// A count of distinct users: the column's name and the field.
 type ExposureColumn = (&'static str, fn(&mut Exposure) -> &mut u64);
@@ -314,7 +317,13 @@ impl<'a> TableReader<'a> {
         let mut columns = KEY_COLUMNS.to_vec();
         columns.extend(measured.iter().map(|measure| measure.column.as_str()));
         columns.extend(extra);
-        let mut cells = Cells::default();
+        // Memory that is reserved and not used costs nothing, and a table that grows is copied.
+        let n_most = parquet_io::n_rows(path)?.min(n_rows[0].saturating_add(n_rows[1]));
+        let n_most = usize::try_from(n_most).unwrap_or(usize::MAX).min(MAX_RESERVED);
+        let mut cells = Cells {
+            keys: Vec::with_capacity(n_most),
+            values: Vec::with_capacity(n_most * self.cube.measures.len()),
+        };
         each_batch(path, Some(&columns), &mut |batch| {
             let keys = self.keys(batch, true)?;
             let (arms, groups, windows) = (self.arms(batch)?, Self::groups(batch)?, self.windows(batch)?);

@@ -2,8 +2,12 @@
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::statistics::Statistics;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::error::Result;
@@ -115,6 +119,45 @@ impl UserColumns {
             .for_each(|(column, value)| column.push(value));
     }
 
+    /// Reserves memory for `n` more users.
+    pub(super) fn reserve(&mut self, n: usize) {
+        self.columns.iter_mut().for_each(|column| column.reserve_exact(n));
+    }
+
+    /// The number of users.
+    pub(super) fn len(&self) -> usize {
+        self.columns[0].len()
+    }
+
+    /// The row and stratum of a user.
+    pub(super) fn key(&self, idx: usize) -> (u32, u32) {
+        (self.columns[0][idx] as u32, self.columns[1][idx] as u32)
+    }
+
+    /// A user.
+    pub(super) fn user(&self, idx: usize) -> UserRow {
+        let (row, stratum) = self.key(idx);
+        let words = |arm: usize| {
+            let columns = self.columns[KEY_COLUMNS.len() + arm..].iter().step_by(2);
+            StageSet::from_words(columns.take(self.n_words).map(|column| column[idx] as u64))
+        };
+        UserRow {
+            row,
+            stratum,
+            bucket: self.columns[2][idx] as u16,
+            seen: UserExposure {
+                stages: [words(0), words(1)],
+                last: self.columns[self.columns.len() - 1][idx] as u32 + 1,
+            },
+        }
+    }
+
+    /// Adds a range of other users, whose sets of stages have as many words.
+    pub(super) fn extend(&mut self, other: &Self, users: Range<usize>) {
+        let columns = self.columns.iter_mut().zip(&other.columns);
+        columns.for_each(|(column, other)| column.extend_from_slice(&other[users.clone()]));
+    }
+
     fn last_row(&self) -> Option<usize> {
         self.columns[0].last().map(|row| *row as usize)
     }
@@ -162,16 +205,22 @@ struct UserRanges {
     n_windows: i64,
 }
 
+impl UserRanges {
+    fn new(cube: &Cube) -> Self {
+        Self {
+            n_stages: cube.layers.iter().map(|layer| layer.stages.len()).collect(),
+            n_users: n_users(cube) as i64,
+            n_windows: n_windows(cube).into(),
+        }
+    }
+}
+
 /// Reads the users of a cube, in order.
 ///
 /// # Errors
 /// When the file cannot be read. A bad batch is an error of the iterator.
 pub(super) fn read_users(folder: &Path, cube: &Cube) -> Result<UserRun<'static>> {
-    let ranges = UserRanges {
-        n_stages: cube.layers.iter().map(|layer| layer.stages.len()).collect(),
-        n_users: n_users(cube) as i64,
-        n_windows: n_windows(cube).into(),
-    };
+    let ranges = UserRanges::new(cube);
     let path = folder.join(USERS);
     let mut batches = parquet_io::batches(&path)?;
     let mut rows = Vec::new().into_iter();
@@ -200,54 +249,181 @@ fn user_rows(
     ranges: &UserRanges,
     last: &mut Option<(u32, u32)>,
 ) -> Result<Vec<UserRow>> {
-    let column = |name: &str, n: i64| {
-        batch.longs(name, &format!("a number from 0 to {}", n - 1), |_, value| {
-            (0..n).contains(&value)
+    let users = UserBatch::check(batch, ranges, last)?;
+    Ok((0..batch.n_rows()).map(|row| users.row(row)).collect())
+}
+
+/// The columns of a batch of users, whose values have been checked.
+struct UserBatch<'a> {
+    rows: &'a [i64],
+    strata: &'a [i64],
+    buckets: &'a [i64],
+    /// The words of the sets of stages, by release.
+    words: Vec<[&'a [i64]; 2]>,
+    windows: &'a [i64],
+}
+
+impl<'a> UserBatch<'a> {
+    /// Reads the columns of a batch. `last` is the row and stratum of the user before.
+    ///
+    /// # Errors
+    /// When a value is out of range, a user has no stage, or a user is not above the user before.
+    fn check(
+        batch: &CheckedBatch<'a>,
+        ranges: &UserRanges,
+        last: &mut Option<(u32, u32)>,
+    ) -> Result<Self> {
+        let column = |name: &str, n: i64| {
+            batch.longs(name, &format!("a number from 0 to {}", n - 1), |_, value| {
+                (0..n).contains(&value)
+            })
+        };
+        let rows = column(KEY_COLUMNS[0], ranges.n_users)?;
+        let strata = column(KEY_COLUMNS[1], ranges.n_stages.len() as i64)?;
+        let buckets = column(KEY_COLUMNS[2], N_BUCKETS.into())?;
+        let windows = column(LAST_WINDOW, ranges.n_windows)?;
+        let mut words: Vec<[&[i64]; 2]> = Vec::new();
+        for word in 0..MAX_WORDS {
+            let names = word_columns(word);
+            // Only plans with many stages have more than one word.
+            if word > 0 && !batch.has(&names[0]) {
+                break;
+            }
+            let is_of_layer = |row: usize, bits: i64| {
+                let n_left = ranges.n_stages[strata[row] as usize].saturating_sub(word * WORD_STAGES);
+                n_left >= WORD_STAGES || bits as u64 >> n_left == 0
+            };
+            let [baseline, candidate] =
+                names.map(|name| batch.longs(&name, &"a bit for each stage of the layer", is_of_layer));
+            words.push([baseline?, candidate?]);
+        }
+        for row in 0..batch.n_rows() {
+            if words.iter().flatten().all(|words| words[row] == 0) {
+                let [name, _] = word_columns(0);
+                return Err(batch.wrong(&name, row, &"a stage of the user", &"none in either release"));
+            }
+            let found = (rows[row] as u32, strata[row] as u32);
+            if last.is_some_and(|last| last >= found) {
+                return Err(out_of_order(batch, row));
+            }
+            *last = Some(found);
+        }
+        Ok(Self {
+            rows,
+            strata,
+            buckets,
+            words,
+            windows,
         })
-    };
-    let users = column(KEY_COLUMNS[0], ranges.n_users)?;
-    let strata = column(KEY_COLUMNS[1], ranges.n_stages.len() as i64)?;
-    let buckets = column(KEY_COLUMNS[2], N_BUCKETS.into())?;
-    let windows = column(LAST_WINDOW, ranges.n_windows)?;
-    let mut words: Vec<[&[i64]; 2]> = Vec::new();
-    for word in 0..MAX_WORDS {
-        let names = word_columns(word);
-        // Only plans with many stages have more than one word.
-        if word > 0 && !batch.has(&names[0]) {
-            break;
-        }
-        let is_of_layer = |row: usize, bits: i64| {
-            let n_left = ranges.n_stages[strata[row] as usize].saturating_sub(word * WORD_STAGES);
-            n_left >= WORD_STAGES || bits as u64 >> n_left == 0
-        };
-        let [baseline, candidate] =
-            names.map(|name| batch.longs(&name, &"a bit for each stage of the layer", is_of_layer));
-        words.push([baseline?, candidate?]);
     }
-    let mut rows = Vec::with_capacity(batch.n_rows());
-    for row in 0..batch.n_rows() {
-        let found = UserRow {
-            row: users[row] as u32,
-            stratum: strata[row] as u32,
-            bucket: buckets[row] as u16,
+
+    fn row(&self, row: usize) -> UserRow {
+        let words = |arm: usize| StageSet::from_words(self.words.iter().map(|word| word[arm][row] as u64));
+        UserRow {
+            row: self.rows[row] as u32,
+            stratum: self.strata[row] as u32,
+            bucket: self.buckets[row] as u16,
             seen: UserExposure {
-                stages: [0, 1]
-                    .map(|arm| StageSet::from_words(words.iter().map(|word| word[arm][row] as u64))),
-                last: windows[row] as u32 + 1,
+                stages: [words(0), words(1)],
+                last: self.windows[row] as u32 + 1,
             },
-        };
-        let [baseline, candidate] = found.seen.stages;
-        if baseline.union(&candidate).iter().next().is_none() {
-            let [name, _] = word_columns(0);
-            return Err(batch.wrong(&name, row, &"a stage of the user", &"none in either release"));
         }
-        if last.is_some_and(|last| last >= (found.row, found.stratum)) {
-            return Err(out_of_order(batch, row));
-        }
-        *last = Some((found.row, found.stratum));
-        rows.push(found);
     }
-    Ok(rows)
+
+    /// The columns in the order of the file.
+    fn columns(&self) -> impl Iterator<Item = &'a [i64]> {
+        [self.rows, self.strata, self.buckets]
+            .into_iter()
+            .chain(self.words.clone().into_iter().flatten())
+            .chain([self.windows])
+    }
+}
+
+/// The users of a cube in row groups: one for each [`CHUNK`] of the layer table that has users.
+pub(super) struct UserGroups {
+    path: PathBuf,
+    footer: ArrowReaderMetadata,
+    ranges: UserRanges,
+    n_words: usize,
+    /// The row group of each chunk. `None` if the chunk has no users.
+    by_chunk: Vec<Option<usize>>,
+}
+
+impl UserGroups {
+    /// Opens the users of a cube. `None` if the row groups are not those of chunks, or if the sets
+    /// of stages do not have `n_words` words.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(super) fn open(folder: &Path, cube: &Cube, n_words: usize) -> Result<Option<Self>> {
+        let path = folder.join(USERS);
+        let footer = parquet_io::footer(&path)?;
+        if *footer.schema().fields() != *UserColumns::new(n_words).schema().fields() {
+            return Ok(None);
+        }
+        let mut by_chunk = vec![None; (n_users(cube) as usize).div_ceil(CHUNK)];
+        let mut n_filled = 0;
+        for (idx, group) in footer.metadata().row_groups().iter().enumerate() {
+            let Some(chunk) = chunk_of(group).filter(|chunk| (n_filled..by_chunk.len()).contains(chunk))
+            else {
+                return Ok(None);
+            };
+            by_chunk[chunk] = Some(idx);
+            n_filled = chunk + 1;
+        }
+        Ok(Some(Self {
+            path,
+            footer,
+            ranges: UserRanges::new(cube),
+            n_words,
+            by_chunk,
+        }))
+    }
+
+    /// The number of chunks of the layer table.
+    pub(super) fn n_chunks(&self) -> usize {
+        self.by_chunk.len()
+    }
+
+    /// Reads the users of a chunk.
+    ///
+    /// # Errors
+    /// When the row group cannot be read, or has a value that no replay writes.
+    pub(super) fn read(&self, chunk: usize) -> Result<UserColumns> {
+        let mut users = UserColumns::new(self.n_words);
+        let Some(group) = self.by_chunk[chunk] else {
+            return Ok(users);
+        };
+        let groups = self.footer.metadata().row_groups();
+        let of_group = |group: &RowGroupMetaData| group.num_rows().unsigned_abs();
+        let mut first_row: u64 = groups[..group].iter().map(of_group).sum();
+        let n_most = usize::try_from(of_group(&groups[group])).unwrap_or(usize::MAX);
+        users.reserve(n_most.min(CHUNK));
+        let mut last = None;
+        for batch in parquet_io::row_group(&self.path, &self.footer, group)? {
+            let batch = batch?;
+            let checked = CheckedBatch::new(&self.path, &batch, first_row);
+            let found = UserBatch::check(&checked, &self.ranges, &mut last)?;
+            if let Some(row) = found.rows.iter().position(|row| *row as usize / CHUNK != chunk) {
+                return Err(out_of_order(&checked, row));
+            }
+            let columns = users.columns.iter_mut().zip(found.columns());
+            columns.for_each(|(column, values)| column.extend_from_slice(values));
+            first_row += batch.num_rows() as u64;
+        }
+        Ok(users)
+    }
+}
+
+/// The chunk of the layer table to which the footer assigns all users of a row group. `None` if they
+/// belong to several, or if the footer does not say.
+fn chunk_of(group: &RowGroupMetaData) -> Option<usize> {
+    let Statistics::Int64(rows) = group.columns().first()?.statistics()? else {
+        return None;
+    };
+    let [first, last] = [rows.min_opt()?, rows.max_opt()?].map(|row| usize::try_from(*row).ok());
+    let (first, last) = (first? / CHUNK, last? / CHUNK);
+    (first == last).then_some(first)
 }
 
 /// Writes the hashes of sessions, by series. The file is empty if sessions were not counted.

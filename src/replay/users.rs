@@ -191,42 +191,6 @@ impl Users {
         }
     }
 
-    /// Adds a user's exposure of an earlier scan. Returns `false` if the user was served under
-    /// another layer than the user's own, or if the row does not exist.
-    pub(super) fn take_over(&self, earlier: &UserRow) -> bool {
-        if earlier.row as usize >= self.records.len() || self.user(earlier.row).stratum != earlier.stratum {
-            return false;
-        }
-        // An earlier scan has no more stages than this one.
-        let [baseline, candidate] = earlier.seen.stages.map(|set| set.words()[0]);
-        match &self.records {
-            Records::Narrow(records) => {
-                let record = &records[earlier.row as usize];
-                let word = record.load(Ordering::Relaxed);
-                let last = (word >> 16 & 0xffff).max(u64::from(earlier.seen.last));
-                record.store(
-                    word & 0xffff_ffff_0000_ffff | last << 16 | candidate << 8 | baseline,
-                    Ordering::Relaxed,
-                );
-            }
-            Records::Wide(records) => {
-                let record = &records[earlier.row as usize];
-                record[1].fetch_or(baseline, Ordering::Relaxed);
-                record[2].fetch_or(candidate, Ordering::Relaxed);
-                record[3].fetch_max(u64::from(earlier.seen.last), Ordering::Relaxed);
-            }
-            Records::Widest(records) => {
-                let record = &records[earlier.row as usize];
-                let words = earlier.seen.stages.iter().flat_map(|set| set.words());
-                for (mine, word) in record[2..].iter().zip(words) {
-                    mine.fetch_or(*word, Ordering::Relaxed);
-                }
-                record[1].fetch_max(u64::from(earlier.seen.last), Ordering::Relaxed);
-            }
-        }
-        true
-    }
-
     /// Ends the scan and frees the index, because no user is looked up after it.
     pub(super) fn into_seen(self) -> SeenUsers {
         SeenUsers {
@@ -245,6 +209,13 @@ pub(super) struct SeenUsers {
 impl UserList for SeenUsers {
     fn len(&self) -> usize {
         self.records.len()
+    }
+
+    fn first_from(&self, row: usize) -> usize {
+        match &self.rows {
+            Some(rows) => rows.partition_point(|other| (*other as usize) < row),
+            None => row.min(self.len()),
+        }
     }
 
     fn get(&self, idx: usize) -> Option<UserRow> {
