@@ -12,6 +12,7 @@ use crate::replay::finish::{NoUsers, count_users};
 use crate::replay::first_rows::limits_of_quantiles;
 use crate::replay::index::UNKNOWN;
 use crate::replay::layer_table::{LayerTable, LayerTableInfo};
+use crate::replay::log_users::load_log_users;
 use crate::replay::merge::{Earlier, add_units, check_distinct, session_rows};
 use crate::replay::scan::{LogPart, Scanned, parts_of, scan_parts};
 use crate::replay::state::ReplayState;
@@ -75,8 +76,17 @@ pub fn replay(
         let unknown = unknown_ids(&layers, &scanned, inputs, &parts, &is_listed)?;
         return finish_cube(&scan, inputs, sources, earlier, scanned, unknown, folder);
     }
-    let new_users = || Users::new(n_users, n_strata, n_stages, n_windows, u64::BITS);
-    let (roster, users) = layers.load(tenants, &new_users)?;
+    let new_users = |n: usize| Users::new(n, n_strata, n_stages, n_windows, u64::BITS);
+    // The scan of the earlier cube read the whole layer table, and found every user once.
+    let loaded = match &earlier {
+        Some(_) => load_log_users(&layers, &tenants, inputs, &parts, &new_users)?,
+        None => None,
+    };
+    let has_all = loaded.is_none();
+    let (roster, users) = match loaded {
+        Some(loaded) => loaded,
+        None => layers.load(tenants, &|| new_users(n_users))?,
+    };
     let shares = scan_parts(&scan, inputs, &parts, &roster, progress, &|state, turns| {
         state.update(&scan, &users, turns)
     })?;
@@ -87,6 +97,9 @@ pub fn replay(
         runs: Vec::new(),
     };
     let is_listed = |hashes: &[u64]| {
+        if !has_all {
+            return layers.have(&scanned.roster, hashes);
+        }
         let mut rows = Vec::new();
         users.find(hashes, &mut rows);
         Ok(rows.iter().map(|row| *row != UNKNOWN).collect())

@@ -99,6 +99,11 @@ impl<'a> LayerTable<'a> {
         self.table.n_rows().unwrap_or(0) as usize
     }
 
+    /// The number of strata of some tenants.
+    pub(super) fn n_strata(&self, tenants: &[String]) -> usize {
+        tenants.len() * self.plan.layers.len()
+    }
+
     /// The tenants, in order of their first rows.
     pub(super) fn tenants(&self) -> Result<Vec<String>> {
         let codes = Mutex::new(TenantCodes::default());

@@ -25,6 +25,7 @@ mod index;
 pub(crate) mod kernels;
 mod layer_table;
 mod limits;
+mod log_users;
 mod merge;
 mod partition;
 mod plausible;
