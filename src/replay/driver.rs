@@ -260,3 +260,6 @@ fn finish_cube(
     cube.write(folder)?;
     Ok(cube)
 }
+
+#[cfg(test)]
+mod tests;

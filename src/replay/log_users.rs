@@ -1,10 +1,9 @@
 //! Reads only those users of a layer table who may be in some parts of the log. For a log that is
 //! small beside the layer table, most rows of the table are then neither stored nor indexed.
 
+use rayon::prelude::*;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use rayon::prelude::*;
 
 use crate::base::error::{Error, Result};
 use crate::base::lock::lock;
@@ -36,7 +35,7 @@ impl HashFilter {
 
     /// The word and the bit of a hash.
     fn bit(&self, hash: u64) -> (&AtomicU64, u64) {
-        let at = hash as usize / 64 & (self.words.len() - 1);
+        let at = (hash as usize / 64) & (self.words.len() - 1);
         (&self.words[at], 1 << (hash % 64))
     }
 

@@ -11,7 +11,9 @@
 //! memory are first divided into partitions (`partition`). `cube` is the result. `store` writes and
 //! reads it. `tables`, with `columns`, checks every value that is read, and `user_store` keeps the
 //! data that merges also need.
-//! [`merge()`] merges cubes of different files into the cube of all of them.
+//! [`merge()`] merges cubes of different files into the cube of all of them. A scan that continues
+//! an earlier cube reads only the users of its log (`log_users`), and merges sorted sums
+//! (`sorted_merge`) and users (`user_merge`).
 
 mod breakdown;
 mod columns;

@@ -179,7 +179,14 @@ fn numbers_of(users: &Exposure) -> [u64; 6] {
 }
 
 fn users_of_numbers(n: [u64; 6]) -> Exposure {
-    let [n_baseline, n_candidate, n_crossover, n_new_baseline, n_new_candidate, n_first_candidate] = n;
+    let [
+        n_baseline,
+        n_candidate,
+        n_crossover,
+        n_new_baseline,
+        n_new_candidate,
+        n_first_candidate,
+    ] = n;
     Exposure {
         n_baseline,
         n_candidate,
@@ -209,7 +216,11 @@ fn sums_by_key<K: Ord + Copy, const N: usize>(
         let mut total = [0_u64; N];
         for (_, is_removed, n) in same {
             for (sum, n) in total.iter_mut().zip(n) {
-                *sum = if *is_removed { sum.checked_sub(*n) } else { sum.checked_add(*n) }?;
+                *sum = if *is_removed {
+                    sum.checked_sub(*n)
+                } else {
+                    sum.checked_add(*n)
+                }?;
             }
         }
         if total != [0; N] {

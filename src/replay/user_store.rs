@@ -268,11 +268,7 @@ impl<'a> UserBatch<'a> {
     ///
     /// # Errors
     /// When a value is out of range, a user has no stage, or a user is not above the user before.
-    fn check(
-        batch: &CheckedBatch<'a>,
-        ranges: &UserRanges,
-        last: &mut Option<(u32, u32)>,
-    ) -> Result<Self> {
+    fn check(batch: &CheckedBatch<'a>, ranges: &UserRanges, last: &mut Option<(u32, u32)>) -> Result<Self> {
         let column = |name: &str, n: i64| {
             batch.longs(name, &format!("a number from 0 to {}", n - 1), |_, value| {
                 (0..n).contains(&value)
