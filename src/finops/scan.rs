@@ -175,6 +175,7 @@ pub(super) fn scan(
         seed: 0,
         wants_traces: false,
         wants_sessions: reader.has("session_id"),
+        buckets: None,
     };
     let parts = &reader.table().parts;
     let bar = progress.rows("finops", reader.table().n_rows());

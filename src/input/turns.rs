@@ -13,6 +13,7 @@ use std::ops::Range;
 use crate::base::error::{Error, Result};
 use crate::base::time::Micros;
 use crate::base::{advice, bitmap, hash};
+use crate::bucket::BucketHasher;
 use crate::input::derived_steps::DerivedSteps;
 use crate::input::fast_scan::{ColumnScan, FastPart, Mapping, STEP, STEP_WORDS, Unsupported, low_bits};
 use crate::input::table::Part;
@@ -38,6 +39,8 @@ pub(crate) struct NameCodes<'a> {
     pub(crate) wants_traces: bool,
     /// Whether sessions are counted.
     pub(crate) wants_sessions: bool,
+    /// The buckets of users, if they are needed.
+    pub(crate) buckets: Option<BucketHasher<'a>>,
 }
 
 /// Codes of [`Turns::release`].
@@ -163,6 +166,8 @@ pub(crate) struct Turns {
     pub(crate) at: Column,
     /// Hash of the user's id. [`hash::EMPTY`] for a row without a user.
     pub(crate) user: Column,
+    /// Bucket of the user. Without values unless [`NameCodes::buckets`] are there.
+    pub(crate) bucket: Column,
     /// Hash of the tenant's name.
     pub(crate) tenant: Column,
     /// The release that answered, as a code of [`release`].
@@ -198,6 +203,7 @@ impl Turns {
             n: 0,
             at: column(),
             user: column(),
+            bucket: column(),
             tenant: Column::new(hash::hash_id(DEFAULT_TENANT.as_bytes()) as i64),
             release: Column::new(release::NONE),
             layer: Column::new(served_layer::NONE),
@@ -304,6 +310,10 @@ impl TrafficReader {
             |values: &[f64], out: &mut [i64]| ColumnKind::Real.quantize_all(values, f64::NEG_INFINITY, out);
         let of_id = |id: &[u8]| hash::hash_id(id) as i64;
         let of_user = |id: &[u8]| hash::hash_user_id(id, names.seed) as i64;
+        let of_bucket = names
+            .buckets
+            .as_ref()
+            .map(|buckets| |id: &[u8]| i64::from(buckets.bucket(id)));
         let of_tenant = |id: &[u8]| {
             hash::hash_id(if id.is_empty() {
                 DEFAULT_TENANT.as_bytes()
@@ -334,6 +344,10 @@ impl TrafficReader {
             ["event_time", "user_id", "release_id"].map(|column| self.requires(column));
         let mut at = feeds.open("event_time", 0, Mapping::Micros(&micros))?;
         let mut user = feeds.open("user_id", 0, Mapping::Id(&of_user))?;
+        let mut bucket = match &of_bucket {
+            Some(of_bucket) => feeds.open("user_id", 0, Mapping::Id(of_bucket))?,
+            None => None,
+        };
         let mut release = feeds.open("release_id", turns.release.missing, Mapping::Id(&of_release))?;
         if needs_time && at.is_none() || needs_user && user.is_none() || needs_release && release.is_none() {
             return Err(Stopped::Unsupported);
@@ -382,6 +396,7 @@ impl TrafficReader {
             fill(at.as_mut(), derived, &mut turns.at, n)?;
             fill(user.as_mut(), derived, &mut turns.user, n)?;
             fill(release.as_mut(), derived, &mut turns.release, n)?;
+            fill(bucket.as_mut(), derived, &mut turns.bucket, n)?;
             fill(tenant.as_mut(), derived, &mut turns.tenant, n)?;
             fill(layer.as_mut(), derived, &mut turns.layer, n)?;
             fill(is_shadow.as_mut(), derived, &mut turns.is_shadow, n)?;
@@ -619,6 +634,10 @@ impl Turns {
                 .is_valid(start + row)
                 .then(|| hash::hash_user_id(users.value(start + row).as_bytes(), names.seed) as i64)
         });
+        self.bucket.fill_with(n, |row| {
+            let buckets = names.buckets.as_ref().filter(|_| users.is_valid(start + row))?;
+            Some(i64::from(buckets.bucket(users.value(start + row).as_bytes())))
+        });
         self.tenant.fill_with(n, |row| {
             Some(hash::hash_id(tenant_at(batch.tenant_id.as_ref(), start + row).as_bytes()) as i64)
         });
@@ -734,6 +753,7 @@ impl Turns {
             n: _,
             at,
             user,
+            bucket,
             tenant,
             release,
             layer,
@@ -747,7 +767,7 @@ impl Turns {
             ..
         } = self;
         let first = [
-            at, user, tenant, release, layer, is_shadow, is_eval, trace, session, propensity,
+            at, user, bucket, tenant, release, layer, is_shadow, is_eval, trace, session, propensity,
         ];
         first.into_iter().chain(measured).chain(breakdowns)
     }
@@ -820,8 +840,9 @@ pub(crate) fn encode_turns(turns: &mut Turns, out: &mut Vec<u8>) {
     out[start..start + 4].copy_from_slice(&length.to_le_bytes());
 }
 
-/// Reads the output of [`encode_turns`] without its length.
-pub(crate) fn decode_turns(mut bytes: &[u8], turns: &mut Turns) {
+/// Reads the output of [`encode_turns`] without its length. Returns the bytes after it; `None` for
+/// bytes that it does not write.
+pub(crate) fn decode_turns<'b>(mut bytes: &'b [u8], turns: &mut Turns) -> Option<&'b [u8]> {
     let number = |bytes: &[u8]| {
         bytes
             .iter()
@@ -829,27 +850,31 @@ pub(crate) fn decode_turns(mut bytes: &[u8], turns: &mut Turns) {
             .fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
     };
     let mut next = |n: usize| {
-        let (head, rest) = bytes.split_at(n);
+        let (head, rest) = bytes.split_at_checked(n)?;
         bytes = rest;
-        head
+        Some(head)
     };
     turns.clear();
-    let n = number(next(4)) as usize;
+    let n = number(next(4)?) as usize;
+    if n > STEP {
+        return None;
+    }
     turns.n = n;
     for column in turns.columns() {
-        let (width, has_absent) = (usize::from(next(1)[0]), next(1)[0] == 1);
-        let min = number(next(8));
+        let (width, has_absent) = (usize::from(next(1)?[0]), next(1)?[0] == 1);
+        let min = number(next(8)?);
         if has_absent {
             for word in 0..n.div_ceil(64) {
-                column.absent[word] = number(next(8));
+                column.absent[word] = number(next(8)?);
                 column.n_absent += column.absent[word].count_ones() as usize;
             }
         }
-        let values = next(n * width);
+        let values = next(n * width)?;
         for (row, value) in column.values[..n].iter_mut().enumerate() {
             *value = min.wrapping_add(number(&values[row * width..(row + 1) * width])) as i64;
         }
     }
+    Some(bytes)
 }
 
 #[cfg(test)]

@@ -39,6 +39,46 @@ impl BreakdownCells {
         }
     }
 
+    /// The key of this breakdown.
+    pub(super) fn by(&self) -> &BreakdownBy {
+        &self.by
+    }
+
+    /// The text of a value that was learned.
+    pub(super) fn name(&self, hash: i64) -> Option<&str> {
+        self.names.get(&hash).map(String::as_str)
+    }
+
+    /// The values by their codes, each with its hash and text, and the cells.
+    pub(super) fn into_values(self) -> (Vec<(i64, String)>, SumTable<i64>) {
+        let mut names = self.names;
+        let named = |hash: i64| (hash, names.remove(&hash).unwrap_or_default());
+        (self.hashes.into_iter().map(named).collect(), self.cells)
+    }
+
+    /// Makes the cells of a breakdown from what [`Self::into_values`] returned.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub(super) fn from_values(
+        by: &BreakdownBy,
+        n_windows: u32,
+        values: Vec<(i64, String)>,
+        cells: SumTable<i64>,
+    ) -> Result<Self> {
+        let hashes: Vec<i64> = values.iter().map(|(hash, _)| *hash).collect();
+        let found = Self {
+            by: by.clone(),
+            n_windows,
+            cells,
+            numbers: hashes.iter().copied().zip(0..).collect(),
+            hashes,
+            names: values.into_iter().collect(),
+        };
+        found.check()?;
+        Ok(found)
+    }
+
     /// Adds the names of a step's values.
     pub(super) fn learn(&mut self, names: &mut Vec<(i64, String)>) {
         self.names.extend(names.drain(..));

@@ -14,6 +14,7 @@ use crate::replay::cube::Cube;
 use crate::replay::limits::QuantileLimits;
 use crate::replay::strata::Strata;
 use crate::replay::sums::Sums;
+use crate::replay::tasks::Facts;
 use crate::replay::traces::{OnRepeat, Traces};
 use crate::scenario::plan::BreakdownBy;
 use crate::scenario::{Input, OnBadRow, Plan, Source};
@@ -32,6 +33,9 @@ pub(super) struct Scan<'a> {
     /// Outcomes that arrived after their rows were logged. `None` if the inputs have none.
     pub(super) outcomes: Option<Traces>,
     pub(super) count_sessions: bool,
+    /// Whether the log has each measured column.
+    pub(super) present: Vec<bool>,
+    wants_traces: bool,
 }
 
 /// The settings of a replay.
@@ -284,7 +288,6 @@ impl<'a> Scan<'a> {
         earlier: Option<&Cube>,
         limits_of_quantiles: &dyn Fn(Option<&Traces>) -> Result<Vec<QuantileLimits>>,
     ) -> Result<Self> {
-        let measured = measured_columns(ctx.metrics);
         let has = |reading: &Reading| {
             inputs
                 .traffic
@@ -293,9 +296,37 @@ impl<'a> Scan<'a> {
                 .any(|reader| reader.has(&reading.column))
                 || earlier.is_some_and(|cube| cube.has(reading))
         };
-        let present: Vec<bool> = measured.iter().map(has).collect();
+        let present = measured_columns(ctx.metrics).iter().map(has).collect();
+        Self::with(ctx, inputs, strata, present, true, limits_of_quantiles)
+    }
+
+    /// The scan of one task, as its driver planned it. Only joins need the outcomes.
+    ///
+    /// # Errors
+    /// When outcomes cannot be read.
+    pub(super) fn of_task(
+        ctx: &'a ReplayContext<'a>,
+        inputs: &Inputs<'_>,
+        strata: Strata,
+        facts: &Facts,
+        has_outcomes: bool,
+    ) -> Result<Self> {
+        Self::with(ctx, inputs, strata, facts.present.clone(), has_outcomes, &|_| {
+            Ok(facts.limits.clone())
+        })
+    }
+
+    fn with(
+        ctx: &'a ReplayContext<'a>,
+        inputs: &Inputs<'_>,
+        strata: Strata,
+        present: Vec<bool>,
+        has_outcomes: bool,
+        limits: &dyn Fn(Option<&Traces>) -> Result<Vec<QuantileLimits>>,
+    ) -> Result<Self> {
+        let measured = measured_columns(ctx.metrics);
         let read = |readers: &[TrafficReader], release, on_repeat| {
-            if readers.is_empty() {
+            if readers.is_empty() || !has_outcomes {
                 Ok(None)
             } else {
                 Traces::read(readers, release, on_repeat).map(Some)
@@ -307,7 +338,7 @@ impl<'a> Scan<'a> {
             OnRepeat::DropAll,
         )?;
         let outcomes = read(&inputs.outcomes, None, OnRepeat::Update)?;
-        let limits = limits_of_quantiles(outcomes.as_ref())?;
+        let limits = limits(outcomes.as_ref())?;
         let sums = Sums::new(&sums_of(ctx.metrics), &measured, &present, &limits);
         Ok(Self {
             ctx,
@@ -317,6 +348,8 @@ impl<'a> Scan<'a> {
             shadows,
             outcomes,
             count_sessions: inputs.count_sessions,
+            present,
+            wants_traces: !inputs.shadows.is_empty() || !inputs.outcomes.is_empty(),
         })
     }
 
@@ -352,8 +385,9 @@ impl<'a> Scan<'a> {
                 .refuse_unknown_release
                 .then_some(plan.start..self.ctx.as_of),
             seed,
-            wants_traces: self.shadows.is_some() || self.outcomes.is_some(),
+            wants_traces: self.wants_traces,
             wants_sessions: self.count_sessions,
+            buckets: None,
         }
     }
 }

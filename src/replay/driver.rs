@@ -35,29 +35,15 @@ pub fn replay(
     folder: &Path,
     progress: &Progress,
 ) -> Result<Cube> {
-    let wants_traces = !inputs.shadows.is_empty() || !inputs.outcomes.is_empty();
-    if wants_traces && !inputs.traffic.iter().any(|reader| reader.has("trace_id")) {
-        return Err(Error::usage(
-            "expected a column `trace_id` in the traffic, by which outcomes are joined, found none",
-        )
-        .hint(advice::rename("trace_id")));
-    }
-    let layers = LayerTable::open(inputs.layers, ctx.plan)?;
-    let tenants = layers.tenants()?;
-    let strata = Strata::from_plan(ctx.plan, &tenants, ctx.as_of)?;
-    let sources = Sources::new(inputs)?;
-    let earlier = Earlier::open(ctx, inputs, &sources, &strata, &tenants, layers.digest())?;
-    let known = earlier.as_ref().map(Earlier::cube);
-    let scan = Scan::new(ctx, inputs, strata, known, &|outcomes| {
-        let known = known.map_or(&[][..], |cube| &cube.limits);
-        limits_of_quantiles(ctx, inputs, outcomes, known, progress)
-    })?;
-    let parts = parts_of(inputs, &sources, earlier.as_ref(), ctx.as_of);
-
+    let Opened {
+        layers,
+        tenants,
+        sources,
+        earlier,
+        scan,
+        parts,
+    } = Opened::new(ctx, inputs, progress)?;
     let n_users = layers.n_users();
-    if ctx.breakdowns.contains(&BreakdownBy::User) {
-        breakdown::check_users(n_users, scan.n_windows())?;
-    }
     let (n_strata, n_stages, n_windows) = (scan.strata.len(), scan.strata.max_stages(), scan.n_windows());
     let user_bytes = Users::n_bytes(n_users, n_strata, n_stages, n_windows);
     let n_partitions = partition::n_partitions(n_users, user_bytes, inputs.memory_limit);
@@ -109,9 +95,59 @@ pub fn replay(
     finish_cube(&scan, inputs, sources, earlier, scanned, unknown, folder)
 }
 
+/// The inputs of a replay, opened, and the parts of the log that must be scanned.
+pub(super) struct Opened<'a> {
+    pub(super) layers: LayerTable<'a>,
+    pub(super) tenants: Vec<String>,
+    pub(super) sources: Sources,
+    pub(super) earlier: Option<Earlier>,
+    pub(super) scan: Scan<'a>,
+    pub(super) parts: Vec<LogPart>,
+}
+
+impl<'a> Opened<'a> {
+    /// # Errors
+    /// As [`replay`], before the log is scanned.
+    pub(super) fn new(
+        ctx: &'a ReplayContext<'a>,
+        inputs: &'a Inputs<'_>,
+        progress: &Progress,
+    ) -> Result<Self> {
+        let wants_traces = !inputs.shadows.is_empty() || !inputs.outcomes.is_empty();
+        if wants_traces && !inputs.traffic.iter().any(|reader| reader.has("trace_id")) {
+            return Err(Error::usage(
+                "expected a column `trace_id` in the traffic, by which outcomes are joined, found none",
+            )
+            .hint(advice::rename("trace_id")));
+        }
+        let layers = LayerTable::open(inputs.layers, ctx.plan)?;
+        let tenants = layers.tenants()?;
+        let strata = Strata::from_plan(ctx.plan, &tenants, ctx.as_of)?;
+        let sources = Sources::new(inputs)?;
+        let earlier = Earlier::open(ctx, inputs, &sources, &strata, &tenants, layers.digest())?;
+        let known = earlier.as_ref().map(Earlier::cube);
+        let scan = Scan::new(ctx, inputs, strata, known, &|outcomes| {
+            let known = known.map_or(&[][..], |cube| &cube.limits);
+            limits_of_quantiles(ctx, inputs, outcomes, known, progress)
+        })?;
+        let parts = parts_of(inputs, &sources, earlier.as_ref(), ctx.as_of);
+        if ctx.breakdowns.contains(&BreakdownBy::User) {
+            breakdown::check_users(layers.n_users(), scan.n_windows())?;
+        }
+        Ok(Self {
+            layers,
+            tenants,
+            sources,
+            earlier,
+            scan,
+            parts,
+        })
+    }
+}
+
 /// Returns examples of the ids that a scan did not know. `is_listed` says for each hash whether the
 /// layer table has such a user.
-fn unknown_ids(
+pub(super) fn unknown_ids(
     layers: &LayerTable<'_>,
     scanned: &Scanned,
     inputs: &Inputs<'_>,
@@ -134,7 +170,7 @@ fn unknown_ids(
 }
 
 /// Merges the threads' shares with the earlier cube, counts the users, and writes the cube.
-fn finish_cube(
+pub(super) fn finish_cube(
     scan: &Scan<'_>,
     inputs: &Inputs<'_>,
     sources: Sources,

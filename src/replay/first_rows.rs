@@ -100,6 +100,7 @@ fn histograms(
         seed: 0,
         wants_traces: outcomes.is_some(),
         wants_sessions: false,
+        buckets: None,
     };
     let parts: Vec<_> = inputs
         .traffic

@@ -75,6 +75,14 @@ impl<'a> LayerTable<'a> {
     pub(super) fn open(path: &'a Path, plan: &'a Plan) -> Result<Self> {
         let digest = digest::blake3_of_file(path)?;
         check_pinned(plan, &digest, path)?;
+        Self::open_known(path, plan, &digest)
+    }
+
+    /// Opens a layer table whose digest is known.
+    ///
+    /// # Errors
+    /// When the file is not Parquet, or has too many users.
+    pub(super) fn open_known(path: &'a Path, plan: &'a Plan, digest: &str) -> Result<Self> {
         let table = Table::from_parquet(path)?;
         if table.n_rows().is_none_or(|n| n >= u64::from(UNKNOWN)) {
             return Err(Error::in_file(
@@ -91,7 +99,7 @@ impl<'a> LayerTable<'a> {
             path,
             plan,
             table,
-            digest,
+            digest: digest.to_owned(),
         })
     }
 
@@ -99,9 +107,8 @@ impl<'a> LayerTable<'a> {
         self.table.n_rows().unwrap_or(0) as usize
     }
 
-    /// The number of strata of some tenants.
-    pub(super) fn n_strata(&self, tenants: &[String]) -> usize {
-        tenants.len() * self.plan.layers.len()
+    pub(super) fn n_groups(&self) -> usize {
+        self.table.parts.len()
     }
 
     /// The tenants, in order of their first rows.
@@ -179,16 +186,41 @@ impl<'a> LayerTable<'a> {
     /// # Errors
     /// When the table does not belong to this plan, or when `on_users` returns an error.
     pub(super) fn for_each(&self, tenants: &[String], seed: u64, on_users: &OnUsers<'_>) -> Result<()> {
+        self.for_parts(&self.table.parts, tenants, seed, on_users)
+    }
+
+    /// Passes the users of some row groups, by index, to `on_users`.
+    ///
+    /// # Errors
+    /// As [`Self::for_each`], or when a row group does not exist.
+    pub(super) fn for_each_of(
+        &self,
+        groups: &[usize],
+        tenants: &[String],
+        seed: u64,
+        on_users: &OnUsers<'_>,
+    ) -> Result<()> {
+        let part = |group: &usize| {
+            self.table.parts.get(*group).copied().ok_or_else(|| {
+                let found = self.table.parts.len();
+                Error::in_file(self.path, format!("expected row group {group}, found {found} row groups"))
+            })
+        };
+        let parts = groups.iter().map(part).collect::<Result<Vec<Part>>>()?;
+        self.for_parts(&parts, tenants, seed, on_users)
+    }
+
+    fn for_parts(&self, parts: &[Part], tenants: &[String], seed: u64, on_users: &OnUsers<'_>) -> Result<()> {
         // A row group is read to its end before its users are passed on. Otherwise users of a group
         // that fails halfway would be passed on twice.
         let odd = Mutex::new(Vec::new());
         parallel::fold_parts(
-            self.table.parts.len(),
+            parts.len(),
             || (),
-            |(), part| match self.scan(self.table.parts[part], tenants, seed) {
+            |(), part| match self.scan(parts[part], tenants, seed) {
                 Ok(users) => on_users(&users),
                 Err(Unsupported) => {
-                    lock(&odd).push(self.table.parts[part]);
+                    lock(&odd).push(parts[part]);
                     Ok(())
                 }
             },

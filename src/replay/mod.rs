@@ -8,7 +8,8 @@
 //! baseline's `first_rows`. `breakdown`, `sessions` and `traces` are the optional parts. `unknown`
 //! keeps examples of ids that are not known. `finish` counts distinct users from the exposure of
 //! each user (`seen`). Users who do not fit in
-//! memory are first divided into partitions (`partition`). `cube` is the result. `store` writes and
+//! memory are first divided into partitions (`partition`), and a scan on many machines into `tasks`,
+//! which `distributed` plans and merges. `cube` is the result. `store` writes and
 //! reads it. `tables`, with `columns`, checks every value that is read, and `user_store` keeps the
 //! data that merges also need.
 //! [`merge()`] merges cubes of different files into the cube of all of them. A scan that continues
@@ -16,9 +17,11 @@
 //! (`sorted_merge`) and users (`user_merge`).
 
 mod breakdown;
+mod bytes;
 mod columns;
 mod context;
 mod cube;
+mod distributed;
 mod driver;
 mod finish;
 mod first_rows;
@@ -41,6 +44,7 @@ mod strata;
 mod sum_table;
 mod sums;
 mod tables;
+mod tasks;
 mod traces;
 mod unknown;
 mod user_merge;
@@ -60,4 +64,6 @@ pub use store::CUBE_FILE;
 pub use unknown::{UnknownIds, UnknownUser, UserName};
 
 pub use context::{Inputs, ReplayContext, logs, open_outcomes, open_traffic, rule_of_turns};
+pub use distributed::{MAX_PARTITIONS, TaskRunner, replay_in_tasks};
 pub use driver::replay;
+pub use tasks::{Block, BlockKind, Facts, OnBlock, Unit, join_blocks, read_units};

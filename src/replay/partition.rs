@@ -16,6 +16,7 @@ use crate::base::progress::Progress;
 use crate::base::spill::nameless_file;
 use crate::base::{hash, lock};
 use crate::input::{Turns, decode_turns, encode_turns};
+use crate::replay::bytes::damaged;
 use crate::replay::context::{Inputs, Scan};
 use crate::replay::finish::NoUsers;
 use crate::replay::layer_table::{LayerTable, LayerTableInfo, MAX_SEEDS, count_strata};
@@ -31,7 +32,7 @@ const MAX_FILES: usize = 512;
 /// The users of one partition may use a quarter of the memory limit. Sums and steps of turns need
 /// the rest.
 const USERS_SHARE: u64 = 4;
-const KEY_BYTES: usize = 20;
+pub(super) const KEY_BYTES: usize = 20;
 /// Bytes of a user who was seen, without the words of the stages.
 const ROW_BYTES: usize = 16;
 
@@ -199,9 +200,7 @@ fn deal_users(
         let mut dealt: Vec<Vec<u8>> = vec![Vec::new(); n];
         for user in users {
             let bytes = &mut dealt[partition_of(user.hash, n)];
-            bytes.extend_from_slice(&user.hash.to_le_bytes());
-            bytes.extend_from_slice(&user.row.to_le_bytes());
-            bytes.extend_from_slice(&user.user.pack().to_le_bytes());
+            bytes.extend(key_bytes(user));
         }
         dealt
             .iter()
@@ -214,15 +213,29 @@ fn deal_users(
         .collect())
 }
 
+/// A user as bytes.
+pub(super) fn key_bytes(user: &UserKey) -> [u8; KEY_BYTES] {
+    let mut bytes = [0; KEY_BYTES];
+    bytes[..8].copy_from_slice(&user.hash.to_le_bytes());
+    bytes[8..12].copy_from_slice(&user.row.to_le_bytes());
+    bytes[12..].copy_from_slice(&user.user.pack().to_le_bytes());
+    bytes
+}
+
+/// Reads what [`key_bytes`] returned.
+pub(super) fn read_key(bytes: &[u8; KEY_BYTES]) -> UserKey {
+    UserKey {
+        hash: number(bytes, 0),
+        row: number(bytes, 8) as u32,
+        user: User::unpack(number(bytes, 12)),
+    }
+}
+
 /// Reads the users of a partition, in row order.
 fn read_keys(file: File, near: &Path) -> Result<Vec<UserKey>> {
     let mut keys = Vec::new();
     read_records::<KEY_BYTES>(file, &mut |bytes| {
-        keys.push(UserKey {
-            hash: number(bytes, 0),
-            row: number(bytes, 8) as u32,
-            user: User::unpack(number(bytes, 12)),
-        });
+        keys.push(read_key(bytes));
     })
     .or_unreadable(near)?;
     // In row order, so that the users of a partition are written in order.
@@ -286,7 +299,7 @@ fn join_blocks(
     let mut file = BufReader::with_capacity(1 << 18, file);
     let (mut turns, mut bytes) = (scan.turns(), Vec::new());
     while read_block(&mut file, &mut bytes).or_unreadable(near)? {
-        decode_turns(&bytes, &mut turns);
+        decode_turns(&bytes, &mut turns).ok_or_else(damaged)?;
         state.admit_all(&turns);
         state.update(scan, users, &mut turns)?;
     }
@@ -309,12 +322,7 @@ fn read_block(file: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<bool> {
 fn write_seen(users: &dyn UserList, n_words: usize, partition: usize, seen: &Partitions<'_>) -> Result<()> {
     let mut bytes = Vec::new();
     for user in (0..users.len()).filter_map(|idx| users.get(idx)) {
-        bytes.extend_from_slice(&user.row.to_le_bytes());
-        bytes.extend_from_slice(&(u64::from(user.stratum) << 16 | u64::from(user.bucket)).to_le_bytes());
-        bytes.extend_from_slice(&user.seen.last.to_le_bytes());
-        for word in user.seen.stages.iter().flat_map(|set| &set.words()[..n_words]) {
-            bytes.extend_from_slice(&word.to_le_bytes());
-        }
+        seen_bytes(&user, n_words, &mut bytes);
         if bytes.len() >= 1 << 20 {
             seen.append(partition, &bytes)?;
             bytes.clear();
@@ -323,8 +331,18 @@ fn write_seen(users: &dyn UserList, n_words: usize, partition: usize, seen: &Par
     seen.append(partition, &bytes)
 }
 
+/// Appends a user who was seen, with `n_words` words of each set of stages.
+pub(super) fn seen_bytes(user: &UserRow, n_words: usize, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(&user.row.to_le_bytes());
+    bytes.extend_from_slice(&(u64::from(user.stratum) << 16 | u64::from(user.bucket)).to_le_bytes());
+    bytes.extend_from_slice(&user.seen.last.to_le_bytes());
+    for word in user.seen.stages.iter().flat_map(|set| &set.words()[..n_words]) {
+        bytes.extend_from_slice(&word.to_le_bytes());
+    }
+}
+
 /// The users of a partition who were seen, in row order.
-fn seen_run(file: File, n_words: usize, near: &Path) -> UserRun<'static> {
+pub(super) fn seen_run(file: File, n_words: usize, near: &Path) -> UserRun<'static> {
     let mut file = BufReader::with_capacity(1 << 16, file);
     let near = near.to_owned();
     let mut bytes = vec![0; ROW_BYTES + 16 * n_words];

@@ -25,7 +25,9 @@ pub(super) struct Scanned {
 pub(super) struct LogPart {
     pub(super) reader: usize,
     pub(super) part: Part,
-    since: Since,
+    /// Index of the part in its source.
+    pub(super) part_idx: usize,
+    pub(super) since: Since,
 }
 
 /// The parts of all files that the earlier cube does not count, or counts only in part.
@@ -46,10 +48,11 @@ pub(super) fn parts_of(
             })
             .collect();
         let table = inputs.traffic[reader].table();
-        parts.extend(table.parts.iter().filter_map(|part| {
+        parts.extend(table.parts.iter().enumerate().filter_map(|(part_idx, part)| {
             since[part.file_idx].map(|since| LogPart {
                 reader,
                 part: *part,
+                part_idx,
                 since,
             })
         }));
@@ -77,7 +80,9 @@ pub(super) fn scan_parts(
         parts.len(),
         || (ReplayState::new(scan), Vec::new()),
         |(state, after), idx| {
-            let LogPart { reader, part, since } = parts[idx];
+            let LogPart {
+                reader, part, since, ..
+            } = parts[idx];
             let mut n = [0; 2];
             state.part = Some(idx);
             let bad = inputs.traffic[reader].turns(part, &names, &mut |turns| {

@@ -2,6 +2,7 @@
 //! cube.
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use crate::base::error::Result;
@@ -76,11 +77,11 @@ struct Turn {
 }
 
 /// The rows of a file that still must be counted.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Since {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Since {
     /// An earlier scan of the same file counted the rows before this instant, in microseconds UTC.
     /// `None` if no row was counted.
-    pub(super) counted_until: Option<Micros>,
+    pub counted_until: Option<Micros>,
 }
 
 impl ReplayState {
@@ -111,14 +112,7 @@ impl ReplayState {
     /// Counts the rows of a step by reason, and keeps those that can be in an arm, before their
     /// users are known. Returns the number of rows at or after `as_of`.
     pub(super) fn admit(&mut self, scan: &Scan<'_>, turns: &mut Turns, since: Since) -> u64 {
-        let of_columns = self
-            .breakdowns
-            .iter_mut()
-            .zip(scan.ctx.breakdowns)
-            .filter(|(_, by)| **by != BreakdownBy::User);
-        of_columns
-            .zip(&mut turns.names)
-            .for_each(|((breaking, _), names)| breaking.learn(names));
+        self.learn(scan, turns);
         let (plan, as_of, counts) = (scan.ctx.plan, scan.ctx.as_of, &mut self.counts);
         let rows = &mut self.buffers.rows;
         rows_without(&turns.bad, turns.n, rows);
@@ -157,6 +151,23 @@ impl ReplayState {
             }
         }
         n_after
+    }
+
+    /// Adds the names of a step's values to the breakdowns by column.
+    pub(super) fn learn(&mut self, scan: &Scan<'_>, turns: &mut Turns) {
+        let of_columns = self
+            .breakdowns
+            .iter_mut()
+            .zip(scan.ctx.breakdowns)
+            .filter(|(_, by)| **by != BreakdownBy::User);
+        of_columns
+            .zip(&mut turns.names)
+            .for_each(|((breaking, _), names)| breaking.learn(names));
+    }
+
+    /// The breakdowns by column, in the order of the columns of a step.
+    pub(super) fn spelled(&self) -> impl Iterator<Item = &BreakdownCells> {
+        self.breakdowns.iter().filter(|cells| *cells.by() != BreakdownBy::User)
     }
 
     /// Takes a step whose rows were admitted before.
@@ -699,5 +710,6 @@ impl ReplayState {
     }
 }
 
+mod bytes;
 #[cfg(test)]
 mod tests;

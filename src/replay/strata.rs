@@ -144,6 +144,11 @@ impl Strata {
         u64::from(series) << (WINDOW_BITS + GROUP_BITS) | u64::from(window) << GROUP_BITS | u64::from(group)
     }
 
+    /// The number of the series of a key.
+    pub(super) fn series_of(key: u64) -> u64 {
+        key >> (WINDOW_BITS + GROUP_BITS)
+    }
+
     /// Replaces the window of a key.
     pub(super) fn with_window(key: u64, of: impl Fn(u32) -> u32) -> u64 {
         let mask = u64::from(u32::MAX) << GROUP_BITS;

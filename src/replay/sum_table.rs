@@ -27,6 +27,11 @@ impl<T: Copy + Default> SumTable<T> {
         }
     }
 
+    /// The number of sums of a row.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
     /// The number of rows.
     pub(super) fn len(&self) -> usize {
         self.keys.len()

@@ -85,7 +85,7 @@ impl UnknownIds {
 
 /// The hashes of a user's tenant and id, and the index of a part that has the user. The part is not
 /// known if users and turns were divided into partitions.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct UserHash {
     tenant: u64,
     user: u64,
@@ -93,7 +93,7 @@ struct UserHash {
 }
 
 /// The unknown ids of a scan with the smallest hashes.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct UnknownHashes {
     users: BTreeMap<u64, UserHash>,
     releases: BTreeMap<i64, Option<usize>>,

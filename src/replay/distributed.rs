@@ -1,0 +1,243 @@
+//! The driver of a replay that runs in tasks on an engine. It plans the tasks, and merges their
+//! results as the states of threads are merged, so the cube has the same bytes.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
+
+use crate::base::error::{Error, FileResult, Result};
+use crate::base::progress::Progress;
+use crate::base::spill::nameless_file;
+use crate::bucket::N_BUCKETS;
+use crate::replay::bytes::damaged;
+use crate::replay::context::{Inputs, ReplayContext};
+use crate::replay::cube::Cube;
+use crate::replay::driver::{Opened, finish_cube, unknown_ids};
+use crate::replay::finish::NoUsers;
+use crate::replay::layer_table::{LayerTableInfo, MAX_SEEDS};
+use crate::replay::partition::seen_run;
+use crate::replay::scan::{LogPart, Scanned, Share};
+use crate::replay::seen::{UserRun, n_words};
+use crate::replay::state::ReplayState;
+use crate::replay::tasks::{Block, BlockKind, Facts, Note, OnBlock, Unit, units};
+
+/// The largest number of partitions. The driver keeps a file open for the users of each.
+pub const MAX_PARTITIONS: u32 = 500;
+/// The number of users of a partition, if no number of partitions is asked for.
+const PARTITION_USERS: usize = 2_000_000;
+/// The fewest partitions, if no number is asked for.
+const FEWEST: u32 = 8;
+
+/// Something that runs tasks, perhaps on many machines.
+pub trait TaskRunner {
+    /// Runs [`crate::replay::read_units`] on all units in any number of tasks, brings the blocks of
+    /// each partition together in order of partition and kind, and runs
+    /// [`crate::replay::join_blocks`] on them. `on_block` gets the resulting blocks; those of a
+    /// partition in order.
+    ///
+    /// # Errors
+    /// When a task fails, or the engine is lost.
+    fn run(&self, facts: &Facts, units: &[Unit], on_block: &mut OnBlock<'_>) -> Result<()>;
+
+    /// The number of partitions of users that is asked for. `None` follows from the number of users.
+    fn n_partitions(&self) -> Option<u32>;
+}
+
+/// Reduces logs to a cube, with the scan in tasks of `runner`, and writes the cube to a folder. The
+/// cube has the bytes of [`crate::replay::replay`].
+///
+/// # Errors
+/// As [`crate::replay::replay`], and when the engine fails.
+pub fn replay_in_tasks(
+    runner: &dyn TaskRunner,
+    ctx: &ReplayContext<'_>,
+    inputs: &Inputs<'_>,
+    folder: &Path,
+    progress: &Progress,
+) -> Result<Cube> {
+    let Opened {
+        layers,
+        tenants,
+        sources,
+        earlier,
+        scan,
+        parts,
+    } = Opened::new(ctx, inputs, progress)?;
+    let n_users = layers.n_users();
+    for seed in 0..MAX_SEEDS {
+        let facts = Facts {
+            seed,
+            tenants: tenants.clone(),
+            layers_digest: layers.digest().to_owned(),
+            present: scan.present.clone(),
+            limits: scan.limits.clone(),
+            n_partitions: n_partitions(runner.n_partitions(), n_users)?,
+        };
+        let units = units(layers.n_groups(), &parts);
+        let mut merged = Merged::new(scan.strata.len(), facts.n_partitions, folder);
+        let bar = progress.rows("engine", None);
+        runner.run(&facts, &units, &mut |block| {
+            bar.advance(1);
+            merged.take(&scan, block)
+        })?;
+        drop(bar);
+        if !merged.alike.is_empty() {
+            layers.check_unique(&merged.alike)?;
+            continue;
+        }
+        let roster = LayerTableInfo {
+            digest: layers.digest().to_owned(),
+            tenants,
+            seed,
+            strata: merged.strata.clone(),
+        };
+        check_whole(&merged, n_users, &parts)?;
+        let mut scanned = Scanned {
+            roster,
+            runs: merged.take_runs(n_words(scan.strata.max_stages()), folder)?,
+            shares: merged.into_shares(&scan),
+            seen: Box::new(NoUsers),
+        };
+        let is_listed = |hashes: &[u64]| layers.have(&scanned.roster, hashes);
+        let unknown = unknown_ids(&layers, &scanned, inputs, &parts, &is_listed)?;
+        if let Some(earlier) = &earlier {
+            scanned.runs.push(earlier.users()?);
+        }
+        return finish_cube(&scan, inputs, sources, earlier, scanned, unknown, folder);
+    }
+    Err(layers.never_apart())
+}
+
+/// The number of partitions of users.
+fn n_partitions(asked: Option<u32>, n_users: usize) -> Result<u32> {
+    let most = MAX_PARTITIONS.min(u32::from(N_BUCKETS));
+    match asked {
+        Some(n) if (1..=most).contains(&n) => Ok(n),
+        Some(n) => Err(Error::usage(format!(
+            "expected 1 to {most} partitions, found {n}"
+        ))),
+        None => {
+            let wanted = u32::try_from(n_users.div_ceil(PARTITION_USERS)).unwrap_or(most);
+            Ok(wanted.clamp(FEWEST, most))
+        }
+    }
+}
+
+/// Refuses results that lack the users or rows of a task.
+fn check_whole(merged: &Merged, n_users: usize, parts: &[LogPart]) -> Result<()> {
+    let n_found: u64 = merged.strata.iter().map(|[n_users, _]| n_users).sum();
+    let mut found: Vec<(usize, usize)> = merged.parts.iter().map(|(reader, file, _)| (*reader, *file)).collect();
+    let mut wanted: Vec<(usize, usize)> = parts.iter().map(|part| (part.reader, part.part.file_idx)).collect();
+    found.sort_unstable();
+    wanted.sort_unstable();
+    if n_found == n_users as u64 && found == wanted {
+        return Ok(());
+    }
+    Err(Error::input(
+        "the engine",
+        format!(
+            "expected the results of {} parts of the log and {n_users} users, found {} and {n_found}",
+            wanted.len(),
+            found.len()
+        ),
+    ))
+}
+
+/// The results of tasks.
+struct Merged<'a> {
+    near: &'a Path,
+    strata: Vec<[u64; 2]>,
+    counts: Vec<crate::replay::cube::RowCounts>,
+    parts: Vec<(usize, usize, [u64; 2])>,
+    alike: Vec<(u32, u32)>,
+    states: BTreeMap<u32, ReplayState>,
+    seen: BTreeMap<u32, File>,
+    n_partitions: u32,
+}
+
+impl<'a> Merged<'a> {
+    fn new(n_strata: usize, n_partitions: u32, near: &'a Path) -> Self {
+        Self {
+            near,
+            strata: vec![[0; 2]; n_strata],
+            counts: Vec::new(),
+            parts: Vec::new(),
+            alike: Vec::new(),
+            states: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            n_partitions,
+        }
+    }
+
+    fn take(&mut self, scan: &crate::replay::context::Scan<'_>, block: Block) -> Result<()> {
+        if block.partition >= self.n_partitions {
+            return Err(damaged());
+        }
+        match block.kind {
+            BlockKind::Note => self.note(serde_json::from_slice(&block.bytes).map_err(|_| damaged())?),
+            BlockKind::Sums => {
+                let state = ReplayState::decode(&block.bytes, scan)?;
+                match self.states.insert(block.partition, state) {
+                    None => Ok(()),
+                    Some(_) => Err(twice(block.partition)),
+                }
+            }
+            BlockKind::Seen => {
+                let file = match self.seen.entry(block.partition) {
+                    std::collections::btree_map::Entry::Occupied(file) => file.into_mut(),
+                    std::collections::btree_map::Entry::Vacant(place) => {
+                        place.insert(nameless_file(self.near).or_unwritable(self.near)?)
+                    }
+                };
+                file.write_all(&block.bytes).or_unwritable(self.near)
+            }
+            BlockKind::Keys | BlockKind::Turns => Err(damaged()),
+        }
+    }
+
+    fn note(&mut self, note: Note) -> Result<()> {
+        match note {
+            Note::Users { strata } => {
+                if strata.len() != self.strata.len() {
+                    return Err(damaged());
+                }
+                for (sum, more) in self.strata.iter_mut().zip(strata) {
+                    sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+                }
+            }
+            Note::Rows { counts, parts } => {
+                self.counts.push(*counts);
+                self.parts.extend(parts);
+            }
+            Note::Alike { rows } => self.alike.extend(rows),
+        }
+        Ok(())
+    }
+
+    /// The users who were seen, a run a partition.
+    fn take_runs(&mut self, n_words: usize, near: &Path) -> Result<Vec<UserRun<'static>>> {
+        std::mem::take(&mut self.seen)
+            .into_values()
+            .map(|mut file| {
+                file.seek(SeekFrom::Start(0)).or_unreadable(near)?;
+                Ok(seen_run(file, n_words, near))
+            })
+            .collect()
+    }
+
+    /// The states of the joins, and one for the counts of the readers.
+    fn into_shares(self, scan: &crate::replay::context::Scan<'_>) -> Vec<Share> {
+        let mut readers = ReplayState::new(scan);
+        self.counts.into_iter().for_each(|counts| readers.counts.merge(counts));
+        let joins = self.states.into_values().map(|state| (state, Vec::new()));
+        joins.chain([(readers, self.parts)]).collect()
+    }
+}
+
+fn twice(partition: u32) -> Error {
+    Error::input(
+        "the engine",
+        format!("expected one result of partition {partition}, found two"),
+    )
+}

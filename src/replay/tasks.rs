@@ -1,0 +1,474 @@
+//! A replay in tasks, for engines with many machines. A task of the first kind reads parts of the
+//! layer table and of the log, and writes blocks for partitions of users. A task of the second kind
+//! joins the blocks of partitions, and writes their sums and users. `distributed` plans the tasks
+//! and merges their results.
+//!
+//! Users are divided by their buckets, so the cells of two partitions differ in almost all keys.
+
+use serde::{Deserialize, Serialize};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+
+use crate::base::error::{Error, Result};
+use crate::base::lock;
+use crate::base::lock::lock;
+use crate::bucket::N_BUCKETS;
+use crate::input::{Turns, decode_turns, encode_turns};
+use crate::replay::bytes::{Reader, Writer, damaged};
+use crate::replay::context::{Inputs, ReplayContext, Scan};
+use crate::replay::cube::RowCounts;
+use crate::replay::layer_table::{LayerTable, count_strata};
+use crate::replay::limits::QuantileLimits;
+use crate::replay::partition::{KEY_BYTES, key_bytes, read_key, seen_bytes};
+use crate::replay::scan::LogPart;
+use crate::replay::seen::{UserList, n_words};
+use crate::replay::state::{ReplayState, Since};
+use crate::replay::strata::Strata;
+use crate::replay::users::{UserKey, Users};
+
+/// What every task of a replay must know, beside the scenario.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// The seed of the hashes of user ids.
+    pub(super) seed: u64,
+    /// The tenants, in order of first appearance.
+    pub(super) tenants: Vec<String>,
+    /// The digest of the layer table.
+    pub(super) layers_digest: String,
+    /// Whether the log has each measured column.
+    pub(super) present: Vec<bool>,
+    /// Limits of values at a quantile.
+    pub(super) limits: Vec<QuantileLimits>,
+    /// Number of partitions of users, 1..=10,000.
+    pub(super) n_partitions: u32,
+}
+
+/// A part of the inputs that one task reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// A row group of the layer table.
+    Users {
+        /// Index of the row group.
+        part: usize,
+    },
+    /// A part of the log.
+    Turns {
+        /// Index of the part in the list of all parts of the scan.
+        idx: usize,
+        /// Index of the source of the log.
+        reader: usize,
+        /// Index of the part in its source.
+        part: usize,
+        /// The rows that still must be counted.
+        since: Since,
+    },
+}
+
+/// The kind of a block. Blocks of a partition are joined in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BlockKind {
+    /// A [`Note`] for the driver.
+    Note = 0,
+    /// Users of a partition.
+    Keys = 1,
+    /// Turns of a partition.
+    Turns = 2,
+    /// The sums of a partition, for the driver.
+    Sums = 3,
+    /// The users of a partition who were seen, in order, for the driver.
+    Seen = 4,
+}
+
+impl BlockKind {
+    /// The kind with a number. `None` if there is no such kind.
+    pub fn of(number: i32) -> Option<Self> {
+        [Self::Note, Self::Keys, Self::Turns, Self::Sums, Self::Seen]
+            .into_iter()
+            .find(|kind| *kind as i32 == number)
+    }
+}
+
+/// Bytes from a task to another task or to the driver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// The partition of the users.
+    pub partition: u32,
+    /// What the bytes are.
+    pub kind: BlockKind,
+    /// The bytes, in the form of this version of sluice.
+    pub bytes: Vec<u8>,
+}
+
+/// A receiver of blocks.
+pub type OnBlock<'a> = dyn FnMut(Block) -> Result<()> + 'a;
+
+/// What a task says to the driver beside its sums.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Note {
+    /// Number of users and of eligible users of the task, by stratum.
+    Users { strata: Vec<[u64; 2]> },
+    /// Counts of rows that no join sees, and for each part of the log the indices of source and file,
+    /// the number of rows, and the number of rows at or after `as_of`.
+    Rows {
+        counts: Box<RowCounts>,
+        parts: Vec<(usize, usize, [u64; 2])>,
+    },
+    /// Pairs of rows of the layer table whose users have equal hashes.
+    Alike { rows: Vec<(u32, u32)> },
+}
+
+/// Bytes of a block of users, and of a block of seen users.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// The partition of a bucket.
+fn partition_of(bucket: u16, n: u32) -> u32 {
+    (u64::from(bucket) * u64::from(n) / u64::from(N_BUCKETS)) as u32
+}
+
+/// Reads units of the inputs, and passes the blocks of all partitions to `on_block`.
+///
+/// # Errors
+/// When an input cannot be read, or the scenario's policies refuse a row.
+pub fn read_units(
+    ctx: &ReplayContext<'_>,
+    inputs: &Inputs<'_>,
+    facts: &Facts,
+    units: &[Unit],
+    on_block: &mut OnBlock<'_>,
+) -> Result<()> {
+    let strata = Strata::from_plan(ctx.plan, &facts.tenants, ctx.as_of)?;
+    let groups: Vec<usize> = units.iter().filter_map(Unit::row_group).collect();
+    if !groups.is_empty() {
+        deal_users(ctx, inputs, facts, &strata, &groups, on_block)?;
+    }
+    if units.iter().any(|unit| unit.row_group().is_none()) {
+        let scan = Scan::of_task(ctx, inputs, strata, facts, false)?;
+        deal_turns(&scan, inputs, facts, units, on_block)?;
+    }
+    Ok(())
+}
+
+impl Unit {
+    fn row_group(&self) -> Option<usize> {
+        match self {
+            Self::Users { part } => Some(*part),
+            Self::Turns { .. } => None,
+        }
+    }
+}
+
+/// Divides the users of some row groups into partitions.
+fn deal_users(
+    ctx: &ReplayContext<'_>,
+    inputs: &Inputs<'_>,
+    facts: &Facts,
+    strata: &Strata,
+    groups: &[usize],
+    on_block: &mut OnBlock<'_>,
+) -> Result<()> {
+    let layers = LayerTable::open_known(inputs.layers, ctx.plan, &facts.layers_digest)?;
+    let counts: Vec<[AtomicU64; 2]> = (0..strata.len()).map(|_| [const { AtomicU64::new(0) }; 2]).collect();
+    for group in groups {
+        let dealt: Mutex<Vec<Vec<u8>>> = Mutex::new(vec![Vec::new(); facts.n_partitions as usize]);
+        layers.for_each_of(&[*group], &facts.tenants, facts.seed, &|users| {
+            count_strata(&counts, users);
+            let mut dealt = lock(&dealt);
+            for user in users {
+                let partition = partition_of(user.user.bucket, facts.n_partitions);
+                dealt[partition as usize].extend(key_bytes(user));
+            }
+            Ok(())
+        })?;
+        let dealt = lock::into_inner(dealt);
+        for (partition, bytes) in (0..).zip(dealt).filter(|(_, bytes)| !bytes.is_empty()) {
+            on_block(Block {
+                partition,
+                kind: BlockKind::Keys,
+                bytes,
+            })?;
+        }
+    }
+    let strata = counts.into_iter().map(|counts| counts.map(AtomicU64::into_inner)).collect();
+    note(&Note::Users { strata }, on_block)
+}
+
+fn note(note: &Note, on_block: &mut OnBlock<'_>) -> Result<()> {
+    on_block(Block {
+        partition: 0,
+        kind: BlockKind::Note,
+        bytes: serde_json::to_vec(note).map_err(|_| damaged())?,
+    })
+}
+
+/// Divides the admitted turns of some parts into partitions.
+fn deal_turns(
+    scan: &Scan<'_>,
+    inputs: &Inputs<'_>,
+    facts: &Facts,
+    units: &[Unit],
+    on_block: &mut OnBlock<'_>,
+) -> Result<()> {
+    let mut names = scan.names(facts.seed);
+    names.buckets = Some(scan.ctx.plan.profile.hasher());
+    let mut state = ReplayState::new(scan);
+    let mut held: Vec<Option<Turns>> = vec![None; facts.n_partitions as usize];
+    let mut parts = Vec::new();
+    for unit in units {
+        let Unit::Turns {
+            idx,
+            reader,
+            part,
+            since,
+        } = *unit
+        else {
+            continue;
+        };
+        let traffic = inputs.traffic.get(reader).ok_or_else(moved)?;
+        let part = *traffic.table().parts.get(part).ok_or_else(moved)?;
+        let mut n = [0; 2];
+        let bad = traffic.turns(part, &names, &mut |turns| {
+            n[0] += turns.n as u64;
+            n[1] += state.admit(scan, turns, since);
+            for row in state.admitted() {
+                let bucket = turns.bucket.values[usize::from(*row)] as u16;
+                let partition = partition_of(bucket, facts.n_partitions);
+                let held = held[partition as usize].get_or_insert_with(|| scan.turns());
+                if held.take(turns, usize::from(*row)) {
+                    on_block(turns_block(&state, partition, idx, held))?;
+                }
+            }
+            Ok(())
+        })?;
+        if since.counted_until.is_none() {
+            state.bad_rows(bad);
+        }
+        parts.push((reader, part.file_idx, n));
+        // Blocks end with their part, so that a join knows where an unknown id is.
+        for (partition, turns) in (0..).zip(&mut held) {
+            if let Some(turns) = turns.as_mut().filter(|turns| turns.n > 0) {
+                on_block(turns_block(&state, partition, idx, turns))?;
+            }
+        }
+    }
+    let counts = Box::new(state.counts);
+    note(&Note::Rows { counts, parts }, on_block)
+}
+
+/// The error for a task whose inputs are not those of the driver.
+fn moved() -> Error {
+    Error::input(
+        "a task",
+        "expected the files that the driver found, found fewer files or parts",
+    )
+    .hint("every executor must see the same files under the same paths")
+}
+
+/// Takes turns as a block: the part, the turns, and the texts of their values of breakdowns.
+fn turns_block(state: &ReplayState, partition: u32, part: usize, turns: &mut Turns) -> Block {
+    let mut bytes = Vec::new();
+    encode_turns(turns, &mut bytes);
+    let mut more = Writer::default();
+    more.put(part as u64);
+    for (column, spelled) in turns.breakdowns.iter().zip(state.spelled()) {
+        let mut codes: Vec<i64> = (0..turns.n)
+            .filter(|row| !column.is_absent(*row))
+            .map(|row| column.values[row])
+            .collect();
+        codes.sort_unstable();
+        codes.dedup();
+        let named: Vec<(i64, &str)> = codes
+            .into_iter()
+            .filter_map(|code| Some((code, spelled.name(code)?)))
+            .collect();
+        more.put(named.len() as u64);
+        for (code, name) in named {
+            more.put(code as u64);
+            more.put_bytes(name.as_bytes());
+        }
+    }
+    turns.clear();
+    bytes.extend(more.into_bytes());
+    Block {
+        partition,
+        kind: BlockKind::Turns,
+        bytes,
+    }
+}
+
+/// Joins the blocks of whole partitions. Blocks come in order of partition and kind. Notes are passed
+/// on. Memory holds the users of one partition, and its sums.
+///
+/// # Errors
+/// When a block is damaged or out of order, or a sum overflows.
+pub fn join_blocks(
+    ctx: &ReplayContext<'_>,
+    inputs: &Inputs<'_>,
+    facts: &Facts,
+    blocks: &mut dyn Iterator<Item = Result<Block>>,
+    on_block: &mut OnBlock<'_>,
+) -> Result<()> {
+    let strata = Strata::from_plan(ctx.plan, &facts.tenants, ctx.as_of)?;
+    let scan = Scan::of_task(ctx, inputs, strata, facts, true)?;
+    let mut join: Option<Join> = None;
+    let mut last: Option<(u32, BlockKind)> = None;
+    for block in blocks {
+        let block = block?;
+        if block.kind == BlockKind::Note {
+            on_block(block)?;
+            continue;
+        }
+        let place = (block.partition, block.kind);
+        if block.kind > BlockKind::Turns || last.is_some_and(|last| last > place) {
+            return Err(Error::input(
+                "a task that joins",
+                "expected keys and turns in order of partition and kind, found another order",
+            ));
+        }
+        last = Some(place);
+        if join.as_ref().is_some_and(|join| join.partition != block.partition)
+            && let Some(done) = join.take()
+        {
+            done.finish(&scan, on_block)?;
+        }
+        let join = join.get_or_insert_with(|| Join::new(&scan, block.partition));
+        match block.kind {
+            BlockKind::Keys => join.take_keys(&scan, &block.bytes)?,
+            _ => join.take_turns(&scan, &block.bytes)?,
+        }
+    }
+    match join {
+        Some(join) => join.finish(&scan, on_block),
+        None => Ok(()),
+    }
+}
+
+/// The join of one partition.
+struct Join {
+    partition: u32,
+    keys: Vec<UserKey>,
+    users: Option<Users>,
+    alike: Vec<(u32, u32)>,
+    state: ReplayState,
+    turns: Turns,
+    n_rows: u64,
+}
+
+impl Join {
+    fn new(scan: &Scan<'_>, partition: u32) -> Self {
+        Self {
+            partition,
+            keys: Vec::new(),
+            users: None,
+            alike: Vec::new(),
+            state: ReplayState::new(scan),
+            turns: scan.turns(),
+            n_rows: 0,
+        }
+    }
+
+    fn take_keys(&mut self, scan: &Scan<'_>, bytes: &[u8]) -> Result<()> {
+        let (keys, rest) = bytes.as_chunks::<KEY_BYTES>();
+        if !rest.is_empty() {
+            return Err(damaged());
+        }
+        for key in keys {
+            let key = read_key(key);
+            if key.user.stratum as usize >= scan.strata.len() || key.user.bucket >= N_BUCKETS {
+                return Err(damaged());
+            }
+            self.keys.push(key);
+        }
+        Ok(())
+    }
+
+    /// The users of the partition, in row order.
+    fn users(&mut self, scan: &Scan<'_>) -> &Users {
+        if self.users.is_none() {
+            self.keys.sort_unstable_by_key(|key| key.row);
+        }
+        let (keys, alike) = (&mut self.keys, &mut self.alike);
+        self.users.get_or_insert_with(|| {
+            let keys = std::mem::take(keys);
+            Users::new(
+                keys.len(),
+                scan.strata.len(),
+                scan.strata.max_stages(),
+                scan.n_windows(),
+                u64::BITS,
+            )
+            .with_keys(&keys, alike)
+        })
+    }
+
+    fn take_turns(&mut self, scan: &Scan<'_>, bytes: &[u8]) -> Result<()> {
+        self.users(scan);
+        let bytes = bytes.split_at_checked(4).ok_or_else(damaged)?.1;
+        let rest = decode_turns(bytes, &mut self.turns).ok_or_else(damaged)?;
+        let mut more = Reader::new(rest);
+        self.state.part = Some(more.next_as()?);
+        for names in &mut self.turns.names {
+            for _ in 0..more.n_items(2)? {
+                let code = more.next()? as i64;
+                let name = std::str::from_utf8(more.next_bytes()?).map_err(|_| damaged())?;
+                names.push((code, name.to_owned()));
+            }
+        }
+        more.finish()?;
+        self.n_rows += self.turns.n as u64;
+        self.state.learn(scan, &mut self.turns);
+        self.state.admit_all(&self.turns);
+        match &self.users {
+            Some(users) => self.state.update(scan, users, &mut self.turns),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(mut self, scan: &Scan<'_>, on_block: &mut OnBlock<'_>) -> Result<()> {
+        self.users(scan);
+        let partition = self.partition;
+        if !self.alike.is_empty() {
+            return note(&Note::Alike { rows: self.alike }, on_block);
+        }
+        if self.n_rows == 0 {
+            return Ok(());
+        }
+        on_block(Block {
+            partition,
+            kind: BlockKind::Sums,
+            bytes: self.state.encode(scan)?,
+        })?;
+        let Some(users) = self.users.map(Users::into_seen) else {
+            return Ok(());
+        };
+        let n_words = n_words(scan.strata.max_stages());
+        let mut bytes = Vec::new();
+        let mut send = |bytes: Vec<u8>| {
+            on_block(Block {
+                partition,
+                kind: BlockKind::Seen,
+                bytes,
+            })
+        };
+        for user in (0..users.len()).filter_map(|idx| users.get(idx)) {
+            seen_bytes(&user, n_words, &mut bytes);
+            if bytes.len() >= BLOCK_BYTES {
+                send(std::mem::take(&mut bytes))?;
+            }
+        }
+        if bytes.is_empty() { Ok(()) } else { send(bytes) }
+    }
+}
+
+/// The units of a scan, in the order of the inputs.
+pub(super) fn units(n_groups: usize, parts: &[LogPart]) -> Vec<Unit> {
+    let users = (0..n_groups).map(|part| Unit::Users { part });
+    let turns = parts.iter().enumerate().map(|(idx, part)| Unit::Turns {
+        idx,
+        reader: part.reader,
+        part: part.part_idx,
+        since: part.since,
+    });
+    users.chain(turns).collect()
+}
