@@ -90,6 +90,8 @@ pub mod report;
 pub mod calc;
 // `sluice run`: the pipeline.
 pub mod study;
+// `--engine`: the scan of a log on many machines.
+pub mod engine;
 // `sluice publish`: writes schedules to the stores of production.
 pub mod publish;
 // `sluice notify`: notifications of rollbacks, promotions, guards and failures.

@@ -19,8 +19,8 @@ use crate::cli::terminal::{OutputArgs, Terminal, print_usage};
 use crate::cli::values::parse_limit;
 use crate::cli::{
     analyze, audit, backtest, calc, calibrate, check, completions, cube, evals, finops, gate, generate,
-    import, init, layer, man, night, notify, publish, query_args, record, replay, report, run, schedule,
-    schema, simulate, tools, who,
+    import, init, kernel, layer, man, night, notify, publish, query_args, record, replay, report, run,
+    schedule, schema, simulate, tools, who,
 };
 use crate::input::fetch;
 
@@ -50,6 +50,7 @@ pub(super) enum Command {
     Layer(layer::LayerArgs),
     Who(who::WhoArgs),
     Replay(replay::ReplayArgs),
+    Kernel(kernel::KernelArgs),
     Cube(cube::CubeArgs),
     Analyze(analyze::AnalyzeArgs),
     Calc(calc::CalcArgs),
@@ -213,6 +214,7 @@ fn run_command(args: Args, terminal: &Terminal) -> Result<u8> {
         Command::Layer(args) => layer::run(&args, terminal),
         Command::Who(args) => who::run(&args, terminal),
         Command::Replay(args) => replay::run(&args, terminal),
+        Command::Kernel(args) => kernel::run(&args),
         Command::Cube(args) => cube::run(&args, terminal),
         Command::Analyze(args) => analyze::run(&args, terminal),
         Command::Calc(args) => calc::run(&args, terminal),

@@ -11,17 +11,20 @@ use crate::base::json;
 use crate::base::memory::memory_limit;
 use crate::base::number::count;
 use crate::base::time::WrittenInstant;
-use crate::cli::source_args::SourceArgs;
+use crate::cli::engine_args::EngineArgs;
+use crate::cli::log_args;
+use crate::cli::log_args::{OutcomeArgs, TrafficArgs};
 use crate::cli::summary::{limit_warning, resolution_warnings, row_counts_text, traces_line};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::text::path_text;
-use crate::cli::trace_args::TraceArgs;
-use crate::cli::values::{parse_size, parse_written, source_at};
+use crate::cli::values::{parse_size, parse_written};
+use crate::engine;
+use crate::engine::{EngineRunner, Job};
 use crate::input::fetch;
 use crate::ramp::Coverage;
 use crate::replay::{CUBE_FILE, Inputs, implausible_means};
-use crate::scenario::{Overrides, Scenario, Source};
+use crate::scenario::{Overrides, Scenario};
 use crate::stats::Known;
 use crate::study;
 use crate::study::inputs;
@@ -32,16 +35,8 @@ use crate::words::commands as say;
 #[derive(Debug, Args)]
 #[command(after_help = include_str!("help/replay.txt"))]
 pub(super) struct ReplayArgs {
-    /// Traffic: a file, a folder or a glob; the scenario's own sources by default
-    #[arg(long, value_name = "PATH")]
-    traffic: Option<PathBuf>,
     #[command(flatten)]
-    source: SourceArgs,
-    #[command(flatten)]
-    traces: TraceArgs,
-    /// Prices of tokens for requests of traces without a cost (.toml, .csv, .json)
-    #[arg(long, value_name = "FILE")]
-    prices: Option<PathBuf>,
+    traffic: TrafficArgs,
     /// Layer table, from `sluice layer`
     #[arg(long, value_name = "FILE", required_unless_present = "what_if")]
     layers: Option<PathBuf>,
@@ -63,13 +58,8 @@ pub(super) struct ReplayArgs {
     /// the scenario's operations
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// The candidate's answers to logged requests: a file, a folder or a glob, with trace_id and
-    /// release_id
-    #[arg(long, value_name = "PATH")]
-    shadow: Option<PathBuf>,
-    /// Outcomes that came after their rows were logged: a file, a folder or a glob, with trace_id
-    #[arg(long, value_name = "PATH")]
-    outcomes: Option<PathBuf>,
+    #[command(flatten)]
+    outcomes: OutcomeArgs,
     /// Continue an earlier cube: files that it holds are not scanned again
     #[arg(long, value_name = "CUBE")]
     since: Option<PathBuf>,
@@ -80,6 +70,8 @@ pub(super) struct ReplayArgs {
     /// Count distinct sessions too; each takes eight bytes in the cube
     #[arg(long)]
     sessions: bool,
+    #[command(flatten)]
+    engine: EngineArgs,
     /// Compute the effect of these scenarios' operations on the same traffic, from a cube with
     /// shadow outcomes
     #[arg(long, value_name = "SCENARIO", num_args = 1.., requires = "cube", conflicts_with_all = ["traffic", "layers", "scenario", "out", "shadow", "outcomes", "since", "sessions", "as_of", "state"])]
@@ -110,26 +102,8 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
         },
     )?;
     study::carry_state(&mut scenario, args.state.as_deref())?;
-    if let Some(path) = &args.traffic {
-        let like = scenario.input.traffic.first().cloned();
-        scenario.input.traffic = vec![source_at(path, like.as_ref())];
-    }
-    for source in &mut scenario.input.traffic {
-        args.source.add_to(source, &scenario.sensitive)?;
-        args.traces.add_to(source, args.prices.as_deref())?;
-    }
-    if scenario.input.traffic.is_empty() {
-        return Err(
-            Error::usage("expected --traffic, found none").hint("this scenario names no traffic of its own")
-        );
-    }
-    let at = |path: &PathBuf, like: &[Source]| vec![source_at(path, like.first())];
-    if let Some(path) = &args.shadow {
-        scenario.input.shadow = at(path, &scenario.input.shadow);
-    }
-    if let Some(path) = &args.outcomes {
-        scenario.input.outcomes = at(path, &scenario.input.outcomes);
-    }
+    args.traffic.add_to(&mut scenario)?;
+    args.outcomes.add_to(&mut scenario);
     scenario.input.count_sessions |= args.sessions;
     inputs::of_scenario(plan, &scenario)
         .reads([layers])
@@ -143,7 +117,12 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
         ..study::replay_inputs(&scenario, None, layers, terminal.progress())?
     };
     let staged = StagedFolder::begin(out, CUBE_FILE)?;
-    let cube = study::replay(&scenario, &inputs, staged.path(), terminal.progress())?;
+    let cube = match runner(args, &scenario, layers)? {
+        None => study::replay(&scenario, &inputs, staged.path(), terminal.progress())?,
+        Some(runner) => {
+            study::replay_in_tasks(&runner, &scenario, &inputs, staged.path(), terminal.progress())?
+        }
+    };
     staged.commit()?;
     let warnings = inputs.warnings().into_iter().chain(implausible_means(&cube));
     warnings.for_each(|warning| terminal.warn(&warning));
@@ -171,6 +150,20 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
         ))?;
     }
     Ok(DONE)
+}
+
+/// The engine that is asked for. `None` for this program.
+///
+/// # Errors
+/// The options of the engine are wrong, or the log is not one that engines read.
+fn runner(args: &ReplayArgs, scenario: &Scenario, layers: &Path) -> Result<Option<EngineRunner>> {
+    let (Some(options), Some(plan)) = (args.engine.options()?, &args.scenario) else {
+        return Ok(None);
+    };
+    engine::check_sources(scenario)?;
+    let changes = log_args::for_job(&args.traffic, &args.outcomes, args.sessions)?;
+    let job = Job::new(plan, scenario, args.state.as_deref(), layers, changes, options)?;
+    EngineRunner::new(job).map(Some)
 }
 
 fn what_if(scenarios: &[PathBuf], cube: &Path, json: bool, terminal: &Terminal) -> Result<u8> {

@@ -8,7 +8,7 @@ use crate::base::error::{Error, Result};
 use crate::scenario::{ScoreRule, Source, TraceFormat, TraceSource, TurnUnit};
 use crate::traces;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct TraceArgs {
     /// System that wrote the log, if it has traces: auto, otlp, langfuse, litellm, mlflow, phoenix,
     /// langsmith, braintrust or helicone. Columns are then paths in the traces

@@ -125,14 +125,23 @@ mod tests {
         let bytes = writer.into_bytes();
         let mut reader = Reader::new(&bytes);
         assert!(numbers.into_iter().all(|number| reader.next().unwrap() == number));
-        assert!(signed.into_iter().all(|number| reader.next_signed().unwrap() == number));
+        assert!(
+            signed
+                .into_iter()
+                .all(|number| reader.next_signed().unwrap() == number)
+        );
         assert_eq!(reader.next_bytes().unwrap(), b"text");
         reader.finish().unwrap();
     }
 
     #[test]
     fn damage_is_an_error() {
-        for bytes in [&[][..], &[0x80], &[0xff; 11], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]] {
+        for bytes in [
+            &[][..],
+            &[0x80],
+            &[0xff; 11],
+            &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2],
+        ] {
             assert!(Reader::new(bytes).next().is_err(), "{bytes:?}");
         }
         assert!(Reader::new(&[9, 1, 2]).next_bytes().is_err());

@@ -11,12 +11,12 @@ use crate::base::progress::Progress;
 use crate::base::spill::nameless_file;
 use crate::bucket::N_BUCKETS;
 use crate::replay::bytes::damaged;
-use crate::replay::context::{Inputs, ReplayContext};
-use crate::replay::cube::Cube;
+use crate::replay::context::{Inputs, ReplayContext, Scan};
+use crate::replay::cube::{Cube, RowCounts};
 use crate::replay::driver::{Opened, finish_cube, unknown_ids};
 use crate::replay::finish::NoUsers;
 use crate::replay::layer_table::{LayerTableInfo, MAX_SEEDS};
-use crate::replay::partition::seen_run;
+use crate::replay::partition::{rows_of_seen, seen_run};
 use crate::replay::scan::{LogPart, Scanned, Share};
 use crate::replay::seen::{UserRun, n_words};
 use crate::replay::state::ReplayState;
@@ -32,9 +32,8 @@ const FEWEST: u32 = 8;
 /// Something that runs tasks, perhaps on many machines.
 pub trait TaskRunner {
     /// Runs [`crate::replay::read_units`] on all units in any number of tasks, brings the blocks of
-    /// each partition together in order of partition and kind, and runs
-    /// [`crate::replay::join_blocks`] on them. `on_block` gets the resulting blocks; those of a
-    /// partition in order.
+    /// each partition together in one task, and runs [`crate::replay::join_blocks`] on them.
+    /// `on_block` gets the resulting blocks; those of a partition in the order of their task.
     ///
     /// # Errors
     /// When a task fails, or the engine is lost.
@@ -127,8 +126,15 @@ fn n_partitions(asked: Option<u32>, n_users: usize) -> Result<u32> {
 /// Refuses results that lack the users or rows of a task.
 fn check_whole(merged: &Merged, n_users: usize, parts: &[LogPart]) -> Result<()> {
     let n_found: u64 = merged.strata.iter().map(|[n_users, _]| n_users).sum();
-    let mut found: Vec<(usize, usize)> = merged.parts.iter().map(|(reader, file, _)| (*reader, *file)).collect();
-    let mut wanted: Vec<(usize, usize)> = parts.iter().map(|part| (part.reader, part.part.file_idx)).collect();
+    let mut found: Vec<(usize, usize)> = merged
+        .parts
+        .iter()
+        .map(|(reader, file, _)| (*reader, *file))
+        .collect();
+    let mut wanted: Vec<(usize, usize)> = parts
+        .iter()
+        .map(|part| (part.reader, part.part.file_idx))
+        .collect();
     found.sort_unstable();
     wanted.sort_unstable();
     if n_found == n_users as u64 && found == wanted {
@@ -148,11 +154,13 @@ fn check_whole(merged: &Merged, n_users: usize, parts: &[LogPart]) -> Result<()>
 struct Merged<'a> {
     near: &'a Path,
     strata: Vec<[u64; 2]>,
-    counts: Vec<crate::replay::cube::RowCounts>,
+    counts: Vec<RowCounts>,
     parts: Vec<(usize, usize, [u64; 2])>,
     alike: Vec<(u32, u32)>,
     states: BTreeMap<u32, ReplayState>,
     seen: BTreeMap<u32, File>,
+    /// The row after the last seen user, by partition.
+    last_rows: BTreeMap<u32, u64>,
     n_partitions: u32,
 }
 
@@ -166,11 +174,12 @@ impl<'a> Merged<'a> {
             alike: Vec::new(),
             states: BTreeMap::new(),
             seen: BTreeMap::new(),
+            last_rows: BTreeMap::new(),
             n_partitions,
         }
     }
 
-    fn take(&mut self, scan: &crate::replay::context::Scan<'_>, block: Block) -> Result<()> {
+    fn take(&mut self, scan: &Scan<'_>, block: Block) -> Result<()> {
         if block.partition >= self.n_partitions {
             return Err(damaged());
         }
@@ -184,6 +193,7 @@ impl<'a> Merged<'a> {
                 }
             }
             BlockKind::Seen => {
+                self.check_order(scan, &block)?;
                 let file = match self.seen.entry(block.partition) {
                     std::collections::btree_map::Entry::Occupied(file) => file.into_mut(),
                     std::collections::btree_map::Entry::Vacant(place) => {
@@ -194,6 +204,18 @@ impl<'a> Merged<'a> {
             }
             BlockKind::Keys | BlockKind::Turns => Err(damaged()),
         }
+    }
+
+    /// Refuses seen users that are not after those of the blocks before.
+    fn check_order(&mut self, scan: &Scan<'_>, block: &Block) -> Result<()> {
+        let last = self.last_rows.entry(block.partition).or_default();
+        for row in rows_of_seen(&block.bytes, n_words(scan.strata.max_stages())).ok_or_else(damaged)? {
+            if u64::from(row) < *last {
+                return Err(damaged());
+            }
+            *last = u64::from(row) + 1;
+        }
+        Ok(())
     }
 
     fn note(&mut self, note: Note) -> Result<()> {
@@ -227,9 +249,11 @@ impl<'a> Merged<'a> {
     }
 
     /// The states of the joins, and one for the counts of the readers.
-    fn into_shares(self, scan: &crate::replay::context::Scan<'_>) -> Vec<Share> {
+    fn into_shares(self, scan: &Scan<'_>) -> Vec<Share> {
         let mut readers = ReplayState::new(scan);
-        self.counts.into_iter().for_each(|counts| readers.counts.merge(counts));
+        self.counts
+            .into_iter()
+            .for_each(|counts| readers.counts.merge(counts));
         let joins = self.states.into_values().map(|state| (state, Vec::new()));
         joins.chain([(readers, self.parts)]).collect()
     }

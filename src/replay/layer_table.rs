@@ -203,7 +203,10 @@ impl<'a> LayerTable<'a> {
         let part = |group: &usize| {
             self.table.parts.get(*group).copied().ok_or_else(|| {
                 let found = self.table.parts.len();
-                Error::in_file(self.path, format!("expected row group {group}, found {found} row groups"))
+                Error::in_file(
+                    self.path,
+                    format!("expected row group {group}, found {found} row groups"),
+                )
             })
         };
         let parts = groups.iter().map(part).collect::<Result<Vec<Part>>>()?;

@@ -341,6 +341,15 @@ pub(super) fn seen_bytes(user: &UserRow, n_words: usize, bytes: &mut Vec<u8>) {
     }
 }
 
+/// The rows of users that [`seen_bytes`] wrote. `None` for other bytes.
+pub(super) fn rows_of_seen(bytes: &[u8], n_words: usize) -> Option<impl Iterator<Item = u32>> {
+    let users = bytes.chunks_exact(ROW_BYTES + 16 * n_words);
+    users
+        .remainder()
+        .is_empty()
+        .then(|| users.map(|user| number(&user[..4], 0) as u32))
+}
+
 /// The users of a partition who were seen, in row order.
 pub(super) fn seen_run(file: File, n_words: usize, near: &Path) -> UserRun<'static> {
     let mut file = BufReader::with_capacity(1 << 16, file);

@@ -167,7 +167,9 @@ impl ReplayState {
 
     /// The breakdowns by column, in the order of the columns of a step.
     pub(super) fn spelled(&self) -> impl Iterator<Item = &BreakdownCells> {
-        self.breakdowns.iter().filter(|cells| *cells.by() != BreakdownBy::User)
+        self.breakdowns
+            .iter()
+            .filter(|cells| *cells.by() != BreakdownBy::User)
     }
 
     /// Takes a step whose rows were admitted before.

@@ -6,12 +6,18 @@
 //! Users are divided by their buckets, so the cells of two partitions differ in almost all keys.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::lock;
 use crate::base::lock::lock;
+use crate::base::spill::nameless_file;
 use crate::bucket::N_BUCKETS;
 use crate::input::{Turns, decode_turns, encode_turns};
 use crate::replay::bytes::{Reader, Writer, damaged};
@@ -65,8 +71,8 @@ pub enum Unit {
     },
 }
 
-/// The kind of a block. Blocks of a partition are joined in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// The kind of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlockKind {
     /// A [`Note`] for the driver.
     Note = 0,
@@ -169,7 +175,9 @@ fn deal_users(
     on_block: &mut OnBlock<'_>,
 ) -> Result<()> {
     let layers = LayerTable::open_known(inputs.layers, ctx.plan, &facts.layers_digest)?;
-    let counts: Vec<[AtomicU64; 2]> = (0..strata.len()).map(|_| [const { AtomicU64::new(0) }; 2]).collect();
+    let counts: Vec<[AtomicU64; 2]> = (0..strata.len())
+        .map(|_| [const { AtomicU64::new(0) }; 2])
+        .collect();
     for group in groups {
         let dealt: Mutex<Vec<Vec<u8>>> = Mutex::new(vec![Vec::new(); facts.n_partitions as usize]);
         layers.for_each_of(&[*group], &facts.tenants, facts.seed, &|users| {
@@ -190,7 +198,10 @@ fn deal_users(
             })?;
         }
     }
-    let strata = counts.into_iter().map(|counts| counts.map(AtomicU64::into_inner)).collect();
+    let strata = counts
+        .into_iter()
+        .map(|counts| counts.map(AtomicU64::into_inner))
+        .collect();
     note(&Note::Users { strata }, on_block)
 }
 
@@ -297,50 +308,85 @@ fn turns_block(state: &ReplayState, partition: u32, part: usize, turns: &mut Tur
     }
 }
 
-/// Joins the blocks of whole partitions. Blocks come in order of partition and kind. Notes are passed
-/// on. Memory holds the users of one partition, and its sums.
+/// Joins the blocks of whole partitions, in any order of the blocks. Notes are passed on. Memory holds
+/// the keys of these partitions, and the users and sums of one. Turns wait in a file in `scratch`.
 ///
 /// # Errors
-/// When a block is damaged or out of order, or a sum overflows.
+/// When a block is damaged, a sum overflows, or the file cannot be written.
 pub fn join_blocks(
     ctx: &ReplayContext<'_>,
     inputs: &Inputs<'_>,
     facts: &Facts,
+    scratch: &Path,
     blocks: &mut dyn Iterator<Item = Result<Block>>,
     on_block: &mut OnBlock<'_>,
 ) -> Result<()> {
     let strata = Strata::from_plan(ctx.plan, &facts.tenants, ctx.as_of)?;
     let scan = Scan::of_task(ctx, inputs, strata, facts, true)?;
-    let mut join: Option<Join> = None;
-    let mut last: Option<(u32, BlockKind)> = None;
+    let mut waiting = Waiting::new(scratch)?;
     for block in blocks {
         let block = block?;
-        if block.kind == BlockKind::Note {
-            on_block(block)?;
-            continue;
-        }
-        let place = (block.partition, block.kind);
-        if block.kind > BlockKind::Turns || last.is_some_and(|last| last > place) {
-            return Err(Error::input(
-                "a task that joins",
-                "expected keys and turns in order of partition and kind, found another order",
-            ));
-        }
-        last = Some(place);
-        if join.as_ref().is_some_and(|join| join.partition != block.partition)
-            && let Some(done) = join.take()
-        {
-            done.finish(&scan, on_block)?;
-        }
-        let join = join.get_or_insert_with(|| Join::new(&scan, block.partition));
         match block.kind {
-            BlockKind::Keys => join.take_keys(&scan, &block.bytes)?,
-            _ => join.take_turns(&scan, &block.bytes)?,
+            BlockKind::Note => on_block(block)?,
+            BlockKind::Keys | BlockKind::Turns => waiting.push(block)?,
+            BlockKind::Sums | BlockKind::Seen => return Err(damaged()),
         }
     }
-    match join {
-        Some(join) => join.finish(&scan, on_block),
-        None => Ok(()),
+    let mut bytes = Vec::new();
+    for (partition, blocks) in std::mem::take(&mut waiting.partitions) {
+        let mut join = Join::new(&scan, partition);
+        for keys in blocks.keys {
+            join.take_keys(&scan, &keys)?;
+        }
+        for turns in blocks.turns {
+            waiting.read(turns, &mut bytes)?;
+            join.take_turns(&scan, &bytes)?;
+        }
+        join.finish(&scan, on_block)?;
+    }
+    Ok(())
+}
+
+/// The blocks of a task that joins, until all have arrived.
+struct Waiting<'a> {
+    scratch: &'a Path,
+    file: File,
+    n_bytes: u64,
+    partitions: BTreeMap<u32, WaitingPartition>,
+}
+
+/// The blocks of a partition: users, and places of turns in the file.
+#[derive(Default)]
+struct WaitingPartition {
+    keys: Vec<Vec<u8>>,
+    turns: Vec<(u64, usize)>,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(scratch: &'a Path) -> Result<Self> {
+        Ok(Self {
+            scratch,
+            file: nameless_file(scratch).or_unwritable(scratch)?,
+            n_bytes: 0,
+            partitions: BTreeMap::new(),
+        })
+    }
+
+    fn push(&mut self, block: Block) -> Result<()> {
+        let partition = self.partitions.entry(block.partition).or_default();
+        if block.kind == BlockKind::Keys {
+            partition.keys.push(block.bytes);
+            return Ok(());
+        }
+        self.file.write_all(&block.bytes).or_unwritable(self.scratch)?;
+        partition.turns.push((self.n_bytes, block.bytes.len()));
+        self.n_bytes += block.bytes.len() as u64;
+        Ok(())
+    }
+
+    fn read(&self, (at, n): (u64, usize), bytes: &mut Vec<u8>) -> Result<()> {
+        bytes.resize(n, 0);
+        self.file.read_exact_at(bytes, at).or_unreadable(self.scratch)
     }
 }
 

@@ -30,7 +30,9 @@ pub use guards::GuardFinding;
 pub use layering::{LayerOptions, RfmTable, layer, layer_at};
 pub use load::{carry, carry_state};
 pub(crate) use pipeline::write_manifest;
-pub use pipeline::{RampFindings, Study, analyze, replay, replay_inputs, report, run, verify};
+pub use pipeline::{
+    RampFindings, Study, analyze, replay, replay_context, replay_in_tasks, replay_inputs, report, run, verify,
+};
 pub use proposal::{InitOptions, Proposal};
 pub use propose::propose;
 pub(crate) use traces::{traces_of, write_traces};

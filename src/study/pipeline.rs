@@ -17,7 +17,7 @@ use crate::gate::GateReport;
 use crate::generate::GeneratedData;
 use crate::layer::LayerSummary;
 use crate::ramp::{RampState, Schedule};
-use crate::replay::Cube;
+use crate::replay::{Cube, TaskRunner};
 use crate::scenario::{Input as ScenarioInput, OnUnknownRelease, Scenario, Source};
 use crate::study::decisions::{Decided, schedule};
 use crate::study::layering::layer;
@@ -209,17 +209,39 @@ pub fn replay(
     folder: &Path,
     progress: &Progress,
 ) -> Result<Cube> {
-    let ctx = replay::ReplayContext {
+    let ctx = replay_context(scenario);
+    let stage = progress.stage("replay");
+    let cube = replay::replay(&ctx, inputs, folder, progress)?;
+    stage.set_rows(cube.counts.n_rows);
+    Ok(cube)
+}
+
+/// The replay stage with its scan in tasks.
+///
+/// # Errors
+/// Any error of [`replay::replay_in_tasks`].
+pub fn replay_in_tasks(
+    runner: &dyn TaskRunner,
+    scenario: &Scenario,
+    inputs: &replay::Inputs<'_>,
+    folder: &Path,
+    progress: &Progress,
+) -> Result<Cube> {
+    let stage = progress.stage("replay");
+    let cube = replay::replay_in_tasks(runner, &replay_context(scenario), inputs, folder, progress)?;
+    stage.set_rows(cube.counts.n_rows);
+    Ok(cube)
+}
+
+/// The settings of a scenario's replay.
+pub fn replay_context(scenario: &Scenario) -> replay::ReplayContext<'_> {
+    replay::ReplayContext {
         plan: &scenario.plan,
         metrics: &scenario.metrics,
         as_of: scenario.as_of,
         breakdowns: &scenario.breakdowns,
         refuse_unknown_release: scenario.input.on_unknown_release == OnUnknownRelease::Error,
-    };
-    let stage = progress.stage("replay");
-    let cube = replay::replay(&ctx, inputs, folder, progress)?;
-    stage.set_rows(cube.counts.n_rows);
-    Ok(cube)
+    }
 }
 
 fn traffic_sources(scenario: &Scenario, data: Option<&GeneratedData>) -> Vec<Source> {

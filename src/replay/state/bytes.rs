@@ -68,8 +68,7 @@ impl ReplayState {
     pub(in crate::replay) fn decode(bytes: &[u8], scan: &Scan<'_>) -> Result<Self> {
         let mut state = Self::new(scan);
         let mut bytes = Reader::new(bytes);
-        (state.counts, state.unknown) =
-            serde_json::from_slice(bytes.next_bytes()?).map_err(|_| damaged())?;
+        (state.counts, state.unknown) = serde_json::from_slice(bytes.next_bytes()?).map_err(|_| damaged())?;
         let n_series = u64::from(scan.strata.n_series());
         let is_key = |key: u64| crate::replay::strata::Strata::series_of(key) < n_series;
         for table in [&mut state.cells, &mut state.pairs, &mut state.latencies] {
@@ -127,7 +126,10 @@ fn add_table(table: &mut SumTable<i64>, bytes: &mut Reader<'_>, is_key: &dyn Fn(
         keys.clear();
         sums.clear();
         for _ in 0..n {
-            last = last.checked_add(bytes.next()?).filter(|key| is_key(*key)).ok_or_else(damaged)?;
+            last = last
+                .checked_add(bytes.next()?)
+                .filter(|key| is_key(*key))
+                .ok_or_else(damaged)?;
             keys.push(last);
             for _ in 0..width {
                 sums.push(bytes.next_signed()?);
@@ -144,10 +146,7 @@ fn add_table(table: &mut SumTable<i64>, bytes: &mut Reader<'_>, is_key: &dyn Fn(
 }
 
 /// Reads the users who were served under another layer than their own.
-fn elsewhere(
-    scan: &Scan<'_>,
-    bytes: &mut Reader<'_>,
-) -> Result<HashMap<(u32, u32), (User, UserExposure)>> {
+fn elsewhere(scan: &Scan<'_>, bytes: &mut Reader<'_>) -> Result<HashMap<(u32, u32), (User, UserExposure)>> {
     let n_words = n_words(scan.strata.max_stages());
     let mut users = HashMap::new();
     for _ in 0..bytes.n_items(5 + 2 * n_words)? {

@@ -1,0 +1,95 @@
+//! The options of engines: `--engine`, `--master`, `--conf`.
+
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+use crate::base::error::{Error, Result};
+use crate::engine::{Engine, EngineOptions};
+
+#[derive(Debug, Args)]
+pub(super) struct EngineArgs {
+    /// Where the log is scanned: on the threads of this program, on Apache Spark, or on Sail
+    #[arg(long, value_enum, value_name = "ENGINE", default_value_t)]
+    engine: EngineName,
+    /// Address of the engine, such as local[4], spark://host:7077, yarn or sc://host:50051
+    #[arg(long, value_name = "URL")]
+    master: Option<String>,
+    /// Command that starts the driver, such as "spark-submit --deploy-mode client"; python3 by
+    /// default. It is split at blanks and runs without a shell
+    #[arg(long, value_name = "COMMAND")]
+    submit: Option<String>,
+    /// Setting of the engine's session, such as spark.executor.memory=4g; repeatable
+    #[arg(long = "conf", value_name = "KEY=VALUE", value_parser = parse_conf)]
+    conf: Vec<(String, String)>,
+    /// Number of partitions of users; by default one for each 2 million users, at least 8
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    partitions: Option<u32>,
+    /// This program on the executors; by default the path of this one, or a copy that the driver ships
+    #[arg(long, value_name = "PATH")]
+    program: Option<PathBuf>,
+}
+
+/// The names of the engines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum EngineName {
+    #[default]
+    Local,
+    Spark,
+    Sail,
+}
+
+fn parse_conf(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE, such as spark.executor.memory=4g".to_owned()),
+    }
+}
+
+impl EngineArgs {
+    /// The engine that is asked for. `None` for this program.
+    ///
+    /// # Errors
+    /// An option of engines is given without one, or this program has no path.
+    pub(super) fn options(&self) -> Result<Option<EngineOptions>> {
+        let engine = match self.engine {
+            EngineName::Local => {
+                let is_given = self.master.is_some()
+                    || self.submit.is_some()
+                    || !self.conf.is_empty()
+                    || self.partitions.is_some()
+                    || self.program.is_some();
+                if is_given {
+                    return Err(Error::usage(
+                        "expected --engine spark or --engine sail beside --master, --submit, --conf, \
+                         --partitions and --program, found the local engine",
+                    ));
+                }
+                return Ok(None);
+            }
+            EngineName::Spark => Engine::Spark,
+            EngineName::Sail => Engine::Sail,
+        };
+        let master = self.master.clone().unwrap_or_default();
+        let is_near = engine == Engine::Sail
+            || master.is_empty()
+            || ["local", "sc://"].iter().any(|word| master.starts_with(word));
+        let own = || {
+            std::env::current_exe()
+                .map_err(|error| Error::usage(format!("expected the path of this program, found {error}")))
+        };
+        let program = match &self.program {
+            Some(path) => path.clone(),
+            None => own()?,
+        };
+        let submit = self.submit.iter().flat_map(|command| command.split_whitespace());
+        Ok(Some(EngineOptions {
+            engine,
+            master,
+            conf: self.conf.clone(),
+            ship: !is_near && self.program.is_none(),
+            program,
+            submit: submit.map(str::to_owned).collect(),
+            partitions: self.partitions,
+        }))
+    }
+}

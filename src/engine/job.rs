@@ -1,0 +1,168 @@
+//! A job: what the tasks of a replay must know to open the same inputs on another machine.
+
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+use crate::base::error::{Error, Result};
+use crate::base::time::{Micros, WrittenInstant};
+use crate::base::{files, json};
+use crate::engine::options::EngineOptions;
+use crate::ramp::RampState;
+use crate::replay::Facts;
+use crate::scenario::{Overrides, Scenario};
+use crate::study;
+
+/// The form of a job and of the blocks of its tasks.
+const SCHEMA: &str = "sluice.job/1";
+
+/// A replay for an engine. Paths are absolute.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    schema: String,
+    /// The version of the program that wrote the job.
+    version: String,
+    /// Id of the plan, which engines show.
+    name: String,
+    /// Content of the scenario.
+    scenario: String,
+    /// Folder that the scenario's paths start from.
+    folder: PathBuf,
+    /// The state of the ramp. `None` without a state.
+    state: Option<RampState>,
+    /// The end of the data, in microseconds UTC.
+    as_of: Micros,
+    /// The options of the command that change the sources, in the form of the command.
+    pub options: serde_json::Value,
+    /// Path of the layer table.
+    pub layers: PathBuf,
+    /// What the driver knows. `None` until it has planned the tasks.
+    pub facts: Option<Facts>,
+    /// The engine, and how to reach it. Tasks do not need it.
+    #[serde(flatten)]
+    pub engine: EngineOptions,
+    /// The number of tasks that read.
+    pub n_tasks: usize,
+}
+
+impl Job {
+    /// A job of a scenario file at an instant.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn new(
+        scenario: &Path,
+        found: &Scenario,
+        state: Option<&Path>,
+        layers: &Path,
+        options: serde_json::Value,
+        engine: EngineOptions,
+    ) -> Result<Self> {
+        let folder = scenario.parent().unwrap_or(Path::new(""));
+        Ok(Self {
+            schema: SCHEMA.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            name: found.plan.id.clone(),
+            scenario: files::read_text(scenario)?,
+            folder: absolute(folder)?,
+            state: state.map(json::read_document).transpose()?,
+            as_of: found.as_of,
+            options,
+            layers: absolute(layers)?,
+            facts: None,
+            engine,
+            n_tasks: 1,
+        })
+    }
+
+    /// Reads a job that a driver wrote.
+    ///
+    /// # Errors
+    /// When the file is no job, or is one of another version of the program.
+    pub fn read(path: &Path) -> Result<Self> {
+        let document: serde_json::Value = json::read_json(path)?;
+        let found = |key: &str| {
+            document
+                .get(key)
+                .and_then(|value| value.as_str())
+                .unwrap_or("none")
+                .to_owned()
+        };
+        let version = env!("CARGO_PKG_VERSION");
+        if found("schema") != SCHEMA || found("version") != version {
+            return Err(Error::in_file(
+                path,
+                format!(
+                    "expected a job ({SCHEMA}) of sluice {version}, which this executor has, found one of {} ({})",
+                    found("version"),
+                    found("schema")
+                ),
+            )
+            .hint("give all executors the program of the driver"));
+        }
+        serde_json::from_value(document)
+            .map_err(|error| Error::in_file(path, format!("expected a job, found {error}")))
+    }
+
+    /// The scenario of the job, before the options of the command line.
+    ///
+    /// # Errors
+    /// When the scenario or the state is wrong.
+    pub fn scenario(&self) -> Result<Scenario> {
+        let overrides = Overrides {
+            as_of: Some(WrittenInstant::from(self.as_of)),
+            ..Overrides::default()
+        };
+        let mut scenario =
+            Scenario::parse(&self.scenario, &self.name, &self.folder, &overrides).map_err(Error::scenario)?;
+        if let Some(state) = &self.state {
+            study::carry(&mut scenario, state)?;
+        }
+        Ok(scenario)
+    }
+
+    /// What the driver knows.
+    ///
+    /// # Errors
+    /// When the job has not been planned.
+    pub fn facts(&self) -> Result<&Facts> {
+        self.facts
+            .as_ref()
+            .ok_or_else(|| Error::usage("expected a job that a driver has planned, found one without facts"))
+    }
+}
+
+/// A path that does not depend on the working folder. Addresses of stores stay.
+///
+/// # Errors
+/// When the working folder is not known.
+pub fn absolute(path: &Path) -> Result<PathBuf> {
+    if path.to_string_lossy().contains("://") {
+        return Ok(path.to_owned());
+    }
+    std::path::absolute(path).map_err(|error| Error::read(path, error))
+}
+
+/// Refuses sources that tasks on other machines cannot read in parts.
+///
+/// # Errors
+/// A source is read as traces, or by a query over the whole table.
+pub fn check_sources(scenario: &Scenario) -> Result<()> {
+    let input = &scenario.input;
+    let sources = input.traffic.iter().chain(&input.shadow).chain(&input.outcomes);
+    for source in sources {
+        let path = source.path.display();
+        if source.traces.is_some() {
+            return Err(Error::usage(format!(
+                "expected a log with a row a turn for an engine, found traces: {path}"
+            ))
+            .hint("import them first: sluice import TRACES --out turns.parquet"));
+        }
+        if source.sql.is_some() {
+            return Err(Error::usage(format!(
+                "expected a log without `sql` for an engine, found a query over {path}"
+            ))
+            .hint("a query needs all rows at once: write its result first, with sluice query"));
+        }
+    }
+    Ok(())
+}

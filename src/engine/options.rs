@@ -1,0 +1,49 @@
+//! The engines, and how to reach them.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// A program that runs tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    /// The threads of this program.
+    #[default]
+    Local,
+    /// Apache Spark, by PySpark.
+    Spark,
+    /// Sail, by Spark Connect. Without an address, a server is started in the driver.
+    Sail,
+}
+
+impl Engine {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Spark => "spark",
+            Self::Sail => "sail",
+        }
+    }
+}
+
+/// The engine of a job, and how to reach it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EngineOptions {
+    /// The engine.
+    pub engine: Engine,
+    /// Address of the cluster: a master of Spark, or `sc://` of a server of Spark Connect. Empty for
+    /// the engine's own default.
+    pub master: String,
+    /// Settings of the session.
+    pub conf: Vec<(String, String)>,
+    /// The program on the executors.
+    pub program: PathBuf,
+    /// Whether the driver ships the program to the executors.
+    pub ship: bool,
+    /// The command that starts the driver, split at blanks. Empty for `python3`.
+    pub submit: Vec<String>,
+    /// The number of partitions of users. `None` follows from the number of users.
+    pub partitions: Option<u32>,
+}

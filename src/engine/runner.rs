@@ -1,0 +1,165 @@
+//! The side of the driver: starts the engine's program on a job, and reads the resulting blocks.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::base::error::{Error, FileResult, Result};
+use crate::base::private_folder::PrivateFolder;
+use crate::base::{escape, files, json};
+use crate::engine::job::Job;
+use crate::engine::options::Engine;
+use crate::replay::{Block, BlockKind, Facts, OnBlock, TaskRunner, Unit};
+
+/// The program that the engine runs.
+pub const DRIVER: &str = include_str!("driver.py");
+/// The largest number of tasks that read. A task that reads takes at least one unit.
+const MAX_TASKS: usize = 10_000;
+/// Units of a task that reads.
+const TASK_UNITS: usize = 4;
+/// The last bytes of the driver's messages that an error shows.
+const SHOWN: u64 = 4_000;
+
+/// Runs the tasks of a job on its engine.
+pub struct EngineRunner {
+    job: Job,
+}
+
+impl EngineRunner {
+    /// # Errors
+    /// When the job has no engine but this program.
+    pub fn new(job: Job) -> Result<Self> {
+        match job.engine.engine {
+            Engine::Local => Err(Error::usage(
+                "expected an engine beside this program, found local",
+            )),
+            Engine::Spark | Engine::Sail => Ok(Self { job }),
+        }
+    }
+
+    /// The command that runs the driver.
+    fn command(&self, folder: &Path) -> Command {
+        let words = &self.job.engine.submit;
+        let (program, arguments) = match words.split_first() {
+            Some((program, arguments)) => (program.as_str(), arguments),
+            None => ("python3", &[][..]),
+        };
+        let mut command = Command::new(program);
+        command.args(arguments).arg(folder.join("driver.py"));
+        for (option, name) in [
+            ("--job", "job.json"),
+            ("--units", "units.txt"),
+            ("--out", "blocks.bin"),
+        ] {
+            command.arg(option).arg(folder.join(name));
+        }
+        command
+    }
+}
+
+impl TaskRunner for EngineRunner {
+    fn run(&self, facts: &Facts, units: &[Unit], on_block: &mut OnBlock<'_>) -> Result<()> {
+        let folder = PrivateFolder::create(&std::env::temp_dir(), "sluice-engine-")?;
+        let path = folder.path();
+        let mut job = self.job.clone();
+        job.facts = Some(facts.clone());
+        job.n_tasks = units
+            .len()
+            .div_ceil(TASK_UNITS)
+            .max(units.len().min(8))
+            .clamp(1, MAX_TASKS);
+        json::write_json(&path.join("job.json"), &job)?;
+        let lines: Vec<String> = units
+            .iter()
+            .map(|unit| serde_json::json!(unit).to_string())
+            .collect();
+        files::write_bytes(&path.join("units.txt"), lines.join("\n").as_bytes())?;
+        files::write_bytes(&path.join("driver.py"), DRIVER.as_bytes())?;
+
+        let log = path.join("log");
+        let file = File::create(&log).or_unwritable(&log)?;
+        let mut command = self.command(path);
+        let name = command.get_program().to_string_lossy().into_owned();
+        let status = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().or_unwritable(&log)?)
+            .stderr(file)
+            .status()
+            .map_err(|error| lost(&name, &error.to_string()))?;
+        if !status.success() {
+            return Err(lost(&name, &messages(&log)));
+        }
+        read_frames(&path.join("blocks.bin"), on_block)
+    }
+
+    fn n_partitions(&self) -> Option<u32> {
+        self.job.engine.partitions
+    }
+}
+
+/// The error for an engine that failed.
+fn lost(program: &str, messages: &str) -> Error {
+    Error::target(
+        program,
+        format!(
+            "expected the tasks to end well, found: {}",
+            escape::lines(messages, &[])
+        ),
+    )
+}
+
+/// The end of the driver's messages: from the last message of a task on, if there is one.
+fn messages(log: &Path) -> String {
+    let read = || -> std::io::Result<String> {
+        let mut file = File::open(log)?;
+        let n_bytes = file.metadata()?.len();
+        std::io::Seek::seek(
+            &mut file,
+            std::io::SeekFrom::Start(n_bytes.saturating_sub(1 << 20)),
+        )?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let text = read().unwrap_or_default();
+    let from_task = text
+        .find("RuntimeError: sluice: ")
+        .map(|at| &text[at + "RuntimeError: sluice: ".len()..]);
+    let shown = from_task.unwrap_or(&text);
+    let start = match from_task {
+        Some(_) => 0,
+        None => shown.floor_char_boundary(shown.len().saturating_sub(SHOWN as usize)),
+    };
+    shown[start..].lines().take(12).collect::<Vec<_>>().join("\n")
+}
+
+/// Reads the blocks that the driver wrote: partition and kind as 32-bit numbers, the number of bytes
+/// as a 64-bit number, and the bytes.
+fn read_frames(path: &Path, on_block: &mut OnBlock<'_>) -> Result<()> {
+    let mut file = BufReader::with_capacity(1 << 18, File::open(path).or_unreadable(path)?);
+    let mut left = file.get_ref().metadata().or_unreadable(path)?.len();
+    let cut = || Error::in_file(path, "expected whole blocks, found the file cut off");
+    while left > 0 {
+        let mut head = [0; 16];
+        file.read_exact(&mut head).map_err(|_| cut())?;
+        let [partition, kind] =
+            [0, 4].map(|at| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
+        let n = u64::from_le_bytes([
+            head[8], head[9], head[10], head[11], head[12], head[13], head[14], head[15],
+        ]);
+        left = left
+            .checked_sub(16)
+            .and_then(|left| left.checked_sub(n))
+            .ok_or_else(cut)?;
+        let mut bytes = vec![0; n as usize];
+        file.read_exact(&mut bytes).map_err(|_| cut())?;
+        let kind = i32::try_from(kind).ok().and_then(BlockKind::of).ok_or_else(cut)?;
+        on_block(Block {
+            partition,
+            kind,
+            bytes,
+        })?;
+    }
+    Ok(())
+}

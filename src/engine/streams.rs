@@ -1,0 +1,176 @@
+//! Units and blocks as Arrow IPC streams, the contract of `sluice kernel replay`.
+//!
+//! | stream | columns, in any order, without nulls |
+//! |---|---|
+//! | into `read` | `unit` text |
+//! | out of `read`, into and out of `join` | `partition` int32, `kind` int32, `block` binary |
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int32Type;
+use arrow_array::{Array, ArrayRef, BinaryArray, Int32Array, RecordBatch};
+use arrow_cast::cast;
+use arrow_ipc::reader::StreamReader;
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+use std::io::{BufRead, Write};
+use std::sync::Arc;
+
+use crate::base::error::{Error, Result};
+use crate::replay::{Block, BlockKind, Unit};
+
+/// Bytes and rows after which a batch is written.
+const BATCH: (usize, usize) = (8 << 20, 128);
+
+fn broken(found: impl std::fmt::Display) -> Error {
+    Error::input("stdin", format!("expected an Arrow IPC stream, found {found}"))
+}
+
+/// The batches of a stream. Bytes without a stream have none.
+fn batches(stdin: &mut dyn BufRead) -> Result<Option<StreamReader<&mut dyn BufRead>>> {
+    let is_empty = stdin.fill_buf().map_err(broken)?.is_empty();
+    if is_empty {
+        return Ok(None);
+    }
+    StreamReader::try_new(stdin, None).map(Some).map_err(broken)
+}
+
+/// A column of a batch as another type.
+///
+/// # Errors
+/// When it is missing, has nulls, or has values that do not fit.
+fn column(batch: &RecordBatch, name: &str, wanted: &DataType) -> Result<ArrayRef> {
+    let found = batch
+        .column_by_name(name)
+        .ok_or_else(|| broken(format!("no column `{name}`")))?;
+    let column = cast(found, wanted).map_err(|_| broken(format!("`{name}` as {}", found.data_type())))?;
+    if column.null_count() > 0 {
+        return Err(broken(format!("nulls in `{name}`")));
+    }
+    Ok(column)
+}
+
+/// Reads all units of a stream.
+///
+/// # Errors
+/// When the stream is broken, or has something else.
+pub(super) fn read_units(stdin: &mut dyn BufRead) -> Result<Vec<Unit>> {
+    let mut units = Vec::new();
+    for batch in batches(stdin)?.into_iter().flatten() {
+        let texts = column(&batch.map_err(broken)?, "unit", &DataType::Utf8)?;
+        for text in texts.as_string::<i32>().iter().flatten() {
+            units.push(serde_json::from_str(text).map_err(|_| broken("a unit of another version"))?);
+        }
+    }
+    Ok(units)
+}
+
+/// The blocks of a stream, in order.
+///
+/// # Errors
+/// When the stream is broken. Each block may be an error too.
+pub(super) fn read_blocks(stdin: &mut dyn BufRead) -> Result<impl Iterator<Item = Result<Block>>> {
+    let batches = batches(stdin)?;
+    let batches = batches.into_iter().flatten();
+    Ok(batches.flat_map(
+        |batch| match batch.map_err(broken).and_then(|batch| blocks_of(&batch)) {
+            Ok(blocks) => blocks,
+            Err(error) => vec![Err(error)],
+        },
+    ))
+}
+
+fn blocks_of(batch: &RecordBatch) -> Result<Vec<Result<Block>>> {
+    let partitions = column(batch, "partition", &DataType::Int32)?;
+    let kinds = column(batch, "kind", &DataType::Int32)?;
+    let bytes = column(batch, "block", &DataType::Binary)?;
+    let (partitions, kinds) = (
+        partitions.as_primitive::<Int32Type>(),
+        kinds.as_primitive::<Int32Type>(),
+    );
+    let bytes = bytes.as_binary::<i32>();
+    let block = |row: usize| {
+        let kind = BlockKind::of(kinds.value(row));
+        Ok(Block {
+            partition: u32::try_from(partitions.value(row)).map_err(|_| broken("a partition below 0"))?,
+            kind: kind.ok_or_else(|| broken(format!("kind {}", kinds.value(row))))?,
+            bytes: bytes.value(row).to_vec(),
+        })
+    };
+    Ok((0..batch.num_rows()).map(block).collect())
+}
+
+/// Writes blocks as a stream. Nothing is written before the first block.
+pub(super) struct BlockWriter<W: Write> {
+    schema: SchemaRef,
+    out: Option<W>,
+    stream: Option<StreamWriter<W>>,
+    held: Vec<Block>,
+    n_bytes: usize,
+}
+
+impl<W: Write> BlockWriter<W> {
+    pub(super) fn new(out: W) -> Self {
+        let field = |name: &str, of: DataType| Field::new(name, of, true);
+        Self {
+            schema: Arc::new(Schema::new(vec![
+                field("partition", DataType::Int32),
+                field("kind", DataType::Int32),
+                field("block", DataType::Binary),
+            ])),
+            out: Some(out),
+            stream: None,
+            held: Vec::new(),
+            n_bytes: 0,
+        }
+    }
+
+    /// Adds a block.
+    ///
+    /// # Errors
+    /// When the reader of the stream is gone.
+    pub(super) fn push(&mut self, block: Block) -> Result<()> {
+        self.n_bytes += block.bytes.len();
+        self.held.push(block);
+        if self.n_bytes >= BATCH.0 || self.held.len() >= BATCH.1 {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let blocks = std::mem::take(&mut self.held);
+        self.n_bytes = 0;
+        let unwritable = |error: ArrowError| Error::write(std::path::Path::new("stdout"), error.to_string());
+        if let Some(out) = self.out.take() {
+            self.stream = Some(StreamWriter::try_new(out, &self.schema).map_err(unwritable)?);
+        }
+        let numbers = |of: &dyn Fn(&Block) -> i32| -> ArrayRef {
+            Arc::new(blocks.iter().map(of).collect::<Int32Array>())
+        };
+        let columns: Vec<ArrayRef> = vec![
+            numbers(&|block| block.partition as i32),
+            numbers(&|block| block.kind as i32),
+            Arc::new(BinaryArray::from_iter_values(
+                blocks.iter().map(|block| &block.bytes),
+            )),
+        ];
+        let batch = RecordBatch::try_new(self.schema.clone(), columns).map_err(unwritable)?;
+        match &mut self.stream {
+            Some(stream) => stream.write(&batch).map_err(unwritable),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the rest, and the end of the stream.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.flush()?;
+        let unwritable = |error: ArrowError| Error::write(std::path::Path::new("stdout"), error.to_string());
+        match &mut self.stream {
+            Some(stream) => stream.finish().map_err(unwritable),
+            None => Ok(()),
+        }
+    }
+}
