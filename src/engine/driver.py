@@ -37,9 +37,12 @@ def task(job_text, kind, program):
             return
         path = program
         if not os.path.exists(path):
-            from pyspark import SparkFiles
+            try:
+                from pyspark import SparkFiles
 
-            path = SparkFiles.get(os.path.basename(program))
+                path = SparkFiles.get(os.path.basename(program))
+            except Exception:
+                pass  # Engines without shipped files.
         if not os.path.exists(path):
             raise RuntimeError(f"sluice: executor {platform.node()} has no program {program}: "
                                "name it with --program, or ship it with --submit '... --files PATH'")
@@ -103,6 +106,18 @@ def task(job_text, kind, program):
     return run
 
 
+def reach(address):
+    """Fails at once if a server is not there. The client of Spark Connect would try for minutes."""
+    import socket
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(address)
+    try:
+        socket.create_connection((parts.hostname, parts.port or 15002), timeout=20).close()
+    except OSError as error:
+        raise RuntimeError(f"sluice: no server of Spark Connect at {parts.hostname}:{parts.port or 15002}: {error}")
+
+
 def session(job):
     """The session of the engine, and what must be stopped at the end."""
     from pyspark.sql import SparkSession
@@ -117,6 +132,7 @@ def session(job):
         stop.append(server.stop)
         builder = builder.remote(f"sc://127.0.0.1:{server.listening_address[1]}")
     elif job["master"].startswith("sc://"):
+        reach(job["master"])
         builder = builder.remote(job["master"])
     elif job["master"]:
         builder = builder.master(job["master"])

@@ -18,8 +18,10 @@ pub const DRIVER: &str = include_str!("driver.py");
 const MAX_TASKS: usize = 10_000;
 /// Units of a task that reads.
 const TASK_UNITS: usize = 4;
-/// The last bytes of the driver's messages that an error shows.
-const SHOWN: u64 = 4_000;
+/// The largest number of bytes of the driver's messages that an error shows.
+const SHOWN: usize = 2_000;
+/// The start of a message that `driver.py` raises.
+const MARK: &str = "RuntimeError: sluice: ";
 
 /// Runs the tasks of a job on its engine.
 pub struct EngineRunner {
@@ -104,12 +106,12 @@ fn lost(program: &str, messages: &str) -> Error {
         program,
         format!(
             "expected the tasks to end well, found: {}",
-            escape::lines(messages, &[])
+            escape::lines(messages.trim_end_matches("\\n").trim_end(), &[])
         ),
     )
 }
 
-/// The end of the driver's messages: from the last message of a task on, if there is one.
+/// The first message of a task in the driver's log; without one, the last lines of the log.
 fn messages(log: &Path) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = File::open(log)?;
@@ -123,15 +125,21 @@ fn messages(log: &Path) -> String {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
     let text = read().unwrap_or_default();
-    let from_task = text
-        .find("RuntimeError: sluice: ")
-        .map(|at| &text[at + "RuntimeError: sluice: ".len()..]);
-    let shown = from_task.unwrap_or(&text);
-    let start = match from_task {
-        Some(_) => 0,
-        None => shown.floor_char_boundary(shown.len().saturating_sub(SHOWN as usize)),
+    let marked = text.find(MARK).map(|at| &text[at + MARK.len()..]);
+    // A message of a task is a paragraph; without one, the end of the log says most.
+    let shown: Vec<&str> = match marked {
+        Some(message) => message
+            .lines()
+            .take_while(|line| !line.trim().is_empty())
+            .take(12)
+            .collect(),
+        None => {
+            let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+            lines[lines.len().saturating_sub(5)..].to_vec()
+        }
     };
-    shown[start..].lines().take(12).collect::<Vec<_>>().join("\n")
+    let shown = shown.join("\n");
+    shown[..shown.floor_char_boundary(SHOWN)].to_owned()
 }
 
 /// Reads the blocks that the driver wrote: partition and kind as 32-bit numbers, the number of bytes

@@ -22,6 +22,7 @@ mod cube_values;
 mod deploy;
 mod derive;
 mod documents;
+mod engines;
 mod evals;
 mod evals_cases;
 mod evals_real;
