@@ -5,7 +5,10 @@ use parquet::basic::Compression;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use sluice::base::error::Result;
 use sluice::base::progress::Progress;
@@ -375,6 +378,37 @@ fn a_task_of_another_version_is_refused() {
     );
 }
 
+/// A program in place of sluice on the executors. The first tasks of each kind end badly: one before
+/// it reads, and one in the middle of its output.
+fn faulty(study: &Study) -> PathBuf {
+    let path = study.path("faulty");
+    let marks = study.path("marks");
+    fs::create_dir(&marks).unwrap();
+    let script = format!(
+        "#!/bin/sh\n\
+         for last; do :; done\n\
+         if mkdir {marks}/early-$last 2>/dev/null; then kill -9 $$; fi\n\
+         if mkdir {marks}/late-$last 2>/dev/null; then {sluice} \"$@\" | head -c 3000; kill -9 $$; fi\n\
+         exec {sluice} \"$@\"\n",
+        marks = text(&marks),
+        sluice = env!("CARGO_BIN_EXE_sluice"),
+    );
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+/// The processes of this machine whose command lines have a word.
+fn processes(word: &str) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &u32| {
+        fs::read(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|line| String::from_utf8_lossy(&line).contains(word))
+    })
+    .collect()
+}
+
 /// Spark takes long to install and to start: `scripts/test engines` runs these tests.
 #[test]
 #[ignore = "needs Apache Spark: run scripts/test engines"]
@@ -397,4 +431,70 @@ fn spark_gives_the_cube_of_threads() {
         run(&on_engine(&study, "spark", &python, &out, &more));
         assert_same_tree(&study.path("cube"), &study.path(&out));
     }
+}
+
+#[test]
+#[ignore = "needs Apache Spark: run scripts/test engines"]
+fn spark_repeats_tasks_that_died() {
+    let python = python("spark");
+    let log = Log::new(6_000, 28);
+    let study = Study::new(&log);
+    in_files(&log, &study, "log");
+    study.replay("log", "cube", &["--sessions"]);
+    let faulty = faulty(&study);
+    let more = [
+        "--master",
+        "local[2,4]",
+        "--conf",
+        "spark.ui.enabled=false",
+        "--program",
+        text(&faulty),
+    ];
+    run(&on_engine(&study, "spark", &python, "spark", &more));
+    assert_same_tree(&study.path("cube"), &study.path("spark"));
+    assert_eq!(
+        fs::read_dir(study.path("marks")).unwrap().count(),
+        4,
+        "both kinds died twice"
+    );
+}
+
+#[test]
+#[ignore = "needs Apache Spark: run scripts/test engines"]
+fn spark_goes_on_when_an_executor_is_killed() {
+    let python = python("spark");
+    let log = Log::new(60_000, 29);
+    let study = Study::new(&log);
+    in_files(&log, &study, "log");
+    study.replay("log", "cube", &["--sessions"]);
+    // The name of the application is in the command line of its executors.
+    let more = [
+        "--master",
+        "local-cluster[2,1,1024]",
+        "--conf",
+        "spark.ui.enabled=false",
+    ];
+    let args = on_engine(&study, "spark", &python, "spark", &more);
+    let mut driver = Command::new(env!("CARGO_BIN_EXE_sluice"))
+        .args(&args)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut killed = 0;
+    while driver.try_wait().unwrap().is_none() {
+        // A task runs: its executor dies with it.
+        if killed < 2 && !processes("kernel\0replay\0--job").is_empty() {
+            if let Some(executor) = processes("CoarseGrainedExecutorBackend").first() {
+                let dead = Command::new("kill")
+                    .args(["-9", &executor.to_string()])
+                    .status()
+                    .unwrap();
+                killed += u32::from(dead.success());
+                std::thread::sleep(Duration::from_secs(2));
+            }
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(driver.wait().unwrap().success() && killed > 0);
+    assert_same_tree(&study.path("cube"), &study.path("spark"));
 }
