@@ -5,11 +5,12 @@ use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
 use crate::analysis::{PairedEffect, WhatIf, WhatIfCube};
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::files::StagedFolder;
 use crate::base::json;
 use crate::base::memory::memory_limit;
 use crate::base::number::count;
+use crate::base::open;
 use crate::base::time::WrittenInstant;
 use crate::cli::engine_args::EngineArgs;
 use crate::cli::log_args;
@@ -20,10 +21,10 @@ use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::text::path_text;
 use crate::cli::values::{parse_size, parse_written};
 use crate::engine;
-use crate::engine::{EngineRunner, Job};
+use crate::engine::{EngineRunner, Job, PreparedRunner};
 use crate::input::fetch;
 use crate::ramp::Coverage;
-use crate::replay::{CUBE_FILE, Inputs, implausible_means};
+use crate::replay::{CUBE_FILE, Inputs, TaskRunner, implausible_means, plan_tasks};
 use crate::scenario::{Overrides, Scenario};
 use crate::stats::Known;
 use crate::study;
@@ -116,12 +117,18 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
         memory_limit: args.memory_limit.unwrap_or_else(memory_limit),
         ..study::replay_inputs(&scenario, None, layers, terminal.progress())?
     };
+    let job = job(args, &scenario, layers)?;
+    if let (Some(job), Some(folder)) = (&job, &args.engine.prepare) {
+        return prepare(job, &scenario, &inputs, folder, terminal);
+    }
     let staged = StagedFolder::begin(out, CUBE_FILE)?;
-    let cube = match runner(args, &scenario, layers)? {
-        None => study::replay(&scenario, &inputs, staged.path(), terminal.progress())?,
-        Some(runner) => {
-            study::replay_in_tasks(&runner, &scenario, &inputs, staged.path(), terminal.progress())?
-        }
+    let in_tasks = |runner: &dyn TaskRunner| {
+        study::replay_in_tasks(runner, &scenario, &inputs, staged.path(), terminal.progress())
+    };
+    let cube = match (job, &args.engine.prepared) {
+        (_, Some(folder)) => in_tasks(&PreparedRunner::open(folder)?)?,
+        (Some(job), None) => in_tasks(&EngineRunner::new(job)?)?,
+        (None, None) => study::replay(&scenario, &inputs, staged.path(), terminal.progress())?,
     };
     staged.commit()?;
     let warnings = inputs.warnings().into_iter().chain(implausible_means(&cube));
@@ -152,18 +159,37 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
     Ok(DONE)
 }
 
-/// The engine that is asked for. `None` for this program.
+/// The job for the engine that is asked for. `None` for this program.
 ///
 /// # Errors
 /// The options of the engine are wrong, or the log is not one that engines read.
-fn runner(args: &ReplayArgs, scenario: &Scenario, layers: &Path) -> Result<Option<EngineRunner>> {
+fn job(args: &ReplayArgs, scenario: &Scenario, layers: &Path) -> Result<Option<Job>> {
     let (Some(options), Some(plan)) = (args.engine.options()?, &args.scenario) else {
         return Ok(None);
     };
     engine::check_sources(scenario)?;
     let changes = log_args::for_job(&args.traffic, &args.outcomes, args.sessions)?;
-    let job = Job::new(plan, scenario, args.state.as_deref(), layers, changes, options)?;
-    EngineRunner::new(job).map(Some)
+    Job::new(plan, scenario, args.state.as_deref(), layers, changes, options).map(Some)
+}
+
+/// Writes the job for an engine to a folder.
+fn prepare(
+    job: &Job,
+    scenario: &Scenario,
+    inputs: &Inputs<'_>,
+    folder: &Path,
+    terminal: &Terminal,
+) -> Result<u8> {
+    let ctx = study::replay_context(scenario);
+    let (facts, units) = plan_tasks(job.engine.partitions, &ctx, inputs, terminal.progress())?;
+    open::create_folders(folder).or_unwritable(folder)?;
+    engine::prepare(job, &facts, &units, folder)?;
+    terminal.print(&format!(
+        "{}\n  {}\n",
+        terminal.text(&say::written()),
+        path_text(folder)
+    ))?;
+    Ok(DONE)
 }
 
 fn what_if(scenarios: &[PathBuf], cube: &Path, json: bool, terminal: &Terminal) -> Result<u8> {

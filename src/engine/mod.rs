@@ -13,4 +13,4 @@ mod streams;
 pub use job::{Job, absolute, check_sources};
 pub use kernel::{TaskKind, run_task};
 pub use options::{Engine, EngineOptions};
-pub use runner::{DRIVER, EngineRunner};
+pub use runner::{EngineRunner, PreparedRunner, prepare};

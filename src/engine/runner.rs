@@ -13,7 +13,7 @@ use crate::engine::options::Engine;
 use crate::replay::{Block, BlockKind, Facts, OnBlock, TaskRunner, Unit};
 
 /// The program that the engine runs.
-pub const DRIVER: &str = include_str!("driver.py");
+const DRIVER: &str = include_str!("driver.py");
 /// The largest number of tasks that read. A task that reads takes at least one unit.
 const MAX_TASKS: usize = 10_000;
 /// Units of a task that reads.
@@ -29,6 +29,8 @@ pub struct EngineRunner {
 }
 
 impl EngineRunner {
+    /// A runner of a job on its engine.
+    ///
     /// # Errors
     /// When the job has no engine but this program.
     pub fn new(job: Job) -> Result<Self> {
@@ -48,7 +50,7 @@ impl EngineRunner {
             None => ("python3", &[][..]),
         };
         let mut command = Command::new(program);
-        command.args(arguments).arg(folder.join("driver.py"));
+        command.args(arguments).arg(folder.join(DRIVER_FILE));
         for (option, name) in [
             ("--job", "job.json"),
             ("--units", "units.txt"),
@@ -60,25 +62,38 @@ impl EngineRunner {
     }
 }
 
+/// The files of a job, which its driver reads, and the file that it writes.
+const JOB: &str = "job.json";
+const UNITS: &str = "units.txt";
+const DRIVER_FILE: &str = "driver.py";
+const BLOCKS: &str = "blocks.bin";
+
+/// Writes a job, its units and its driver to a folder.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn prepare(job: &Job, facts: &Facts, units: &[Unit], folder: &Path) -> Result<()> {
+    let mut job = job.clone();
+    job.facts = Some(facts.clone());
+    job.n_tasks = units
+        .len()
+        .div_ceil(TASK_UNITS)
+        .max(units.len().min(8))
+        .clamp(1, MAX_TASKS);
+    json::write_json(&folder.join(JOB), &job)?;
+    let lines: Vec<String> = units
+        .iter()
+        .map(|unit| serde_json::json!(unit).to_string())
+        .collect();
+    files::write_bytes(&folder.join(UNITS), lines.join("\n").as_bytes())?;
+    files::write_bytes(&folder.join(DRIVER_FILE), DRIVER.as_bytes())
+}
+
 impl TaskRunner for EngineRunner {
     fn run(&self, facts: &Facts, units: &[Unit], on_block: &mut OnBlock<'_>) -> Result<()> {
         let folder = PrivateFolder::create(&std::env::temp_dir(), "sluice-engine-")?;
         let path = folder.path();
-        let mut job = self.job.clone();
-        job.facts = Some(facts.clone());
-        job.n_tasks = units
-            .len()
-            .div_ceil(TASK_UNITS)
-            .max(units.len().min(8))
-            .clamp(1, MAX_TASKS);
-        json::write_json(&path.join("job.json"), &job)?;
-        let lines: Vec<String> = units
-            .iter()
-            .map(|unit| serde_json::json!(unit).to_string())
-            .collect();
-        files::write_bytes(&path.join("units.txt"), lines.join("\n").as_bytes())?;
-        files::write_bytes(&path.join("driver.py"), DRIVER.as_bytes())?;
-
+        prepare(&self.job, facts, units, path)?;
         let log = path.join("log");
         let file = File::create(&log).or_unwritable(&log)?;
         let mut command = self.command(path);
@@ -92,11 +107,52 @@ impl TaskRunner for EngineRunner {
         if !status.success() {
             return Err(lost(&name, &messages(&log)));
         }
-        read_frames(&path.join("blocks.bin"), on_block)
+        read_frames(&path.join(BLOCKS), on_block)
     }
 
     fn n_partitions(&self) -> Option<u32> {
         self.job.engine.partitions
+    }
+}
+
+/// The results of a job that [`prepare`] wrote and that others ran.
+pub struct PreparedRunner<'a> {
+    folder: &'a Path,
+    facts: Facts,
+}
+
+impl<'a> PreparedRunner<'a> {
+    /// Opens the folder of a job.
+    ///
+    /// # Errors
+    /// When it has no job of this version, or the driver did not end.
+    pub fn open(folder: &'a Path) -> Result<Self> {
+        let facts = Job::read(&folder.join(JOB))?.facts()?.clone();
+        if !folder.join(BLOCKS).exists() {
+            return Err(Error::in_file(
+                folder,
+                format!("expected {BLOCKS}, which the driver writes at its end, found none"),
+            )
+            .hint(format!("run {DRIVER_FILE} in this folder first")));
+        }
+        Ok(Self { folder, facts })
+    }
+}
+
+impl TaskRunner for PreparedRunner<'_> {
+    fn run(&self, facts: &Facts, _: &[Unit], on_block: &mut OnBlock<'_>) -> Result<()> {
+        if *facts != self.facts {
+            return Err(Error::in_file(
+                &self.folder.join(JOB),
+                "expected the job of these inputs, found the job of others",
+            )
+            .hint("give the same options as with --prepare, and prepare again if an input has changed"));
+        }
+        read_frames(&self.folder.join(BLOCKS), on_block)
+    }
+
+    fn n_partitions(&self) -> Option<u32> {
+        Some(self.facts.n_partitions())
     }
 }
 

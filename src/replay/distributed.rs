@@ -55,6 +55,36 @@ pub fn replay_in_tasks(
     folder: &Path,
     progress: &Progress,
 ) -> Result<Cube> {
+    let opened = Opened::new(ctx, inputs, progress)?;
+    for seed in 0..MAX_SEEDS {
+        let facts = facts(&opened, runner.n_partitions(), seed)?;
+        let Opened {
+            layers, scan, parts, ..
+        } = &opened;
+        let mut merged = Merged::new(scan.strata.len(), facts.n_partitions, folder);
+        let bar = progress.bar("engine", "blocks", None);
+        runner.run(&facts, &units(layers.n_groups(), parts), &mut |block| {
+            bar.advance(1);
+            merged.take(scan, block)
+        })?;
+        drop(bar);
+        if merged.alike.is_empty() {
+            check_whole(&merged, layers.n_users(), parts)?;
+            return finish(opened, merged, seed, inputs, folder);
+        }
+        layers.check_unique(&merged.alike)?;
+    }
+    Err(opened.layers.never_apart())
+}
+
+/// Writes the cube of all results.
+fn finish(
+    opened: Opened<'_>,
+    mut merged: Merged<'_>,
+    seed: u64,
+    inputs: &Inputs<'_>,
+    folder: &Path,
+) -> Result<Cube> {
     let Opened {
         layers,
         tenants,
@@ -62,50 +92,55 @@ pub fn replay_in_tasks(
         earlier,
         scan,
         parts,
-    } = Opened::new(ctx, inputs, progress)?;
-    let n_users = layers.n_users();
-    for seed in 0..MAX_SEEDS {
-        let facts = Facts {
-            seed,
-            tenants: tenants.clone(),
-            layers_digest: layers.digest().to_owned(),
-            present: scan.present.clone(),
-            limits: scan.limits.clone(),
-            n_partitions: n_partitions(runner.n_partitions(), n_users)?,
-        };
-        let units = units(layers.n_groups(), &parts);
-        let mut merged = Merged::new(scan.strata.len(), facts.n_partitions, folder);
-        let bar = progress.rows("engine", None);
-        runner.run(&facts, &units, &mut |block| {
-            bar.advance(1);
-            merged.take(&scan, block)
-        })?;
-        drop(bar);
-        if !merged.alike.is_empty() {
-            layers.check_unique(&merged.alike)?;
-            continue;
-        }
-        let roster = LayerTableInfo {
-            digest: layers.digest().to_owned(),
-            tenants,
-            seed,
-            strata: merged.strata.clone(),
-        };
-        check_whole(&merged, n_users, &parts)?;
-        let mut scanned = Scanned {
-            roster,
-            runs: merged.take_runs(n_words(scan.strata.max_stages()), folder)?,
-            shares: merged.into_shares(&scan),
-            seen: Box::new(NoUsers),
-        };
-        let is_listed = |hashes: &[u64]| layers.have(&scanned.roster, hashes);
-        let unknown = unknown_ids(&layers, &scanned, inputs, &parts, &is_listed)?;
-        if let Some(earlier) = &earlier {
-            scanned.runs.push(earlier.users()?);
-        }
-        return finish_cube(&scan, inputs, sources, earlier, scanned, unknown, folder);
+    } = opened;
+    let roster = LayerTableInfo {
+        digest: layers.digest().to_owned(),
+        tenants,
+        seed,
+        strata: std::mem::take(&mut merged.strata),
+    };
+    let mut scanned = Scanned {
+        roster,
+        runs: merged.take_runs(n_words(scan.strata.max_stages()), folder)?,
+        shares: merged.into_shares(&scan),
+        seen: Box::new(NoUsers),
+    };
+    let is_listed = |hashes: &[u64]| layers.have(&scanned.roster, hashes);
+    let unknown = unknown_ids(&layers, &scanned, inputs, &parts, &is_listed)?;
+    if let Some(earlier) = &earlier {
+        scanned.runs.push(earlier.users()?);
     }
-    Err(layers.never_apart())
+    finish_cube(&scan, inputs, sources, earlier, scanned, unknown, folder)
+}
+
+/// Plans the tasks of a replay, for those who run them by other means: what every task must know, and
+/// the parts of the inputs.
+///
+/// # Errors
+/// As [`crate::replay::replay`], before the log is scanned.
+pub fn plan_tasks(
+    n_partitions: Option<u32>,
+    ctx: &ReplayContext<'_>,
+    inputs: &Inputs<'_>,
+    progress: &Progress,
+) -> Result<(Facts, Vec<Unit>)> {
+    let opened = Opened::new(ctx, inputs, progress)?;
+    Ok((
+        facts(&opened, n_partitions, 0)?,
+        units(opened.layers.n_groups(), &opened.parts),
+    ))
+}
+
+/// What every task must know.
+fn facts(opened: &Opened<'_>, asked: Option<u32>, seed: u64) -> Result<Facts> {
+    Ok(Facts {
+        seed,
+        tenants: opened.tenants.clone(),
+        layers_digest: opened.layers.digest().to_owned(),
+        present: opened.scan.present.clone(),
+        limits: opened.scan.limits.clone(),
+        n_partitions: n_partitions(asked, opened.layers.n_users())?,
+    })
 }
 
 /// The number of partitions of users.

@@ -64,6 +64,6 @@ pub use store::CUBE_FILE;
 pub use unknown::{UnknownIds, UnknownUser, UserName};
 
 pub use context::{Inputs, ReplayContext, logs, open_outcomes, open_traffic, rule_of_turns};
-pub use distributed::{MAX_PARTITIONS, TaskRunner, replay_in_tasks};
+pub use distributed::{MAX_PARTITIONS, TaskRunner, plan_tasks, replay_in_tasks};
 pub use driver::replay;
 pub use tasks::{Block, BlockKind, Facts, OnBlock, Unit, join_blocks, read_units};

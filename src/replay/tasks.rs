@@ -49,6 +49,13 @@ pub struct Facts {
     pub(super) n_partitions: u32,
 }
 
+impl Facts {
+    /// The number of partitions of users.
+    pub fn n_partitions(&self) -> u32 {
+        self.n_partitions
+    }
+}
+
 /// A part of the inputs that one task reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

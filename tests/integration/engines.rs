@@ -304,6 +304,74 @@ fn sail_gives_the_cube_of_threads() {
 }
 
 #[test]
+fn a_prepared_job_can_be_submitted_by_others() {
+    let python = python("sail");
+    let log = Log::new(3_000, 30);
+    let study = Study::new(&log);
+    in_files(&log, &study, "log");
+    study.replay("log", "cube", &["--sessions"]);
+    let folder = study.path("job");
+    run(&on_engine(
+        &study,
+        "sail",
+        &python,
+        "later",
+        &["--prepare", text(&folder)],
+    ));
+    assert!(!study.path("later").exists());
+    let args = |more: &[&str]| {
+        let mut args = study.args(&[
+            "replay",
+            "--traffic",
+            "log",
+            "--layers",
+            "layers.parquet",
+            "--plan",
+            "plan.toml",
+            "--out",
+            "later",
+            "--prepared",
+            text(&folder),
+        ]);
+        args.extend(more.iter().map(|arg| (*arg).to_owned()));
+        args
+    };
+    let stderr = refused(&args(&["--sessions"]), 3);
+    assert!(stderr.contains("expected blocks.bin"), "{stderr}");
+    let driver = Command::new(&python)
+        .current_dir(&folder)
+        .args([
+            "driver.py",
+            "--job",
+            "job.json",
+            "--units",
+            "units.txt",
+            "--out",
+            "blocks.bin",
+        ])
+        .output()
+        .unwrap();
+    assert!(
+        driver.status.success(),
+        "{}",
+        String::from_utf8_lossy(&driver.stderr)
+    );
+    run(&args(&["--sessions"]));
+    assert_same_tree(&study.path("cube"), &study.path("later"));
+    // A file that is cut off, and inputs that have changed.
+    let blocks = fs::read(folder.join("blocks.bin")).unwrap();
+    fs::write(folder.join("blocks.bin"), &blocks[..blocks.len() - 1]).unwrap();
+    let stderr = refused(&args(&["--sessions"]), 3);
+    assert!(stderr.contains("found the file cut off"), "{stderr}");
+    fs::write(folder.join("blocks.bin"), &blocks).unwrap();
+    let users = fs::read_to_string(study.path("users.csv")).unwrap();
+    fs::write(study.path("users.csv"), users + "one-more,shop,rest,true\n").unwrap();
+    study.ok(&["layer", "--config", "plan.toml", "--out", "layers.parquet"]);
+    let stderr = refused(&args(&["--sessions"]), 3);
+    assert!(stderr.contains("expected the job of these inputs"), "{stderr}");
+}
+
+#[test]
 fn an_engine_that_fails_leaves_the_cube_before() {
     let python = python("sail");
     let log = Log::new(500, 26);
