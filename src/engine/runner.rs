@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::private_folder::PrivateFolder;
-use crate::base::{escape, files, json};
+use crate::base::{escape, files, json, open};
 use crate::engine::job::Job;
 use crate::engine::options::Engine;
 use crate::replay::{Block, BlockKind, Facts, OnBlock, TaskRunner, Unit};
@@ -170,7 +170,7 @@ fn lost(program: &str, messages: &str) -> Error {
 /// The first message of a task in the driver's log; without one, the last lines of the log.
 fn messages(log: &Path) -> String {
     let read = || -> std::io::Result<String> {
-        let mut file = File::open(log)?;
+        let mut file = open::regular(log)?;
         let n_bytes = file.metadata()?.len();
         std::io::Seek::seek(
             &mut file,
@@ -201,7 +201,7 @@ fn messages(log: &Path) -> String {
 /// Reads the blocks that the driver wrote: partition and kind as 32-bit numbers, the number of bytes
 /// as a 64-bit number, and the bytes.
 fn read_frames(path: &Path, on_block: &mut OnBlock<'_>) -> Result<()> {
-    let mut file = BufReader::with_capacity(1 << 18, File::open(path).or_unreadable(path)?);
+    let mut file = BufReader::with_capacity(1 << 18, open::regular(path).or_unreadable(path)?);
     let mut left = file.get_ref().metadata().or_unreadable(path)?.len();
     let cut = || Error::in_file(path, "expected whole blocks, found the file cut off");
     while left > 0 {

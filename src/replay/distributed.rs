@@ -14,13 +14,14 @@ use crate::replay::bytes::damaged;
 use crate::replay::context::{Inputs, ReplayContext, Scan};
 use crate::replay::cube::{Cube, RowCounts};
 use crate::replay::driver::{Opened, finish_cube, unknown_ids};
+use crate::replay::facts::{Block, BlockKind, Facts, OnBlock, Unit};
 use crate::replay::finish::NoUsers;
 use crate::replay::layer_table::{LayerTableInfo, MAX_SEEDS};
 use crate::replay::partition::{rows_of_seen, seen_run};
 use crate::replay::scan::{LogPart, Scanned, Share};
 use crate::replay::seen::{UserRun, n_words};
 use crate::replay::state::ReplayState;
-use crate::replay::tasks::{Block, BlockKind, Facts, Note, OnBlock, Unit, units};
+use crate::replay::tasks::{Note, units};
 
 /// The largest number of partitions. The driver keeps a file open for the users of each.
 pub const MAX_PARTITIONS: u32 = 500;

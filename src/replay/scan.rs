@@ -6,10 +6,11 @@ use crate::base::progress::Progress;
 use crate::base::time::Micros;
 use crate::input::{Part, Turns};
 use crate::replay::context::{Inputs, Scan, Sources};
+use crate::replay::facts::Since;
 use crate::replay::layer_table::LayerTableInfo;
 use crate::replay::merge::Earlier;
 use crate::replay::seen::{UserList, UserRun};
-use crate::replay::state::{ReplayState, Since};
+use crate::replay::state::ReplayState;
 
 /// The result of a scan before its sums are merged.
 pub(super) struct Scanned {

@@ -2,7 +2,6 @@
 //! cube.
 
 use hashbrown::HashMap;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use crate::base::error::Result;
@@ -12,6 +11,7 @@ use crate::input::{Turns, release, rows_without, served_layer};
 use crate::replay::breakdown::BreakdownCells;
 use crate::replay::context::{Scan, measured_columns};
 use crate::replay::cube::{Breakdown, CellKey, Cells, Cube, LatencyRow, RowCounts};
+use crate::replay::facts::Since;
 use crate::replay::index::UNKNOWN;
 use crate::replay::seen::{UserExposure, UserRow};
 use crate::replay::sessions::Sessions;
@@ -74,14 +74,6 @@ struct Turn {
     group: u16,
     series: u32,
     window: u32,
-}
-
-/// The rows of a file that still must be counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Since {
-    /// An earlier scan of the same file counted the rows before this instant, in microseconds UTC.
-    /// `None` if no row was counted.
-    pub counted_until: Option<Micros>,
 }
 
 impl ReplayState {

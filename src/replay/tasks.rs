@@ -23,98 +23,14 @@ use crate::input::{Turns, decode_turns, encode_turns};
 use crate::replay::bytes::{Reader, Writer, damaged};
 use crate::replay::context::{Inputs, ReplayContext, Scan};
 use crate::replay::cube::RowCounts;
+use crate::replay::facts::{Block, BlockKind, Facts, OnBlock, Unit};
 use crate::replay::layer_table::{LayerTable, count_strata};
-use crate::replay::limits::QuantileLimits;
 use crate::replay::partition::{KEY_BYTES, key_bytes, read_key, seen_bytes};
 use crate::replay::scan::LogPart;
 use crate::replay::seen::{UserList, n_words};
-use crate::replay::state::{ReplayState, Since};
+use crate::replay::state::ReplayState;
 use crate::replay::strata::Strata;
 use crate::replay::users::{UserKey, Users};
-
-/// What every task of a replay must know, beside the scenario.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Facts {
-    /// The seed of the hashes of user ids.
-    pub(super) seed: u64,
-    /// The tenants, in order of first appearance.
-    pub(super) tenants: Vec<String>,
-    /// The digest of the layer table.
-    pub(super) layers_digest: String,
-    /// Whether the log has each measured column.
-    pub(super) present: Vec<bool>,
-    /// Limits of values at a quantile.
-    pub(super) limits: Vec<QuantileLimits>,
-    /// Number of partitions of users, 1..=10,000.
-    pub(super) n_partitions: u32,
-}
-
-impl Facts {
-    /// The number of partitions of users.
-    pub fn n_partitions(&self) -> u32 {
-        self.n_partitions
-    }
-}
-
-/// A part of the inputs that one task reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unit {
-    /// A row group of the layer table.
-    Users {
-        /// Index of the row group.
-        part: usize,
-    },
-    /// A part of the log.
-    Turns {
-        /// Index of the part in the list of all parts of the scan.
-        idx: usize,
-        /// Index of the source of the log.
-        reader: usize,
-        /// Index of the part in its source.
-        part: usize,
-        /// The rows that still must be counted.
-        since: Since,
-    },
-}
-
-/// The kind of a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BlockKind {
-    /// A [`Note`] for the driver.
-    Note = 0,
-    /// Users of a partition.
-    Keys = 1,
-    /// Turns of a partition.
-    Turns = 2,
-    /// The sums of a partition, for the driver.
-    Sums = 3,
-    /// The users of a partition who were seen, in order, for the driver.
-    Seen = 4,
-}
-
-impl BlockKind {
-    /// The kind with a number. `None` if there is no such kind.
-    pub fn of(number: i32) -> Option<Self> {
-        [Self::Note, Self::Keys, Self::Turns, Self::Sums, Self::Seen]
-            .into_iter()
-            .find(|kind| *kind as i32 == number)
-    }
-}
-
-/// Bytes from a task to another task or to the driver.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Block {
-    /// The partition of the users.
-    pub partition: u32,
-    /// What the bytes are.
-    pub kind: BlockKind,
-    /// The bytes, in the form of this version of sluice.
-    pub bytes: Vec<u8>,
-}
-
-/// A receiver of blocks.
-pub type OnBlock<'a> = dyn FnMut(Block) -> Result<()> + 'a;
 
 /// What a task says to the driver beside its sums.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
