@@ -174,3 +174,83 @@ impl<W: Write> BlockWriter<W> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::{Int64Array, LargeBinaryArray, StringArray};
+
+    fn block(partition: u32, kind: BlockKind, n: usize) -> Block {
+        Block {
+            partition,
+            kind,
+            bytes: vec![partition as u8; n],
+        }
+    }
+
+    fn stream(batch: &RecordBatch) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut writer = StreamWriter::try_new(&mut bytes, &batch.schema()).unwrap();
+        writer.write(batch).unwrap();
+        writer.finish().unwrap();
+        bytes
+    }
+
+    fn read(mut bytes: &[u8]) -> Result<Vec<Block>> {
+        read_blocks(&mut bytes)?.collect()
+    }
+
+    #[test]
+    fn blocks_survive_a_stream() {
+        let blocks: Vec<Block> = (0..300)
+            .map(|idx| block(idx, BlockKind::of(idx as i32 % 5).unwrap(), idx as usize * 7))
+            .collect();
+        let mut bytes = Vec::new();
+        let mut writer = BlockWriter::new(&mut bytes);
+        blocks
+            .iter()
+            .for_each(|block| writer.push(block.clone()).unwrap());
+        writer.finish().unwrap();
+        assert_eq!(read(&bytes).unwrap(), blocks);
+        assert_eq!(read(&[]).unwrap(), []);
+        for n in [1, 9, bytes.len() / 2] {
+            assert!(read(&bytes[..n]).is_err(), "{n}");
+        }
+    }
+
+    #[test]
+    fn engines_may_use_wider_types_but_no_nulls() {
+        let wide = |partition: Option<i64>, kind: i64| {
+            let columns: Vec<(&str, ArrayRef)> = vec![
+                ("kind", Arc::new(Int64Array::from(vec![kind]))),
+                ("more", Arc::new(StringArray::from(vec!["x"]))),
+                ("block", Arc::new(LargeBinaryArray::from(vec![&b"ab"[..]]))),
+                ("partition", Arc::new(Int64Array::from(vec![partition]))),
+            ];
+            read(&stream(&RecordBatch::try_from_iter(columns).unwrap()))
+        };
+        assert_eq!(wide(Some(3), 1).unwrap()[0].partition, 3);
+        for (partition, kind, found) in [
+            (None, 1, "nulls in `partition`"),
+            (Some(-1), 1, "a partition below 0"),
+            (Some(1), 9, "kind 9"),
+            (Some(1 << 40), 1, "partition"),
+        ] {
+            let error = wide(partition, kind).unwrap_err().to_string();
+            assert!(error.contains(found), "{error}");
+        }
+    }
+
+    #[test]
+    fn units_are_lines() {
+        let texts = StringArray::from(vec![r#"{"users": {"part": 4}}"#]);
+        let batch = RecordBatch::try_from_iter([("unit", Arc::new(texts) as ArrayRef)]).unwrap();
+        assert_eq!(
+            read_units(&mut stream(&batch).as_slice()).unwrap(),
+            [Unit::Users { part: 4 }]
+        );
+        let texts = StringArray::from(vec!["{}"]);
+        let batch = RecordBatch::try_from_iter([("unit", Arc::new(texts) as ArrayRef)]).unwrap();
+        assert!(read_units(&mut stream(&batch).as_slice()).is_err());
+    }
+}

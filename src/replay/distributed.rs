@@ -17,7 +17,7 @@ use crate::replay::driver::{Opened, finish_cube, unknown_ids};
 use crate::replay::facts::{Block, BlockKind, Facts, OnBlock, Unit};
 use crate::replay::finish::NoUsers;
 use crate::replay::layer_table::{LayerTableInfo, MAX_SEEDS};
-use crate::replay::partition::{rows_of_seen, seen_run};
+use crate::replay::partition::{seen_run, seen_users};
 use crate::replay::scan::{LogPart, Scanned, Share};
 use crate::replay::seen::{UserRun, n_words};
 use crate::replay::state::ReplayState;
@@ -62,7 +62,7 @@ pub fn replay_in_tasks(
         let Opened {
             layers, scan, parts, ..
         } = &opened;
-        let mut merged = Merged::new(scan.strata.len(), facts.n_partitions, folder);
+        let mut merged = Merged::new(scan.strata.len(), facts.n_partitions, layers.n_users(), folder);
         let bar = progress.bar("engine", "blocks", None);
         runner.run(&facts, &units(layers.n_groups(), parts), &mut |block| {
             bar.advance(1);
@@ -198,10 +198,11 @@ struct Merged<'a> {
     /// The row after the last seen user, by partition.
     last_rows: BTreeMap<u32, u64>,
     n_partitions: u32,
+    n_users: u64,
 }
 
 impl<'a> Merged<'a> {
-    fn new(n_strata: usize, n_partitions: u32, near: &'a Path) -> Self {
+    fn new(n_strata: usize, n_partitions: u32, n_users: usize, near: &'a Path) -> Self {
         Self {
             near,
             strata: vec![[0; 2]; n_strata],
@@ -212,6 +213,7 @@ impl<'a> Merged<'a> {
             seen: BTreeMap::new(),
             last_rows: BTreeMap::new(),
             n_partitions,
+            n_users: n_users as u64,
         }
     }
 
@@ -229,7 +231,7 @@ impl<'a> Merged<'a> {
                 }
             }
             BlockKind::Seen => {
-                self.check_order(scan, &block)?;
+                self.check_seen(scan, &block)?;
                 let file = match self.seen.entry(block.partition) {
                     std::collections::btree_map::Entry::Occupied(file) => file.into_mut(),
                     std::collections::btree_map::Entry::Vacant(place) => {
@@ -242,14 +244,22 @@ impl<'a> Merged<'a> {
         }
     }
 
-    /// Refuses seen users that are not after those of the blocks before.
-    fn check_order(&mut self, scan: &Scan<'_>, block: &Block) -> Result<()> {
+    /// Refuses seen users that are not after those of the blocks before, or that the scan cannot have.
+    fn check_seen(&mut self, scan: &Scan<'_>, block: &Block) -> Result<()> {
+        let (strata, n_windows) = (&scan.strata, scan.n_windows());
         let last = self.last_rows.entry(block.partition).or_default();
-        for row in rows_of_seen(&block.bytes, n_words(scan.strata.max_stages())).ok_or_else(damaged)? {
-            if u64::from(row) < *last {
+        for user in seen_users(&block.bytes, n_words(strata.max_stages())).ok_or_else(damaged)? {
+            let n_stages = strata.stages.get(user.stratum as usize).map_or(0, Vec::len);
+            let [baseline, candidate] = user.seen.stages;
+            let is_possible = (1..=n_windows).contains(&user.seen.last)
+                && user.bucket < N_BUCKETS
+                && baseline.union(&candidate).iter().all(|stage| stage < n_stages)
+                && u64::from(user.row) >= *last
+                && u64::from(user.row) < self.n_users;
+            if !is_possible || n_stages == 0 {
                 return Err(damaged());
             }
-            *last = u64::from(row) + 1;
+            *last = u64::from(user.row) + 1;
         }
         Ok(())
     }

@@ -341,13 +341,30 @@ pub(super) fn seen_bytes(user: &UserRow, n_words: usize, bytes: &mut Vec<u8>) {
     }
 }
 
-/// The rows of users that [`seen_bytes`] wrote. `None` for other bytes.
-pub(super) fn rows_of_seen(bytes: &[u8], n_words: usize) -> Option<impl Iterator<Item = u32>> {
+/// The users that [`seen_bytes`] wrote. `None` for another number of bytes.
+pub(super) fn seen_users(bytes: &[u8], n_words: usize) -> Option<impl Iterator<Item = UserRow>> {
     let users = bytes.chunks_exact(ROW_BYTES + 16 * n_words);
-    users
-        .remainder()
-        .is_empty()
-        .then(|| users.map(|user| number(&user[..4], 0) as u32))
+    let is_whole = users.remainder().is_empty();
+    is_whole.then(|| users.map(move |user| seen_user(user, n_words)))
+}
+
+/// Reads what [`seen_bytes`] wrote of one user.
+fn seen_user(bytes: &[u8], n_words: usize) -> UserRow {
+    let packed = number(bytes, 4);
+    let words = |arm: usize| {
+        let words = (0..n_words).map(|word| number(bytes, ROW_BYTES + 8 * (arm * n_words + word)));
+        StageSet::from_words(words)
+    };
+    let seen = UserExposure {
+        stages: [words(0), words(1)],
+        last: u32::try_from(number(&bytes[..ROW_BYTES], 12)).unwrap_or(u32::MAX),
+    };
+    UserRow {
+        row: number(bytes, 0) as u32,
+        stratum: (packed >> 16) as u32,
+        bucket: packed as u16,
+        seen,
+    }
 }
 
 /// The users of a partition who were seen, in row order.
@@ -364,21 +381,7 @@ pub(super) fn seen_run(file: File, n_words: usize, near: &Path) -> UserRun<'stat
         if let Err(error) = file.read_exact(&mut bytes[1..]) {
             return Some(Err(Error::read(&near, error)));
         }
-        let packed = number(&bytes, 4);
-        let words = |arm: usize| {
-            let words = (0..n_words).map(|word| number(&bytes, ROW_BYTES + 8 * (arm * n_words + word)));
-            StageSet::from_words(words)
-        };
-        let seen = UserExposure {
-            stages: [words(0), words(1)],
-            last: u32::try_from(number(&bytes[..ROW_BYTES], 12)).unwrap_or(u32::MAX),
-        };
-        Some(Ok(UserRow {
-            row: number(&bytes, 0) as u32,
-            stratum: (packed >> 16) as u32,
-            bucket: packed as u16,
-            seen,
-        }))
+        Some(Ok(seen_user(&bytes, n_words)))
     }))
 }
 

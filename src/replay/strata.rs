@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::base::error::{Error, Result};
 use crate::base::time::Micros;
+use crate::bucket::N_GROUPS;
 use crate::replay::cube::{CellKey, Cube};
 use crate::scenario::stages::{MAX_STAGES, Stage, StageIndex, evidence_of};
 use crate::scenario::{Arm, Plan};
@@ -144,9 +145,10 @@ impl Strata {
         u64::from(series) << (WINDOW_BITS + GROUP_BITS) | u64::from(window) << GROUP_BITS | u64::from(group)
     }
 
-    /// The number of the series of a key.
-    pub(super) fn series_of(key: u64) -> u64 {
-        key >> (WINDOW_BITS + GROUP_BITS)
+    /// Whether a key names a series and a bucket group.
+    pub(super) fn is_key(&self, key: u64) -> bool {
+        key >> (WINDOW_BITS + GROUP_BITS) < u64::from(self.n_series())
+            && key & ((1 << GROUP_BITS) - 1) < u64::from(N_GROUPS)
     }
 
     /// Replaces the window of a key.

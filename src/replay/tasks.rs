@@ -19,7 +19,7 @@ use crate::base::lock;
 use crate::base::lock::lock;
 use crate::base::spill::nameless_file;
 use crate::bucket::N_BUCKETS;
-use crate::input::{Turns, decode_turns, encode_turns};
+use crate::input::{Turns, decode_turns, encode_turns, served_layer};
 use crate::replay::bytes::{Reader, Writer, damaged};
 use crate::replay::context::{Inputs, ReplayContext, Scan};
 use crate::replay::cube::RowCounts;
@@ -385,12 +385,27 @@ impl Join {
             }
         }
         more.finish()?;
+        self.check_turns(scan)?;
         self.n_rows += self.turns.n as u64;
         self.state.learn(scan, &mut self.turns);
         self.state.admit_all(&self.turns);
         match &self.users {
             Some(users) => self.state.update(scan, users, &mut self.turns),
             None => Ok(()),
+        }
+    }
+
+    /// Refuses turns that no task of this scan admits.
+    fn check_turns(&self, scan: &Scan<'_>) -> Result<()> {
+        let (plan, n_layers) = (scan.ctx.plan, scan.ctx.plan.layers.len() as i64);
+        let is_admitted = |row: usize| {
+            (plan.start..scan.ctx.as_of).contains(&self.turns.at.values[row])
+                && (served_layer::UNKNOWN..n_layers).contains(&self.turns.layer.values[row])
+        };
+        if (0..self.turns.n).all(is_admitted) {
+            Ok(())
+        } else {
+            Err(damaged())
         }
     }
 

@@ -253,6 +253,86 @@ fn a_user_with_two_rows_is_refused_in_tasks() {
     );
 }
 
+/// Tasks whose blocks are damaged on the way: each run changes one byte, or cuts a block.
+struct Damaging<'a>(Shuffled<'a>);
+
+impl TaskRunner for Damaging<'_> {
+    fn run(&self, facts: &Facts, units: &[Unit], on_block: &mut OnBlock<'_>) -> Result<()> {
+        let Shuffled {
+            scenario,
+            layers,
+            dice,
+            ..
+        } = &self.0;
+        let ctx = study::replay_context(scenario);
+        let inputs = study::replay_inputs(scenario, None, layers, &Progress::silent())?;
+        let scratch = tempfile::tempdir().unwrap();
+        let mut blocks = Vec::new();
+        read_units(&ctx, &inputs, facts, units, &mut |block| {
+            blocks.push(block);
+            Ok(())
+        })?;
+        let damage = |blocks: &mut [Block]| {
+            let dice = &mut *dice.borrow_mut();
+            let idx = dice.roll(blocks.len() as u64) as usize;
+            let bytes = &mut blocks[idx].bytes;
+            let at = dice.roll(bytes.len() as u64) as usize;
+            match dice.roll(4) {
+                0 => bytes.truncate(at),
+                _ => bytes[at] ^= 1 << dice.roll(8),
+            }
+        };
+        let at_driver = self.0.n_partitions == 2;
+        if !at_driver {
+            damage(&mut blocks);
+        }
+        let mut results = Vec::new();
+        join_blocks(
+            &ctx,
+            &inputs,
+            facts,
+            scratch.path(),
+            &mut blocks.into_iter().map(Ok),
+            &mut |block| {
+                results.push(block);
+                Ok(())
+            },
+        )?;
+        if at_driver {
+            damage(&mut results);
+        }
+        results.into_iter().try_for_each(on_block)
+    }
+
+    fn n_partitions(&self) -> Option<u32> {
+        Some(self.0.n_partitions)
+    }
+}
+
+/// Damage is an error or another cube, and never a panic.
+#[test]
+fn damaged_blocks_do_not_end_the_program() {
+    let log = Log::new(600, 31);
+    let study = Study::new(&log);
+    in_files(&log, &study, "log");
+    let scenario = scenario(&study, "log", None, None);
+    let layers = study.path("layers.parquet");
+    let inputs = study::replay_inputs(&scenario, None, &layers, &Progress::silent()).unwrap();
+    let mut n_refused = 0;
+    for seed in 0..120 {
+        let runner = Damaging(Shuffled {
+            scenario: &scenario,
+            layers: &layers,
+            n_partitions: 2 + seed as u32 % 2,
+            dice: RefCell::new(Dice(seed)),
+        });
+        let out = tempfile::tempdir().unwrap();
+        let found = study::replay_in_tasks(&runner, &scenario, &inputs, out.path(), &Progress::silent());
+        n_refused += u32::from(found.is_err());
+    }
+    assert!(n_refused > 30, "{n_refused}");
+}
+
 /// The options of a replay of a study on an engine.
 fn on_engine<'a>(
     study: &Study,

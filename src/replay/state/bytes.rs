@@ -70,7 +70,7 @@ impl ReplayState {
         let mut bytes = Reader::new(bytes);
         (state.counts, state.unknown) = serde_json::from_slice(bytes.next_bytes()?).map_err(|_| damaged())?;
         let n_series = u64::from(scan.strata.n_series());
-        let is_key = |key: u64| crate::replay::strata::Strata::series_of(key) < n_series;
+        let is_key = |key: u64| scan.strata.is_key(key);
         for table in [&mut state.cells, &mut state.pairs, &mut state.latencies] {
             add_table(table, &mut bytes, &is_key)?;
         }
