@@ -23,6 +23,7 @@ mod deploy;
 mod derive;
 mod documents;
 mod engines;
+mod engines_real;
 mod evals;
 mod evals_cases;
 mod evals_real;

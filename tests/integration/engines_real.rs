@@ -1,0 +1,322 @@
+//! Tests that a replay on Sail and on Apache Spark gives the cube of a replay on threads, also when
+//! programs and executors are killed.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::engines::in_files;
+use crate::logs::{Log, Study};
+use crate::support::{assert_same_tree, fails, ok, text, tree};
+
+/// The engines of the tests: a folder with the Python environments `sail` and `spark`.
+fn python(engine: &str) -> String {
+    let folder = std::env::var_os("SLUICE_ENGINES").map(PathBuf::from);
+    let python = folder.map(|folder| folder.join(engine).join("bin/python"));
+    let python = python.filter(|python| python.exists());
+    let python = python.unwrap_or_else(|| {
+        panic!("hint: run scripts/test, which installs {engine} and sets SLUICE_ENGINES to its folder")
+    });
+    python.to_str().unwrap().to_owned()
+}
+
+/// The options of a replay of a study on an engine.
+fn on_engine<'a>(
+    study: &Study,
+    engine: &'a str,
+    python: &'a str,
+    out: &str,
+    more: &[&'a str],
+) -> Vec<String> {
+    let mut args = study.args(&[
+        "replay",
+        "--traffic",
+        "log",
+        "--layers",
+        "layers.parquet",
+        "--plan",
+        "plan.toml",
+        "--sessions",
+        "--out",
+        out,
+    ]);
+    let engine = ["--engine", engine, "--submit", python];
+    args.extend(engine.iter().chain(more).map(|arg| (*arg).to_owned()));
+    args
+}
+
+fn run(args: &[String]) -> String {
+    ok(&args.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn refused(args: &[String], code: i32) -> String {
+    fails(&args.iter().map(String::as_str).collect::<Vec<_>>(), code)
+}
+
+#[test]
+fn sail_gives_the_cube_of_threads() {
+    let python = python("sail");
+    let log = Log::new(20_000, 25);
+    let study = Study::new(&log);
+    in_files(&log, &study, "log");
+    study.replay("log", "cube", &["--sessions"]);
+    run(&on_engine(
+        &study,
+        "sail",
+        &python,
+        "sail",
+        &["--partitions", "5"],
+    ));
+    assert_same_tree(&study.path("cube"), &study.path("sail"));
+}
+
+#[test]
+fn a_prepared_job_can_be_submitted_by_others() {
+    let python = python("sail");
+    let log = Log::new(3_000, 30);
+    let study = Study::new(&log);
+    in_files(&log, &study, "log");
+    study.replay("log", "cube", &["--sessions"]);
+    let folder = study.path("job");
+    run(&on_engine(
+        &study,
+        "sail",
+        &python,
+        "later",
+        &["--prepare", text(&folder)],
+    ));
+    assert!(!study.path("later").exists());
+    let args = |more: &[&str]| {
+        let mut args = study.args(&[
+            "replay",
+            "--traffic",
+            "log",
+            "--layers",
+            "layers.parquet",
+            "--plan",
+            "plan.toml",
+            "--out",
+            "later",
+            "--prepared",
+            text(&folder),
+        ]);
+        args.extend(more.iter().map(|arg| (*arg).to_owned()));
+        args
+    };
+    let stderr = refused(&args(&["--sessions"]), 3);
+    assert!(stderr.contains("expected blocks.bin"), "{stderr}");
+    let driver = Command::new(&python)
+        .current_dir(&folder)
+        .args([
+            "driver.py",
+            "--job",
+            "job.json",
+            "--units",
+            "units.txt",
+            "--out",
+            "blocks.bin",
+        ])
+        .output()
+        .unwrap();
+    assert!(
+        driver.status.success(),
+        "{}",
+        String::from_utf8_lossy(&driver.stderr)
+    );
+    run(&args(&["--sessions"]));
+    assert_same_tree(&study.path("cube"), &study.path("later"));
+    // A file that is cut off, and inputs that have changed.
+    let blocks = fs::read(folder.join("blocks.bin")).unwrap();
+    fs::write(folder.join("blocks.bin"), &blocks[..blocks.len() - 1]).unwrap();
+    let stderr = refused(&args(&["--sessions"]), 3);
+    assert!(stderr.contains("found the file cut off"), "{stderr}");
+    fs::write(folder.join("blocks.bin"), &blocks).unwrap();
+    let users = fs::read_to_string(study.path("users.csv")).unwrap();
+    fs::write(study.path("users.csv"), users + "one-more,shop,rest,true\n").unwrap();
+    study.ok(&["layer", "--config", "plan.toml", "--out", "layers.parquet"]);
+    let stderr = refused(&args(&["--sessions"]), 3);
+    assert!(stderr.contains("expected the job of these inputs"), "{stderr}");
+}
+
+#[test]
+fn an_engine_that_fails_leaves_the_cube_before() {
+    let python = python("sail");
+    let log = Log::new(500, 26);
+    let study = Study::new(&log);
+    in_files(&log, &study, "log");
+    study.replay("log", "cube", &["--sessions"]);
+    let before = tree(&study.path("cube"));
+    // No program on the executors, a program of another architecture, and a server that is not there.
+    let other = study.path("other");
+    fs::write(&other, b"\x7fELF of another machine").unwrap();
+    for (more, code, found) in [
+        (
+            vec!["--program", "/nowhere/sluice"],
+            4,
+            "has no program /nowhere/sluice",
+        ),
+        (
+            vec!["--program", text(&other)],
+            4,
+            "is not for the architecture of executor",
+        ),
+        (
+            vec!["--master", "sc://127.0.0.1:9"],
+            4,
+            "expected the tasks to end well",
+        ),
+        (
+            vec!["--partitions", "501"],
+            2,
+            "expected 1 to 500 partitions, found 501",
+        ),
+    ] {
+        let stderr = refused(&on_engine(&study, "sail", &python, "cube", &more), code);
+        assert!(stderr.contains(found), "{stderr}");
+        assert!(tree(&study.path("cube")) == before, "{found}");
+    }
+    let stderr = refused(&on_engine(&study, "sail", "/nowhere/python", "cube", &[]), 4);
+    assert!(stderr.contains("/nowhere/python"), "{stderr}");
+    let stderr = study.fails(
+        &[
+            "replay",
+            "--traffic",
+            "log",
+            "--layers",
+            "layers.parquet",
+            "--plan",
+            "plan.toml",
+            "--out",
+            "cube",
+            "--partitions",
+            "5",
+        ],
+        2,
+    );
+    assert!(stderr.contains("--engine spark"), "{stderr}");
+    assert!(tree(&study.path("cube")) == before);
+}
+
+/// A program in place of sluice on the executors. The first tasks of each kind end badly: one before
+/// it reads, and one in the middle of its output.
+fn faulty(study: &Study) -> PathBuf {
+    let path = study.path("faulty");
+    let marks = study.path("marks");
+    fs::create_dir(&marks).unwrap();
+    let script = format!(
+        "#!/bin/sh\n\
+         for last; do :; done\n\
+         if mkdir {marks}/early-$last 2>/dev/null; then kill -9 $$; fi\n\
+         if mkdir {marks}/late-$last 2>/dev/null; then {sluice} \"$@\" | head -c 3000; kill -9 $$; fi\n\
+         exec {sluice} \"$@\"\n",
+        marks = text(&marks),
+        sluice = env!("CARGO_BIN_EXE_sluice"),
+    );
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+/// The processes of this machine whose command lines have a word.
+fn processes(word: &str) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &u32| {
+        fs::read(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|line| String::from_utf8_lossy(&line).contains(word))
+    })
+    .collect()
+}
+
+/// Spark takes long to install and to start: `scripts/test engines` runs these tests.
+#[test]
+#[ignore = "needs Apache Spark: run scripts/test engines"]
+fn spark_gives_the_cube_of_threads() {
+    let python = python("spark");
+    let log = Log::new(20_000, 27);
+    let study = Study::new(&log);
+    in_files(&log, &study, "log");
+    study.replay("log", "cube", &["--sessions"]);
+    for (idx, master) in ["local[2]", "local-cluster[2,1,1024]"].into_iter().enumerate() {
+        let out = format!("spark{idx}");
+        let more = [
+            "--master",
+            master,
+            "--conf",
+            "spark.ui.enabled=false",
+            "--partitions",
+            "6",
+        ];
+        run(&on_engine(&study, "spark", &python, &out, &more));
+        assert_same_tree(&study.path("cube"), &study.path(&out));
+    }
+}
+
+#[test]
+#[ignore = "needs Apache Spark: run scripts/test engines"]
+fn spark_repeats_tasks_that_died() {
+    let python = python("spark");
+    let log = Log::new(6_000, 28);
+    let study = Study::new(&log);
+    in_files(&log, &study, "log");
+    study.replay("log", "cube", &["--sessions"]);
+    let faulty = faulty(&study);
+    let more = [
+        "--master",
+        "local[2,4]",
+        "--conf",
+        "spark.ui.enabled=false",
+        "--program",
+        text(&faulty),
+    ];
+    run(&on_engine(&study, "spark", &python, "spark", &more));
+    assert_same_tree(&study.path("cube"), &study.path("spark"));
+    assert_eq!(
+        fs::read_dir(study.path("marks")).unwrap().count(),
+        4,
+        "both kinds died twice"
+    );
+}
+
+#[test]
+#[ignore = "needs Apache Spark: run scripts/test engines"]
+fn spark_goes_on_when_an_executor_is_killed() {
+    let python = python("spark");
+    let log = Log::new(60_000, 29);
+    let study = Study::new(&log);
+    in_files(&log, &study, "log");
+    study.replay("log", "cube", &["--sessions"]);
+    // The name of the application is in the command line of its executors.
+    let more = [
+        "--master",
+        "local-cluster[2,1,1024]",
+        "--conf",
+        "spark.ui.enabled=false",
+    ];
+    let args = on_engine(&study, "spark", &python, "spark", &more);
+    let mut driver = Command::new(env!("CARGO_BIN_EXE_sluice"))
+        .args(&args)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut killed = 0;
+    while driver.try_wait().unwrap().is_none() {
+        // A task runs: its executor dies with it.
+        if killed < 2
+            && !processes("kernel\0replay\0--job").is_empty()
+            && let Some(executor) = processes("CoarseGrainedExecutorBackend").first()
+        {
+            let dead = Command::new("kill")
+                .args(["-9", &executor.to_string()])
+                .status()
+                .unwrap();
+            killed += u32::from(dead.success());
+            std::thread::sleep(Duration::from_secs(2));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(driver.wait().unwrap().success() && killed > 0);
+    assert_same_tree(&study.path("cube"), &study.path("spark"));
+}
