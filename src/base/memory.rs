@@ -1,6 +1,8 @@
 //! Memory of the machine and of this process, and hints about it for the processor and the kernel.
 //! The hints change run times only.
 
+use std::sync::atomic::AtomicU64;
+
 /// Half of the machine's memory, in bytes; `u64::MAX` if the size is unknown.
 pub(crate) fn memory_limit() -> u64 {
     bytes_in("/proc/meminfo", "MemTotal:").map_or(u64::MAX, |bytes| bytes / 2)
@@ -83,19 +85,28 @@ pub(crate) fn prefetch<T>(items: &[T], idx: usize) {
 pub(crate) fn table<T>(n: usize, item: impl Fn() -> T) -> Vec<T> {
     let mut items = Vec::with_capacity(n);
     #[cfg(target_os = "linux")]
-    advise_huge_pages(&mut items);
+    advise_huge_pages(items.spare_capacity_mut());
     items.extend(std::iter::repeat_with(item).take(n));
     items
 }
 
+/// Creates a large table of zeros for random access, as [`table`]. Fresh memory is zero, so a page
+/// is cleared only once, by the thread that writes to it first.
+pub(crate) fn zeros(n: usize) -> Vec<AtomicU64> {
+    let mut items = vec![0_u64; n];
+    #[cfg(target_os = "linux")]
+    advise_huge_pages(&mut items);
+    // The list keeps its memory: no item is written.
+    items.into_iter().map(AtomicU64::new).collect()
+}
+
 #[cfg(target_os = "linux")]
-fn advise_huge_pages<T>(items: &mut Vec<T>) {
+fn advise_huge_pages<T>(items: &mut [T]) {
     const HUGE_PAGE: usize = 2 << 20;
-    let room = items.spare_capacity_mut();
-    let skip = room.as_ptr().cast::<u8>().align_offset(HUGE_PAGE);
-    let n_bytes = size_of_val(room).saturating_sub(skip) / HUGE_PAGE * HUGE_PAGE;
+    let skip = items.as_ptr().cast::<u8>().align_offset(HUGE_PAGE);
+    let n_bytes = size_of_val(items).saturating_sub(skip) / HUGE_PAGE * HUGE_PAGE;
     if n_bytes > 0 {
-        let start = room.as_mut_ptr().cast::<u8>().wrapping_add(skip);
+        let start = items.as_mut_ptr().cast::<u8>().wrapping_add(skip);
         #[expect(
             unsafe_code,
             reason = "the advice changes page sizes, not contents; the range lies within the allocation"

@@ -37,7 +37,7 @@ impl Index {
             u64::MAX >> (u64::BITS - tag_bits)
         };
         Self {
-            slots: memory::table(n_slots, || AtomicU64::new(0)),
+            slots: memory::zeros(n_slots),
             row_bits,
             tag_mask,
         }

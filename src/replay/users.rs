@@ -74,7 +74,7 @@ impl Users {
     /// the log has `n_windows` windows.
     pub(super) fn new(n: usize, n_strata: usize, n_stages: usize, n_windows: u32, tag_bits: u32) -> Self {
         let records = if Self::is_narrow(n_strata, n_stages, n_windows) {
-            Records::Narrow(memory::table(n, || AtomicU64::new(0)))
+            Records::Narrow(memory::zeros(n))
         } else if n_words(n_stages) == 1 {
             Records::Wide(memory::table(n, || [const { AtomicU64::new(0) }; 4]))
         } else {
