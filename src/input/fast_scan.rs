@@ -549,10 +549,7 @@ impl Values {
                 if (*next + out.len()).div_ceil(8) > buf.len() {
                     return Err(Unsupported);
                 }
-                for (idx, out) in out.iter_mut().enumerate() {
-                    let bit = *next + idx;
-                    *out = flags[usize::from(buf[bit / 8] >> (bit % 8) & 1)];
-                }
+                spell_bits(buf, *next, flags, out);
                 *next += out.len();
             }
             Self::Runs(hybrid) => {
@@ -567,6 +564,25 @@ impl Values {
             }
         }
         Ok(())
+    }
+}
+
+/// Writes the value of each bit, from bit `start` on: four bits at a time, from a table of the values
+/// of all groups of four bits.
+fn spell_bits<V: Copy>(buf: &[u8], start: usize, values: [V; 2], out: &mut [V]) {
+    let of_four: [[V; 4]; 16] =
+        std::array::from_fn(|bits| std::array::from_fn(|bit| values[bits >> bit & 1]));
+    for (idx, out) in out.chunks_mut(32).enumerate() {
+        let bit = start + 32 * idx;
+        let mut bits = load(buf, bit / 8) >> (bit % 8);
+        for out in out.chunks_mut(4) {
+            let of_bits = &of_four[bits as usize & 15];
+            match <&mut [V; 4]>::try_from(&mut *out) {
+                Ok(out) => *out = *of_bits,
+                Err(_) => out.copy_from_slice(&of_bits[..out.len()]),
+            }
+            bits >>= 4;
+        }
     }
 }
 
