@@ -2,17 +2,18 @@
 //! Runs of users in row order come from the scan, from its partitions, and from earlier cubes.
 //! Merged, they are the users of all of them.
 
-use std::convert::Infallible;
 use std::iter::Peekable;
 use std::path::Path;
+use std::sync::Mutex;
 
 use crate::base::error::Result;
-use crate::base::parallel;
+use crate::base::lock::lock;
+use crate::base::{lock, parallel};
 use crate::bucket::group_of;
-use crate::replay::cube::{ActivityRow, CellKey, Exposure, ExposureRow};
-use crate::replay::seen::{UserExposure, UserList, UserRow, UserRun, n_words};
+use crate::replay::count_table::CountTable;
+use crate::replay::cube::{ActivityRow, Exposure, ExposureRow};
+use crate::replay::seen::{UserExposure, UserList, UserRow, UserRun, WORD_STAGES, n_words};
 use crate::replay::strata::Strata;
-use crate::replay::sum_table::SumTable;
 use crate::replay::user_store::{CHUNK, UserColumns, UsersWriter};
 use crate::scenario::Arm;
 
@@ -35,41 +36,44 @@ pub(super) fn count_users(
     strata: &Strata,
     path: &Path,
 ) -> Result<DistinctUsers> {
-    let mut counter = Counter::new(strata);
     let mut runs: Vec<Peekable<UserRun<'_>>> = runs.into_iter().map(Iterator::peekable).collect();
     let is_alone = runs.iter_mut().all(|run| run.peek().is_none());
     let n_words = n_words(strata.max_stages());
+    // Counters that no thread uses at the moment. A thread continues with one of them.
+    let counters: Mutex<Vec<Counter<'_>>> = Mutex::default();
     UsersWriter::write(path, n_words, |writer| {
         if is_alone {
             // Without runs to merge, all threads count and encode chunks, which are written in
             // order.
             return parallel::map_in_order(
-                list.len().div_ceil(CHUNK),
+                list.end_row().div_ceil(CHUNK),
                 |chunk| {
-                    let (mut users, mut counter) = (UserColumns::new(n_words), Counter::new(strata));
-                    for user in
-                        (chunk * CHUNK..((chunk + 1) * CHUNK).min(list.len())).filter_map(|idx| list.get(idx))
-                    {
-                        counter.add(&user);
-                        users.push(&user);
-                    }
-                    counter.flush();
-                    Ok((users.into_batch(), counter))
+                    let rows = chunk * CHUNK..((chunk + 1) * CHUNK).min(list.end_row());
+                    let n_most = list.from_row(rows.end) - list.from_row(rows.start);
+                    let mut columns = UserColumns::with_capacity(n_words, n_most);
+                    let idle = lock(&counters).pop();
+                    let mut counter = idle.unwrap_or_else(|| Counter::new(strata));
+                    list.for_each_seen(rows, &mut |user| {
+                        counter.add(user);
+                        columns.push(user);
+                    });
+                    lock(&counters).push(counter);
+                    Ok(columns.into_batch())
                 },
-                |_, (batch, other)| {
-                    counter.merge(&other);
-                    writer.write_batch(&batch)
-                },
+                |_, batch| writer.write_batch(&batch),
             );
         }
+        let mut counter = Counter::new(strata);
         let listed: UserRun<'_> = Box::new((0..list.len()).filter_map(|idx| list.get(idx)).map(Ok));
         runs.push(listed.peekable());
         merge(runs, &mut |user| {
             counter.add(&user);
             writer.push(&user)
-        })
+        })?;
+        lock(&counters).push(counter);
+        Ok(())
     })?;
-    Ok(counter.into_counts())
+    Ok(Counter::finish(lock::into_inner(counters), strata))
 }
 
 /// An empty list of users.
@@ -77,6 +81,14 @@ pub(super) struct NoUsers;
 
 impl UserList for NoUsers {
     fn len(&self) -> usize {
+        0
+    }
+
+    fn end_row(&self) -> usize {
+        0
+    }
+
+    fn from_row(&self, _: usize) -> usize {
         0
     }
 
@@ -132,105 +144,78 @@ fn merge(mut runs: Vec<Peekable<UserRun<'_>>>, on_user: &mut dyn FnMut(UserRow) 
 /// Counts distinct users by stage, first exposure and last window.
 pub(super) struct Counter<'a> {
     strata: &'a Strata,
-    exposures: SumTable<u64>,
-    activity: SumTable<u64>,
+    /// A page is half the number of the series of a stage's baseline.
+    exposures: CountTable<6>,
+    /// A page is `last window * n_strata + stratum`.
+    activity: CountTable<1>,
     n_exposed: Vec<u64>,
-    /// Buffered updates: keys of stages with the counts to add, and keys of last windows.
-    keys: Vec<u64>,
-    added: Vec<[u64; 6]>,
-    active: Vec<u64>,
+    n_words: usize,
 }
 
 impl<'a> Counter<'a> {
     pub(super) fn new(strata: &'a Strata) -> Self {
         Self {
             strata,
-            exposures: SumTable::new(6),
-            activity: SumTable::new(1),
+            exposures: CountTable::new(),
+            activity: CountTable::new(),
             n_exposed: vec![0; strata.len()],
-            keys: Vec::new(),
-            added: Vec::new(),
-            active: Vec::new(),
+            n_words: n_words(strata.max_stages()),
         }
-    }
-
-    /// Adds the counts of another counter.
-    fn merge(&mut self, other: &Self) {
-        let add = |a: u64, b: u64| Ok::<_, Infallible>(a + b);
-        let Ok(()) = self.exposures.merge(&other.exposures, add);
-        let Ok(()) = self.activity.merge(&other.activity, add);
-        self.n_exposed
-            .iter_mut()
-            .zip(&other.n_exposed)
-            .for_each(|(mine, theirs)| *mine += theirs);
     }
 
     /// Counts a user. Each (stratum, stage) of the user is counted once.
-    pub(super) fn add(&mut self, user: &UserRow) {
-        let [baseline, candidate] = user.seen.stages;
+    fn add(&mut self, user: &UserRow) {
         let group = group_of(user.bucket);
-        let first_candidate = candidate.iter().next();
-        for (nth, stage) in baseline.union(&candidate).iter().enumerate() {
-            let is_new = u64::from(nth == 0);
-            let is_first_candidate = u64::from(first_candidate == Some(stage));
-            self.added
-                .push(match (baseline.contains(stage), candidate.contains(stage)) {
-                    (true, true) => [0, 0, 1, 0, 0, is_first_candidate],
-                    (_, true) => [0, 1, 0, 0, is_new, is_first_candidate],
+        let (mut is_new, mut has_candidate) = (1, false);
+        let [baseline, candidate] = user.seen.stages.each_ref().map(|set| set.words());
+        for word in 0..self.n_words {
+            let (baseline, candidate) = (baseline[word], candidate[word]);
+            let mut rest = baseline | candidate;
+            while rest != 0 {
+                let bit = rest.trailing_zeros();
+                let is_first = u32::from(!has_candidate);
+                let counts = match (baseline >> bit & 1 == 1, candidate >> bit & 1 == 1) {
+                    (true, true) => [0, 0, 1, 0, 0, is_first],
+                    (_, true) => [0, 1, 0, 0, is_new, is_first],
                     _ => [1, 0, 0, is_new, 0, 0],
-                });
-            self.keys.push(Strata::key(
-                self.strata.series(user.stratum, stage, Arm::Baseline),
-                0,
-                group,
-            ));
+                };
+                has_candidate |= candidate >> bit & 1 == 1;
+                is_new = 0;
+                let stage = word * WORD_STAGES + bit as usize;
+                let series = self.strata.series(user.stratum, stage, Arm::Baseline);
+                let key = Strata::key(series, 0, group);
+                self.exposures.add(series as usize / 2, group, key, counts);
+                rest &= rest - 1;
+            }
         }
         if user.seen.last > 0 {
-            self.active.push(Strata::key(
-                self.strata.series(user.stratum, 0, Arm::Baseline),
-                user.seen.last - 1,
-                group,
-            ));
+            let window = user.seen.last - 1;
+            let series = self.strata.series(user.stratum, 0, Arm::Baseline);
+            let page = window as usize * self.strata.len() + user.stratum as usize;
+            self.activity
+                .add(page, group, Strata::key(series, window, group), [1]);
         }
-        self.n_exposed[user.stratum as usize] += u64::from(first_candidate.is_some());
-        if self.keys.len() >= 1_024 || self.active.len() >= 1_024 {
-            self.flush();
-        }
-    }
-
-    fn flush(&mut self) {
-        let mut rows = Vec::new();
-        self.exposures.rows(&self.keys, &mut rows);
-        for (row, added) in rows.iter().zip(&self.added) {
-            self.exposures
-                .sums_mut(*row)
-                .iter_mut()
-                .zip(added)
-                .for_each(|(sum, more)| *sum += more);
-        }
-        self.activity.rows(&self.active, &mut rows);
-        rows.iter().for_each(|row| self.activity.sums_mut(*row)[0] += 1);
-        self.keys.clear();
-        self.added.clear();
-        self.active.clear();
+        self.n_exposed[user.stratum as usize] += u64::from(has_candidate);
     }
 
     /// Adds the counts of all threads.
-    pub(super) fn finish(counters: Vec<Self>, strata: &'a Strata) -> DistinctUsers {
-        let mut all = Self::new(strata);
-        for mut counter in counters {
-            counter.flush();
-            all.merge(&counter);
-        }
-        all.into_counts()
-    }
-
-    fn into_counts(mut self) -> DistinctUsers {
-        self.flush();
+    fn finish(counters: Vec<Self>, strata: &Strata) -> DistinctUsers {
+        let mut n_exposed = vec![0; strata.len()];
         let (mut exposures, mut activity) = (Vec::new(), Vec::new());
-        let add = |a: u64, b: u64| Ok::<_, Infallible>(a + b);
-        let Ok(()) = SumTable::for_each_sorted(vec![self.exposures], add, |key, n| {
-            let key = self.strata.cell_key(key);
+        for counter in counters {
+            let all = n_exposed.iter_mut().zip(&counter.n_exposed);
+            all.for_each(|(all, more)| *all += more);
+            exposures.push(counter.exposures);
+            activity.push(counter.activity);
+        }
+        let exposures = CountTable::finish(exposures, |page, group| Strata::key(2 * page as u32, 0, group));
+        let activity = CountTable::finish(activity, |page, group| {
+            let stratum = (page % strata.len()) as u32;
+            let series = strata.series(stratum, 0, Arm::Baseline);
+            Strata::key(series, (page / strata.len()) as u32, group)
+        });
+        let exposure_row = |(key, n): (u64, [u64; 6])| {
+            let key = strata.cell_key(key);
             let users = Exposure {
                 n_baseline: n[0],
                 n_candidate: n[1],
@@ -239,35 +224,28 @@ impl<'a> Counter<'a> {
                 n_new_candidate: n[4],
                 n_first_candidate: n[5],
             };
-            exposures.push(ExposureRow {
+            ExposureRow {
                 tenant: key.tenant,
                 layer: key.layer,
                 stage: key.stage,
                 group: key.group,
                 users,
-            });
-        });
-        let Ok(()) = SumTable::for_each_sorted(vec![self.activity], add, |key, n| {
-            let key = self.strata.cell_key(key);
-            let CellKey {
-                tenant,
-                layer,
-                group,
-                window: last_window,
-                ..
-            } = key;
-            activity.push(ActivityRow {
-                tenant,
-                layer,
-                group,
-                last_window,
-                n_users: n[0],
-            });
-        });
+            }
+        };
+        let activity_row = |(key, [n_users]): (u64, [u64; 1])| {
+            let key = strata.cell_key(key);
+            ActivityRow {
+                tenant: key.tenant,
+                layer: key.layer,
+                group: key.group,
+                last_window: key.window,
+                n_users,
+            }
+        };
         DistinctUsers {
-            exposures,
-            activity,
-            n_exposed: self.n_exposed,
+            exposures: exposures.into_iter().map(exposure_row).collect(),
+            activity: activity.into_iter().map(activity_row).collect(),
+            n_exposed,
         }
     }
 }

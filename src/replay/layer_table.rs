@@ -483,16 +483,23 @@ impl<'a> LayerTable<'a> {
 
 /// Adds users to the counts of their strata.
 pub(super) fn count_strata(strata: &[[AtomicU64; 2]], keys: &[UserKey]) {
-    // Most users of a row group share a few strata, so each stratum needs one atomic addition per
-    // row group.
-    let mut counts: HashMap<u32, [u64; 2]> = HashMap::new();
+    let add = |stratum: usize, [n_users, n_eligible]: [u64; 2]| {
+        strata[stratum][0].fetch_add(n_users, Ordering::Relaxed);
+        strata[stratum][1].fetch_add(n_eligible, Ordering::Relaxed);
+    };
+    if strata.len() > keys.len() {
+        let one = |key: &UserKey| add(key.user.stratum as usize, [1, u64::from(key.user.eligible)]);
+        keys.iter().for_each(one);
+        return;
+    }
+    // The users of a row group share strata, so each stratum needs one atomic addition per row
+    // group.
+    let mut counts = vec![[0; 2]; strata.len()];
     for key in keys {
-        let count = counts.entry(key.user.stratum).or_default();
+        let count = &mut counts[key.user.stratum as usize];
         count[0] += 1;
         count[1] += u64::from(key.user.eligible);
     }
-    for (stratum, [n_users, n_eligible]) in counts {
-        strata[stratum as usize][0].fetch_add(n_users, Ordering::Relaxed);
-        strata[stratum as usize][1].fetch_add(n_eligible, Ordering::Relaxed);
-    }
+    let met = counts.into_iter().enumerate().filter(|(_, n)| n[0] > 0);
+    met.for_each(|(stratum, n)| add(stratum, n));
 }

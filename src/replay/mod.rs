@@ -20,6 +20,7 @@ mod breakdown;
 mod bytes;
 mod columns;
 mod context;
+mod count_table;
 mod cube;
 mod distributed;
 mod driver;

@@ -1,6 +1,8 @@
 //! The exposure of one user: stages by release and the last window. Also runs of users in row
 //! order.
 
+use std::ops::Range;
+
 use crate::base::error::Result;
 use crate::scenario::stages::MAX_STAGES;
 
@@ -39,10 +41,6 @@ impl StageSet {
 
     pub(super) fn insert(&mut self, stage: usize) {
         self.0[stage / WORD_STAGES] |= 1 << (stage % WORD_STAGES);
-    }
-
-    pub(super) fn contains(&self, stage: usize) -> bool {
-        self.0[stage / WORD_STAGES] >> (stage % WORD_STAGES) & 1 == 1
     }
 
     pub(super) fn union(&self, other: &Self) -> Self {
@@ -97,8 +95,16 @@ pub(super) trait UserList: Sync {
     fn len(&self) -> usize;
     /// The user at an index; `None` if the log has no turn of the user.
     fn get(&self, idx: usize) -> Option<UserRow>;
-    /// The first index from a row of the layer table on.
-    fn first_from(&self, row: usize) -> usize;
+    /// The row in the layer table after that of the last user.
+    fn end_row(&self) -> usize;
+    /// The index of the first user in this row of the layer table, or after it.
+    fn from_row(&self, row: usize) -> usize;
+    /// Passes the users in a range of rows of the layer table who were seen to `on_user`, in order.
+    fn for_each_seen(&self, rows: Range<usize>, on_user: &mut dyn FnMut(&UserRow)) {
+        (self.from_row(rows.start)..self.from_row(rows.end))
+            .filter_map(|idx| self.get(idx))
+            .for_each(|user| on_user(&user));
+    }
 }
 
 #[cfg(test)]
@@ -111,7 +117,6 @@ mod tests {
         let stages = [0, 7, 63, 64, 100, 191, MAX_STAGES - 1];
         stages.iter().for_each(|stage| set.insert(*stage));
         assert_eq!(set.iter().collect::<Vec<_>>(), stages);
-        assert!(set.contains(64) && !set.contains(65));
         assert_eq!(StageSet::from_words(set.words().iter().copied()), set);
         let other = StageSet::from_word(0b11);
         assert_eq!(set.union(&other).iter().take(3).collect::<Vec<_>>(), [0, 1, 7]);

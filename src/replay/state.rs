@@ -381,13 +381,11 @@ impl ReplayState {
             found.push(u32::from(bin % OCTAVE));
         }
         self.latencies.rows(keys, cells);
-        let counts = self.latencies.all_mut();
-        let at = |row: u32, bin: u32| row as usize * usize::from(OCTAVE) + bin as usize;
         for (idx, (row, bin)) in cells.iter().zip(found.iter()).enumerate() {
             if let (Some(next), Some(bin)) = (cells.get(idx + AHEAD), found.get(idx + AHEAD)) {
-                crate::base::memory::prefetch(counts, at(*next, *bin));
+                self.latencies.prefetch(*next, *bin as usize);
             }
-            counts[at(*row, *bin)] += 1;
+            self.latencies.sums_mut(*row)[*bin as usize] += 1;
         }
     }
 
@@ -453,7 +451,6 @@ impl ReplayState {
 #[inline(never)]
 fn add(cells: &mut SumTable<i64>, sums: &Sums, rows: &[u32], placed: &[Turn], turns: &Turns) -> Result<()> {
     let width = sums.n_slots;
-    let all = cells.all_mut();
     let of: Vec<(&[i64], usize)> = sums
         .of
         .iter()
@@ -482,11 +479,11 @@ fn add(cells: &mut SumTable<i64>, sums: &Sums, rows: &[u32], placed: &[Turn], tu
     for (idx, (cell, turn)) in rows.iter().zip(placed).enumerate() {
         if let Some(next) = rows.get(idx + AHEAD / 2) {
             for line in (0..width).step_by(8) {
-                crate::base::memory::prefetch(all, *next as usize * width + line);
+                cells.prefetch(*next, line);
             }
         }
         let row = usize::from(turn.row);
-        let cell = &mut all[*cell as usize * width..(*cell as usize + 1) * width];
+        let cell = cells.sums_mut(*cell);
         cell[0] += 1;
         for (values, slot) in &of {
             let (sum, over) = cell[*slot].overflowing_add(values[row]);

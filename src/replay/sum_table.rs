@@ -5,6 +5,8 @@ use crate::base::memory::prefetch;
 /// The number of look-ups between a prefetch and its use.
 pub(super) const AHEAD: usize = 32;
 const EMPTY: u32 = u32::MAX;
+/// The number of rows of a chunk of sums.
+const CHUNK: usize = 1_024;
 
 /// Rows of `width` sums (at least one), each under a 64-bit key. The hash table uses open
 /// addressing. In a batch of keys, the slots of later keys are prefetched while earlier keys are
@@ -14,7 +16,9 @@ pub(super) struct SumTable<T> {
     /// The key and row of each slot. The row is `EMPTY` in an unused slot.
     slots: Vec<(u64, u32)>,
     keys: Vec<u64>,
-    sums: Vec<T>,
+    /// The sums of [`CHUNK`] rows each. A table grows by chunks, so that no sum is moved and no
+    /// memory is freed while it grows.
+    sums: Vec<Vec<T>>,
 }
 
 impl<T: Copy + Default> SumTable<T> {
@@ -48,45 +52,24 @@ impl<T: Copy + Default> SumTable<T> {
             }
             rows.push(self.row(*key));
         }
-        let n_sums = self.keys.len() * self.width;
-        if n_sums > self.sums.capacity() {
-            // Growth by a quarter wastes less memory than doubling when the table is large.
-            self.sums
-                .reserve_exact(n_sums.max(self.sums.len() / 4 * 5) - self.sums.len());
+        while self.sums.len() * CHUNK < self.keys.len() {
+            self.sums.push(vec![T::default(); CHUNK * self.width]);
         }
-        self.sums.resize(n_sums, T::default());
     }
 
     /// Returns the sums of a row, to add to them.
+    #[inline]
     pub(super) fn sums_mut(&mut self, row: u32) -> &mut [T] {
-        let start = row as usize * self.width;
-        &mut self.sums[start..start + self.width]
+        let start = row as usize % CHUNK * self.width;
+        &mut self.sums[row as usize / CHUNK][start..start + self.width]
     }
 
-    /// All sums, row by row.
-    pub(super) fn all_mut(&mut self) -> &mut [T] {
-        &mut self.sums
-    }
-
-    /// Adds the rows of another table.
-    ///
-    /// # Errors
-    /// When `add` returns an error, which it does for a sum that overflows.
-    pub(super) fn merge<E>(&mut self, other: &Self, add: impl Fn(T, T) -> Result<T, E>) -> Result<(), E> {
-        let mut rows = Vec::new();
-        for (keys, sums) in other
-            .keys
-            .chunks(1_024)
-            .zip(other.sums.chunks(1_024 * self.width))
-        {
-            self.rows(keys, &mut rows);
-            for (row, more) in rows.iter().zip(sums.chunks_exact(self.width)) {
-                for (sum, more) in self.sums_mut(*row).iter_mut().zip(more) {
-                    *sum = add(*sum, *more)?;
-                }
-            }
+    /// Prefetches the sums of a row from `first` on, as many as a cache line holds.
+    #[inline]
+    pub(super) fn prefetch(&self, row: u32, first: usize) {
+        if let Some(sums) = self.sums.get(row as usize / CHUNK) {
+            prefetch(sums, row as usize % CHUNK * self.width + first);
         }
-        Ok(())
     }
 
     /// Adds several tables and passes keys and sums to `on_row` in key order, without creating a
@@ -122,7 +105,8 @@ impl<T: Copy + Default> SumTable<T> {
             total.clear();
             for (_, idx, row) in same {
                 let (width, sums) = &tables[*idx as usize];
-                let sums = &sums[*row as usize * width..(*row as usize + 1) * width];
+                let start = *row as usize % CHUNK * width;
+                let sums = &sums[*row as usize / CHUNK][start..start + width];
                 if total.is_empty() {
                     total.extend_from_slice(sums);
                 } else {
@@ -161,7 +145,7 @@ impl<T: Copy + Default> SumTable<T> {
         if wanted <= self.slots.len() {
             return;
         }
-        let mut slots = vec![(0, EMPTY); wanted * 2];
+        let mut slots = vec![(0, EMPTY); wanted];
         for (key, row) in self.keys.iter().zip(0..) {
             let mut slot = home(*key) & (slots.len() - 1);
             while slots[slot].1 != EMPTY {
@@ -184,27 +168,26 @@ mod tests {
 
     #[test]
     fn rows_keep_their_keys_while_the_table_grows() {
-        let mut keyed: SumTable<i64> = SumTable::new(2);
         let mut rows = Vec::new();
+        let mut tables = [SumTable::new(2), SumTable::new(2), SumTable::new(2)];
         for round in 0..3 {
             for start in (0..5_000_u64).step_by(100) {
                 let keys: Vec<u64> = (start..start + 100).map(|key| (key * key) << 9).collect();
-                keyed.rows(&keys, &mut rows);
-                for (key, row) in keys.iter().zip(&rows) {
-                    let sums = keyed.sums_mut(*row);
-                    sums[0] += 1;
-                    assert!(round == 0 || sums[1] == *key as i64);
-                    sums[1] = *key as i64;
+                // The last table has no rows.
+                for table in &mut tables[..2] {
+                    table.rows(&keys, &mut rows);
+                    for (row, key) in rows.iter().zip(&keys) {
+                        let sums = table.sums_mut(*row);
+                        sums[0] += 1;
+                        assert!(round == 0 || sums[1] == *key as i64);
+                        sums[1] = *key as i64;
+                    }
                 }
             }
         }
-        let mut other = SumTable::new(2);
-        other
-            .merge(&keyed, |a: i64, b| a.checked_add(b).ok_or(()))
-            .unwrap();
         let mut keys = Vec::new();
         let add = |a: i64, b: i64| a.checked_add(b).ok_or(());
-        SumTable::for_each_sorted(vec![keyed, SumTable::new(2), other], add, |key, sums| {
+        SumTable::for_each_sorted(tables.into(), add, |key, sums| {
             assert_eq!(sums, [6, 2 * key as i64]);
             keys.push(key);
         })

@@ -102,21 +102,28 @@ impl UserColumns {
         }
     }
 
-    pub(super) fn push(&mut self, user: &UserRow) {
-        let keys = [
-            i64::from(user.row),
-            i64::from(user.stratum),
-            i64::from(user.bucket),
-        ];
-        let words = (0..self.n_words).flat_map(|word| user.seen.stages.map(|set| set.words()[word] as i64));
-        let values = keys
-            .into_iter()
-            .chain(words)
-            .chain([i64::from(user.seen.last) - 1]);
-        self.columns
+    /// Reserves memory for `n` users.
+    pub(super) fn with_capacity(n_words: usize, n: usize) -> Self {
+        let mut users = Self::new(n_words);
+        users
+            .columns
             .iter_mut()
-            .zip(values)
-            .for_each(|(column, value)| column.push(value));
+            .for_each(|column| column.reserve_exact(n));
+        users
+    }
+
+    pub(super) fn push(&mut self, user: &UserRow) {
+        let (keys, rest) = self.columns.split_at_mut(KEY_COLUMNS.len());
+        keys[0].push(i64::from(user.row));
+        keys[1].push(i64::from(user.stratum));
+        keys[2].push(i64::from(user.bucket));
+        let (words, last) = rest.split_at_mut(2 * self.n_words);
+        let sets = user.seen.stages.each_ref().map(|set| set.words());
+        for (word, [baseline, candidate]) in words.as_chunks_mut().0.iter_mut().enumerate() {
+            baseline.push(sets[0][word] as i64);
+            candidate.push(sets[1][word] as i64);
+        }
+        last[0].push(i64::from(user.seen.last) - 1);
     }
 
     /// Reserves memory for `n` more users.

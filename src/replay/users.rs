@@ -105,8 +105,8 @@ impl Users {
             }
     }
 
-    /// Adds the users of a partition, whose rows are not their indices. Pairs of rows with equal
-    /// tags are added to `alike`.
+    /// Adds users in row order, whose rows are not their indices. Pairs of rows with equal tags are
+    /// added to `alike`.
     pub(super) fn with_keys(mut self, keys: &[UserKey], alike: &mut Vec<(u32, u32)>) -> Self {
         self.index
             .insert(keys, |idx, key| (key.hash, idx as u32), &mut |a, b| {
@@ -211,11 +211,14 @@ impl UserList for SeenUsers {
         self.records.len()
     }
 
-    fn first_from(&self, row: usize) -> usize {
-        match &self.rows {
-            Some(rows) => rows.partition_point(|other| (*other as usize) < row),
-            None => row.min(self.len()),
-        }
+    fn end_row(&self) -> usize {
+        let last = self.rows.as_ref().map(|rows| rows.last());
+        last.map_or(self.len(), |last| last.map_or(0, |row| *row as usize + 1))
+    }
+
+    fn from_row(&self, row: usize) -> usize {
+        let rows = self.rows.as_ref();
+        rows.map_or(row, |rows| rows.partition_point(|other| (*other as usize) < row))
     }
 
     fn get(&self, idx: usize) -> Option<UserRow> {
