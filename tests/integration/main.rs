@@ -27,6 +27,7 @@ mod engines_real;
 mod evals;
 mod evals_cases;
 mod evals_real;
+mod events;
 mod exact;
 mod exports;
 mod finops;
