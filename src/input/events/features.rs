@@ -180,13 +180,14 @@ impl UserFeatures {
     /// Returns the users as a table for the layer kernel, with recency, frequency and value. There
     /// is no acceptance score.
     pub fn into_users(self) -> UserBatch {
+        // Numbers of the same size are converted in their place.
         let last_use_secs = self.last_event.into_iter().map(|at| at as f64 / SECOND as f64);
         let use_count = self.use_count.into_iter().map(f64::from);
         let user_value = self.value_micros.into_iter().map(|value| value as f64 / 1e6);
         UserBatch {
-            last_use_secs: Some(Float64Array::from_iter_values(last_use_secs)),
-            use_count: Some(Float64Array::from_iter_values(use_count)),
-            user_value: Some(Float64Array::from_iter_values(user_value)),
+            last_use_secs: Some(Float64Array::from(last_use_secs.collect::<Vec<_>>())),
+            use_count: Some(Float64Array::from(use_count.collect::<Vec<_>>())),
+            user_value: Some(Float64Array::from(user_value.collect::<Vec<_>>())),
             ..UserBatch::from_ids(self.user_id, self.tenant_id)
         }
     }
