@@ -30,6 +30,7 @@ GENERATE = """
 import duckdb, sys
 out, rows, users, ids = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 con = duckdb.connect()
+con.execute("set enable_progress_bar = false")
 con.execute("set threads = 2")
 user = "user_no" if ids == "number" else "'u' || lpad(user_no::varchar, 9, '0')"
 con.execute(f'''
@@ -49,6 +50,7 @@ DUCKDB = """
 import duckdb, sys
 events, out, threads = sys.argv[1:4]
 con = duckdb.connect()
+con.execute("set enable_progress_bar = false")
 con.execute(f"set threads = {threads}")
 con.execute("set preserve_insertion_order = false")
 con.execute(f'''
@@ -69,6 +71,7 @@ DUCKDB_DISTINCT = """
 import duckdb, sys
 events, out, threads = sys.argv[1:4]
 con = duckdb.connect()
+con.execute("set enable_progress_bar = false")
 con.execute(f"set threads = {threads}")
 con.execute("set preserve_insertion_order = false")
 con.execute(f'''
