@@ -166,11 +166,7 @@ impl HalfWidths {
         let at = v_cell(v);
         let part = self.mixtures[idx * N_PARTS + (at >> BITS)].get_or_init(|| empty_cells(1 << BITS));
         let cell = &part[at & ((1 << BITS) - 1)];
-        let found = unpack(cell.load(Ordering::Relaxed)).unwrap_or_else(|| {
-            let bounds = self.mixture_bounds(idx, at);
-            cell.store(pack(bounds), Ordering::Relaxed);
-            bounds
-        });
+        let found = load_or_store(cell, || self.mixture_bounds(idx, at));
         Some(Bounds {
             low: found.low * scale.root,
             high: found.high * scale.root,
@@ -181,12 +177,9 @@ impl HalfWidths {
     #[inline]
     pub fn quantile(&self, inverse_df: f64) -> Option<Bounds> {
         let idx = df_cell(inverse_df)?;
-        let found = unpack(self.quantiles[idx].load(Ordering::Relaxed));
-        Some(found.unwrap_or_else(|| {
+        Some(load_or_store(&self.quantiles[idx], || {
             let [fewest, most] = df_range(idx);
-            let bounds = widened(t_isf(0.5 * self.alpha, most), t_isf(0.5 * self.alpha, fewest));
-            self.quantiles[idx].store(pack(bounds), Ordering::Relaxed);
-            bounds
+            widened(t_isf(0.5 * self.alpha, most), t_isf(0.5 * self.alpha, fewest))
         }))
     }
 
@@ -235,18 +228,20 @@ fn widened(low: f64, high: f64) -> Bounds {
     }
 }
 
-/// Both bounds in one word, so that they are read and written together.
-fn pack(bounds: Bounds) -> u64 {
-    u64::from((bounds.low as f32).to_bits()) << 32 | u64::from((bounds.high as f32).to_bits())
-}
-
-/// The bounds of a word. `None` for a cell without bounds.
+/// The bounds of a cell, which are computed at the first use. Both are in one word, so that they are
+/// read and written together: two numbers in single precision.
 #[inline]
-fn unpack(word: u64) -> Option<Bounds> {
-    (word != 0).then(|| Bounds {
+fn load_or_store(cell: &AtomicU64, compute: impl FnOnce() -> Bounds) -> Bounds {
+    let mut word = cell.load(Ordering::Relaxed);
+    if word == 0 {
+        let Bounds { low, high } = compute();
+        word = u64::from((low as f32).to_bits()) << 32 | u64::from((high as f32).to_bits());
+        cell.store(word, Ordering::Relaxed);
+    }
+    Bounds {
         low: f64::from(f32::from_bits((word >> 32) as u32)),
         high: f64::from(f32::from_bits(word as u32)),
-    })
+    }
 }
 
 #[cfg(test)]
