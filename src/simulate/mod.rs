@@ -11,6 +11,7 @@ mod baseline;
 mod controller;
 mod document;
 mod draws;
+mod estimates;
 mod evidence;
 mod forecast;
 mod gates;

@@ -8,7 +8,7 @@ use crate::bucket::Ratio;
 use crate::ramp::{Conclusion, LayerState, Situation, Verdict, conclude, conclude_early};
 use crate::scenario::{Controller, Layer, RollbackScope};
 use crate::simulate::controller;
-use crate::simulate::evidence::{Stage, primary_effect};
+use crate::simulate::estimates::{Stage, primary_effect};
 use crate::simulate::gates::LayerGates;
 use crate::simulate::layer_run::LayerRun;
 use crate::simulate::model::Model;

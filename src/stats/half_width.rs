@@ -200,7 +200,7 @@ fn empty_cells(n: usize) -> Box<[AtomicU64]> {
 fn df_cell(inverse_df: f64) -> Option<usize> {
     (0.0..=1.0 / MIN_DF)
         .contains(&inverse_df)
-        .then(|| (CELLS_OF_DF * inverse_df) as usize)
+        .then_some((CELLS_OF_DF * inverse_df) as usize)
 }
 
 /// The fewest and the most degrees of freedom of a cell.
