@@ -1,6 +1,8 @@
 //! Tests of scans that continue an earlier cube.
 
-use arrow_array::{BooleanArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_array::{
+    ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 use std::collections::BTreeMap;
@@ -68,7 +70,7 @@ fn write_parquet(path: &Path, batch: &RecordBatch) {
 fn write_layers(path: &Path) {
     let text = |of: &dyn Fn(usize) -> String| Arc::new(StringArray::from_iter_values((0..N_USERS).map(of)));
     let layer = |user: usize| if user % 5 < 3 { "open" } else { "shut" };
-    let columns: [(&str, arrow_array::ArrayRef); 5] = [
+    let columns: [(&str, ArrayRef); 5] = [
         ("user_id", text(&|user| format!("u{user}"))),
         ("tenant_id", text(&|user| tenant(user).to_owned())),
         ("score", Arc::new(Float64Array::from(vec![0.5; N_USERS]))),
@@ -76,7 +78,7 @@ fn write_layers(path: &Path) {
         (
             "eligible",
             Arc::new(BooleanArray::from_iter(
-                (0..N_USERS).map(|user| Some(user % 7 != 0)),
+                (0..N_USERS).map(|user| Some(!user.is_multiple_of(7))),
             )),
         ),
     ];
@@ -96,7 +98,7 @@ fn day(nth: i64, users: impl Iterator<Item = usize>) -> RecordBatch {
         let prefix = if row % 50 == 7 { "x" } else { "u" };
         Some(format!("{prefix}{user}"))
     };
-    let columns: [(&str, arrow_array::ArrayRef); 6] = [
+    let columns: [(&str, ArrayRef); 6] = [
         (
             "event_time",
             Arc::new(TimestampMicrosecondArray::from_iter_values(at).with_timezone("UTC")),
@@ -113,7 +115,7 @@ fn day(nth: i64, users: impl Iterator<Item = usize>) -> RecordBatch {
             Arc::new(Float64Array::from_iter(
                 users
                     .iter()
-                    .map(|user| (user % 4 != 0).then_some(*user as f64 / 1e6)),
+                    .map(|user| (!user.is_multiple_of(4)).then_some(*user as f64 / 1e6)),
             )),
         ),
     ];
