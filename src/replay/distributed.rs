@@ -253,7 +253,7 @@ impl<'a> Merged<'a> {
             let [baseline, candidate] = user.seen.stages;
             let is_possible = (1..=n_windows).contains(&user.seen.last)
                 && user.bucket < N_BUCKETS
-                && baseline.union(&candidate).iter().all(|stage| stage < n_stages)
+                && baseline.union(&candidate).is_below(n_stages)
                 && u64::from(user.row) >= *last
                 && u64::from(user.row) < self.n_users;
             if !is_possible || n_stages == 0 {

@@ -47,6 +47,14 @@ impl StageSet {
         Self(std::array::from_fn(|idx| self.0[idx] | other.0[idx]))
     }
 
+    /// Whether all stages are below a number of stages.
+    pub(super) fn is_below(&self, n_stages: usize) -> bool {
+        self.0.iter().enumerate().all(|(idx, word)| {
+            let n_left = n_stages.saturating_sub(idx * WORD_STAGES);
+            n_left >= WORD_STAGES || word >> n_left == 0
+        })
+    }
+
     /// The stages in ascending order.
     pub(super) fn iter(self) -> impl Iterator<Item = usize> {
         self.0.into_iter().enumerate().flat_map(|(idx, mut word)| {
