@@ -5,6 +5,7 @@
     python3 benches/peers/replay.py                # 20 million turns of 20 million users, ten days
     python3 benches/peers/replay.py --data DIR     # plan.toml, layers.parquet, log/*.parquet of a run
     python3 benches/peers/replay.py --users 2000000 --turns 2000000
+    python3 benches/peers/replay.py --sizes 2000000 20000000 60000000    # Sluice alone, the cost of a row
 
 Every engine reads the same files, joins the log with the layer table by user id (or takes the layer
 of the log), and keeps eligible users. It adds 15 columns and their counts of values that are not
@@ -124,6 +125,36 @@ def floor_program():
     return next(m["executable"] for m in messages if m.get("executable") and m["target"]["name"] == "replay_floor")
 
 
+def count_rows(paths):
+    import duckdb
+
+    return duckdb.sql(f"select count(*) from read_parquet('{paths}')").fetchall()[0][0]
+
+
+def compare_sizes(sizes, threads, rounds):
+    """Prints what a turn costs in logs of several sizes, each with as many users as turns, or in folders
+    with data of this program. The last column replays the last day alone against all users."""
+    print(f"{'turns':>12}{'users':>12}{'CPU s':>8}{'wall s':>8}{'MB':>7}{'ns CPU a turn':>15}{'bytes a user':>14}"
+          f"{'last day: CPU s':>17}{'MB':>7}")
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as scratch:
+            data = scratch if size.isdigit() else size
+            if size.isdigit():
+                make_data(data, int(size), int(size))
+            log, layers = f"{data}/log/*.parquet", f"{data}/layers.parquet"
+            last = f"{data}/log/{sorted(os.listdir(f'{data}/log'))[-1]}"
+            best = {}
+            for _ in range(rounds):
+                for paths in (log, last):
+                    found = run([SLUICE, "--threads", str(threads), "replay", "--traffic", paths, "--layers", layers,
+                                 "--plan", f"{data}/plan.toml", "--out", f"{scratch}/cube"])
+                    best[paths] = [min(pair) for pair in zip(best.get(paths, found), found)]
+            n_turns, n_users = count_rows(log), count_rows(layers)
+            (cpu, wall, memory), (cpu_of_day, _, memory_of_day) = best[log], best[last]
+            print(f"{n_turns:12}{n_users:12}{cpu:8.2f}{wall:8.2f}{memory:7.0f}{cpu / n_turns * 1e9:15.0f}"
+                  f"{memory * 2**20 / n_users:14.0f}{cpu_of_day:17.2f}{memory_of_day:7.0f}", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data")
@@ -132,7 +163,10 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--floor", help="the program of the floor; built by default")
+    parser.add_argument("--sizes", nargs="+", metavar="TURNS_OR_DIR")
     args = parser.parse_args()
+    if args.sizes:
+        return compare_sizes(args.sizes, args.threads, args.rounds)
     floor = args.floor or floor_program()
     os.environ["RAYON_NUM_THREADS"] = str(args.threads)
     with tempfile.TemporaryDirectory() as scratch:
