@@ -27,12 +27,6 @@ pub(super) struct EngineArgs {
     /// This program on the executors; by default the path of this one, or a copy that the driver ships
     #[arg(long, value_name = "PATH")]
     program: Option<PathBuf>,
-    /// Write the job for the engine to this folder, and stop: for those who submit it themselves
-    #[arg(long, value_name = "DIR", conflicts_with = "prepared")]
-    pub(super) prepare: Option<PathBuf>,
-    /// Read the results of a job that --prepare wrote and the engine ran
-    #[arg(long, value_name = "DIR")]
-    pub(super) prepared: Option<PathBuf>,
 }
 
 /// The names of the engines.
@@ -63,12 +57,11 @@ impl EngineArgs {
                     || self.submit.is_some()
                     || !self.conf.is_empty()
                     || self.partitions.is_some()
-                    || self.program.is_some()
-                    || self.prepare.is_some();
+                    || self.program.is_some();
                 if is_given {
                     return Err(Error::usage(
                         "expected --engine spark or --engine sail beside --master, --submit, --conf, \
-                         --partitions, --program and --prepare, found the local engine",
+                         --partitions and --program, found the local engine",
                     ));
                 }
                 return Ok(None);

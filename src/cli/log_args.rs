@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
 use crate::cli::source_args::SourceArgs;
@@ -12,7 +12,7 @@ use crate::engine::absolute;
 use crate::scenario::{Scenario, Source};
 
 /// The traffic, and how it is read.
-#[derive(Debug, Args, Serialize, Deserialize)]
+#[derive(Debug, Default, Args, Serialize, Deserialize)]
 pub(super) struct TrafficArgs {
     /// Traffic: a file, a folder or a glob; the scenario's own sources by default
     #[arg(long, value_name = "PATH")]
@@ -29,7 +29,7 @@ pub(super) struct TrafficArgs {
 }
 
 /// What belongs to logged requests.
-#[derive(Debug, Args, Serialize, Deserialize)]
+#[derive(Debug, Default, Args, Serialize, Deserialize)]
 pub(super) struct OutcomeArgs {
     /// The candidate's answers to logged requests: a file, a folder or a glob, with trace_id and
     /// release_id
@@ -94,6 +94,18 @@ impl LogChanges<TrafficArgs, OutcomeArgs> {
         scenario.input.count_sessions |= self.sessions;
         Ok(())
     }
+}
+
+/// The options of a command without options of logs, with the path of a generated log.
+///
+/// # Errors
+/// As [`for_job`].
+pub(super) fn of_scenario(traffic: Option<&Path>) -> Result<serde_json::Value> {
+    let traffic = TrafficArgs {
+        traffic: traffic.map(Path::to_owned),
+        ..TrafficArgs::default()
+    };
+    for_job(&traffic, &OutcomeArgs::default(), false)
 }
 
 /// The options of the logs as a job carries them.

@@ -8,7 +8,9 @@ use crate::base::duration::parse_duration;
 use crate::base::error::Result;
 use crate::base::json;
 use crate::base::time::{Micros, WrittenInstant};
+use crate::cli::engine_args::EngineArgs;
 use crate::cli::format_args::FormatArgs;
+use crate::cli::log_args;
 use crate::cli::notified::NotifiedArgs;
 use crate::cli::ramp_text::{outcome_text, verdict_text};
 use crate::cli::table::{Table, column};
@@ -72,6 +74,8 @@ pub(super) struct NightArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    engine: EngineArgs,
+    #[command(flatten)]
     format: FormatArgs,
 }
 
@@ -100,6 +104,10 @@ pub(super) fn run(args: &NightArgs, terminal: &Terminal) -> Result<u8> {
         sinks: args.notified.sinks(terminal.lang)?,
         metrics: args.metrics.clone(),
         memory_limit: args.memory_limit,
+        engine: match args.engine.options()? {
+            Some(engine) => Some((engine, log_args::of_scenario(None)?)),
+            None => None,
+        },
     };
     let outcome = night::run(&options, terminal.progress())?;
     outcome.warnings.iter().for_each(|warning| terminal.warn(warning));

@@ -23,7 +23,7 @@ use crate::cli::values::{parse_size, parse_written};
 use crate::engine;
 use crate::engine::{EngineRunner, Job, PreparedRunner};
 use crate::input::fetch;
-use crate::ramp::Coverage;
+use crate::ramp::{Coverage, RampState};
 use crate::replay::{CUBE_FILE, Inputs, TaskRunner, implausible_means, plan_tasks};
 use crate::scenario::{Overrides, Scenario};
 use crate::stats::Known;
@@ -73,6 +73,12 @@ pub(super) struct ReplayArgs {
     sessions: bool,
     #[command(flatten)]
     engine: EngineArgs,
+    /// Write the job for the engine to this folder, and stop: for those who submit it themselves
+    #[arg(long, value_name = "DIR", conflicts_with = "prepared")]
+    prepare: Option<PathBuf>,
+    /// Read the results of a job that --prepare wrote and the engine ran
+    #[arg(long, value_name = "DIR")]
+    prepared: Option<PathBuf>,
     /// Compute the effect of these scenarios' operations on the same traffic, from a cube with
     /// shadow outcomes
     #[arg(long, value_name = "SCENARIO", num_args = 1.., requires = "cube", conflicts_with_all = ["traffic", "layers", "scenario", "out", "shadow", "outcomes", "since", "sessions", "as_of", "state"])]
@@ -102,7 +108,7 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
             ..Overrides::default()
         },
     )?;
-    study::carry_state(&mut scenario, args.state.as_deref())?;
+    let state = study::carry_state(&mut scenario, args.state.as_deref())?;
     args.traffic.add_to(&mut scenario)?;
     args.outcomes.add_to(&mut scenario);
     scenario.input.count_sessions |= args.sessions;
@@ -117,15 +123,21 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
         memory_limit: args.memory_limit.unwrap_or_else(memory_limit),
         ..study::replay_inputs(&scenario, None, layers, terminal.progress())?
     };
-    let job = job(args, &scenario, layers)?;
-    if let (Some(job), Some(folder)) = (&job, &args.engine.prepare) {
-        return prepare(job, &scenario, &inputs, folder, terminal);
+    let job = job(args, &scenario, state.as_ref(), layers)?;
+    match (&job, &args.prepare) {
+        (Some(job), Some(folder)) => return prepare(job, &scenario, &inputs, folder, terminal),
+        (None, Some(_)) => {
+            return Err(Error::usage(
+                "expected --engine spark or --engine sail beside --prepare, found none",
+            ));
+        }
+        (_, None) => {}
     }
     let staged = StagedFolder::begin(out, CUBE_FILE)?;
     let in_tasks = |runner: &dyn TaskRunner| {
         study::replay_in_tasks(runner, &scenario, &inputs, staged.path(), terminal.progress())
     };
-    let cube = match (job, &args.engine.prepared) {
+    let cube = match (job, &args.prepared) {
         (_, Some(folder)) => in_tasks(&PreparedRunner::open(folder)?)?,
         (Some(job), None) => in_tasks(&EngineRunner::new(job)?)?,
         (None, None) => study::replay(&scenario, &inputs, staged.path(), terminal.progress())?,
@@ -163,13 +175,17 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
 ///
 /// # Errors
 /// The options of the engine are wrong, or the log is not one that engines read.
-fn job(args: &ReplayArgs, scenario: &Scenario, layers: &Path) -> Result<Option<Job>> {
+fn job(
+    args: &ReplayArgs,
+    scenario: &Scenario,
+    state: Option<&RampState>,
+    layers: &Path,
+) -> Result<Option<Job>> {
     let (Some(options), Some(plan)) = (args.engine.options()?, &args.scenario) else {
         return Ok(None);
     };
-    engine::check_sources(scenario)?;
     let changes = log_args::for_job(&args.traffic, &args.outcomes, args.sessions)?;
-    Job::new(plan, scenario, args.state.as_deref(), layers, changes, options).map(Some)
+    Job::new(plan, scenario, state, layers, changes, options).map(Some)
 }
 
 /// Writes the job for an engine to a folder.

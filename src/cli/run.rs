@@ -1,15 +1,19 @@
 //! `sluice run`: a whole study.
 
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::base::error::Result;
 use crate::base::manifest;
 use crate::base::time::WrittenInstant;
+use crate::cli::engine_args::EngineArgs;
+use crate::cli::log_args;
 use crate::cli::notified::{NotifiedArgs, notify};
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::values::parse_written;
+use crate::engine::{EngineRunner, Job};
+use crate::replay::TaskRunner;
 use crate::scenario::{Overrides, Scenario};
 use crate::study;
 use crate::study::inputs;
@@ -42,6 +46,8 @@ pub(super) struct RunArgs {
     #[arg(long)]
     gate: bool,
     #[command(flatten)]
+    engine: EngineArgs,
+    #[command(flatten)]
     notified: NotifiedArgs,
 }
 
@@ -56,7 +62,22 @@ pub(super) fn run(args: &RunArgs, terminal: &Terminal) -> Result<u8> {
     inputs::of_scenario(&args.scenario, &scenario)
         .replaces([&args.out])
         .check()?;
-    let study = study::run(&scenario, &args.out, terminal.lang, terminal.progress())?;
+    let engine = args.engine.options()?;
+    let new_runner = |layers: &Path, generated: Option<&Path>| -> Result<Option<Box<dyn TaskRunner>>> {
+        let Some(options) = engine.clone() else {
+            return Ok(None);
+        };
+        let changes = log_args::of_scenario(generated)?;
+        let job = Job::new(&args.scenario, &scenario, None, layers, changes, options)?;
+        Ok(Some(Box::new(EngineRunner::new(job)?)))
+    };
+    let study = study::run_on(
+        &new_runner,
+        &scenario,
+        &args.out,
+        terminal.lang,
+        terminal.progress(),
+    )?;
     study.warnings.iter().for_each(|warning| terminal.warn(warning));
     for warning in summary::warnings(&scenario, &study) {
         terminal.warn(warning.of(terminal.lang));

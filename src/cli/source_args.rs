@@ -8,7 +8,7 @@ use crate::base::error::{Error, Problem, Result};
 use crate::cli::values::parse_column;
 use crate::scenario::{AllowedColumn, Expression, SensitiveRule, Source, text_sign};
 
-#[derive(Debug, Args, Serialize, Deserialize)]
+#[derive(Debug, Default, Args, Serialize, Deserialize)]
 pub(super) struct SourceArgs {
     /// A column with another name in the files, such as user_id=customer_id; repeatable
     #[arg(long = "column", value_name = "NAME=COLUMN", value_parser = parse_column)]

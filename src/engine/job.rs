@@ -45,18 +45,20 @@ pub struct Job {
 }
 
 impl Job {
-    /// A job of a scenario file at an instant.
+    /// A job of a scenario file, as `found` was read from it. `state` is the state of the ramp whose
+    /// changes the scenario has.
     ///
     /// # Errors
-    /// When a file cannot be read.
+    /// When the scenario cannot be read, or has a log that engines cannot read.
     pub fn new(
         scenario: &Path,
         found: &Scenario,
-        state: Option<&Path>,
+        state: Option<&RampState>,
         layers: &Path,
         options: serde_json::Value,
         engine: EngineOptions,
     ) -> Result<Self> {
+        check_sources(found)?;
         let folder = scenario.parent().unwrap_or(Path::new(""));
         Ok(Self {
             schema: SCHEMA.to_owned(),
@@ -64,7 +66,7 @@ impl Job {
             name: found.plan.id.clone(),
             scenario: files::read_text(scenario)?,
             folder: absolute(folder)?,
-            state: state.map(json::read_document).transpose()?,
+            state: state.cloned(),
             as_of: found.as_of,
             options,
             layers: absolute(layers)?,
@@ -142,11 +144,9 @@ pub fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|error| Error::read(path, error))
 }
 
-/// Refuses sources that tasks on other machines cannot read in parts.
-///
-/// # Errors
-/// A source is read as traces, or by a query over the whole table.
-pub fn check_sources(scenario: &Scenario) -> Result<()> {
+/// Refuses sources that tasks on other machines cannot read in parts: traces, and queries over a whole
+/// table.
+fn check_sources(scenario: &Scenario) -> Result<()> {
     let input = &scenario.input;
     let sources = input.traffic.iter().chain(&input.shadow).chain(&input.outcomes);
     for source in sources {

@@ -10,7 +10,7 @@ mod options;
 mod runner;
 mod streams;
 
-pub use job::{Job, absolute, check_sources};
+pub use job::{Job, absolute};
 pub use kernel::{TaskKind, run_task};
 pub use options::{Engine, EngineOptions};
 pub use runner::{EngineRunner, PreparedRunner, prepare};

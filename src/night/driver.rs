@@ -9,12 +9,13 @@ use crate::base::manifest::file;
 use crate::base::memory::memory_limit;
 use crate::base::progress::Progress;
 use crate::base::time::{Micros, WrittenInstant, Zone};
+use crate::engine::EngineOptions;
 use crate::night::document::{NightReport, NightTarget};
 use crate::night::folder::NightFolder;
 use crate::night::force;
 use crate::night::force::TakenBack;
 use crate::night::metrics::NightMetrics;
-use crate::night::study::{NightStudy, check_order};
+use crate::night::study::{NightEngine, NightStudy, check_order};
 use crate::notify::{Delivery, Origin, SendLimits, of_failure, of_guard, of_schedule, send};
 use crate::publish;
 use crate::publish::{LayerTables, PublicationParts, PublicationSource, TargetOutcome};
@@ -59,6 +60,9 @@ pub struct NightOptions {
     pub metrics: Option<PathBuf>,
     /// Memory for the job, bytes. `None` is half of the machine's.
     pub memory_limit: Option<u64>,
+    /// The engine that scans the log, and the options of the sources in the form of a job. `None` for
+    /// the threads of this program.
+    pub engine: Option<(EngineOptions, serde_json::Value)>,
 }
 
 /// The result of a night.
@@ -308,6 +312,11 @@ impl Night<'_> {
                     found: &self.guards,
                     lang: options.lang,
                     memory_limit: options.memory_limit.unwrap_or_else(memory_limit),
+                    engine: options.engine.as_ref().map(|(engine, changes)| NightEngine {
+                        scenario: &options.scenario,
+                        options: engine,
+                        changes,
+                    }),
                 }
                 .run(self.progress)?;
                 warnings.extend(studied.warnings);

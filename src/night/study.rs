@@ -13,6 +13,7 @@ use crate::base::json::Document;
 use crate::base::manifest::file;
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
+use crate::engine::{EngineOptions, EngineRunner, Job};
 use crate::layer::LayerSummary;
 use crate::night::document::{NightLayer, NightReport};
 use crate::night::folder::NightFolder;
@@ -42,6 +43,15 @@ pub(super) struct NightStudy<'a> {
     pub(super) found: &'a RefCell<Vec<GuardFinding>>,
     pub(super) lang: Lang,
     pub(super) memory_limit: u64,
+    /// The engine that scans the log. `None` for the threads of this program.
+    pub(super) engine: Option<NightEngine<'a>>,
+}
+
+/// The engine of a night, with the scenario file and the options of the sources that its jobs carry.
+pub(super) struct NightEngine<'a> {
+    pub(super) scenario: &'a Path,
+    pub(super) options: &'a EngineOptions,
+    pub(super) changes: &'a serde_json::Value,
 }
 
 /// A finished study, with the warnings about its inputs.
@@ -182,11 +192,35 @@ impl NightStudy<'_> {
             memory_limit: self.memory_limit,
             ..study::replay_inputs(self.scenario, None, layers, progress)?
         };
-        let cube = study::replay(self.scenario, &inputs, &dir.join(file::CUBE), progress)
+        let cube = self
+            .scan(layers, &inputs, &dir.join(file::CUBE), progress)
             .map_err(|error| with_way_out(error, folder.as_deref()))?;
         warnings.extend(inputs.warnings());
         warnings.extend(replay::implausible_means(&cube));
         Ok((since.map(str::to_owned), cube))
+    }
+
+    /// Scans the log, on the night's engine.
+    fn scan(
+        &self,
+        layers: &Path,
+        inputs: &replay::Inputs<'_>,
+        cube: &Path,
+        progress: &Progress,
+    ) -> Result<Cube> {
+        let Some(engine) = &self.engine else {
+            return study::replay(self.scenario, inputs, cube, progress);
+        };
+        let (changes, options) = (engine.changes.clone(), engine.options.clone());
+        let job = Job::new(
+            engine.scenario,
+            self.scenario,
+            self.state_before,
+            layers,
+            changes,
+            options,
+        )?;
+        study::replay_in_tasks(&EngineRunner::new(job)?, self.scenario, inputs, cube, progress)
     }
 
     /// The newest night whose cube has the same stages as the plan gives now. A change that is known

@@ -31,7 +31,8 @@ pub use layering::{LayerOptions, RfmTable, layer, layer_at};
 pub use load::{carry, carry_state};
 pub(crate) use pipeline::write_manifest;
 pub use pipeline::{
-    RampFindings, Study, analyze, replay, replay_context, replay_in_tasks, replay_inputs, report, run, verify,
+    NewRunner, RampFindings, Study, analyze, replay, replay_context, replay_in_tasks, replay_inputs, report,
+    run, run_on, verify,
 };
 pub use proposal::{InitOptions, Proposal};
 pub use propose::propose;

@@ -58,6 +58,24 @@ pub struct RampFindings {
 /// # Errors
 /// Any error of a stage. The previous output is unchanged then.
 pub fn run(scenario: &Scenario, out: &Path, lang: Lang, progress: &Progress) -> Result<Study> {
+    run_on(&|_, _| Ok(None), scenario, out, lang, progress)
+}
+
+/// Makes the runner of the tasks of a replay: from the path of the layer table, and that of the log if
+/// it was generated. `None` for the threads of this program.
+pub type NewRunner<'a> = dyn Fn(&Path, Option<&Path>) -> Result<Option<Box<dyn TaskRunner>>> + 'a;
+
+/// Runs the pipeline, with the scan of the log by the runner that `new_runner` makes.
+///
+/// # Errors
+/// As [`run`], and those of `new_runner` and its runner.
+pub fn run_on(
+    new_runner: &NewRunner<'_>,
+    scenario: &Scenario,
+    out: &Path,
+    lang: Lang,
+    progress: &Progress,
+) -> Result<Study> {
     keep_inputs(scenario, out)?;
     let staged = StagedFolder::begin(out, file::MANIFEST)?;
     let dir = staged.path();
@@ -72,7 +90,12 @@ pub fn run(scenario: &Scenario, out: &Path, lang: Lang, progress: &Progress) -> 
     } else {
         let layers = dir.join(file::LAYERS);
         let inputs = replay_inputs(scenario, data.as_ref(), &layers, progress)?;
-        let cube = replay(scenario, &inputs, &dir.join(file::CUBE), progress)?;
+        let generated = data.as_ref().map(|data| data.traffic.path.as_path());
+        let folder = dir.join(file::CUBE);
+        let cube = match new_runner(&layers, generated)? {
+            None => replay(scenario, &inputs, &folder, progress)?,
+            Some(runner) => replay_in_tasks(&*runner, scenario, &inputs, &folder, progress)?,
+        };
         warnings.extend(inputs.warnings());
         warnings.extend(replay::implausible_means(&cube));
         write_traces(scenario, dir, progress)?;

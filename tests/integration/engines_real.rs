@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use crate::engines::in_files;
 use crate::logs::{Log, Study};
-use crate::support::{assert_same_tree, fails, ok, text, tree};
+use crate::small::Small;
+use crate::support::{assert_same_tree, fails, ok, sluice, text, tree};
 
 /// The engines of the tests: a folder with the Python environments `sail` and `spark`.
 fn python(engine: &str) -> String {
@@ -319,4 +320,47 @@ fn spark_goes_on_when_an_executor_is_killed() {
     }
     assert!(driver.wait().unwrap().success() && killed > 0);
     assert_same_tree(&study.path("cube"), &study.path("spark"));
+}
+
+#[test]
+fn a_study_and_its_nights_run_on_an_engine() {
+    let python = python("sail");
+    let small = Small::new();
+    let study = small.path("study.toml");
+    let engine = ["--engine", "sail", "--submit", &python];
+    ok(&["run", text(&study), "--out", text(&small.path("threads"))]);
+    ok(&[
+        &["run", text(&study), "--out", text(&small.path("sail"))],
+        &engine[..],
+    ]
+    .concat());
+    assert_same_tree(&small.path("threads"), &small.path("sail"));
+    for (dir, more) in [("nights", &[][..]), ("nights-on-sail", &engine[..])] {
+        for night in ["2026-05-26", "2026-05-27", "2026-05-28"] {
+            let dir = small.path(dir);
+            let args = [
+                "night",
+                text(&study),
+                "--dir",
+                text(&dir),
+                "--as-of",
+                night,
+                "--now",
+                "2026-05-28T12:00:00Z",
+            ];
+            let night = sluice(&[&args[..], more].concat());
+            let stderr = String::from_utf8_lossy(&night.stderr);
+            assert!(matches!(night.status.code(), Some(0 | 10 | 11)), "{stderr}");
+        }
+    }
+    let kept = |dir: &str| {
+        let mut files = tree(&small.path(dir));
+        files.retain(|path, _| {
+            let path = path.to_str().unwrap();
+            path.contains("/cube/") || path.ends_with("schedule.json")
+        });
+        files
+    };
+    let (threads, sail) = (kept("nights"), kept("nights-on-sail"));
+    assert!(threads.len() > 20 && threads == sail, "{:?}", threads.keys());
 }
