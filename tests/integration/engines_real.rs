@@ -336,7 +336,7 @@ fn a_study_and_its_nights_run_on_an_engine() {
     .concat());
     assert_same_tree(&small.path("threads"), &small.path("sail"));
     for (dir, more) in [("nights", &[][..]), ("nights-on-sail", &engine[..])] {
-        for night in ["2026-05-26", "2026-05-27", "2026-05-28"] {
+        for night in ["2026-05-26", "2026-05-27"] {
             let dir = small.path(dir);
             let args = [
                 "night",
@@ -362,5 +362,5 @@ fn a_study_and_its_nights_run_on_an_engine() {
         files
     };
     let (threads, sail) = (kept("nights"), kept("nights-on-sail"));
-    assert!(threads.len() > 20 && threads == sail, "{:?}", threads.keys());
+    assert!(threads.len() > 12 && threads == sail, "{:?}", threads.keys());
 }

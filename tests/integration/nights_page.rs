@@ -50,7 +50,7 @@ fn assert_harms(layers: &[Value], of_page: &[Value]) {
     for (layer, of_page) in layers.iter().zip(of_page) {
         for harm in of_page["harms"].as_array().unwrap() {
             let metric = harm["metric"].as_str().unwrap();
-            let sign = if metric == "task_completion_rate" {
+            let sign = if ["task_completion_rate", "availability"].contains(&metric) {
                 -1.0
             } else {
                 1.0
