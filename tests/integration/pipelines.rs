@@ -462,7 +462,7 @@ fn comments_are_short_and_answer_first() {
     let only_read = ["evals", "scenarios/gate/evals.csv"];
     let (comment, _) = formatted(&only_read, "markdown", "en");
     assert!(
-        comment.starts_with("**Read: 6 means of 2 releases. Nothing is compared"),
+        comment.starts_with("**2 releases read, with 6 mean values. Nothing is compared"),
         "{comment}"
     );
 }
