@@ -153,10 +153,11 @@ def main():
     parser.add_argument("--out", required=True, help="file for the resulting blocks")
     args = parser.parse_args()
     with open(args.job, encoding="utf-8") as file:
-        text = file.read()
+        job = json.load(file)
     with open(args.units, encoding="utf-8") as file:
         units = [(line,) for line in file.read().splitlines()]
-    job = json.loads(text)
+    # Executors need no settings of the session, which may hold secrets.
+    shipped = json.dumps({**job, "conf": [], "submit": []})
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     spark, stop = session(job)
     try:
@@ -164,9 +165,9 @@ def main():
         blocks = (
             spark.createDataFrame(units, "unit string")
             .repartition(job["n_tasks"])
-            .mapInArrow(task(text, "read", job["program"]), BLOCKS)
+            .mapInArrow(task(shipped, "read", job["program"]), BLOCKS)
             .repartition(n_partitions, "partition")
-            .mapInArrow(task(text, "join", job["program"]), BLOCKS)
+            .mapInArrow(task(shipped, "join", job["program"]), BLOCKS)
         )
         part = args.out + ".part"
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
