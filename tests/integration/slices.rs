@@ -234,7 +234,7 @@ fn slices_without_harm_block_nothing() {
     assert_eq!(check["outcome"], "pass");
     let detail = check["detail"].as_str().unwrap();
     assert!(
-        detail.starts_with("No guardrail is violated in 7 slices."),
+        detail.starts_with("No guardrail is violated in 6 slices."),
         "{detail}"
     );
     assert!(
