@@ -49,7 +49,7 @@ pub(super) fn count_users(
                 list.end_row().div_ceil(CHUNK),
                 |chunk| {
                     let rows = chunk * CHUNK..((chunk + 1) * CHUNK).min(list.end_row());
-                    let n_most = list.from_row(rows.end) - list.from_row(rows.start);
+                    let n_most = list.idx_from_row(rows.end) - list.idx_from_row(rows.start);
                     let mut columns = UserColumns::with_capacity(n_words, n_most);
                     let idle = lock(&counters).pop();
                     let mut counter = idle.unwrap_or_else(|| Counter::new(strata));
@@ -88,7 +88,7 @@ impl UserList for NoUsers {
         0
     }
 
-    fn from_row(&self, _: usize) -> usize {
+    fn idx_from_row(&self, _: usize) -> usize {
         0
     }
 

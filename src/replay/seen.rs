@@ -106,10 +106,10 @@ pub(super) trait UserList: Sync {
     /// The row in the layer table after that of the last user.
     fn end_row(&self) -> usize;
     /// The index of the first user in this row of the layer table, or after it.
-    fn from_row(&self, row: usize) -> usize;
+    fn idx_from_row(&self, row: usize) -> usize;
     /// Passes the users in a range of rows of the layer table who were seen to `on_user`, in order.
     fn for_each_seen(&self, rows: Range<usize>, on_user: &mut dyn FnMut(&UserRow)) {
-        (self.from_row(rows.start)..self.from_row(rows.end))
+        (self.idx_from_row(rows.start)..self.idx_from_row(rows.end))
             .filter_map(|idx| self.get(idx))
             .for_each(|user| on_user(&user));
     }

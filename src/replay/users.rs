@@ -216,7 +216,7 @@ impl UserList for SeenUsers {
         last.map_or(self.len(), |last| last.map_or(0, |row| *row as usize + 1))
     }
 
-    fn from_row(&self, row: usize) -> usize {
+    fn idx_from_row(&self, row: usize) -> usize {
         let rows = self.rows.as_ref();
         rows.map_or(row, |rows| rows.partition_point(|other| (*other as usize) < row))
     }

@@ -122,3 +122,24 @@ fn a_record_takes_the_new_results_and_keeps_the_others() {
     let (code, _) = compare(folder.path(), &json!("no record"), &now, &[]);
     assert_eq!(code, 2);
 }
+
+/// The record in the repository has all five kernels and names no machine but by its class.
+#[test]
+fn the_record_has_every_kernel() {
+    let text = fs::read_to_string(root().join("benches/record.json")).unwrap();
+    let record: Value = serde_json::from_str(&text).unwrap();
+    let names = |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
+    assert_eq!(names(&record).len(), 4);
+    assert_eq!(names(&record["machine"]).len(), 2);
+    for kernel in ["score/", "scan/", "index/", "sums/", "decide/"] {
+        assert!(
+            names(&record["kernels"])
+                .iter()
+                .any(|name| name.starts_with(kernel)),
+            "{kernel}"
+        );
+    }
+    for kernel in record["kernels"].as_object().unwrap().values() {
+        assert!(kernel["ns_per_item"].as_f64().unwrap() > 0.0 && kernel["noise"].as_f64().unwrap() >= 0.0);
+    }
+}
