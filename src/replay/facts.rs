@@ -63,7 +63,7 @@ pub enum Unit {
 /// The kind of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlockKind {
-    /// A [`Note`] for the driver.
+    /// A note for the driver: counts of rows and users.
     Note = 0,
     /// Users of a partition.
     Keys = 1,
