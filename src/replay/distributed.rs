@@ -100,7 +100,7 @@ fn finish(
         seed,
         strata: std::mem::take(&mut merged.strata),
     };
-    let mut scanned = Scanned {
+    let scanned = Scanned {
         roster,
         runs: merged.take_runs(n_words(scan.strata.max_stages()), folder)?,
         shares: merged.into_shares(&scan),
@@ -108,9 +108,6 @@ fn finish(
     };
     let is_listed = |hashes: &[u64]| layers.have(&scanned.roster, hashes);
     let unknown = unknown_ids(&layers, &scanned, inputs, &parts, &is_listed)?;
-    if let Some(earlier) = &earlier {
-        scanned.runs.push(earlier.users()?);
-    }
     finish_cube(&scan, inputs, sources, earlier, scanned, unknown, folder)
 }
 

@@ -95,10 +95,6 @@ impl UserList for NoUsers {
     fn get(&self, _: usize) -> Option<UserRow> {
         None
     }
-
-    fn first_from(&self, _: usize) -> usize {
-        0
-    }
 }
 
 /// Merges the runs and passes each user once to `on_user`, in order.
@@ -164,7 +160,7 @@ impl<'a> Counter<'a> {
     }
 
     /// Counts a user. Each (stratum, stage) of the user is counted once.
-    fn add(&mut self, user: &UserRow) {
+    pub(super) fn add(&mut self, user: &UserRow) {
         let group = group_of(user.bucket);
         let (mut is_new, mut has_candidate) = (1, false);
         let [baseline, candidate] = user.seen.stages.each_ref().map(|set| set.words());
@@ -199,7 +195,7 @@ impl<'a> Counter<'a> {
     }
 
     /// Adds the counts of all threads.
-    fn finish(counters: Vec<Self>, strata: &Strata) -> DistinctUsers {
+    pub(super) fn finish(counters: Vec<Self>, strata: &Strata) -> DistinctUsers {
         let mut n_exposed = vec![0; strata.len()];
         let (mut exposures, mut activity) = (Vec::new(), Vec::new());
         for counter in counters {

@@ -107,6 +107,11 @@ impl<'a> LayerTable<'a> {
         self.table.n_rows().unwrap_or(0) as usize
     }
 
+    /// The number of strata of some tenants.
+    pub(super) fn n_strata(&self, tenants: &[String]) -> usize {
+        tenants.len() * self.plan.layers.len()
+    }
+
     pub(super) fn n_groups(&self) -> usize {
         self.table.parts.len()
     }

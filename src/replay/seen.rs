@@ -56,6 +56,7 @@ impl StageSet {
     }
 
     /// The stages in ascending order.
+    #[cfg(test)]
     pub(super) fn iter(self) -> impl Iterator<Item = usize> {
         self.0.into_iter().enumerate().flat_map(|(idx, mut word)| {
             std::iter::from_fn(move || {

@@ -83,9 +83,9 @@ impl<'a> Changes<'a> {
 /// The users of a chunk of the layer table who were seen, in order of row and stratum.
 fn users_of(list: &dyn UserList, served_elsewhere: &[UserRow], chunk: usize) -> Vec<UserRow> {
     let [first, end] = [chunk, chunk + 1].map(|chunk| chunk * CHUNK);
-    let mut users: Vec<UserRow> = (list.first_from(first)..list.first_from(end))
-        .filter_map(|idx| list.get(idx))
-        .collect();
+    let mut users: Vec<UserRow> = Vec::new();
+    let rows = first.min(list.end_row())..end.min(list.end_row());
+    list.for_each_seen(rows, &mut |user| users.push(*user));
     let below = |row: usize| served_elsewhere.partition_point(|user| (user.row as usize) < row);
     let elsewhere = &served_elsewhere[below(first)..below(end)];
     if !elsewhere.is_empty() {
