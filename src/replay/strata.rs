@@ -145,9 +145,10 @@ impl Strata {
         u64::from(series) << (WINDOW_BITS + GROUP_BITS) | u64::from(window) << GROUP_BITS | u64::from(group)
     }
 
-    /// Whether a key names a series and a bucket group.
-    pub(super) fn is_key(&self, key: u64) -> bool {
+    /// Whether a key names a series, a bucket group, and a window below `n_windows`.
+    pub(super) fn is_key(&self, key: u64, n_windows: u64) -> bool {
         key >> (WINDOW_BITS + GROUP_BITS) < u64::from(self.n_series())
+            && key >> GROUP_BITS & u64::from(u32::MAX) < n_windows
             && key & ((1 << GROUP_BITS) - 1) < u64::from(N_GROUPS)
     }
 

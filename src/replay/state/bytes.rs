@@ -8,10 +8,11 @@ use crate::replay::breakdown::BreakdownCells;
 use crate::replay::bytes::{Reader, Writer, damaged};
 use crate::replay::context::Scan;
 use crate::replay::seen::{StageSet, UserExposure, n_words};
-use crate::replay::state::ReplayState;
+use crate::replay::state::{OCTAVE, ReplayState};
 use crate::replay::sum_table::SumTable;
 use crate::replay::sums::overflow;
 use crate::replay::users::User;
+use crate::scenario::plan::BreakdownBy;
 
 /// The number of rows of a table that are added together, so that look-ups overlap.
 const BATCH: usize = 1_024;
@@ -70,9 +71,15 @@ impl ReplayState {
         let mut bytes = Reader::new(bytes);
         (state.counts, state.unknown) = serde_json::from_slice(bytes.next_bytes()?).map_err(|_| damaged())?;
         let n_series = u64::from(scan.strata.n_series());
-        let is_key = |key: u64| scan.strata.is_key(key);
-        for table in [&mut state.cells, &mut state.pairs, &mut state.latencies] {
-            add_table(table, &mut bytes, &is_key)?;
+        let n_windows = u64::from(scan.n_windows());
+        let n_octaves = u64::from(u16::MAX / OCTAVE) + 1;
+        let tables = [
+            (&mut state.cells, n_windows),
+            (&mut state.pairs, n_windows),
+            (&mut state.latencies, n_octaves),
+        ];
+        for (table, n) in tables {
+            add_table(table, &mut bytes, &|key| scan.strata.is_key(key, n))?;
         }
         for breakdown in &mut state.breakdowns {
             let n_values = bytes.n_items(2)?;
@@ -82,8 +89,13 @@ impl ReplayState {
                 let name = std::str::from_utf8(bytes.next_bytes()?).map_err(|_| damaged())?;
                 values.push((hash, name.to_owned()));
             }
+            // The field of the window holds the value too: `value * n_windows + window`.
+            let n = match breakdown.by() {
+                BreakdownBy::Column(_) => values.len() as u64 * n_windows,
+                BreakdownBy::User => u64::from(u32::MAX) + 1,
+            };
             let mut cells = SumTable::new(scan.sums.n_slots);
-            add_table(&mut cells, &mut bytes, &is_key)?;
+            add_table(&mut cells, &mut bytes, &|key| scan.strata.is_key(key, n))?;
             *breakdown = BreakdownCells::from_values(breakdown.by(), scan.n_windows(), values, cells)?;
         }
         state.served_elsewhere = elsewhere(scan, &mut bytes)?;
