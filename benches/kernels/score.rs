@@ -12,7 +12,7 @@ use std::path::Path;
 
 const N_USERS: usize = 1 << 16;
 
-/// Users of whom a share lacks each feature.
+/// Users; a share of them lacks each feature.
 fn users(missing: f64) -> UserBatch {
     let words = random(N_USERS * 4);
     let ids: StringArray = (0..N_USERS).map(|idx| Some(format!("user-{idx}"))).collect();

@@ -94,8 +94,7 @@ def task(job_text, kind, program):
                 if code != 0 or broken is not None:
                     log.seek(0)
                     text = log.read()[-4000:].decode("utf-8", "replace").strip()
-                    raise RuntimeError(f"sluice: a task of kind {kind} on {platform.node()} ended with code "
-                                       f"{code}: {text or broken}")
+                    raise RuntimeError(f"sluice: code {code}: executor {platform.node()}: {text or broken}")
             finally:
                 if process.poll() is None:
                     process.kill()

@@ -156,15 +156,28 @@ impl TaskRunner for PreparedRunner<'_> {
     }
 }
 
-/// The error for an engine that failed.
+/// The error for an engine that failed. A task that refuses its input is an error of the input, as
+/// without an engine.
 fn lost(program: &str, messages: &str) -> Error {
-    Error::target(
-        program,
-        format!(
-            "expected the tasks to end well, found: {}",
-            escape::lines(messages.trim_end_matches("\\n").trim_end(), &[])
-        ),
-    )
+    // Engines quote the messages of tasks, with line ends as two characters.
+    let text = messages.replace("\\n", "\n");
+    let of_task = text
+        .strip_prefix("code ")
+        .and_then(|rest| rest.split_once(": "))
+        .and_then(|(code, rest)| Some((code, rest.split_once(": ")?)));
+    let Some((code, (executor, message))) = of_task else {
+        let found = escape::lines(text.trim_end(), &[]);
+        return Error::target(program, format!("expected the tasks to end well, found: {found}"));
+    };
+    let mut hints = message.trim_end().split("\nhint: ");
+    let found = hints.next().unwrap_or_default();
+    let found = escape::lines(found.strip_prefix("error: ").unwrap_or(found), &[]);
+    let error = match code {
+        "2" => Error::usage(format!("{executor}: {found}")),
+        "3" => Error::input(executor, found),
+        _ => Error::target(executor, format!("expected the task to end well, found: {found}")),
+    };
+    hints.fold(error, |error, hint| error.hint(escape::lines(hint, &[])))
 }
 
 /// The first message of a task in the driver's log; without one, the last lines of the log.

@@ -74,6 +74,39 @@ fn sail_gives_the_cube_of_threads() {
 }
 
 #[test]
+fn a_row_that_is_refused_is_an_error_of_the_input() {
+    let python = python("sail");
+    let small = Small::new();
+    small.edit("traffic.csv", |log| log + "2026-05-25T03:00:00Z,u1,old,true,-4\n");
+    let layers = small.path("layers.parquet");
+    let (study, cube) = (small.path("study.toml"), small.path("cube"));
+    ok(&["layer", "--scenario", text(&study), "--out", text(&layers)]);
+    let replay = [
+        "replay",
+        "--scenario",
+        text(&study),
+        "--layers",
+        text(&layers),
+        "--out",
+        text(&cube),
+    ];
+    let threads = fails(&replay, 3);
+    let engine = fails(
+        &[&replay[..], &["--engine", "sail", "--submit", &python]].concat(),
+        3,
+    );
+    let place = threads
+        .strip_prefix("error: ")
+        .and_then(|text| text.lines().next())
+        .unwrap();
+    assert!(
+        engine.starts_with("error: executor ") && engine.contains(place),
+        "{threads} {engine}"
+    );
+    assert!(!cube.exists());
+}
+
+#[test]
 fn a_prepared_job_can_be_submitted_by_others() {
     let python = python("sail");
     let log = Log::new(3_000, 30);

@@ -205,8 +205,8 @@ impl DaySums {
         self.n_merged = self.rows.len();
     }
 
-    /// Whether the values of a day, added in their order, overflow for a user of whom `is_counted`
-    /// holds.
+    /// Whether the values of a day, added in their order, overflow for a user that `is_counted`
+    /// accepts.
     pub(super) fn overflows(&self, is_counted: impl Fn(u32) -> bool) -> bool {
         let mut rows = self.rows.clone();
         rows.retain(|(user, ..)| is_counted(*user));

@@ -36,7 +36,7 @@ impl Index {
         memory::prefetch(&self.slots, self.home(hash));
     }
 
-    /// Returns the first user with an equal hash for whom `is_same` holds.
+    /// Returns the first user with an equal hash that `is_same` accepts.
     #[inline]
     pub(super) fn find(&self, hash: u32, is_same: impl Fn(u32) -> bool) -> Option<u32> {
         let mut slot = self.home(hash);
