@@ -1,7 +1,7 @@
 //! The options of engines: `--engine`, `--master`, `--conf`.
 
 use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
 use crate::engine::{Engine, EngineOptions};
@@ -29,6 +29,29 @@ pub(super) struct EngineArgs {
     program: Option<PathBuf>,
 }
 
+/// A job that others submit.
+#[derive(Debug, Args)]
+pub(super) struct PreparedArgs {
+    /// Write the job for the engine to this folder, and stop: for those who submit it themselves
+    #[arg(long, value_name = "DIR", conflicts_with = "prepared")]
+    prepare: Option<PathBuf>,
+    /// Read the results of a job that --prepare wrote and the engine ran
+    #[arg(long, value_name = "DIR")]
+    prepared: Option<PathBuf>,
+}
+
+impl PreparedArgs {
+    /// The folder for a job. `None` to run the job, or to read its results.
+    pub(super) fn prepare(&self) -> Option<&Path> {
+        self.prepare.as_deref()
+    }
+
+    /// The folder of a job that others ran. `None` to run the job.
+    pub(super) fn prepared(&self) -> Option<&Path> {
+        self.prepared.as_deref()
+    }
+}
+
 /// The names of the engines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(super) enum EngineName {
@@ -46,6 +69,20 @@ fn parse_conf(text: &str) -> Result<(String, String), String> {
 }
 
 impl EngineArgs {
+    /// The engine of a command that can prepare a job. `None` for this program.
+    ///
+    /// # Errors
+    /// As [`Self::options`], or when a job is prepared for no engine.
+    pub(super) fn options_for(&self, prepared: &PreparedArgs) -> Result<Option<EngineOptions>> {
+        let options = self.options()?;
+        if options.is_none() && prepared.prepare.is_some() {
+            return Err(Error::usage(
+                "expected --engine spark or --engine sail beside --prepare, found none",
+            ));
+        }
+        Ok(options.or_else(|| prepared.prepared.as_ref().map(|_| EngineOptions::default())))
+    }
+
     /// The engine that is asked for. `None` for this program.
     ///
     /// # Errors

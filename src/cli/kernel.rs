@@ -1,14 +1,18 @@
 //! `sluice kernel`: one task of an engine, from an Arrow stream to an Arrow stream.
 
 use clap::{Args, Subcommand, ValueEnum};
-use std::io::{BufReader, BufWriter};
-use std::path::PathBuf;
+use serde::de::DeserializeOwned;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
 use crate::cli::log_args::{LogChanges, OutcomeArgs, TrafficArgs};
+use crate::cli::source_args::SourceArgs;
 use crate::cli::terminal::DONE;
+use crate::cli::user_changes::UserChanges;
 use crate::engine;
-use crate::engine::Job;
+use crate::engine::{Job, Work, planned};
+use crate::study::LayerOptions;
 
 /// Run one task of an engine: an Arrow stream in, an Arrow stream out
 #[derive(Debug, Args)]
@@ -20,6 +24,8 @@ pub(super) struct KernelArgs {
 
 #[derive(Debug, Subcommand)]
 enum Kernel {
+    /// Layer a part of the users: one task of `sluice layer --engine`
+    Layer(LayerTaskArgs),
     /// Reduce a part of a log: one task of `sluice replay --engine`
     Replay(TaskArgs),
 }
@@ -34,6 +40,22 @@ struct TaskArgs {
     task: Task,
 }
 
+#[derive(Debug, Args)]
+struct LayerTaskArgs {
+    /// The job, from the driver
+    #[arg(long, value_name = "FILE")]
+    job: PathBuf,
+    /// What the task does: read parts of the users, or find the cuts of quotas from their counts
+    #[arg(long, value_enum, value_name = "TASK")]
+    task: LayerTask,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LayerTask {
+    Read,
+    Cut,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Task {
     Read,
@@ -41,32 +63,65 @@ enum Task {
 }
 
 pub(super) fn run(args: &KernelArgs) -> Result<u8> {
-    let Kernel::Replay(args) = &args.kernel;
+    let mut stdin = BufReader::with_capacity(1 << 18, std::io::stdin().lock());
+    let mut stdout = BufWriter::with_capacity(1 << 18, std::io::stdout().lock());
+    match &args.kernel {
+        Kernel::Layer(args) => layer(args, &mut stdin, &mut stdout)?,
+        Kernel::Replay(args) => replay(args, &mut stdin, &mut stdout)?,
+    }
+    stdout
+        .flush()
+        .map_err(|error| Error::write(Path::new("stdout"), error))?;
+    Ok(DONE)
+}
+
+fn layer(args: &LayerTaskArgs, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> Result<()> {
+    let job = Job::read(&args.job)?;
+    let scenario = job.scenario()?;
+    let Work::Layer { settings, facts } = &job.work else {
+        return Err(other_work(&args.job, "a layering"));
+    };
+    let changes: UserChanges<SourceArgs> = options(&args.job, &job, "a layering")?;
+    let options = LayerOptions {
+        audit: settings.audit,
+        previous: settings.previous.clone(),
+        ..LayerOptions::at(settings.as_of)
+    };
+    let facts = planned(facts.as_ref())?;
+    match args.task {
+        LayerTask::Read => {
+            let users = changes.users(&scenario)?;
+            engine::run_layer_task(&scenario, &users, &options, facts, stdin, stdout)
+        }
+        LayerTask::Cut => engine::join_counts(&scenario, &options, facts, stdin, stdout),
+    }
+}
+
+fn replay(args: &TaskArgs, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> Result<()> {
     let job = Job::read(&args.job)?;
     let mut scenario = job.scenario()?;
-    let changes: LogChanges<TrafficArgs, OutcomeArgs> =
-        serde_json::from_value(job.options.clone()).map_err(|error| {
-            Error::in_file(
-                &args.job,
-                format!("expected the options of a replay, found {error}"),
-            )
-        })?;
+    let Work::Replay { layers, facts } = &job.work else {
+        return Err(other_work(&args.job, "a replay"));
+    };
+    let changes: LogChanges<TrafficArgs, OutcomeArgs> = options(&args.job, &job, "a replay")?;
     changes.add_to(&mut scenario)?;
     let kind = match args.task {
         Task::Read => engine::TaskKind::Read,
         Task::Join => engine::TaskKind::Join,
     };
-    let mut stdin = BufReader::with_capacity(1 << 18, std::io::stdin().lock());
-    let mut stdout = BufWriter::with_capacity(1 << 18, std::io::stdout().lock());
-    engine::run_task(
-        kind,
-        &scenario,
-        &job.layers,
-        job.facts()?,
-        &mut stdin,
-        &mut stdout,
-    )?;
-    std::io::Write::flush(&mut stdout)
-        .map_err(|error| Error::write(std::path::Path::new("stdout"), error))?;
-    Ok(DONE)
+    let facts = planned(facts.as_ref())?;
+    engine::run_task(kind, &scenario, layers, facts, stdin, stdout)
+}
+
+/// The options of the command that made a job.
+fn options<T: DeserializeOwned>(path: &Path, job: &Job, work: &str) -> Result<T> {
+    serde_json::from_value(job.options.clone())
+        .map_err(|error| Error::in_file(path, format!("expected the options of {work}, found {error}")))
+}
+
+fn other_work(path: &Path, expected: &str) -> Error {
+    Error::in_file(
+        path,
+        format!("expected a job of {expected}, found one of another kind"),
+    )
 }

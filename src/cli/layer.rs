@@ -4,19 +4,25 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 
 use crate::base::apart::Apart;
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::time::{DAY, Micros, WrittenInstant, Zone};
-use crate::base::{files, json, time};
+use crate::base::{files, json, open, time};
+use crate::cli::engine_args::{EngineArgs, PreparedArgs};
 use crate::cli::source_args::SourceArgs;
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_json};
-use crate::cli::values::{add_absent, check_table, parse_allowed, parse_guard, parse_written, source_at};
+use crate::cli::text::path_text;
+use crate::cli::user_changes::UserChanges;
+use crate::cli::values::{check_table, parse_allowed, parse_guard, parse_written, source_at};
+use crate::engine;
+use crate::engine::{EngineRunner, Job, PreparedRunner, ScenarioText};
 use crate::input::{Format, fetch};
-use crate::layer::{Audit, Period, Ties};
-use crate::scenario::{AllowedColumn, Events, GuardName, LatestUntil, Overrides, Scenario, UsersFrom};
+use crate::layer::{Audit, LayerRunner, Period, Ties, plan_layer_tasks};
+use crate::scenario::{AllowedColumn, Events, GuardName, Overrides, Scenario, UsersFrom};
 use crate::study;
 use crate::study::inputs;
 use crate::study::{LayerOptions, RfmTable};
+use crate::words::commands as say;
 
 /// The four layers of the reference policy, for users tables that come without a scenario.
 const DEFAULT: &str = include_str!("layer_default.toml");
@@ -89,6 +95,10 @@ pub(super) struct LayerArgs {
     /// 1,048,576 users
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     audit: Audit,
+    #[command(flatten)]
+    engine: EngineArgs,
+    #[command(flatten)]
+    prepared: PreparedArgs,
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
@@ -97,49 +107,46 @@ pub(super) struct LayerArgs {
 pub(super) fn run(args: &LayerArgs, terminal: &Terminal) -> Result<u8> {
     let scenario = scenario(args)?;
     let mut users = users(args, &scenario)?;
-    let mut rule = scenario.sensitive.clone();
-    rule.allowed.extend(args.allowed.iter().cloned());
-    if let UsersFrom::Table(source) | UsersFrom::Events(Events { source, .. }) = &mut users {
-        args.source.add_to(source, &rule)?;
-        add_absent(source, &args.absent)?;
-    }
+    let as_of = args
+        .as_of
+        .map(|as_of| resolved(as_of, &scenario.time_zone))
+        .transpose()?;
+    let changes = UserChanges {
+        users: args.users.clone(),
+        source: &args.source,
+        allowed: args.allowed.clone(),
+        absent: args.absent.clone(),
+        as_of,
+    };
+    changes.add_to(&scenario, &mut users)?;
     if args.rfm_table.is_some() && !matches!(users, UsersFrom::Events(_)) {
         return Err(Error::usage(
             "expected --events for --rfm-table, found users without events",
         ));
     }
     let out = files::followed(&args.out)?;
-    let changes = args.changes.as_deref().map(files::followed).transpose()?;
+    let changes_path = args.changes.as_deref().map(files::followed).transpose()?;
     let rfm_table = args.rfm_table.as_deref().map(files::followed).transpose()?;
     let apart = match &args.scenario {
         Some(path) => inputs::of_scenario(path, &scenario),
         None => Apart::new(),
     };
-    let written = [Some(&out), changes.as_ref(), rfm_table.as_ref()];
+    let written = [Some(&out), changes_path.as_ref(), rfm_table.as_ref()];
     apart
         .reads(args.users.iter().chain(&args.events).chain(&args.previous))
         .writes(written.into_iter().flatten())
         .check()?;
-    for path in [Some(&out), changes.as_ref()].into_iter().flatten() {
+    for path in [Some(&out), changes_path.as_ref()].into_iter().flatten() {
         check_is_parquet(path)?;
     }
     if let Some(path) = &rfm_table {
         check_table("--rfm-table", path)?;
     }
-    let as_of = match args.as_of {
-        Some(as_of) => resolved(as_of, &scenario.time_zone)?,
-        None => scenario.plan.start,
-    };
-    if let (UsersFrom::Table(source), Some(_)) = (&mut users, args.as_of)
-        && source.latest_until.is_some()
-    {
-        source.latest_until = Some(LatestUntil::new(as_of, &scenario.time_zone));
-    }
     let options = LayerOptions {
-        as_of,
+        as_of: as_of.unwrap_or(scenario.plan.start),
         audit: args.audit,
         previous: args.previous.as_deref().map(fetch::local_file).transpose()?,
-        changes,
+        changes: changes_path,
         changed_only: args.changed_only,
         rfm_table: rfm_table.map(|path| RfmTable {
             path,
@@ -149,7 +156,26 @@ pub(super) fn run(args: &LayerArgs, terminal: &Terminal) -> Result<u8> {
         guards: scenario.guards.written(),
         accepted: args.accepted.clone(),
     };
-    let found = study::layer_at(&scenario, &users, &options, &out, terminal.progress())?;
+    let runner = match runner(args, &scenario, &changes, &users, &options, terminal)? {
+        On::Threads => None,
+        On::Tasks(runner) => Some(runner),
+        On::Others(folder) => {
+            terminal.print(&format!(
+                "{}\n  {}\n",
+                terminal.text(&say::written()),
+                path_text(folder)
+            ))?;
+            return Ok(DONE);
+        }
+    };
+    let found = study::layer_at(
+        runner.as_deref(),
+        &scenario,
+        &users,
+        &options,
+        &out,
+        terminal.progress(),
+    )?;
     found.warnings.iter().for_each(|warning| terminal.warn(warning));
     if args.json {
         print_json(&json::to_json(&found))?;
@@ -175,12 +201,74 @@ fn scenario(args: &LayerArgs) -> Result<Scenario> {
     if let Some(path) = &args.scenario {
         return Scenario::load(path, &Overrides::default());
     }
+    Scenario::parse(
+        &default_scenario(args)?,
+        "default",
+        Path::new(""),
+        &Overrides::default(),
+    )
+    .map_err(Error::scenario)
+}
+
+/// The text of the scenario of a command without one.
+fn default_scenario(args: &LayerArgs) -> Result<String> {
     let Some(as_of) = args.as_of else {
         return Err(Error::usage("expected --as-of or --scenario, found neither")
             .hint("recency needs an instant to be measured from, such as --as-of 2026-05-25"));
     };
-    let text = DEFAULT.replace("{as_of}", &time::format(resolved(as_of, &Zone::UTC)?));
-    Scenario::parse(&text, "default", Path::new(""), &Overrides::default()).map_err(Error::scenario)
+    Ok(DEFAULT.replace("{as_of}", &time::format(resolved(as_of, &Zone::UTC)?)))
+}
+
+/// Where the users are layered.
+enum On<'a> {
+    /// On the threads of this program.
+    Threads,
+    /// In tasks.
+    Tasks(Box<dyn LayerRunner + 'a>),
+    /// By others, with the job in this folder.
+    Others(&'a Path),
+}
+
+/// The runner that the command line asks for.
+///
+/// # Errors
+/// The options of the engine are wrong, users are not those that engines read, or a prepared job is of
+/// other inputs.
+fn runner<'a>(
+    args: &'a LayerArgs,
+    scenario: &Scenario,
+    changes: &UserChanges<&SourceArgs>,
+    users: &UsersFrom,
+    options: &LayerOptions,
+    terminal: &Terminal,
+) -> Result<On<'a>> {
+    let Some(engine) = args.engine.options_for(&args.prepared)? else {
+        return Ok(On::Threads);
+    };
+    study::users_for_tasks(scenario, users)?;
+    let (text, folder) = match &args.scenario {
+        Some(path) => (files::read_text(path)?, path.parent()),
+        None => (default_scenario(args)?, None),
+    };
+    let text = ScenarioText {
+        text: &text,
+        folder: folder.unwrap_or(Path::new("")),
+        found: scenario,
+        state: None,
+    };
+    let job = Job::layer(text, options, changes.for_job()?, engine)?;
+    if let Some(folder) = args.prepared.prepare() {
+        open::create_folders(folder).or_unwritable(folder)?;
+        let facts = study::with_table_of_users(scenario, users, options, |ctx, users| {
+            plan_layer_tasks(ctx, users, &folder.join("job.json"), terminal.progress())
+        })?;
+        engine::prepare_layer(&job, &facts, folder)?;
+        return Ok(On::Others(folder));
+    }
+    Ok(On::Tasks(match args.prepared.prepared() {
+        Some(folder) => Box::new(PreparedRunner::open(folder, &job)?),
+        None => Box::new(EngineRunner::new(job)?),
+    }))
 }
 
 /// The value of --as-of in a time zone.

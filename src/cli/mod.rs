@@ -55,6 +55,7 @@ mod terminal;
 mod text;
 mod tools;
 mod trace_args;
+mod user_changes;
 mod values;
 mod who;
 

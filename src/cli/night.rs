@@ -16,9 +16,10 @@ use crate::cli::ramp_text::{outcome_text, verdict_text};
 use crate::cli::table::{Table, column};
 use crate::cli::terminal::{Terminal, print_json};
 use crate::cli::text::path_text;
+use crate::cli::user_changes;
 use crate::cli::values::{parse_guard, parse_instant, parse_size, parse_written};
 use crate::night;
-use crate::night::{NightOptions, NightOutcome};
+use crate::night::{NightEngine, NightOptions, NightOutcome};
 use crate::pipeline;
 use crate::publish;
 use crate::scenario::GuardName;
@@ -105,7 +106,11 @@ pub(super) fn run(args: &NightArgs, terminal: &Terminal) -> Result<u8> {
         metrics: args.metrics.clone(),
         memory_limit: args.memory_limit,
         engine: match args.engine.options()? {
-            Some(engine) => Some((engine, log_args::of_scenario(None)?)),
+            Some(engine) => Some(NightEngine {
+                options: engine,
+                users: user_changes::of_own_users()?,
+                log: log_args::of_scenario(None)?,
+            }),
             None => None,
         },
     };

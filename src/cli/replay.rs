@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use crate::analysis::{PairedEffect, WhatIf, WhatIfCube};
 use crate::base::error::{Error, FileResult, Result};
+use crate::base::files;
 use crate::base::files::StagedFolder;
 use crate::base::json;
 use crate::base::memory::memory_limit;
 use crate::base::number::count;
 use crate::base::open;
 use crate::base::time::WrittenInstant;
-use crate::cli::engine_args::EngineArgs;
+use crate::cli::engine_args::{EngineArgs, PreparedArgs};
 use crate::cli::log_args;
 use crate::cli::log_args::{OutcomeArgs, TrafficArgs};
 use crate::cli::summary::{limit_warning, resolution_warnings, row_counts_text, traces_line};
@@ -21,7 +22,7 @@ use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::text::path_text;
 use crate::cli::values::{parse_size, parse_written};
 use crate::engine;
-use crate::engine::{EngineRunner, Job, PreparedRunner};
+use crate::engine::{EngineRunner, Job, PreparedRunner, ScenarioText};
 use crate::input::fetch;
 use crate::ramp::{Coverage, RampState};
 use crate::replay::{CUBE_FILE, Inputs, TaskRunner, implausible_means, plan_tasks};
@@ -73,12 +74,8 @@ pub(super) struct ReplayArgs {
     sessions: bool,
     #[command(flatten)]
     engine: EngineArgs,
-    /// Write the job for the engine to this folder, and stop: for those who submit it themselves
-    #[arg(long, value_name = "DIR", conflicts_with = "prepared")]
-    prepare: Option<PathBuf>,
-    /// Read the results of a job that --prepare wrote and the engine ran
-    #[arg(long, value_name = "DIR")]
-    prepared: Option<PathBuf>,
+    #[command(flatten)]
+    prepared: PreparedArgs,
     /// Compute the effect of these scenarios' operations on the same traffic, from a cube with
     /// shadow outcomes
     #[arg(long, value_name = "SCENARIO", num_args = 1.., requires = "cube", conflicts_with_all = ["traffic", "layers", "scenario", "out", "shadow", "outcomes", "since", "sessions", "as_of", "state"])]
@@ -124,23 +121,17 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
         ..study::replay_inputs(&scenario, None, layers, terminal.progress())?
     };
     let job = job(args, &scenario, state.as_ref(), layers)?;
-    match (&job, &args.prepare) {
-        (Some(job), Some(folder)) => return prepare(job, &scenario, &inputs, folder, terminal),
-        (None, Some(_)) => {
-            return Err(Error::usage(
-                "expected --engine spark or --engine sail beside --prepare, found none",
-            ));
-        }
-        (_, None) => {}
+    if let (Some(job), Some(folder)) = (&job, args.prepared.prepare()) {
+        return prepare(job, &scenario, &inputs, folder, terminal);
     }
     let staged = StagedFolder::begin(out, CUBE_FILE)?;
     let in_tasks = |runner: &dyn TaskRunner| {
         study::replay_in_tasks(runner, &scenario, &inputs, staged.path(), terminal.progress())
     };
-    let cube = match (job, &args.prepared) {
-        (_, Some(folder)) => in_tasks(&PreparedRunner::open(folder)?)?,
+    let cube = match (job, args.prepared.prepared()) {
+        (Some(job), Some(folder)) => in_tasks(&PreparedRunner::open(folder, &job)?)?,
         (Some(job), None) => in_tasks(&EngineRunner::new(job)?)?,
-        (None, None) => study::replay(&scenario, &inputs, staged.path(), terminal.progress())?,
+        (None, _) => study::replay(&scenario, &inputs, staged.path(), terminal.progress())?,
     };
     staged.commit()?;
     let warnings = inputs.warnings().into_iter().chain(implausible_means(&cube));
@@ -181,11 +172,18 @@ fn job(
     state: Option<&RampState>,
     layers: &Path,
 ) -> Result<Option<Job>> {
-    let (Some(options), Some(plan)) = (args.engine.options()?, &args.scenario) else {
+    let (Some(options), Some(plan)) = (args.engine.options_for(&args.prepared)?, &args.scenario) else {
         return Ok(None);
     };
     let changes = log_args::for_job(&args.traffic, &args.outcomes, args.sessions)?;
-    Job::new(plan, scenario, state, layers, changes, options).map(Some)
+    let text = files::read_text(plan)?;
+    let text = ScenarioText {
+        text: &text,
+        folder: plan.parent().unwrap_or(Path::new("")),
+        found: scenario,
+        state,
+    };
+    Job::replay(text, layers, changes, options).map(Some)
 }
 
 /// Writes the job for an engine to a folder.
@@ -199,7 +197,7 @@ fn prepare(
     let ctx = study::replay_context(scenario);
     let (facts, units) = plan_tasks(job.engine.partitions, &ctx, inputs, terminal.progress())?;
     open::create_folders(folder).or_unwritable(folder)?;
-    engine::prepare(job, &facts, &units, folder)?;
+    engine::prepare_replay(job, &facts, &units, folder)?;
     terminal.print(&format!(
         "{}\n  {}\n",
         terminal.text(&say::written()),

@@ -4,6 +4,7 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 
 use crate::base::error::Result;
+use crate::base::files;
 use crate::base::manifest;
 use crate::base::time::WrittenInstant;
 use crate::cli::engine_args::EngineArgs;
@@ -11,9 +12,9 @@ use crate::cli::log_args;
 use crate::cli::notified::{NotifiedArgs, notify};
 use crate::cli::summary;
 use crate::cli::terminal::{DONE, Terminal, print_json};
+use crate::cli::user_changes;
 use crate::cli::values::parse_written;
-use crate::engine::{EngineRunner, Job};
-use crate::replay::TaskRunner;
+use crate::engine::{EngineRunners, ScenarioText};
 use crate::scenario::{Overrides, Scenario};
 use crate::study;
 use crate::study::inputs;
@@ -62,22 +63,24 @@ pub(super) fn run(args: &RunArgs, terminal: &Terminal) -> Result<u8> {
     inputs::of_scenario(&args.scenario, &scenario)
         .replaces([&args.out])
         .check()?;
-    let engine = args.engine.options()?;
-    let new_runner = |layers: &Path, generated: Option<&Path>| -> Result<Option<Box<dyn TaskRunner>>> {
-        let Some(options) = engine.clone() else {
-            return Ok(None);
-        };
-        let changes = log_args::of_scenario(generated)?;
-        let job = Job::new(&args.scenario, &scenario, None, layers, changes, options)?;
-        Ok(Some(Box::new(EngineRunner::new(job)?)))
+    let study = match args.engine.options()? {
+        None => study::run(&scenario, &args.out, terminal.lang, terminal.progress())?,
+        Some(engine) => {
+            let text = files::read_text(&args.scenario)?;
+            let runners = EngineRunners {
+                scenario: ScenarioText {
+                    text: &text,
+                    folder: args.scenario.parent().unwrap_or(Path::new("")),
+                    found: &scenario,
+                    state: None,
+                },
+                engine: &engine,
+                users: &|users| user_changes::of_users(&scenario, users),
+                log: &log_args::of_scenario,
+            };
+            study::run_on(&runners, &scenario, &args.out, terminal.lang, terminal.progress())?
+        }
     };
-    let study = study::run_on(
-        &new_runner,
-        &scenario,
-        &args.out,
-        terminal.lang,
-        terminal.progress(),
-    )?;
     study.warnings.iter().for_each(|warning| terminal.warn(warning));
     for warning in summary::warnings(&scenario, &study) {
         terminal.warn(warning.of(terminal.lang));

@@ -1,6 +1,6 @@
 """Runs the tasks of a sluice job on Apache Spark, or on a server of Spark Connect such as Sail.
 
-`sluice replay --engine spark|sail` writes this file beside a job and starts it. To submit it yourself:
+`sluice layer|replay --engine spark|sail` writes this file beside a job and starts it. To submit it yourself:
 
     spark-submit driver.py --job job.json --units units.txt --out blocks.bin
 
@@ -17,7 +17,7 @@ import sys
 BLOCKS = "partition int, kind int, block binary"
 
 
-def task(job_text, kind, program):
+def task(job_text, work, kind, program):
     """The function that Spark applies to the Arrow batches of one task."""
 
     def run(batches):
@@ -53,7 +53,7 @@ def task(job_text, kind, program):
             with open(os.open(job, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
                 file.write(job_text)
             log = open(os.path.join(folder, "log"), "w+b")
-            command = [path, "--threads", "1", "kernel", "replay", "--job", job, "--task", kind]
+            command = [path, "--threads", "1", "kernel", work, "--job", job, "--task", kind]
             try:
                 process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
             except OSError as error:
@@ -145,6 +145,68 @@ def session(job):
     return spark, stop
 
 
+def own_program(job):
+    """The program on this machine."""
+    for path in (job["own"], job["program"]):
+        if os.access(path, os.X_OK):
+            return path
+    raise RuntimeError(f"sluice: the machine of the driver has no program {job['program']}: "
+                       "it joins the counts of quotas")
+
+
+def next_pass(job, blocks):
+    """The facts of the pass after one of counts, which the program computes from all blocks."""
+    import subprocess
+    import tempfile
+
+    import pyarrow as pa
+
+    types = {"partition": pa.int32(), "kind": pa.int32(), "block": pa.binary()}
+    with tempfile.TemporaryDirectory(prefix="sluice-") as folder:
+        path = os.path.join(folder, "job.json")
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            json.dump(job, file)
+        command = [own_program(job), "kernel", "layer", "--job", path, "--task", "cut"]
+        with tempfile.TemporaryFile() as counts, tempfile.TemporaryFile() as log:
+            with pa.ipc.new_stream(counts, pa.schema(list(types.items()))) as stream:
+                for row in blocks:
+                    columns = [pa.array([value], type=of) for value, of in zip(row, types.values())]
+                    stream.write_batch(pa.record_batch(columns, names=list(types)))
+            counts.seek(0)
+            ended = subprocess.run(command, stdin=counts, stdout=subprocess.PIPE, stderr=log, check=False)
+            if ended.returncode != 0:
+                log.seek(0)
+                text = log.read()[-4000:].decode("utf-8", "replace").strip()
+                raise RuntimeError(f"sluice: code {ended.returncode}: the driver: {text}")
+            return json.loads(ended.stdout)
+
+
+def layered(spark, job, units):
+    """The rows of the last pass of a layering. Quotas need passes of counts before it."""
+    while True:
+        rows = (
+            spark.createDataFrame(units, "unit string")
+            .repartition(job["n_tasks"])
+            .mapInArrow(task(json.dumps(job), "layer", "read", job["program"]), BLOCKS)
+        )
+        facts = job["work"]["layer"]["facts"]
+        if "write" in facts["pass"]:
+            return rows
+        job["work"]["layer"]["facts"] = next_pass(job, rows.collect())
+
+
+def replayed(spark, job, units):
+    """The rows of a replay: parts are read, and the blocks of each partition are joined."""
+    shipped, n_partitions = json.dumps(job), job["work"]["replay"]["facts"]["n_partitions"]
+    return (
+        spark.createDataFrame(units, "unit string")
+        .repartition(job["n_tasks"])
+        .mapInArrow(task(shipped, "replay", "read", job["program"]), BLOCKS)
+        .repartition(n_partitions, "partition")
+        .mapInArrow(task(shipped, "replay", "join", job["program"]), BLOCKS)
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--job", required=True, help="the job, from sluice")
@@ -155,19 +217,12 @@ def main():
         job = json.load(file)
     with open(args.units, encoding="utf-8") as file:
         units = [(line,) for line in file.read().splitlines()]
-    # Executors need no settings of the session, which may hold secrets.
-    shipped = json.dumps({**job, "conf": [], "submit": []})
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     spark, stop = session(job)
     try:
-        n_partitions = job["facts"]["n_partitions"]
-        blocks = (
-            spark.createDataFrame(units, "unit string")
-            .repartition(job["n_tasks"])
-            .mapInArrow(task(shipped, "read", job["program"]), BLOCKS)
-            .repartition(n_partitions, "partition")
-            .mapInArrow(task(shipped, "join", job["program"]), BLOCKS)
-        )
+        # Executors need no settings of the session, which may hold secrets.
+        shipped = {**job, "conf": [], "submit": []}
+        blocks = (layered if "layer" in job["work"] else replayed)(spark, shipped, units)
         part = args.out + ".part"
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
             for partition, kind, block in blocks.toLocalIterator():

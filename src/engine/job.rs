@@ -1,21 +1,24 @@
-//! A job: what the tasks of a replay must know to open the same inputs on another machine.
+//! A job: what the tasks of a layering or of a replay must know to open the same inputs on another
+//! machine.
 
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
+use crate::base::json;
 use crate::base::time::{Micros, WrittenInstant};
-use crate::base::{files, json};
 use crate::engine::options::EngineOptions;
+use crate::layer::{Audit, LayerFacts};
 use crate::ramp::RampState;
 use crate::replay::Facts;
 use crate::scenario::{Overrides, Scenario};
 use crate::study;
+use crate::study::LayerOptions;
 
 /// The form of a job and of the blocks of its tasks.
-const SCHEMA: &str = "sluice.job/1";
+const SCHEMA: &str = "sluice.job/2";
 
-/// A replay for an engine. Paths are absolute.
+/// A layering or a replay for an engine. Paths are absolute.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     schema: String,
@@ -33,10 +36,10 @@ pub struct Job {
     as_of: Micros,
     /// The options of the command that change the sources, in the form of the command.
     pub options: serde_json::Value,
-    /// Path of the layer table.
-    pub layers: PathBuf,
-    /// What the driver knows. `None` until it has planned the tasks.
-    pub facts: Option<Facts>,
+    /// What the tasks do.
+    pub work: Work,
+    /// This program on the machine of the driver, which joins the counts of quotas.
+    own: PathBuf,
     /// The engine, and how to reach it. Tasks do not need it.
     #[serde(flatten)]
     pub engine: EngineOptions,
@@ -44,36 +47,135 @@ pub struct Job {
     pub n_tasks: usize,
 }
 
+/// What the tasks of a job do. Facts are `None` until the driver has planned the tasks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// Score users, and write their layers.
+    Layer {
+        /// The options of the layering that tasks need.
+        settings: LayerSettings,
+        /// What the driver knows.
+        facts: Option<LayerFacts>,
+    },
+    /// Reduce a log to a cube.
+    Replay {
+        /// Path of the layer table.
+        layers: PathBuf,
+        /// What the driver knows.
+        facts: Option<Facts>,
+    },
+}
+
+/// The options of a layering that its tasks need.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LayerSettings {
+    /// The instant from which recency is measured, microseconds, UTC.
+    pub as_of: Micros,
+    /// Whether the table is audited.
+    pub audit: Audit,
+    /// Layer table of the previous night. `None` for no reuse.
+    pub previous: Option<PathBuf>,
+}
+
+/// A scenario as a job carries it.
+#[derive(Debug, Clone, Copy)]
+pub struct ScenarioText<'a> {
+    /// Content of the file.
+    pub text: &'a str,
+    /// Folder that its paths start from.
+    pub folder: &'a Path,
+    /// The scenario as it was read, with the changes of `state`.
+    pub found: &'a Scenario,
+    /// The state of the ramp. `None` without a state.
+    pub state: Option<&'a RampState>,
+}
+
 impl Job {
-    /// A job of a scenario file, as `found` was read from it. `state` is the state of the ramp whose
-    /// changes the scenario has.
+    /// A job that layers the users of a scenario. `options` are those of the command that change the
+    /// users, in the form of the command.
     ///
     /// # Errors
-    /// When the scenario cannot be read, or has a log that engines cannot read.
-    pub fn new(
-        scenario: &Path,
-        found: &Scenario,
-        state: Option<&RampState>,
+    /// When a path is not known.
+    pub fn layer(
+        scenario: ScenarioText<'_>,
+        layering: &LayerOptions,
+        options: serde_json::Value,
+        engine: EngineOptions,
+    ) -> Result<Self> {
+        let settings = LayerSettings {
+            as_of: layering.as_of,
+            audit: layering.audit,
+            previous: layering.previous.as_deref().map(absolute).transpose()?,
+        };
+        Self::new(
+            scenario,
+            options,
+            Work::Layer {
+                settings,
+                facts: None,
+            },
+            engine,
+        )
+    }
+
+    /// A job that replays the log of a scenario on a layer table. `options` are those of the command
+    /// that change the log, in the form of the command.
+    ///
+    /// # Errors
+    /// When a path is not known, or the scenario has a log that engines cannot read.
+    pub fn replay(
+        scenario: ScenarioText<'_>,
         layers: &Path,
         options: serde_json::Value,
         engine: EngineOptions,
     ) -> Result<Self> {
-        check_sources(found)?;
-        let folder = scenario.parent().unwrap_or(Path::new(""));
+        check_sources(scenario.found)?;
+        let layers = absolute(layers)?;
+        Self::new(scenario, options, Work::Replay { layers, facts: None }, engine)
+    }
+
+    fn new(
+        scenario: ScenarioText<'_>,
+        options: serde_json::Value,
+        work: Work,
+        engine: EngineOptions,
+    ) -> Result<Self> {
+        let own = std::env::current_exe()
+            .map_err(|error| Error::usage(format!("expected the path of this program, found {error}")))?;
         Ok(Self {
             schema: SCHEMA.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            name: found.plan.id.clone(),
-            scenario: files::read_text(scenario)?,
-            folder: absolute(folder)?,
-            state: state.cloned(),
-            as_of: found.as_of,
+            name: scenario.found.plan.id.clone(),
+            scenario: scenario.text.to_owned(),
+            folder: absolute(scenario.folder)?,
+            state: scenario.state.cloned(),
+            as_of: scenario.found.as_of,
             options,
-            layers: absolute(layers)?,
-            facts: None,
+            work,
+            own,
             engine,
             n_tasks: 1,
         })
+    }
+
+    /// Whether two jobs do the same, apart from the engine and from what a driver plans.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let work = |job: &Self| match job.work.clone() {
+            Work::Layer { settings, .. } => Work::Layer {
+                settings,
+                facts: None,
+            },
+            Work::Replay { layers, .. } => Work::Replay { layers, facts: None },
+        };
+        let of = |job: &Self| Self {
+            work: work(job),
+            own: PathBuf::new(),
+            engine: EngineOptions::default(),
+            n_tasks: 1,
+            ..job.clone()
+        };
+        of(self) == of(other)
     }
 
     /// Reads a job that a driver wrote.
@@ -121,16 +223,14 @@ impl Job {
         }
         Ok(scenario)
     }
+}
 
-    /// What the driver knows.
-    ///
-    /// # Errors
-    /// When the job has not been planned.
-    pub fn facts(&self) -> Result<&Facts> {
-        self.facts
-            .as_ref()
-            .ok_or_else(|| Error::usage("expected a job that a driver has planned, found one without facts"))
-    }
+/// The facts of a job that a driver has planned.
+///
+/// # Errors
+/// When there are none.
+pub fn planned<T>(facts: Option<&T>) -> Result<&T> {
+    facts.ok_or_else(|| Error::usage("expected a job that a driver has planned, found one without facts"))
 }
 
 /// A path that does not depend on the working folder. Addresses of stores stay.

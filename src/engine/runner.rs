@@ -1,16 +1,19 @@
 //! The side of the driver: starts the engine's program on a job, and reads the resulting blocks.
 
+use serde::Serialize;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::base::block::{Block, BlockKind, OnBlock};
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::private_folder::PrivateFolder;
 use crate::base::{escape, files, json, open};
-use crate::engine::job::Job;
+use crate::engine::job::{Job, Work};
 use crate::engine::options::Engine;
-use crate::replay::{Block, BlockKind, Facts, OnBlock, TaskRunner, Unit};
+use crate::layer::{LayerFacts, LayerRunner};
+use crate::replay::{Facts, TaskRunner, Unit};
 
 /// The program that the engine runs.
 const DRIVER: &str = include_str!("driver.py");
@@ -68,13 +71,34 @@ const UNITS: &str = "units.txt";
 const DRIVER_FILE: &str = "driver.py";
 const BLOCKS: &str = "blocks.bin";
 
-/// Writes a job, its units and its driver to a folder.
+/// Writes the job of a replay, its units and its driver to a folder.
 ///
 /// # Errors
-/// When a file cannot be written.
-pub fn prepare(job: &Job, facts: &Facts, units: &[Unit], folder: &Path) -> Result<()> {
+/// When a file cannot be written, or the job is no replay.
+pub fn prepare_replay(job: &Job, facts: &Facts, units: &[Unit], folder: &Path) -> Result<()> {
     let mut job = job.clone();
-    job.facts = Some(facts.clone());
+    match &mut job.work {
+        Work::Replay { facts: place, .. } => *place = Some(facts.clone()),
+        Work::Layer { .. } => return Err(Error::usage("expected the job of a replay, found another")),
+    }
+    write_job(job, units, folder)
+}
+
+/// Writes the job of a layering, its units and its driver to a folder.
+///
+/// # Errors
+/// When a file cannot be written, or the job is no layering.
+pub fn prepare_layer(job: &Job, facts: &LayerFacts, folder: &Path) -> Result<()> {
+    let mut job = job.clone();
+    match &mut job.work {
+        Work::Layer { facts: place, .. } => *place = Some(facts.clone()),
+        Work::Replay { .. } => return Err(Error::usage("expected the job of a layering, found another")),
+    }
+    let units: Vec<usize> = (0..facts.n_parts()).collect();
+    write_job(job, &units, folder)
+}
+
+fn write_job<T: Serialize>(mut job: Job, units: &[T], folder: &Path) -> Result<()> {
     job.n_tasks = units
         .len()
         .div_ceil(TASK_UNITS)
@@ -91,9 +115,29 @@ pub fn prepare(job: &Job, facts: &Facts, units: &[Unit], folder: &Path) -> Resul
 
 impl TaskRunner for EngineRunner {
     fn run(&self, facts: &Facts, units: &[Unit], on_block: &mut OnBlock<'_>) -> Result<()> {
+        self.run_driver(
+            &|folder| prepare_replay(&self.job, facts, units, folder),
+            on_block,
+        )
+    }
+
+    fn n_partitions(&self) -> Option<u32> {
+        self.job.engine.partitions
+    }
+}
+
+impl LayerRunner for EngineRunner {
+    fn run(&self, facts: &LayerFacts, on_block: &mut OnBlock<'_>) -> Result<()> {
+        self.run_driver(&|folder| prepare_layer(&self.job, facts, folder), on_block)
+    }
+}
+
+impl EngineRunner {
+    /// Runs the driver in a folder that `prepare` fills, and reads its blocks.
+    fn run_driver(&self, prepare: &dyn Fn(&Path) -> Result<()>, on_block: &mut OnBlock<'_>) -> Result<()> {
         let folder = PrivateFolder::create(&std::env::temp_dir(), "sluice-engine-")?;
         let path = folder.path();
-        prepare(&self.job, facts, units, path)?;
+        prepare(path)?;
         let log = path.join("log");
         let file = File::create(&log).or_unwritable(&log)?;
         let mut command = self.command(path);
@@ -109,25 +153,24 @@ impl TaskRunner for EngineRunner {
         }
         read_frames(&path.join(BLOCKS), on_block)
     }
-
-    fn n_partitions(&self) -> Option<u32> {
-        self.job.engine.partitions
-    }
 }
 
-/// The results of a job that [`prepare`] wrote and that others ran.
+/// The results of a job that [`prepare_replay`] or [`prepare_layer`] wrote and that others ran.
 pub struct PreparedRunner<'a> {
     folder: &'a Path,
-    facts: Facts,
+    job: Job,
 }
 
 impl<'a> PreparedRunner<'a> {
     /// Opens the folder of a job.
     ///
     /// # Errors
-    /// When it has no job of this version, or the driver did not end.
-    pub fn open(folder: &'a Path) -> Result<Self> {
-        let facts = Job::read(&folder.join(JOB))?.facts()?.clone();
+    /// When it has no job of this version, or one of other inputs, or the driver did not end.
+    pub fn open(folder: &'a Path, expected: &Job) -> Result<Self> {
+        let job = Job::read(&folder.join(JOB))?;
+        if !job.is_like(expected) {
+            return Err(other_job(folder));
+        }
         if !folder.join(BLOCKS).exists() {
             return Err(Error::in_file(
                 folder,
@@ -135,24 +178,47 @@ impl<'a> PreparedRunner<'a> {
             )
             .hint(format!("run {DRIVER_FILE} in this folder first")));
         }
-        Ok(Self { folder, facts })
+        Ok(Self { folder, job })
     }
+}
+
+/// The error for a job of other inputs.
+fn other_job(folder: &Path) -> Error {
+    Error::in_file(
+        &folder.join(JOB),
+        "expected the job of these inputs, found the job of others",
+    )
+    .hint("give the same options as with --prepare, and prepare again if an input has changed")
 }
 
 impl TaskRunner for PreparedRunner<'_> {
     fn run(&self, facts: &Facts, _: &[Unit], on_block: &mut OnBlock<'_>) -> Result<()> {
-        if *facts != self.facts {
-            return Err(Error::in_file(
-                &self.folder.join(JOB),
-                "expected the job of these inputs, found the job of others",
-            )
-            .hint("give the same options as with --prepare, and prepare again if an input has changed"));
+        match &self.job.work {
+            Work::Replay { facts: Some(of), .. } if of == facts => {
+                read_frames(&self.folder.join(BLOCKS), on_block)
+            }
+            _ => Err(other_job(self.folder)),
         }
-        read_frames(&self.folder.join(BLOCKS), on_block)
     }
 
     fn n_partitions(&self) -> Option<u32> {
-        Some(self.facts.n_partitions())
+        match &self.job.work {
+            Work::Replay {
+                facts: Some(facts), ..
+            } => Some(facts.n_partitions()),
+            _ => None,
+        }
+    }
+}
+
+impl LayerRunner for PreparedRunner<'_> {
+    fn run(&self, facts: &LayerFacts, on_block: &mut OnBlock<'_>) -> Result<()> {
+        match &self.job.work {
+            Work::Layer { facts: Some(of), .. } if of == facts => {
+                read_frames(&self.folder.join(BLOCKS), on_block)
+            }
+            _ => Err(other_job(self.folder)),
+        }
     }
 }
 

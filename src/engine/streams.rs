@@ -1,9 +1,9 @@
-//! Units and blocks as Arrow IPC streams, the contract of `sluice kernel replay`.
+//! Units and blocks as Arrow IPC streams, the contract of `sluice kernel`.
 //!
 //! | stream | columns, in any order, without nulls |
 //! |---|---|
 //! | into `read` | `unit` text |
-//! | out of `read`, into and out of `join` | `partition` int32, `kind` int32, `block` binary |
+//! | out of `read`, into and out of `join`, into `cut` | `partition` int32, `kind` int32, `block` binary |
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
@@ -12,11 +12,12 @@ use arrow_cast::cast;
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+use serde::de::DeserializeOwned;
 use std::io::{BufRead, Write};
 use std::sync::Arc;
 
+use crate::base::block::{Block, BlockKind};
 use crate::base::error::{Error, Result};
-use crate::replay::{Block, BlockKind, Unit};
 
 /// Bytes and rows after which a batch is written.
 const BATCH: (usize, usize) = (8 << 20, 128);
@@ -53,7 +54,7 @@ fn column(batch: &RecordBatch, name: &str, wanted: &DataType) -> Result<ArrayRef
 ///
 /// # Errors
 /// When the stream is broken, or has something else.
-pub(super) fn read_units(stdin: &mut dyn BufRead) -> Result<Vec<Unit>> {
+pub(super) fn read_units<T: DeserializeOwned>(stdin: &mut dyn BufRead) -> Result<Vec<T>> {
     let mut units = Vec::new();
     for batch in batches(stdin)?.into_iter().flatten() {
         let texts = column(&batch.map_err(broken)?, "unit", &DataType::Utf8)?;
@@ -178,6 +179,7 @@ impl<W: Write> BlockWriter<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replay::Unit;
     use arrow_array::{Int64Array, LargeBinaryArray, StringArray};
 
     fn block(partition: u32, kind: BlockKind, n: usize) -> Block {
@@ -246,11 +248,11 @@ mod tests {
         let texts = StringArray::from(vec![r#"{"users": {"part": 4}}"#]);
         let batch = RecordBatch::try_from_iter([("unit", Arc::new(texts) as ArrayRef)]).unwrap();
         assert_eq!(
-            read_units(&mut stream(&batch).as_slice()).unwrap(),
+            read_units::<Unit>(&mut stream(&batch).as_slice()).unwrap(),
             [Unit::Users { part: 4 }]
         );
         let texts = StringArray::from(vec!["{}"]);
         let batch = RecordBatch::try_from_iter([("unit", Arc::new(texts) as ArrayRef)]).unwrap();
-        assert!(read_units(&mut stream(&batch).as_slice()).is_err());
+        assert!(read_units::<Unit>(&mut stream(&batch).as_slice()).is_err());
     }
 }

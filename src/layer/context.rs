@@ -1,6 +1,7 @@
 //! The inputs and settings that the layering passes share.
 
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 use crate::base::time::Micros;
@@ -29,7 +30,8 @@ pub struct LayerContext<'a> {
 
 /// Whether to do the checks that scores do not need: the search for duplicate users, and the
 /// digests of the input files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Audit {
     /// Audits tables of up to 1,048,576 users, where the cost is small.
     #[default]

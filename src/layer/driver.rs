@@ -5,9 +5,10 @@ use std::path::Path;
 use crate::base::error::Result;
 use crate::base::progress::Progress;
 use crate::layer::context::LayerContext;
+use crate::layer::passes::{Assignment, Passes};
 use crate::layer::source::Users;
 use crate::layer::summary::LayerSummary;
-use crate::layer::{passes, unique};
+use crate::layer::unique;
 use crate::scenario::LayerMode;
 
 /// Scores users, sorts them into layers and writes the layer table, in input order.
@@ -22,10 +23,12 @@ pub fn layer_users(
     progress: &Progress,
 ) -> Result<LayerSummary> {
     let dropped = unique::find_duplicates(ctx, users, path, progress)?;
-    let passes = passes::Passes::new(ctx, users, &dropped, progress);
-    let assignment = match ctx.layering.mode {
-        LayerMode::Threshold => passes::Assignment::bands(ctx.plan),
-        LayerMode::Quota => passes::Assignment::Quotas(passes.find_cuts()?),
-    };
-    passes.write(&assignment, path)
+    let passes = Passes::new(ctx, users, &dropped, progress);
+    match ctx.layering.mode {
+        LayerMode::Threshold => passes.write(&Assignment::bands(ctx.plan), path),
+        LayerMode::Quota => {
+            let passes = passes.keeping_scores();
+            passes.write(&Assignment::Quotas(passes.find_cuts()?), path)
+        }
+    }
 }

@@ -1,13 +1,14 @@
 //! Duplicate rows that are left out of a part.
 
 use arrow_array::BooleanArray;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use crate::base::error::Result;
 use crate::input::UserBatch;
 
 /// Rows that are left out because an earlier row has the same user.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Dropped {
     /// Whether all ids were compared.
     pub(super) checked: bool,

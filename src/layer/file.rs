@@ -4,6 +4,7 @@
 use arrow_array::{ArrayRef, StringArray};
 use arrow_cast::cast;
 use arrow_schema::{DataType, SchemaRef};
+use bytes::Bytes;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::arrow::parquet_to_arrow_schema;
@@ -11,7 +12,9 @@ use parquet::basic::{Compression, ConvertedType, LogicalType, Repetition, Type a
 use parquet::column::page::PageReader;
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::{ParquetError, Result as ParquetResult};
-use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::metadata::{
+    ColumnChunkMetaData, PageIndexPolicy, ParquetMetaDataOptions, ParquetMetaDataReader,
+};
 use parquet::file::properties::WriterProperties;
 use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::statistics::Statistics;
@@ -319,6 +322,41 @@ impl<'a, W: Write + Send> LayerFileWriter<'a, W> {
             writer.close().map(|_| ())
         };
         write().or_unwritable(self.path)
+    }
+
+    /// Appends the row groups of a whole table with the same columns, as they are.
+    ///
+    /// # Errors
+    /// When the bytes are not such a table, or the file cannot be written.
+    pub(super) fn splice(&mut self, table: &Bytes) -> Result<()> {
+        let path = self.path;
+        let mut splice = || -> ParquetResult<()> {
+            let options = ParquetMetaDataOptions::new().with_encoding_stats_as_mask(false);
+            let metadata = ParquetMetaDataReader::new()
+                .with_metadata_options(Some(options))
+                .with_page_index_policy(PageIndexPolicy::Optional)
+                .parse_and_finish(table)?;
+            for (idx, group) in metadata.row_groups().iter().enumerate() {
+                let mut writer = self.writer.next_row_group()?;
+                let pages = metadata.page_index_for_row_group(idx);
+                for (column, chunk) in group.columns().iter().enumerate() {
+                    writer.append_column(
+                        table,
+                        ColumnCloseResult {
+                            bytes_written: chunk.compressed_size() as u64,
+                            rows_written: group.num_rows() as u64,
+                            metadata: chunk.clone(),
+                            bloom_filter: None,
+                            column_index: pages.column_index(column).cloned(),
+                            offset_index: pages.offset_index(column).cloned(),
+                        },
+                    )?;
+                }
+                writer.close()?;
+            }
+            Ok(())
+        };
+        splice().or_unwritable(path)
     }
 
     /// Writes the footer.

@@ -11,10 +11,13 @@
 mod changes;
 mod consent;
 mod context;
+mod distributed;
 mod driver;
 mod dropped;
 mod encode;
 mod file;
+mod groups;
+mod kept;
 mod kernel;
 mod nightly;
 mod passes;
@@ -30,6 +33,7 @@ mod source;
 mod summary;
 mod table;
 pub(crate) mod tables;
+mod tasks;
 mod unique;
 
 pub use crate::input::DEFAULT_TENANT;
@@ -54,4 +58,6 @@ pub use summary::{LayerCount, LayerSummary, Missing};
 pub use table::Layers;
 
 pub use context::{Audit, LayerContext, SMALL_TABLE};
+pub use distributed::{LayerRunner, layer_users_in_tasks, plan_layer_tasks};
 pub use driver::layer_users;
+pub use tasks::{LayerFacts, layer_parts, next_pass};

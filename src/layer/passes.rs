@@ -1,26 +1,19 @@
-//! The passes over the users: they find the cuts of quotas and write the layer table.
+//! The passes over the users: they find the cuts of quotas, and the layer of each user.
 
 use arrow_array::StringArray;
-use parquet::basic::Repetition;
-use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::error::{Error, FileResult, Result};
+use crate::base::error::Result;
 use crate::base::progress::Progress;
-use crate::base::{files, json, open, parquet_io};
 use crate::input::UserBatch;
 use crate::layer::context::LayerContext;
 use crate::layer::dropped::Dropped;
-use crate::layer::encode::Encoder;
-use crate::layer::file::{
-    Columns, LayerFileWriter, PassThrough, Passed, RowGroup, TENANT_ID, USER_ID, has_rows, leaf_of,
-};
+use crate::layer::kept::{KeptScores, Tied};
 use crate::layer::kernel::{Kernel, PROTECTED};
 use crate::layer::quota::{Placement, Quotas, ScoreCounts, TenantCuts, TiePass, tie_hash};
-use crate::layer::reuse::{Note, Notes, Reuse, notes_path};
+use crate::layer::reuse::Reuse;
 use crate::layer::score::N_SCORES;
-use crate::layer::source::{ScoredPart, Users, one_column};
-use crate::layer::summary::{LayerSummary, PartTally, Tally};
+use crate::layer::source::{ScoredPart, Scoring, Users, one_column};
 use crate::scenario::Plan;
 
 /// The rule that turns scores into layers.
@@ -48,77 +41,114 @@ impl Assignment {
 
 /// The users, with the inputs that every pass needs.
 pub(super) struct Passes<'a> {
-    ctx: &'a LayerContext<'a>,
-    users: &'a Users<'a>,
+    pub(super) ctx: &'a LayerContext<'a>,
+    pub(super) users: &'a Users<'a>,
+    /// The parts that are read.
+    parts: Vec<usize>,
     kernel: Kernel<'a>,
-    dropped: &'a Dropped,
-    progress: &'a Progress,
-}
-
-/// The result of layering one part. `group` is `None` for a part without users.
-struct Layered {
-    group: Option<RowGroup>,
-    note: Option<Note>,
-    tally: PartTally,
+    pub(super) dropped: &'a Dropped,
+    /// Scores for later passes. `None` for a single pass.
+    kept: Option<KeptScores>,
+    pub(super) progress: &'a Progress,
 }
 
 impl<'a> Passes<'a> {
+    /// Passes over all users.
     pub(super) fn new(
         ctx: &'a LayerContext<'a>,
         users: &'a Users<'a>,
         dropped: &'a Dropped,
         progress: &'a Progress,
     ) -> Self {
+        Self::of_parts(ctx, users, (0..users.n_parts()).collect(), dropped, progress)
+    }
+
+    /// Passes over the users of some parts.
+    pub(super) fn of_parts(
+        ctx: &'a LayerContext<'a>,
+        users: &'a Users<'a>,
+        parts: Vec<usize>,
+        dropped: &'a Dropped,
+        progress: &'a Progress,
+    ) -> Self {
         Self {
             ctx,
             users,
+            parts,
             kernel: Kernel::new(ctx.layering, ctx.plan, ctx.as_of),
             dropped,
+            kept: None,
             progress,
         }
     }
 
+    /// Keeps scores from pass to pass, as far as memory allows.
+    pub(super) fn keeping_scores(self) -> Self {
+        let kept = Some(KeptScores::new(self.users.n_parts()));
+        Self { kept, ..self }
+    }
+
+    /// Scores the parts. A bar with the name of the pass moves with the users.
+    pub(super) fn for_each<T: Send>(
+        &self,
+        name: &'static str,
+        reuse: Option<&Reuse<'_>>,
+        compute: impl Fn(ScoredPart) -> Result<T> + Sync,
+        consume: impl FnMut(usize, T) -> Result<()>,
+    ) -> Result<()> {
+        let bar = self.progress.rows(name, self.users.n_users());
+        let scoring = Scoring {
+            kernel: &self.kernel,
+            dropped: self.dropped,
+            reuse,
+            kept: self.kept.as_ref(),
+        };
+        let compute = |part: ScoredPart| {
+            let n_users = part.scored.score.len() as u64;
+            let result = compute(part)?;
+            bar.advance(n_users);
+            Ok(result)
+        };
+        self.users.for_each(&self.parts, &scoring, compute, consume)
+    }
+
+    /// Counts the users of each score.
+    pub(super) fn count(&self) -> Result<ScoreCounts> {
+        let mut counts = ScoreCounts::default();
+        let of_part = |part: ScoredPart| {
+            let mut counts = ScoreCounts::default();
+            counts.add(&part.scored);
+            Ok(counts)
+        };
+        self.for_each("count", None, of_part, |_, part| {
+            counts.merge(part);
+            Ok(())
+        })?;
+        Ok(counts)
+    }
+
+    /// Counts or collects the hashes of the users at the cuts.
+    pub(super) fn search(&self, quotas: &Quotas) -> Result<TiePass> {
+        let mut found = TiePass::default();
+        let of_part = |part: ScoredPart| {
+            let mut found = TiePass::default();
+            self.for_each_tied(&part, quotas, |row, cuts, hash| {
+                found.add(cuts, part.scored.score[row], hash)
+            })?;
+            Ok(found)
+        };
+        self.for_each("cut", None, of_part, |_, part| {
+            found.merge(part);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
     /// Finds the cuts that give each layer its share of each tenant's users.
     pub(super) fn find_cuts(&self) -> Result<Quotas> {
-        let bar = self.progress.rows("count", self.users.n_users());
-        let mut counts = ScoreCounts::default();
-        self.users.for_each(
-            &self.kernel,
-            self.dropped,
-            None,
-            |part| {
-                let mut counts = ScoreCounts::default();
-                counts.add(&part.scored);
-                bar.advance(part.scored.score.len() as u64);
-                Ok(counts)
-            },
-            |part| {
-                counts.merge(part);
-                Ok(())
-            },
-        )?;
-        drop(bar);
-        let mut quotas = Quotas::new(&counts, self.ctx.plan);
+        let mut quotas = Quotas::new(&self.count()?, self.ctx.plan);
         while quotas.prepare_pass() {
-            let bar = self.progress.rows("cut", self.users.n_users());
-            let mut found = TiePass::default();
-            self.users.for_each(
-                &self.kernel,
-                self.dropped,
-                None,
-                |part| {
-                    let mut found = TiePass::default();
-                    self.for_each_tied(&part, &quotas, |row, cuts, hash| {
-                        found.add(cuts, part.scored.score[row], hash)
-                    })?;
-                    bar.advance(part.scored.score.len() as u64);
-                    Ok(found)
-                },
-                |part| {
-                    found.merge(part);
-                    Ok(())
-                },
-            )?;
+            let found = self.search(&quotas)?;
             quotas.narrow(found);
         }
         Ok(quotas)
@@ -133,17 +163,26 @@ impl<'a> Passes<'a> {
     ) -> Result<()> {
         let scored = &part.scored;
         let cuts = quotas.for_tenants(&scored.tenants);
-        let tenant_of = |row: usize| {
-            if scored.tenant.is_empty() {
-                0
-            } else {
-                scored.tenant[row] as usize
-            }
+        let tied = match self.kept.as_ref().and_then(|kept| kept.tied(part.idx)) {
+            Some(tied) => tied,
+            None => self.tied(part, &cuts)?,
         };
+        for (row, hash) in tied.iter() {
+            let row = *row as usize;
+            if let Some(cuts) = cuts[tenant_of(part, row)] {
+                on_tied(row, cuts, *hash);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the users whose score is at a cut.
+    fn tied(&self, part: &ScoredPart, cuts: &[Option<&TenantCuts>]) -> Result<Tied> {
+        let scored = &part.scored;
         let mut placed = scored.placed.iter().peekable();
-        let mut tied: Vec<usize> = Vec::new();
+        let mut rows: Vec<u32> = Vec::new();
         // With one tenant, the common case, a table of all scores is faster than a search.
-        let of_score: Option<Vec<bool>> = match cuts.as_slice() {
+        let of_score: Option<Vec<bool>> = match cuts {
             [Some(cuts)] => Some(
                 (0..N_SCORES)
                     .map(|score| cuts.placement(score as u16) == Placement::Tied)
@@ -157,28 +196,36 @@ impl<'a> Passes<'a> {
             }
             let is_tied = match &of_score {
                 Some(of_score) => of_score[usize::from(*score)],
-                None => cuts[tenant_of(row)].is_some_and(|cuts| cuts.placement(*score) == Placement::Tied),
+                None => {
+                    cuts[tenant_of(part, row)].is_some_and(|cuts| cuts.placement(*score) == Placement::Tied)
+                }
             };
             if is_tied {
-                tied.push(row);
+                rows.push(row as u32);
             }
         }
-        if tied.is_empty() {
-            return Ok(());
+        let mut tied = Vec::new();
+        if !rows.is_empty() {
+            let (ids, salt) = (self.user_ids(part)?, self.ctx.plan.profile.salt());
+            tied.extend(
+                rows.into_iter()
+                    .map(|row| (row, tie_hash(salt, ids.value(row as usize)))),
+            );
         }
-        let ids = self.user_ids(part)?;
-        for row in tied {
-            let tenant = tenant_of(row);
-            if let Some(cuts) = cuts[tenant] {
-                on_tied(row, cuts, tie_hash(self.ctx.plan.profile.salt(), ids.value(row)));
-            }
+        let tied = Arc::new(tied);
+        if let Some(kept) = &self.kept {
+            kept.keep_tied(part.idx, &tied);
         }
-        Ok(())
+        Ok(tied)
     }
 
     /// Passes a part's ids and tenants to `use_ids`. They are read first if they have not been
     /// read.
-    fn with_ids<T>(&self, part: &ScoredPart, use_ids: impl FnOnce(&[UserBatch]) -> Result<T>) -> Result<T> {
+    pub(super) fn with_ids<T>(
+        &self,
+        part: &ScoredPart,
+        use_ids: impl FnOnce(&[UserBatch]) -> Result<T>,
+    ) -> Result<T> {
         match (&part.ids, part.row_group) {
             (Some(ids), _) => use_ids(ids),
             (None, Some(row_group)) => use_ids(&self.users.ids(row_group)?),
@@ -186,14 +233,14 @@ impl<'a> Passes<'a> {
         }
     }
 
-    fn user_ids(&self, part: &ScoredPart) -> Result<StringArray> {
+    pub(super) fn user_ids(&self, part: &ScoredPart) -> Result<StringArray> {
         self.with_ids(part, |batches| {
             one_column(batches.iter().map(|users| &users.user_id))
         })
     }
 
     /// The layer of each user of a part.
-    fn layers(&self, part: &ScoredPart, assignment: &Assignment) -> Result<Vec<u8>> {
+    pub(super) fn layers(&self, part: &ScoredPart, assignment: &Assignment) -> Result<Vec<u8>> {
         let last = self.ctx.plan.layers.len().saturating_sub(1) as u8;
         let scored = &part.scored;
         let mut layers: Vec<u8> = match assignment {
@@ -242,209 +289,9 @@ impl<'a> Passes<'a> {
         }
         Ok(layers)
     }
+}
 
-    /// Writes the layer table and the notes on its row groups.
-    pub(super) fn write(&self, assignment: &Assignment, path: &Path) -> Result<LayerSummary> {
-        let bar = self.progress.rows("layer", self.users.n_users());
-        let (mut tally, mut notes) = (Tally::default(), Notes::new());
-        let reuse = match assignment {
-            Assignment::Bands(_)
-                if self.ctx.previous.is_some() || self.ctx.audit.applies(self.users.n_users()) =>
-            {
-                Some(Reuse::new(self.ctx)?)
-            }
-            // Quotas depend on all users, so the result of a part does not depend on the part
-            // alone.
-            _ => None,
-        };
-        files::write_file(path, |sink| {
-            let (user_id, tenant_id) = self.pass_through().or_unwritable(path)?;
-            let (mut file, columns) = LayerFileWriter::begin(path, sink, user_id, tenant_id)?;
-            self.users.for_each(
-                &self.kernel,
-                self.dropped,
-                reuse.as_ref(),
-                |mut part| {
-                    let layered = self.encode(&mut part, assignment, &columns, path)?;
-                    bar.advance(part.scored.score.len() as u64);
-                    Ok(layered)
-                },
-                |layered| {
-                    tally.add(layered.tally);
-                    let Some(group) = layered.group else { return Ok(()) };
-                    notes.push(layered.note);
-                    file.write(group)
-                },
-            )?;
-            if tally.n_users() == 0 {
-                return Err(Error::input(self.users.location(), "expected users, found none"));
-            }
-            file.finish()
-        })?;
-        // Notes of an earlier table would not match this one.
-        if notes.is_empty() {
-            files::remove_if_there(&notes_path(path))?
-        } else {
-            json::write_json(&notes_path(path), &notes)?
-        }
-        Ok(tally.finish(self.ctx, self.dropped.checked))
-    }
-
-    /// The types of the id column and of the tenant column, which exists only if users have
-    /// tenants.
-    fn pass_through(&self) -> parquet::errors::Result<(PassThrough, Option<PassThrough>)> {
-        let has_tenants = self.users.has_tenants();
-        match self.users {
-            Users::Table(reader) => {
-                let of =
-                    |canonical, repetition| PassThrough::from_table(reader.table(), canonical, repetition);
-                let tenant_id = has_tenants
-                    .then(|| of("tenant_id", Repetition::OPTIONAL))
-                    .transpose()?;
-                Ok((of("user_id", Repetition::REQUIRED)?, tenant_id))
-            }
-            Users::Memory(..) => {
-                let tenant_id = has_tenants
-                    .then(|| PassThrough::text("tenant_id", Repetition::OPTIONAL))
-                    .transpose()?;
-                Ok((PassThrough::text("user_id", Repetition::REQUIRED)?, tenant_id))
-            }
-        }
-    }
-
-    /// Encodes a part as a row group, and counts its users.
-    fn encode(
-        &self,
-        part: &mut ScoredPart,
-        assignment: &Assignment,
-        columns: &Columns,
-        path: &Path,
-    ) -> Result<Layered> {
-        let is_reused = part.layers.is_some();
-        let layers = match part.layers.take() {
-            Some(layers) => layers,
-            None => self.layers(part, assignment)?,
-        };
-        let n_layers = self.ctx.plan.layers.len();
-        let mut tally = PartTally::new(&part.scored, &layers, n_layers, part.scored.histogram());
-        tally.bad_rows = std::mem::take(&mut part.bad_rows);
-        tally.n_duplicates = part.n_duplicates;
-        tally.is_reused = is_reused;
-        if layers.is_empty() {
-            return Ok(Layered {
-                group: None,
-                note: None,
-                tally,
-            });
-        }
-        let ids: Vec<&str> = self
-            .ctx
-            .plan
-            .layers
-            .iter()
-            .map(|layer| layer.id.as_str())
-            .collect();
-        let result = || -> parquet::errors::Result<_> {
-            let mut encoder = Encoder::new()?;
-            Ok((
-                encoder.scores(columns.score(), &part.scored.score, tally.histogram())?,
-                encoder.layers(columns.layer(), &layers, &tally.layer_counts(n_layers), &ids)?,
-                encoder.flags(columns.eligible(), &part.scored.eligible)?,
-            ))
-        };
-        let (score, layer, eligible) = result().or_unwritable(path)?;
-        let user_id = match self.copied(part, "user_id", USER_ID, &columns.user_id, columns)? {
-            Some(copied) => copied,
-            None => columns
-                .encode(USER_ID, &self.user_ids(part)?)
-                .or_unwritable(path)?,
-        };
-        let tenant_id = match &columns.tenant_id {
-            None => None,
-            Some(pass) => Some(match self.copied(part, "tenant_id", TENANT_ID, pass, columns)? {
-                Some(copied) => copied,
-                None => columns
-                    .encode(TENANT_ID, &self.tenant_ids(part)?)
-                    .or_unwritable(path)?,
-            }),
-        };
-        let digest = part.digest.take().filter(|_| part.row_group.is_some());
-        let note = digest.map(|digest| {
-            Note::new(
-                digest,
-                [&score.bytes, &layer.bytes, &eligible.bytes],
-                &part.scored.counts,
-            )
-        });
-        Ok(Layered {
-            group: Some(RowGroup {
-                user_id,
-                score,
-                layer,
-                eligible,
-                tenant_id,
-            }),
-            note,
-            tally,
-        })
-    }
-
-    fn tenant_ids(&self, part: &ScoredPart) -> Result<StringArray> {
-        self.with_ids(part, |batches| {
-            let arrays: Vec<StringArray> = batches
-                .iter()
-                .map(|users| {
-                    users
-                        .tenant_id
-                        .clone()
-                        .unwrap_or_else(|| std::iter::repeat_n(None::<&str>, users.n_users()).collect())
-                })
-                .collect();
-            one_column(arrays.iter())
-        })
-    }
-
-    /// Copies a column chunk of the input; `None` if it must be encoded again.
-    fn copied(
-        &self,
-        part: &ScoredPart,
-        canonical: &str,
-        column: usize,
-        pass: &PassThrough,
-        columns: &Columns,
-    ) -> Result<Option<Passed>> {
-        let (Users::Table(reader), Some(row_group), true) = (self.users, part.row_group, pass.can_copy)
-        else {
-            return Ok(None);
-        };
-        let table = reader.table();
-        let file = &table.files[row_group.file_idx];
-        let Some((footer, group)) = file.footer.as_ref().zip(row_group.row_group) else {
-            return Ok(None);
-        };
-        let Some(leaf) = leaf_of(footer, table.name_in_file(canonical)) else {
-            return Ok(None);
-        };
-        let chunk = footer.metadata().row_group(group).column(leaf);
-        // A chunk without statistics is encoded again, so that the layer table has statistics.
-        if chunk.statistics().is_none() {
-            return Ok(None);
-        }
-        let open = Arc::new(open::regular(&file.path).or_unreadable(&file.path)?);
-        let n_rows = part.scored.score.len() as u64;
-        // A chunk with inconsistent page headers goes to the general reader, which reports the
-        // error.
-        if !parquet_io::guard(&file.path, || has_rows(&open, chunk, n_rows)).unwrap_or(false) {
-            return Ok(None);
-        }
-        columns
-            .copy(column, &open, chunk, n_rows)
-            .map(Some)
-            .map_err(|error| {
-                Error::in_file(
-                    &file.path,
-                    format!("expected a column that can be copied, found: {error}"),
-                )
-            })
-    }
+/// The tenant of a user of a part.
+fn tenant_of(part: &ScoredPart, row: usize) -> usize {
+    part.scored.tenant.get(row).map_or(0, |tenant| *tenant as usize)
 }

@@ -13,6 +13,7 @@
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use crate::bucket::murmur3_x86_32;
@@ -29,13 +30,13 @@ const N_STRETCHES: u64 = 4_096;
 const MANY_SCORES: usize = 1_024;
 
 /// The number of users with each score, per tenant.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct ScoreCounts {
     tenants: BTreeMap<String, TenantCounts>,
 }
 
 /// The counts of one tenant's users by score.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct TenantCounts {
     scores: ScoreHistogram,
     /// Users without known features that the policy protects. They are already in the last layer,
@@ -44,7 +45,8 @@ struct TenantCounts {
 }
 
 /// Counts of scores: a map while a tenant has few distinct scores, then an array.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(into = "Vec<(u16, u64)>", try_from = "Vec<(u16, u64)>")]
 pub(super) enum ScoreHistogram {
     Few(BTreeMap<u16, u64>),
     Many(Vec<u64>),
@@ -53,6 +55,30 @@ pub(super) enum ScoreHistogram {
 impl Default for ScoreHistogram {
     fn default() -> Self {
         Self::Few(BTreeMap::new())
+    }
+}
+
+impl From<ScoreHistogram> for Vec<(u16, u64)> {
+    fn from(counts: ScoreHistogram) -> Self {
+        counts.highest_first()
+    }
+}
+
+impl TryFrom<Vec<(u16, u64)>> for ScoreHistogram {
+    type Error = String;
+
+    fn try_from(counts: Vec<(u16, u64)>) -> Result<Self, String> {
+        let mut histogram = Self::default();
+        for (score, n) in counts {
+            if usize::from(score) >= N_SCORES {
+                return Err(format!(
+                    "expected a score of at most {}, found {score}",
+                    N_SCORES - 1
+                ));
+            }
+            histogram.add(score, n);
+        }
+        Ok(histogram)
     }
 }
 
@@ -153,7 +179,8 @@ impl TenantCounts {
 }
 
 /// The result for all users of one score.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Placement {
     Layer(u8),
     /// A cut divides these users: their ids decide.
@@ -161,13 +188,13 @@ pub(super) enum Placement {
 }
 
 /// The cuts of every tenant.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Quotas {
     tenants: BTreeMap<String, TenantCuts>,
 }
 
 /// The cuts of one tenant: the scores at which one layer ends and the next begins.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct TenantCuts {
     /// The index of the tenant, as in the results of a pass.
     idx: u32,
@@ -179,7 +206,7 @@ pub(super) struct TenantCuts {
 
 /// One layer of tied users. Tied users with a hash below `end` go to this layer, unless an earlier
 /// boundary took them.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Boundary {
     layer: u8,
     /// The search for the first hash after this layer; `None` for the last layer, which has no end.
@@ -187,7 +214,7 @@ struct Boundary {
 }
 
 /// The search for the hash with a given rank.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Search {
     /// The range of hashes that still contains the result, both ends included.
     first: u64,
@@ -374,17 +401,44 @@ impl Search {
 
 /// The results of one pass over the tied users. Results of passes over other users can be merged
 /// into it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct TiePass {
     /// The results by the tenant's index, the score, and the boundary's index.
-    found: HashMap<(u32, u16, usize), CutSearch>,
+    #[serde(with = "entries")]
+    found: HashMap<CutKey, CutSearch>,
 }
 
 /// The results of one search in one pass: collected hashes, or counts per range.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum CutSearch {
     Hashes(Vec<u64>),
     Stretches(Vec<u64>),
+}
+
+/// The tenant's index, the score, and the boundary's index.
+type CutKey = (u32, u16, usize);
+
+/// The results of a pass as a list, because JSON has no keys of numbers.
+mod entries {
+    use super::{CutKey, CutSearch};
+    use hashbrown::HashMap;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        found: &HashMap<CutKey, CutSearch>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(found)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<HashMap<CutKey, CutSearch>, D::Error> {
+        Ok(Vec::<(CutKey, CutSearch)>::deserialize(deserializer)?
+            .into_iter()
+            .collect())
+    }
 }
 
 impl TiePass {

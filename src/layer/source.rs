@@ -4,6 +4,7 @@
 use arrow_array::StringArray;
 use arrow_select::concat::concat;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::base::error::{Error, Result};
 use crate::base::limits::Limit;
@@ -11,6 +12,7 @@ use crate::base::parallel;
 use crate::input::{OnUsers, Part, UserBatch, UserReader};
 use crate::layer::dropped::{Dropped, LeaveOut};
 use crate::layer::file::{is_complete, leaf_of};
+use crate::layer::kept::KeptScores;
 use crate::layer::kernel::{Kernel, Scored};
 use crate::layer::reuse::Reuse;
 use crate::scenario::OnBadRow;
@@ -30,7 +32,9 @@ pub enum Users<'a> {
 
 /// Some consecutive users with their scores.
 pub(super) struct ScoredPart {
-    pub(super) scored: Scored,
+    /// The index of the part.
+    pub(super) idx: usize,
+    pub(super) scored: Arc<Scored>,
     /// The row group that holds exactly these users. `None` for users from another source, or if
     /// rows were left out.
     pub(super) row_group: Option<Part>,
@@ -81,58 +85,61 @@ impl Users<'_> {
         }
     }
 
-    /// Scores all users, part by part, on all threads. `consume` gets the results in input order.
+    /// The number of parts: row groups, text files, or stretches of users in memory.
+    pub(super) fn n_parts(&self) -> usize {
+        match self {
+            Self::Table(reader) => reader.table().parts.len(),
+            Self::Memory(users, _) => users.n_users().div_ceil(GROUP_ROWS),
+        }
+    }
+
+    /// Scores the users of some parts, on all threads. `consume` gets each result with the index of
+    /// its part, in the order of `parts`. A text file has several results.
     pub(super) fn for_each<T: Send>(
         &self,
-        kernel: &Kernel<'_>,
-        dropped: &Dropped,
-        reuse: Option<&Reuse<'_>>,
+        parts: &[usize],
+        scoring: &Scoring<'_>,
         compute: impl Fn(ScoredPart) -> Result<T> + Sync,
-        mut consume: impl FnMut(T) -> Result<()>,
+        mut consume: impl FnMut(usize, T) -> Result<()>,
     ) -> Result<()> {
         match self {
-            Self::Memory(users, _) => {
-                let starts: Vec<usize> = (0..users.n_users()).step_by(GROUP_ROWS).collect();
-                parallel::map_in_order(
-                    starts.len(),
-                    |idx| {
-                        let n = GROUP_ROWS.min(users.n_users() - starts[idx]);
-                        let first = starts[idx] as u64;
-                        compute(score_batches(
-                            kernel,
-                            vec![users.slice(starts[idx], n)?],
-                            BTreeMap::new(),
-                            &mut dropped.from(0, first),
-                        )?)
-                    },
-                    |_, result| consume(result),
-                )
-            }
+            Self::Memory(users, _) => parallel::map_in_order(
+                parts.len(),
+                |idx| {
+                    let start = parts[idx] * GROUP_ROWS;
+                    let n = GROUP_ROWS.min(users.n_users() - start);
+                    let mut dropped = scoring.dropped.from(0, start as u64);
+                    let batches = vec![users.slice(start, n)?];
+                    compute(scoring.batches(parts[idx], batches, BTreeMap::new(), &mut dropped)?)
+                },
+                |idx, result| consume(parts[idx], result),
+            ),
             Self::Table(reader) if reader.table().parts.iter().all(|part| part.row_group.is_some()) => {
-                let parts = &reader.table().parts;
                 parallel::map_in_order(
                     parts.len(),
-                    |idx| compute(score_row_group(kernel, reader, idx, dropped, reuse)?),
-                    |_, result| consume(result),
+                    |idx| compute(scoring.row_group(reader, parts[idx])?),
+                    |idx, result| consume(parts[idx], result),
                 )
             }
             // A text file is one part of any length, so its batches are scored as they arrive.
             Self::Table(reader) => {
-                for (idx, part) in reader.table().parts.iter().enumerate() {
-                    let mut dropped = dropped.from(idx, 0);
+                for idx in parts {
+                    let mut dropped = scoring.dropped.from(*idx, 0);
                     let mut gathered = Gathered::default();
-                    reader.read(*part, &mut |users, bad_rows| {
+                    reader.read(reader.table().parts[*idx], &mut |users, bad_rows| {
                         if gathered.n_users + users.n_users() > GROUP_ROWS
                             || gathered.n_bytes >= Limit::Batch.size()
                         {
                             let (batches, bad_rows) = gathered.take();
-                            consume(compute(score_batches(kernel, batches, bad_rows, &mut dropped)?)?)?;
+                            let scored = scoring.batches(*idx, batches, bad_rows, &mut dropped)?;
+                            consume(*idx, compute(scored)?)?;
                         }
                         gathered.push(users, bad_rows);
                         Ok(())
                     })?;
                     let (batches, bad_rows) = gathered.take();
-                    consume(compute(score_batches(kernel, batches, bad_rows, &mut dropped)?)?)?;
+                    let scored = scoring.batches(*idx, batches, bad_rows, &mut dropped)?;
+                    consume(*idx, compute(scored)?)?;
                 }
                 Ok(())
             }
@@ -240,98 +247,130 @@ fn gather_ids(reader: &UserReader<'_>, part: Part) -> Result<Gathered> {
     Ok(gathered)
 }
 
-/// Scores a row group. It is reused from the previous night if possible, then read directly from
-/// its pages if possible, else read through the general reader.
-fn score_row_group(
-    kernel: &Kernel<'_>,
-    reader: &UserReader<'_>,
-    part_idx: usize,
-    dropped: &Dropped,
-    reuse: Option<&Reuse<'_>>,
-) -> Result<ScoredPart> {
-    let part = reader.table().parts[part_idx];
-    let file = &reader.table().files[part.file_idx];
-    let dropped_of_part = dropped.any_of(part_idx);
-    // The digest of a row group covers the columns of Sluice, not those that expressions read.
-    let reuse = reuse.filter(|_| !reader.table().source.has_expressions());
-    let digest = match reuse.filter(|_| !dropped_of_part) {
-        Some(reuse) => reuse.digest(reader, file, part)?,
-        None => None,
-    };
-    let reused = reuse
-        .zip(digest.as_deref())
-        .and_then(|(reuse, digest)| reuse.find(digest));
-    let reused = reused.filter(|reused| Some(reused.layers.len() as u64) == part.n_rows);
-    let scored = match reused {
-        Some(mut reused) => kernel.tenants_of(reader, part).ok().map(|(tenants, tenant)| {
-            (reused.scored.tenants, reused.scored.tenant) = (tenants, tenant);
-            (reused.scored, Some(reused.layers))
-        }),
-        None if dropped_of_part => None,
-        None => kernel
-            .score_row_group(reader, part)
-            .ok()
-            .map(|scored| (scored, None)),
-    };
-    if let Some((scored, layers)) = scored {
-        let part_of = |scored, ids| ScoredPart {
-            scored,
-            row_group: Some(part),
-            ids,
-            bad_rows: BTreeMap::new(),
-            n_duplicates: 0,
-            digest,
-            layers,
-        };
-        let chunk = file
-            .footer
-            .as_ref()
-            .zip(part.row_group)
-            .and_then(|(footer, row_group)| {
-                let leaf = leaf_of(footer, reader.table().name_in_file("user_id"))?;
-                Some(footer.metadata().row_group(row_group).column(leaf))
-            });
-        if chunk.is_some_and(is_complete) {
-            return Ok(part_of(scored, None));
-        }
-        // The file does not prove that every user has an id, so the ids are read.
-        let ids = gather_ids(reader, part)?;
-        if ids.bad_rows.is_empty() {
-            return Ok(part_of(scored, Some(ids.batches)));
-        }
-    }
-    let mut gathered = Gathered::default();
-    reader.read(part, &mut |users, bad_rows| {
-        gathered.push(users, bad_rows);
-        gathered.check(reader, part)
-    })?;
-    let (batches, bad_rows) = gathered.take();
-    score_batches(kernel, batches, bad_rows, &mut dropped.from(part_idx, 0))
+/// How parts are scored.
+pub(super) struct Scoring<'a> {
+    pub(super) kernel: &'a Kernel<'a>,
+    pub(super) dropped: &'a Dropped,
+    /// The previous night. `None` to score every row group.
+    pub(super) reuse: Option<&'a Reuse<'a>>,
+    /// Scores of an earlier pass. `None` for a single pass.
+    pub(super) kept: Option<&'a KeptScores>,
 }
 
-/// Scores batches of the general reader, without their dropped rows.
-fn score_batches(
-    kernel: &Kernel<'_>,
-    batches: Vec<UserBatch>,
-    bad_rows: BTreeMap<String, u64>,
-    dropped: &mut LeaveOut<'_>,
-) -> Result<ScoredPart> {
-    let n_read: usize = batches.iter().map(UserBatch::n_users).sum();
-    let batches: Vec<UserBatch> = batches
-        .into_iter()
-        .map(|users| dropped.filter(users))
-        .collect::<Result<_>>()?;
-    let scored = kernel.score_batches(&batches);
-    let n_duplicates = (n_read - scored.score.len()) as u64;
-    Ok(ScoredPart {
-        scored,
-        row_group: None,
-        ids: Some(batches),
-        bad_rows,
-        n_duplicates,
-        digest: None,
-        layers: None,
-    })
+impl Scoring<'_> {
+    /// Scores a row group. It is taken from an earlier pass or from the previous night if possible,
+    /// then read directly from its pages if possible, else read through the general reader.
+    fn row_group(&self, reader: &UserReader<'_>, idx: usize) -> Result<ScoredPart> {
+        let part = reader.table().parts[idx];
+        if let Some(scored) = self.kept.and_then(|kept| kept.scored(idx)) {
+            return Ok(ScoredPart::of_row_group(idx, part, scored));
+        }
+        let scored = self.read_row_group(reader, idx, part)?;
+        if let Some(kept) = self.kept.filter(|_| scored.row_group.is_some()) {
+            kept.keep(idx, &scored.scored);
+        }
+        Ok(scored)
+    }
+
+    fn read_row_group(&self, reader: &UserReader<'_>, idx: usize, part: Part) -> Result<ScoredPart> {
+        let (kernel, file) = (self.kernel, &reader.table().files[part.file_idx]);
+        let dropped_of_part = self.dropped.any_of(idx);
+        // The digest of a row group covers the columns of Sluice, not those that expressions read.
+        let reuse = self.reuse.filter(|_| !reader.table().source.has_expressions());
+        let digest = match reuse.filter(|_| !dropped_of_part) {
+            Some(reuse) => reuse.digest(reader, file, part)?,
+            None => None,
+        };
+        let reused = reuse
+            .zip(digest.as_deref())
+            .and_then(|(reuse, digest)| reuse.find(digest));
+        let reused = reused.filter(|reused| Some(reused.layers.len() as u64) == part.n_rows);
+        let scored = match reused {
+            Some(mut reused) => kernel.tenants_of(reader, part).ok().map(|(tenants, tenant)| {
+                (reused.scored.tenants, reused.scored.tenant) = (tenants, tenant);
+                (reused.scored, Some(reused.layers))
+            }),
+            None if dropped_of_part => None,
+            None => kernel
+                .score_row_group(reader, part)
+                .ok()
+                .map(|scored| (scored, None)),
+        };
+        if let Some((scored, layers)) = scored {
+            let scored = ScoredPart {
+                digest,
+                layers,
+                ..ScoredPart::of_row_group(idx, part, Arc::new(scored))
+            };
+            let chunk = file
+                .footer
+                .as_ref()
+                .zip(part.row_group)
+                .and_then(|(footer, row_group)| {
+                    let leaf = leaf_of(footer, reader.table().name_in_file("user_id"))?;
+                    Some(footer.metadata().row_group(row_group).column(leaf))
+                });
+            if chunk.is_some_and(is_complete) {
+                return Ok(scored);
+            }
+            // The file does not prove that every user has an id, so the ids are read.
+            let ids = gather_ids(reader, part)?;
+            if ids.bad_rows.is_empty() {
+                let ids = Some(ids.batches);
+                return Ok(ScoredPart { ids, ..scored });
+            }
+        }
+        let mut gathered = Gathered::default();
+        reader.read(part, &mut |users, bad_rows| {
+            gathered.push(users, bad_rows);
+            gathered.check(reader, part)
+        })?;
+        let (batches, bad_rows) = gathered.take();
+        self.batches(idx, batches, bad_rows, &mut self.dropped.from(idx, 0))
+    }
+
+    /// Scores batches of the general reader, without their dropped rows.
+    fn batches(
+        &self,
+        idx: usize,
+        batches: Vec<UserBatch>,
+        bad_rows: BTreeMap<String, u64>,
+        dropped: &mut LeaveOut<'_>,
+    ) -> Result<ScoredPart> {
+        let n_read: usize = batches.iter().map(UserBatch::n_users).sum();
+        let batches: Vec<UserBatch> = batches
+            .into_iter()
+            .map(|users| dropped.filter(users))
+            .collect::<Result<_>>()?;
+        let scored = self.kernel.score_batches(&batches);
+        let n_duplicates = (n_read - scored.score.len()) as u64;
+        Ok(ScoredPart {
+            idx,
+            scored: Arc::new(scored),
+            row_group: None,
+            ids: Some(batches),
+            bad_rows,
+            n_duplicates,
+            digest: None,
+            layers: None,
+        })
+    }
+}
+
+impl ScoredPart {
+    /// The scores of all users of a row group.
+    fn of_row_group(idx: usize, part: Part, scored: Arc<Scored>) -> Self {
+        Self {
+            idx,
+            scored,
+            row_group: Some(part),
+            ids: None,
+            bad_rows: BTreeMap::new(),
+            n_duplicates: 0,
+            digest: None,
+            layers: None,
+        }
+    }
 }
 
 /// Joins a text column of several batches into one array.

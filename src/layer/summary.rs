@@ -122,6 +122,7 @@ pub(super) struct Tally {
 }
 
 /// The counts of one part.
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct PartTally {
     tenants: Vec<String>,
     cells: Vec<Vec<[u64; 2]>>,

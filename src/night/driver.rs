@@ -4,24 +4,25 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result, exit_code};
-use crate::base::json;
 use crate::base::manifest::file;
 use crate::base::memory::memory_limit;
 use crate::base::progress::Progress;
 use crate::base::time::{Micros, WrittenInstant, Zone};
-use crate::engine::EngineOptions;
+use crate::base::{files, json};
+use crate::engine::{EngineOptions, EngineRunners, ScenarioText};
 use crate::night::document::{NightReport, NightTarget};
 use crate::night::folder::NightFolder;
 use crate::night::force;
 use crate::night::force::TakenBack;
 use crate::night::metrics::NightMetrics;
-use crate::night::study::{NightEngine, NightStudy, check_order};
+use crate::night::study::{NightStudy, check_order};
 use crate::notify::{Delivery, Origin, SendLimits, of_failure, of_guard, of_schedule, send};
 use crate::publish;
 use crate::publish::{LayerTables, PublicationParts, PublicationSource, TargetOutcome};
 use crate::ramp::{RampState, Schedule};
 use crate::scenario::{GuardName, Notify, Overrides, Scenario, UsersFrom};
 use crate::study;
+use crate::study::OnThreads;
 use crate::study::guards::GuardRules;
 use crate::study::{GuardFinding, inputs};
 use crate::words::notify as words;
@@ -60,9 +61,19 @@ pub struct NightOptions {
     pub metrics: Option<PathBuf>,
     /// Memory for the job, bytes. `None` is half of the machine's.
     pub memory_limit: Option<u64>,
-    /// The engine that scans the log, and the options of the sources in the form of a job. `None` for
-    /// the threads of this program.
-    pub engine: Option<(EngineOptions, serde_json::Value)>,
+    /// The engine that layers users and scans the log. `None` for the threads of this program.
+    pub engine: Option<NightEngine>,
+}
+
+/// The engine of a night.
+#[derive(Debug, Clone)]
+pub struct NightEngine {
+    /// The engine, and how to reach it.
+    pub options: EngineOptions,
+    /// The options that change the users, in the form of a job.
+    pub users: serde_json::Value,
+    /// The options that change the log, in the form of a job.
+    pub log: serde_json::Value,
 }
 
 /// The result of a night.
@@ -299,6 +310,28 @@ impl Night<'_> {
                     .as_ref()
                     .map(|state| study::carry(&mut scenario, state))
                     .transpose()?;
+                let text = match &options.engine {
+                    Some(_) => files::read_text(&options.scenario)?,
+                    None => String::new(),
+                };
+                let carried = |value: fn(&NightEngine) -> &serde_json::Value| {
+                    options.engine.as_ref().map(value).cloned().unwrap_or_default()
+                };
+                let (of_users, of_log) = (
+                    |_: &UsersFrom| Ok(carried(|engine| &engine.users)),
+                    |_: Option<&Path>| Ok(carried(|engine| &engine.log)),
+                );
+                let on_engine = options.engine.as_ref().map(|engine| EngineRunners {
+                    scenario: ScenarioText {
+                        text: &text,
+                        folder: options.scenario.parent().unwrap_or(Path::new("")),
+                        found: &scenario,
+                        state: state.as_ref(),
+                    },
+                    engine: &engine.options,
+                    users: &of_users,
+                    log: &of_log,
+                });
                 let studied = NightStudy {
                     folder: &folder,
                     scenario: &scenario,
@@ -312,11 +345,7 @@ impl Night<'_> {
                     found: &self.guards,
                     lang: options.lang,
                     memory_limit: options.memory_limit.unwrap_or_else(memory_limit),
-                    engine: options.engine.as_ref().map(|(engine, changes)| NightEngine {
-                        scenario: &options.scenario,
-                        options: engine,
-                        changes,
-                    }),
+                    runners: on_engine.as_ref().map_or(&OnThreads, |engine| engine),
                 }
                 .run(self.progress)?;
                 warnings.extend(studied.warnings);

@@ -17,6 +17,6 @@ mod nights;
 mod study;
 
 pub use document::{NightLayer, NightReport, NightTarget};
-pub use driver::{NightOptions, NightOutcome, run};
+pub use driver::{NightEngine, NightOptions, NightOutcome, run};
 pub use folder::NightFolder;
 pub use nights::{folders_of, read_ramps};

@@ -13,7 +13,6 @@ use crate::base::json::Document;
 use crate::base::manifest::file;
 use crate::base::progress::Progress;
 use crate::base::time::Micros;
-use crate::engine::{EngineOptions, EngineRunner, Job};
 use crate::layer::LayerSummary;
 use crate::night::document::{NightLayer, NightReport};
 use crate::night::folder::NightFolder;
@@ -24,7 +23,7 @@ use crate::report::StudyDocument;
 use crate::scenario::{Scenario, Stage, StageIndex, UsersFrom};
 use crate::study;
 use crate::study::guards::{GuardRules, RowsBefore};
-use crate::study::{GuardFinding, LayerOptions, guards};
+use crate::study::{GuardFinding, LayerOptions, NewRunners, guards};
 use crate::words::Lang;
 
 /// The inputs of a night's study.
@@ -43,15 +42,8 @@ pub(super) struct NightStudy<'a> {
     pub(super) found: &'a RefCell<Vec<GuardFinding>>,
     pub(super) lang: Lang,
     pub(super) memory_limit: u64,
-    /// The engine that scans the log. `None` for the threads of this program.
-    pub(super) engine: Option<NightEngine<'a>>,
-}
-
-/// The engine of a night, with the scenario file and the options of the sources that its jobs carry.
-pub(super) struct NightEngine<'a> {
-    pub(super) scenario: &'a Path,
-    pub(super) options: &'a EngineOptions,
-    pub(super) changes: &'a serde_json::Value,
+    /// Where users are layered and the log is scanned.
+    pub(super) runners: &'a dyn NewRunners,
 }
 
 /// A finished study, with the warnings about its inputs.
@@ -144,7 +136,7 @@ impl NightStudy<'_> {
         if table.exists() && summary.exists() {
             return json::read_json(&summary);
         }
-        study::layer(self.scenario, None, &table, progress)
+        study::layer(self.runners, self.scenario, None, &table, progress)
     }
 
     /// Makes the layer table that tonight's users give, for the guards and for consent, and judges
@@ -164,7 +156,9 @@ impl NightStudy<'_> {
             previous: before.clone(),
             ..LayerOptions::at(self.scenario.as_of)
         };
+        let runner = self.runners.layer(users, &options)?;
         let summary = study::layer_at(
+            runner.as_deref(),
             self.scenario,
             users,
             &options,
@@ -200,7 +194,7 @@ impl NightStudy<'_> {
         Ok((since.map(str::to_owned), cube))
     }
 
-    /// Scans the log, on the night's engine.
+    /// Scans the log, where the night's runners say.
     fn scan(
         &self,
         layers: &Path,
@@ -208,19 +202,10 @@ impl NightStudy<'_> {
         cube: &Path,
         progress: &Progress,
     ) -> Result<Cube> {
-        let Some(engine) = &self.engine else {
-            return study::replay(self.scenario, inputs, cube, progress);
-        };
-        let (changes, options) = (engine.changes.clone(), engine.options.clone());
-        let job = Job::new(
-            engine.scenario,
-            self.scenario,
-            self.state_before,
-            layers,
-            changes,
-            options,
-        )?;
-        study::replay_in_tasks(&EngineRunner::new(job)?, self.scenario, inputs, cube, progress)
+        match self.runners.replay(layers, None)? {
+            None => study::replay(self.scenario, inputs, cube, progress),
+            Some(runner) => study::replay_in_tasks(&*runner, self.scenario, inputs, cube, progress),
+        }
     }
 
     /// The newest night whose cube has the same stages as the plan gives now. A change that is known

@@ -1,7 +1,8 @@
 //! Numbers as bytes, for the results of tasks that run on other machines: seven bits a byte, the low
 //! bits first. Signed numbers alternate around zero.
 
-use crate::base::error::{Error, Result};
+use crate::base::block::damaged;
+use crate::base::error::Result;
 
 /// Numbers and texts that are written one after another.
 #[derive(Default)]
@@ -99,15 +100,6 @@ impl<'a> Reader<'a> {
     pub(super) fn finish(self) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { Err(damaged()) }
     }
-}
-
-/// The error for the result of a task that is not as a task writes it.
-pub(super) fn damaged() -> Error {
-    Error::input(
-        "a block of a task",
-        "expected the bytes that this version of sluice writes, found others",
-    )
-    .hint("every executor needs the same version of sluice as the driver")
 }
 
 #[cfg(test)]

@@ -6,15 +6,15 @@ use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
+use crate::base::block::{Block, BlockKind, OnBlock, damaged};
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::progress::Progress;
 use crate::base::spill::nameless_file;
 use crate::bucket::N_BUCKETS;
-use crate::replay::bytes::damaged;
 use crate::replay::context::{Inputs, ReplayContext, Scan};
 use crate::replay::cube::{Cube, RowCounts};
 use crate::replay::driver::{Opened, finish_cube, unknown_ids};
-use crate::replay::facts::{Block, BlockKind, Facts, OnBlock, Unit};
+use crate::replay::facts::{Facts, Unit};
 use crate::replay::finish::NoUsers;
 use crate::replay::layer_table::{LayerTableInfo, MAX_SEEDS};
 use crate::replay::partition::{seen_run, seen_users};
@@ -237,7 +237,7 @@ impl<'a> Merged<'a> {
                 };
                 file.write_all(&block.bytes).or_unwritable(self.near)
             }
-            BlockKind::Keys | BlockKind::Turns => Err(damaged()),
+            BlockKind::Keys | BlockKind::Turns | BlockKind::Counts | BlockKind::RowGroup => Err(damaged()),
         }
     }
 

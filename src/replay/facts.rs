@@ -1,8 +1,7 @@
-//! What the tasks of a replay exchange: facts of the driver, parts of the inputs, and blocks.
+//! What the tasks of a replay must know: facts of the driver, and parts of the inputs.
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::error::Result;
 use crate::base::time::Micros;
 use crate::replay::limits::QuantileLimits;
 
@@ -59,41 +58,3 @@ pub enum Unit {
         since: Since,
     },
 }
-
-/// The kind of a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BlockKind {
-    /// A note for the driver: counts of rows and users.
-    Note = 0,
-    /// Users of a partition.
-    Keys = 1,
-    /// Turns of a partition.
-    Turns = 2,
-    /// The sums of a partition, for the driver.
-    Sums = 3,
-    /// The users of a partition who were seen, in order, for the driver.
-    Seen = 4,
-}
-
-impl BlockKind {
-    /// The kind with a number. `None` if there is no such kind.
-    pub fn of(number: i32) -> Option<Self> {
-        [Self::Note, Self::Keys, Self::Turns, Self::Sums, Self::Seen]
-            .into_iter()
-            .find(|kind| *kind as i32 == number)
-    }
-}
-
-/// Bytes from a task to another task or to the driver.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Block {
-    /// The partition of the users.
-    pub partition: u32,
-    /// What the bytes are.
-    pub kind: BlockKind,
-    /// The bytes, in the form of this version of sluice.
-    pub bytes: Vec<u8>,
-}
-
-/// A receiver of blocks.
-pub type OnBlock<'a> = dyn FnMut(Block) -> Result<()> + 'a;

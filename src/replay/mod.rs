@@ -68,5 +68,5 @@ pub use unknown::{UnknownIds, UnknownUser, UserName};
 pub use context::{Inputs, ReplayContext, logs, open_outcomes, open_traffic, rule_of_turns};
 pub use distributed::{MAX_PARTITIONS, TaskRunner, plan_tasks, replay_in_tasks};
 pub use driver::replay;
-pub use facts::{Block, BlockKind, Facts, OnBlock, Since, Unit};
+pub use facts::{Facts, Since, Unit};
 pub use tasks::{join_blocks, read_units};

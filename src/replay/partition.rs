@@ -10,13 +10,13 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
+use crate::base::block::damaged;
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::lock::lock;
 use crate::base::progress::Progress;
 use crate::base::spill::nameless_file;
 use crate::base::{hash, lock};
 use crate::input::{Turns, decode_turns, encode_turns};
-use crate::replay::bytes::damaged;
 use crate::replay::context::{Inputs, Scan};
 use crate::replay::finish::NoUsers;
 use crate::replay::layer_table::{LayerTable, LayerTableInfo, MAX_SEEDS, count_strata};

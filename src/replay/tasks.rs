@@ -14,16 +14,17 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
+use crate::base::block::{Block, BlockKind, OnBlock, damaged};
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::lock;
 use crate::base::lock::lock;
 use crate::base::spill::nameless_file;
 use crate::bucket::N_BUCKETS;
 use crate::input::{Turns, decode_turns, encode_turns, served_layer};
-use crate::replay::bytes::{Reader, Writer, damaged};
+use crate::replay::bytes::{Reader, Writer};
 use crate::replay::context::{Inputs, ReplayContext, Scan};
 use crate::replay::cube::RowCounts;
-use crate::replay::facts::{Block, BlockKind, Facts, OnBlock, Unit};
+use crate::replay::facts::{Facts, Unit};
 use crate::replay::layer_table::{LayerTable, count_strata};
 use crate::replay::partition::{KEY_BYTES, key_bytes, read_key, seen_bytes};
 use crate::replay::scan::LogPart;
@@ -252,7 +253,9 @@ pub fn join_blocks(
         match block.kind {
             BlockKind::Note => on_block(block)?,
             BlockKind::Keys | BlockKind::Turns => waiting.push(block)?,
-            BlockKind::Sums | BlockKind::Seen => return Err(damaged()),
+            BlockKind::Sums | BlockKind::Seen | BlockKind::Counts | BlockKind::RowGroup => {
+                return Err(damaged());
+            }
         }
     }
     let mut bytes = Vec::new();

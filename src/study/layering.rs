@@ -14,10 +14,11 @@ use crate::base::time::Micros;
 use crate::base::{files, json};
 use crate::generate::GeneratedData;
 use crate::input::{EventOptions, Table, UserBatch, UserReader};
-use crate::layer::{Audit, LayerSummary, Period, Ties, UserSource, Users, tables};
-use crate::scenario::{Events, GuardName, Guards, Scenario, TagRule, UsersFrom};
+use crate::layer::{Audit, LayerRunner, LayerSummary, Period, Ties, UserSource, Users, tables};
+use crate::scenario::{Events, GuardName, Guards, Scenario, Source, TagRule, UsersFrom};
 use crate::study::guards;
 use crate::study::guards::GuardRules;
+use crate::study::runners::NewRunners;
 use crate::study::user_tables::{Joined, UserTable, add_counts};
 use crate::{input, layer, replay};
 
@@ -28,6 +29,7 @@ use crate::{input, layer, replay};
 /// # Errors
 /// The generated data are missing, or any error of [`layer::layer_users`].
 pub fn layer(
+    runners: &dyn NewRunners,
     scenario: &Scenario,
     data: Option<&GeneratedData>,
     path: &Path,
@@ -41,13 +43,9 @@ pub fn layer(
         }
         (users, _) => users.clone(),
     };
-    layer_at(
-        scenario,
-        &users,
-        &LayerOptions::at(scenario.plan.start),
-        path,
-        progress,
-    )
+    let options = LayerOptions::at(scenario.plan.start);
+    let runner = runners.layer(&users, &options)?;
+    layer_at(runner.as_deref(), scenario, &users, &options, path, progress)
 }
 
 /// Options of the layer stage.
@@ -98,12 +96,14 @@ impl LayerOptions {
     }
 }
 
-/// The layer stage with given users and options.
+/// The layer stage with given users and options, in the tasks of a runner. `None` for the threads of
+/// this program.
 ///
 /// # Errors
 /// A file would be both read and written, or any error of [`layer::layer_users`] and
 /// [`layer::compare`].
 pub fn layer_at(
+    runner: Option<&dyn LayerRunner>,
     scenario: &Scenario,
     users: &UsersFrom,
     options: &LayerOptions,
@@ -148,7 +148,7 @@ pub fn layer_at(
     let table_path = set.stage(path)?;
     let changed_only = options.changed_only && options.previous.is_some();
     let whole = WholeTable(names.table.clone());
-    let mut summary = layer_table(scenario, users, options, &names, progress)?;
+    let mut summary = layer_table(runner, scenario, users, options, &names, progress)?;
     if let Some(previous) = &options.previous {
         let (moves, changed) = layer::compare(previous, &whole.0, progress)?;
         let changes_path = changes_path.as_ref().or(changed_only.then_some(&table_path));
@@ -198,19 +198,8 @@ impl Drop for WholeTable {
     }
 }
 
-fn layer_table(
-    scenario: &Scenario,
-    users: &UsersFrom,
-    options: &LayerOptions,
-    files: &LayerFiles,
-    progress: &Progress,
-) -> Result<LayerSummary> {
-    let rules: Vec<&TagRule> = scenario
-        .plan
-        .layers
-        .iter()
-        .flat_map(|layer| &layer.tags)
-        .collect();
+/// The context of a layering with these options.
+pub fn layer_context<'a>(scenario: &'a Scenario, options: &'a LayerOptions) -> layer::LayerContext<'a> {
     let ctx = layer::LayerContext::new(
         &scenario.layering,
         &scenario.plan,
@@ -218,10 +207,81 @@ fn layer_table(
         &scenario.input,
         options.audit,
     );
-    let ctx = layer::LayerContext {
+    layer::LayerContext {
         previous: options.previous.as_deref(),
         ..ctx
+    }
+}
+
+/// The rules of the plan's layers.
+fn tag_rules(scenario: &Scenario) -> Vec<&TagRule> {
+    let layers = scenario.plan.layers.iter();
+    layers.flat_map(|layer| &layer.tags).collect()
+}
+
+/// The users of a scenario that tasks on other machines can read in parts.
+///
+/// # Errors
+/// When users come from events or from the log, from several tables, or from a query over a whole
+/// table.
+pub fn users_for_tasks<'a>(scenario: &Scenario, users: &'a UsersFrom) -> Result<&'a Source> {
+    let input = &scenario.input;
+    let refused = |found: &str, hint: &str| {
+        let expected = "expected one table of users for an engine";
+        Err(Error::usage(format!("{expected}, found {found}")).hint(hint))
     };
+    match users {
+        UsersFrom::Table(source) if source.sql.is_some() => refused(
+            "a query",
+            "a query needs all rows at once: write its result first, with sluice query",
+        ),
+        UsersFrom::Table(_) if !input.more_users.is_empty() => refused(
+            "several",
+            "write them as one table first, with sluice query, or layer them without --engine",
+        ),
+        UsersFrom::Table(_) if input.user_join.is_some() => refused(
+            "a table that is joined with another",
+            "join them first, with sluice query, or layer them without --engine",
+        ),
+        UsersFrom::Table(source) => Ok(source),
+        UsersFrom::Events(_) => refused(
+            "events",
+            "layer them without --engine: the features of a user need all events of the user",
+        ),
+        UsersFrom::Traffic | UsersFrom::Generator => {
+            refused("none", "name a table with --users, or layer without --engine")
+        }
+    }
+}
+
+/// Opens a table of users for tasks, and passes it to `run`.
+///
+/// # Errors
+/// As [`users_for_tasks`], when the table cannot be opened, and those of `run`.
+pub fn with_table_of_users<T>(
+    scenario: &Scenario,
+    users: &UsersFrom,
+    options: &LayerOptions,
+    run: impl FnOnce(&layer::LayerContext<'_>, &Users<'_>) -> Result<T>,
+) -> Result<T> {
+    let source = users_for_tasks(scenario, users)?;
+    let reader = UserReader::open(source, tag_rules(scenario), scenario.input.on_bad_row)?;
+    run(&layer_context(scenario, options), &Users::Table(Box::new(reader)))
+}
+
+fn layer_table(
+    runner: Option<&dyn LayerRunner>,
+    scenario: &Scenario,
+    users: &UsersFrom,
+    options: &LayerOptions,
+    files: &LayerFiles,
+    progress: &Progress,
+) -> Result<LayerSummary> {
+    if runner.is_some() {
+        users_for_tasks(scenario, users)?;
+    }
+    let rules = tag_rules(scenario);
+    let ctx = layer_context(scenario, options);
     let join = scenario.input.user_join.as_ref();
     let mut summary = match users {
         UsersFrom::Table(source) if scenario.input.more_users.is_empty() && join.is_none() => {
@@ -233,9 +293,15 @@ fn layer_table(
                 &scenario.plan,
                 &|_| false,
             )?;
+            let users = Users::Table(Box::new(reader));
             LayerSummary {
                 warnings,
-                ..layer::layer_users(&ctx, &Users::Table(Box::new(reader)), &files.table, progress)?
+                ..match runner {
+                    None => layer::layer_users(&ctx, &users, &files.table, progress)?,
+                    Some(runner) => {
+                        layer::layer_users_in_tasks(runner, &ctx, &users, &files.table, progress)?
+                    }
+                }
             }
         }
         UsersFrom::Table(_) => layer_tables(&ctx, scenario, users, &rules, files, progress)?,

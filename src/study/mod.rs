@@ -17,6 +17,7 @@ mod proposal;
 mod propose;
 mod propose_ramp;
 mod rehearsal;
+mod runners;
 mod sample;
 mod traces;
 mod user_tables;
@@ -27,13 +28,16 @@ pub use checkup_document::{BadRow, Checkup, ColumnCheck, CoverageCheck, SourceCh
 pub use decisions::{Decided, evidence_digest, rewrite_schedule, schedule};
 pub use export::{Exports, export};
 pub use guards::GuardFinding;
-pub use layering::{LayerOptions, RfmTable, layer, layer_at};
+pub use layering::{
+    LayerOptions, RfmTable, layer, layer_at, layer_context, users_for_tasks, with_table_of_users,
+};
 pub use load::{carry, carry_state};
 pub(crate) use pipeline::write_manifest;
 pub use pipeline::{
-    NewRunner, RampFindings, Study, analyze, replay, replay_context, replay_in_tasks, replay_inputs, report,
-    run, run_on, verify,
+    RampFindings, Study, analyze, replay, replay_context, replay_in_tasks, replay_inputs, report, run,
+    run_on, verify,
 };
 pub use proposal::{InitOptions, Proposal};
 pub use propose::propose;
+pub use runners::{NewRunners, OnThreads};
 pub(crate) use traces::{traces_of, write_traces};

@@ -21,6 +21,7 @@ use crate::replay::{Cube, TaskRunner};
 use crate::scenario::{Input as ScenarioInput, OnUnknownRelease, Scenario, Source};
 use crate::study::decisions::{Decided, schedule};
 use crate::study::layering::layer;
+use crate::study::runners::{NewRunners, OnThreads};
 use crate::study::traces::{read_traces, write_traces};
 use crate::traces::SourceCoverage;
 use crate::words::Lang;
@@ -58,19 +59,15 @@ pub struct RampFindings {
 /// # Errors
 /// Any error of a stage. The previous output is unchanged then.
 pub fn run(scenario: &Scenario, out: &Path, lang: Lang, progress: &Progress) -> Result<Study> {
-    run_on(&|_, _| Ok(None), scenario, out, lang, progress)
+    run_on(&OnThreads, scenario, out, lang, progress)
 }
 
-/// Makes the runner of the tasks of a replay: from the path of the layer table, and that of the log if
-/// it was generated. `None` for the threads of this program.
-pub type NewRunner<'a> = dyn Fn(&Path, Option<&Path>) -> Result<Option<Box<dyn TaskRunner>>> + 'a;
-
-/// Runs the pipeline, with the scan of the log by the runner that `new_runner` makes.
+/// Runs the pipeline, with the layering and the scan of the log where `runners` say.
 ///
 /// # Errors
-/// As [`run`], and those of `new_runner` and its runner.
+/// As [`run`], and those of the runners.
 pub fn run_on(
-    new_runner: &NewRunner<'_>,
+    runners: &dyn NewRunners,
     scenario: &Scenario,
     out: &Path,
     lang: Lang,
@@ -83,7 +80,13 @@ pub fn run_on(
     json::write_json(&dir.join(file::STUDY), &study)?;
 
     let data = ensure_data(scenario, out, dir, progress)?;
-    let layering = layer(scenario, data.as_ref(), &dir.join(file::LAYERS), progress)?;
+    let layering = layer(
+        runners,
+        scenario,
+        data.as_ref(),
+        &dir.join(file::LAYERS),
+        progress,
+    )?;
     let mut warnings = layering.warnings.clone();
     let ramp = if traffic_sources(scenario, data.as_ref()).is_empty() {
         None
@@ -92,7 +95,7 @@ pub fn run_on(
         let inputs = replay_inputs(scenario, data.as_ref(), &layers, progress)?;
         let generated = data.as_ref().map(|data| data.traffic.path.as_path());
         let folder = dir.join(file::CUBE);
-        let cube = match new_runner(&layers, generated)? {
+        let cube = match runners.replay(&layers, generated)? {
             None => replay(scenario, &inputs, &folder, progress)?,
             Some(runner) => replay_in_tasks(&*runner, scenario, &inputs, &folder, progress)?,
         };

@@ -14,6 +14,7 @@ use crate::replay::implausible_means;
 use crate::scenario::{Overrides, Scenario};
 use crate::study::layering::layer;
 use crate::study::pipeline::{analyze, replay, replay_inputs};
+use crate::study::runners::OnThreads;
 
 /// Prefix of the temporary folders.
 const PREFIX: &str = "sluice-rehearsal-";
@@ -45,6 +46,7 @@ pub(crate) fn parse(text: &str, folder: &Path) -> Result<Scenario> {
 pub(crate) fn rehearse_layers(scenario: &Scenario) -> Result<LayerSummary> {
     let folder = PrivateFolder::create(&std::env::temp_dir(), PREFIX)?;
     layer(
+        &OnThreads,
         scenario,
         None,
         &folder.path().join(file::LAYERS),
@@ -59,7 +61,7 @@ pub(crate) fn rehearse_layers(scenario: &Scenario) -> Result<LayerSummary> {
 pub(crate) fn rehearse(scenario: Scenario, progress: &Progress) -> Result<Rehearsal> {
     let folder = PrivateFolder::create(&std::env::temp_dir(), PREFIX)?;
     let layers = folder.path().join(file::LAYERS);
-    let layering = layer(&scenario, None, &layers, progress)?;
+    let layering = layer(&OnThreads, &scenario, None, &layers, progress)?;
     let mut warnings = layering.warnings.clone();
     let mut analysis = None;
     if !scenario.input.traffic.is_empty() {

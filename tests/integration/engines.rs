@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use sluice::base::block::{Block, OnBlock};
 use sluice::base::error::Result;
 use sluice::base::progress::Progress;
-use sluice::replay::{Block, Facts, OnBlock, TaskRunner, Unit, join_blocks, read_units};
+use sluice::replay::{Facts, TaskRunner, Unit, join_blocks, read_units};
 use sluice::scenario::{Overrides, Scenario, Source};
 use sluice::study;
 

@@ -3,9 +3,10 @@
 
 use hashbrown::HashMap;
 
+use crate::base::block::damaged;
 use crate::base::error::Result;
 use crate::replay::breakdown::BreakdownCells;
-use crate::replay::bytes::{Reader, Writer, damaged};
+use crate::replay::bytes::{Reader, Writer};
 use crate::replay::context::Scan;
 use crate::replay::seen::{StageSet, UserExposure, n_words};
 use crate::replay::state::{OCTAVE, ReplayState};
