@@ -55,9 +55,16 @@ pub fn layer_users_in_tasks(
         let silent = Progress::silent();
         let (mut file, _) = Passes::new(ctx, users, &facts.dropped, &silent).begin(path, sink)?;
         groups.for_each(|note, table| {
-            totals.add(note.tally, note.has_group.then_some(note.note));
-            if note.has_group {
-                file.splice(&table)
+            let GroupNote {
+                has_group,
+                encoded,
+                tally,
+                note,
+                ..
+            } = note;
+            totals.add(tally, has_group.then_some(note));
+            if has_group {
+                file.splice(&table, &encoded)
             } else {
                 Ok(())
             }

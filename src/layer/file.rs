@@ -142,6 +142,16 @@ pub(super) struct RowGroup {
     pub(super) tenant_id: Option<Passed>,
 }
 
+impl RowGroup {
+    /// The columns of ids and tenants that were encoded, not copied.
+    pub(super) fn encoded(&self) -> Vec<usize> {
+        let is_encoded = |passed: &Passed| matches!(passed, Passed::Encoded(_));
+        let user_id = is_encoded(&self.user_id).then_some(USER_ID);
+        let tenant_id = self.tenant_id.as_ref().filter(|passed| is_encoded(passed));
+        user_id.into_iter().chain(tenant_id.map(|_| TENANT_ID)).collect()
+    }
+}
+
 /// Types and encoders for the columns of a row group, shared by all threads.
 pub(super) struct Columns {
     descrs: Vec<ColumnDescPtr>,
@@ -251,6 +261,24 @@ pub(super) fn has_rows(file: &Arc<File>, chunk: &ColumnChunkMetaData, n_rows: u6
     Ok(n_found == n_expected)
 }
 
+/// A chunk that was encoded here, as its encoder described it. Bounds of signed numbers are written in
+/// their old form too, which is lost when a file is read.
+fn as_encoded(chunk: &ColumnChunkMetaData) -> ParquetResult<ColumnChunkMetaData> {
+    let statistics = match chunk.statistics() {
+        Some(Statistics::Int32(bounds)) => {
+            Statistics::Int32(bounds.clone().with_backwards_compatible_min_max(true))
+        }
+        Some(Statistics::Int64(bounds)) => {
+            Statistics::Int64(bounds.clone().with_backwards_compatible_min_max(true))
+        }
+        _ => return Ok(chunk.clone()),
+    };
+    if !chunk.column_descr().sort_order().is_signed() {
+        return Ok(chunk.clone());
+    }
+    chunk.clone().into_builder().set_statistics(statistics).build()
+}
+
 /// A layer table that is being written, one row group after another.
 pub(super) struct LayerFileWriter<'a, W: Write + Send> {
     path: &'a Path,
@@ -324,11 +352,12 @@ impl<'a, W: Write + Send> LayerFileWriter<'a, W> {
         write().or_unwritable(self.path)
     }
 
-    /// Appends the row groups of a whole table with the same columns, as they are.
+    /// Appends the row groups of a whole table with the same columns, as they are. `encoded` are the
+    /// columns that were not copied from the input.
     ///
     /// # Errors
     /// When the bytes are not such a table, or the file cannot be written.
-    pub(super) fn splice(&mut self, table: &Bytes) -> Result<()> {
+    pub(super) fn splice(&mut self, table: &Bytes, encoded: &[usize]) -> Result<()> {
         let path = self.path;
         let mut splice = || -> ParquetResult<()> {
             let options = ParquetMetaDataOptions::new().with_encoding_stats_as_mask(false);
@@ -345,7 +374,11 @@ impl<'a, W: Write + Send> LayerFileWriter<'a, W> {
                         ColumnCloseResult {
                             bytes_written: chunk.compressed_size() as u64,
                             rows_written: group.num_rows() as u64,
-                            metadata: chunk.clone(),
+                            metadata: if encoded.contains(&column) {
+                                as_encoded(chunk)?
+                            } else {
+                                chunk.clone()
+                            },
                             bloom_filter: None,
                             column_index: pages.column_index(column).cloned(),
                             offset_index: pages.offset_index(column).cloned(),

@@ -15,6 +15,7 @@ use crate::base::error::{Error, Result};
 use crate::base::progress::Progress;
 use crate::layer::context::LayerContext;
 use crate::layer::dropped::Dropped;
+use crate::layer::file::RowGroup;
 use crate::layer::passes::{Assignment, Passes};
 use crate::layer::quota::{Quotas, ScoreCounts, TiePass};
 use crate::layer::reuse::Note;
@@ -70,6 +71,8 @@ pub(super) struct GroupNote {
     pub(super) tally: PartTally,
     /// Whether there is a row group. There is none without users.
     pub(super) has_group: bool,
+    /// The columns that were not copied from the input.
+    pub(super) encoded: Vec<usize>,
     /// The note for reuse. `None` for a row group that cannot be reused.
     pub(super) note: Option<Note>,
 }
@@ -156,6 +159,7 @@ fn write_groups(
             place: (part, *idx),
             tally: layered.tally,
             has_group: layered.group.is_some(),
+            encoded: layered.group.as_ref().map_or_else(Vec::new, RowGroup::encoded),
             note: layered.note,
         };
         *idx += 1;

@@ -23,6 +23,7 @@ mod deploy;
 mod derive;
 mod documents;
 mod engines;
+mod engines_layer;
 mod engines_real;
 mod evals;
 mod evals_cases;
