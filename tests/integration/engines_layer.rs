@@ -1,7 +1,7 @@
 //! Tests that a layering in tasks gives the layer table of a layering on threads, byte for byte, in
 //! this process and with parts and blocks in random order. `engines_real` runs Sail and Spark.
 
-use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};
+use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, StringArray, UInt64Array};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use std::cell::RefCell;
 use std::fs;
@@ -242,11 +242,32 @@ fn row_groups_of_tasks_make_the_table_of_threads() {
 fn ids_that_are_encoded_again_are_the_same() {
     for layers in [THRESHOLDS, QUOTAS] {
         let shop = Shop::new(FOLDER, layers);
-        let mut whole = users(2_500, 7);
-        whole[0].1 = Arc::new((0..2_500).map(|user| Some(user * 3)).collect::<Int64Array>());
-        let path = shop.path("users").join("a.parquet");
-        write(&path, whole, row_groups(600, EnabledStatistics::None));
-        shop.same_in_tasks(&at(Audit::Auto));
+        let ids: [ArrayRef; 4] = [
+            Arc::new(
+                (0..2_500)
+                    .map(|user| Some(user * 3 - 900))
+                    .collect::<Int64Array>(),
+            ),
+            Arc::new((0..2_500).map(|user| Some(user * 7)).collect::<Int32Array>()),
+            Arc::new(
+                (0..2_500)
+                    .map(|user| Some(u64::MAX - user))
+                    .collect::<UInt64Array>(),
+            ),
+            // Bounds of long texts are cut off.
+            Arc::new(
+                (0..2_500)
+                    .map(|user| Some(format!("{user:0>90}")))
+                    .collect::<StringArray>(),
+            ),
+        ];
+        for of_kind in ids {
+            let mut whole = users(2_500, 7);
+            whole[0].1 = of_kind;
+            let path = shop.path("users").join("a.parquet");
+            write(&path, whole, row_groups(600, EnabledStatistics::None));
+            shop.same_in_tasks(&at(Audit::Auto));
+        }
     }
 }
 

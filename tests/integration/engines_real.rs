@@ -3,14 +3,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::engines::in_files;
 use crate::logs::{Log, Study};
 use crate::small::Small;
-use crate::support::{assert_same_tree, fails, ok, sluice, text, tree};
+use crate::support::{assert_same_tree, fails, ok, root, sluice, text, tree};
 
 /// The engines of the tests: a folder with the Python environments `sail` and `spark`.
 fn python(engine: &str) -> String {
@@ -71,6 +71,68 @@ fn sail_gives_the_cube_of_threads() {
         &["--partitions", "5"],
     ));
     assert_same_tree(&study.path("cube"), &study.path("sail"));
+}
+
+/// Layers generated users with quotas, on threads and on an engine, and compares the files.
+fn layers_as_threads(python: &str, n_users: u32, more: &[&str]) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let scenario = root().join("scenarios/ecommerce.toml");
+    let rows = n_users.to_string();
+    let data = path("data");
+    ok(&["generate", "users", "--rows", &rows, "--out", text(&data)]);
+    let users = path("data").join("users.parquet");
+    for (folder, engine) in [("threads", &[][..]), ("engine", more)] {
+        let out = path(folder).join("layers.parquet");
+        fs::create_dir(path(folder)).unwrap();
+        let submit = if engine.is_empty() {
+            &[][..]
+        } else {
+            &["--submit", python]
+        };
+        let args = ["layer", "--scenario", text(&scenario), "--users", text(&users)];
+        ok(&[&args[..], &["--out", text(&out)], engine, submit].concat());
+    }
+    assert_same_tree(&path("threads"), &path("engine"));
+}
+
+#[test]
+fn sail_gives_the_layers_of_threads() {
+    layers_as_threads(&python("sail"), 150_000, &["--engine", "sail"]);
+}
+
+#[test]
+#[ignore = "needs Apache Spark: run scripts/test engines"]
+fn spark_gives_the_layers_of_threads() {
+    let spark = [
+        "--engine",
+        "spark",
+        "--conf",
+        "spark.ui.enabled=false",
+        "--master",
+    ];
+    for master in ["local[2]", "local-cluster[2,1,1024]"] {
+        layers_as_threads(&python("spark"), 1_000_000, &[&spark[..], &[master]].concat());
+    }
+}
+
+#[test]
+#[ignore = "needs Apache Spark: run scripts/test engines"]
+fn spark_repeats_tasks_of_layers_that_died() {
+    let dir = tempfile::tempdir().unwrap();
+    let faulty = faulty(dir.path());
+    let spark = [
+        "--engine",
+        "spark",
+        "--conf",
+        "spark.ui.enabled=false",
+        "--master",
+        "local[2,4]",
+    ];
+    let more = [&spark[..], &["--program", text(&faulty)]].concat();
+    layers_as_threads(&python("spark"), 300_000, &more);
+    let died = fs::read_dir(dir.path().join("marks")).unwrap().count();
+    assert_eq!(died, 2, "one task before it read, and one in the middle");
 }
 
 #[test]
@@ -235,9 +297,9 @@ fn an_engine_that_fails_leaves_the_cube_before() {
 
 /// A program in place of sluice on the executors. The first tasks of each kind end badly: one before
 /// it reads, and one in the middle of its output.
-fn faulty(study: &Study) -> PathBuf {
-    let path = study.path("faulty");
-    let marks = study.path("marks");
+fn faulty(folder: &Path) -> PathBuf {
+    let path = folder.join("faulty");
+    let marks = folder.join("marks");
     fs::create_dir(&marks).unwrap();
     let script = format!(
         "#!/bin/sh\n\
@@ -296,7 +358,7 @@ fn spark_repeats_tasks_that_died() {
     let study = Study::new(&log);
     in_files(&log, &study, "log");
     study.replay("log", "cube", &["--sessions"]);
-    let faulty = faulty(&study);
+    let faulty = faulty(&study.path(""));
     let more = [
         "--master",
         "local[2,4]",
