@@ -2,8 +2,11 @@
 
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
+use std::time::Duration;
 
+use crate::base::duration::parse_duration;
 use crate::base::error::{Error, Result};
+use crate::base::time::Micros;
 use crate::engine::{Engine, EngineOptions};
 
 #[derive(Debug, Args)]
@@ -27,6 +30,10 @@ pub(super) struct EngineArgs {
     /// This program on the executors; by default the path of this one, or a copy that the driver ships
     #[arg(long, value_name = "PATH")]
     program: Option<PathBuf>,
+    /// Time limit of the engine, such as 30m: then the driver is stopped, and the command fails. No
+    /// limit by default
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    engine_timeout: Option<Micros>,
 }
 
 /// The names of the engines.
@@ -57,11 +64,12 @@ impl EngineArgs {
                     || self.submit.is_some()
                     || !self.conf.is_empty()
                     || self.partitions.is_some()
-                    || self.program.is_some();
+                    || self.program.is_some()
+                    || self.engine_timeout.is_some();
                 if is_given {
                     return Err(Error::usage(
                         "expected --engine spark or --engine sail beside --master, --submit, --conf, \
-                         --partitions and --program, found the local engine",
+                         --partitions, --program and --engine-timeout, found the local engine",
                     ));
                 }
                 return Ok(None);
@@ -90,6 +98,9 @@ impl EngineArgs {
             program,
             submit: submit.map(str::to_owned).collect(),
             partitions: self.partitions,
+            timeout: self
+                .engine_timeout
+                .map(|micros| Duration::from_micros(micros.unsigned_abs())),
         }))
     }
 }

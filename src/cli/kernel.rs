@@ -42,6 +42,7 @@ enum Task {
 
 pub(super) fn run(args: &KernelArgs) -> Result<u8> {
     let Kernel::Replay(args) = &args.kernel;
+    engine::end_without_reader();
     let job = Job::read(&args.job)?;
     let mut scenario = job.scenario()?;
     let changes: LogChanges<TrafficArgs, OutcomeArgs> =

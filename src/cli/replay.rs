@@ -74,7 +74,7 @@ pub(super) struct ReplayArgs {
     #[command(flatten)]
     engine: EngineArgs,
     /// Write the job for the engine to this folder, and stop: for those who submit it themselves
-    #[arg(long, value_name = "DIR", conflicts_with = "prepared")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["prepared", "engine_timeout"])]
     prepare: Option<PathBuf>,
     /// Read the results of a job that --prepare wrote and the engine ran
     #[arg(long, value_name = "DIR")]
@@ -139,7 +139,7 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
     };
     let cube = match (job, &args.prepared) {
         (_, Some(folder)) => in_tasks(&PreparedRunner::open(folder)?)?,
-        (Some(job), None) => in_tasks(&EngineRunner::new(job)?)?,
+        (Some(job), None) => in_tasks(&EngineRunner::new(job, terminal.progress())?)?,
         (None, None) => study::replay(&scenario, &inputs, staged.path(), terminal.progress())?,
     };
     staged.commit()?;

@@ -69,7 +69,7 @@ pub(super) fn run(args: &RunArgs, terminal: &Terminal) -> Result<u8> {
         };
         let changes = log_args::of_scenario(generated)?;
         let job = Job::new(&args.scenario, &scenario, None, layers, changes, options)?;
-        Ok(Some(Box::new(EngineRunner::new(job)?)))
+        Ok(Some(Box::new(EngineRunner::new(job, terminal.progress())?)))
     };
     let study = study::run_on(
         &new_runner,

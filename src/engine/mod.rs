@@ -1,16 +1,20 @@
 //! `--engine spark|sail`, `sluice kernel`: the scan of a replay on many machines.
 //!
-//! `job` says what a task must know. `runner` starts the engine on the driver's side; `kernel` is one
-//! task on the side of the executors, and `streams` the Arrow streams between them. The tasks
-//! themselves are in [`crate::replay`].
+//! `job` says what a task must know. `runner` starts the engine on the driver's side, in a
+//! `driver_process`; `kernel` is one task on the side of the executors, and `streams` the Arrow
+//! streams between them. `orphan` ends a task whose engine is gone. The tasks themselves are in
+//! [`crate::replay`].
 
+mod driver_process;
 mod job;
 mod kernel;
 mod options;
+mod orphan;
 mod runner;
 mod streams;
 
 pub use job::{Job, absolute};
 pub use kernel::{TaskKind, run_task};
 pub use options::{Engine, EngineOptions};
+pub use orphan::end_without_reader;
 pub use runner::{EngineRunner, PreparedRunner, prepare};

@@ -220,7 +220,13 @@ impl NightStudy<'_> {
             changes,
             options,
         )?;
-        study::replay_in_tasks(&EngineRunner::new(job)?, self.scenario, inputs, cube, progress)
+        study::replay_in_tasks(
+            &EngineRunner::new(job, progress)?,
+            self.scenario,
+            inputs,
+            cube,
+            progress,
+        )
     }
 
     /// The newest night whose cube has the same stages as the plan gives now. A change that is known

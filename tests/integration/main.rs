@@ -22,6 +22,7 @@ mod cube_values;
 mod deploy;
 mod derive;
 mod documents;
+mod engine_life;
 mod engines;
 mod engines_real;
 mod evals;
