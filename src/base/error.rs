@@ -25,6 +25,8 @@ pub mod exit_code {
     pub const GATE_FAILED: u8 = 10;
     /// The gate could not decide, because evidence is missing.
     pub const GATE_INCONCLUSIVE: u8 = 11;
+    /// The system asked to stop the command. The number of the signal is added, as shells do.
+    pub const SIGNAL: u8 = 128;
 }
 
 /// The result type of the library, by default with [`Error`].
@@ -46,6 +48,11 @@ pub enum ErrorKind {
     Expectation,
     /// A store, or another publishing target, refused the request or could not be reached.
     Target,
+    /// The system asked the program to stop.
+    Interrupted {
+        /// The number of the signal.
+        signal: u8,
+    },
 }
 
 /// A failure: its location, what was expected, what was found, and a hint.
@@ -196,6 +203,11 @@ impl Error {
         Self::new(ErrorKind::Target, Problem::new(location, message))
     }
 
+    /// Creates an error for a command that the system asked to stop, by the number of the signal.
+    pub fn interrupted(signal: u8, message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Interrupted { signal }, Problem::new("", message))
+    }
+
     /// Returns the error with one more problem.
     #[must_use]
     pub fn and(mut self, problem: Problem) -> Self {
@@ -242,6 +254,7 @@ impl Error {
             ErrorKind::Input => exit_code::BAD_INPUT,
             ErrorKind::Output | ErrorKind::Expectation => exit_code::UNEXPECTED,
             ErrorKind::Target => exit_code::TARGET,
+            ErrorKind::Interrupted { signal } => exit_code::SIGNAL.saturating_add(signal),
         }
     }
 }

@@ -36,6 +36,7 @@ pub(crate) mod private_folder;
 pub mod progress;
 pub(crate) mod reading;
 pub(crate) mod schema;
+pub(crate) mod signals;
 pub(crate) mod similar;
 pub(crate) mod skeleton;
 pub(crate) mod spill;

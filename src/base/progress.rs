@@ -240,6 +240,12 @@ impl Bar {
     pub fn advance(&self, n_rows: u64) {
         self.0.inc(n_rows);
     }
+
+    /// Shows that `n` of `n_all` are done.
+    pub fn set(&self, n: u64, n_all: u64) {
+        self.0.set_length(n_all);
+        self.0.set_position(n);
+    }
 }
 
 impl Drop for Bar {

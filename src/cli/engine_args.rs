@@ -2,8 +2,11 @@
 
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use crate::base::duration::parse_duration;
 use crate::base::error::{Error, Result};
+use crate::base::time::Micros;
 use crate::engine::{Engine, EngineOptions};
 
 #[derive(Debug, Args)]
@@ -27,13 +30,17 @@ pub(super) struct EngineArgs {
     /// This program on the executors; by default the path of this one, or a copy that the driver ships
     #[arg(long, value_name = "PATH")]
     program: Option<PathBuf>,
+    /// Time limit of the engine, such as 30m: then the driver is stopped, and the command fails. No
+    /// limit by default
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    engine_timeout: Option<Micros>,
 }
 
 /// A job that others submit.
 #[derive(Debug, Args)]
 pub(super) struct PreparedArgs {
     /// Write the job for the engine to this folder, and stop: for those who submit it themselves
-    #[arg(long, value_name = "DIR", conflicts_with = "prepared")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["prepared", "engine_timeout"])]
     prepare: Option<PathBuf>,
     /// Read the results of a job that --prepare wrote and the engine ran
     #[arg(long, value_name = "DIR")]
@@ -94,11 +101,12 @@ impl EngineArgs {
                     || self.submit.is_some()
                     || !self.conf.is_empty()
                     || self.partitions.is_some()
-                    || self.program.is_some();
+                    || self.program.is_some()
+                    || self.engine_timeout.is_some();
                 if is_given {
                     return Err(Error::usage(
                         "expected --engine spark or --engine sail beside --master, --submit, --conf, \
-                         --partitions and --program, found the local engine",
+                         --partitions, --program and --engine-timeout, found the local engine",
                     ));
                 }
                 return Ok(None);
@@ -127,6 +135,9 @@ impl EngineArgs {
             program,
             submit: submit.map(str::to_owned).collect(),
             partitions: self.partitions,
+            timeout: self
+                .engine_timeout
+                .map(|micros| Duration::from_micros(micros.unsigned_abs())),
         }))
     }
 }

@@ -63,6 +63,7 @@ enum Task {
 }
 
 pub(super) fn run(args: &KernelArgs) -> Result<u8> {
+    engine::end_without_reader();
     let mut stdin = BufReader::with_capacity(1 << 18, std::io::stdin().lock());
     let mut stdout = BufWriter::with_capacity(1 << 18, std::io::stdout().lock());
     match &args.kernel {

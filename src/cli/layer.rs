@@ -267,7 +267,7 @@ fn runner<'a>(
     }
     Ok(On::Tasks(match args.prepared.prepared() {
         Some(folder) => Box::new(PreparedRunner::open(folder, &job)?),
-        None => Box::new(EngineRunner::new(job)?),
+        None => Box::new(EngineRunner::new(job, terminal.progress())?),
     }))
 }
 

@@ -130,7 +130,7 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
     };
     let cube = match (job, args.prepared.prepared()) {
         (Some(job), Some(folder)) => in_tasks(&PreparedRunner::open(folder, &job)?)?,
-        (Some(job), None) => in_tasks(&EngineRunner::new(job)?)?,
+        (Some(job), None) => in_tasks(&EngineRunner::new(job, terminal.progress())?)?,
         (None, _) => study::replay(&scenario, &inputs, staged.path(), terminal.progress())?,
     };
     staged.commit()?;

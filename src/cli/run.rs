@@ -77,6 +77,7 @@ pub(super) fn run(args: &RunArgs, terminal: &Terminal) -> Result<u8> {
                 engine: &engine,
                 users: &|users| user_changes::of_users(&scenario, users),
                 log: &log_args::of_scenario,
+                progress: terminal.progress(),
             };
             study::run_on(&runners, &scenario, &args.out, terminal.lang, terminal.progress())?
         }

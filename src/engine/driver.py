@@ -9,12 +9,26 @@ of bytes that only sluice understands, so the engine moves them and computes not
 """
 
 import argparse
+import fcntl
 import json
 import os
+import shutil
+import signal
 import struct
 import sys
+import threading
+import time
+import traceback
 
 BLOCKS = "partition int, kind int, block binary"
+# The kinds of a note, and of a block with the sums of a partition.
+NOTE = 0
+SUMS = 3
+# Seconds for the end of a session: of a job that is done, and of one that failed or is given up.
+STOP_SECS = 30
+GRACE_SECS = 5
+# Set when the job is given up.
+GIVEN_UP = threading.Event()
 
 
 def task(job_text, work, kind, program):
@@ -48,14 +62,16 @@ def task(job_text, work, kind, program):
                                "name it with --program, or ship it with --submit '... --files PATH'")
         if not os.access(path, os.X_OK):
             os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR)
-        with tempfile.TemporaryDirectory(prefix="sluice-") as folder:
-            job = os.path.join(folder, "job.json")
-            with open(os.open(job, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-                file.write(job_text)
-            log = open(os.path.join(folder, "log"), "w+b")
-            command = [path, "--threads", "1", "kernel", work, "--job", job, "--task", kind]
+        # Files without names: nothing of a killed task is left.
+        with tempfile.TemporaryFile() as job, tempfile.TemporaryFile() as log:
+            job.write(job_text.encode())
+            job.flush()
+            job.seek(0)
+            named = f"/dev/fd/{job.fileno()}"
+            command = [path, "--threads", "1", "kernel", work, "--job", named, "--task", kind]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
             try:
-                process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+                process = subprocess.Popen(command, pass_fds=[job.fileno()], **pipes)
             except OSError as error:
                 if error.errno == errno.ENOEXEC:
                     raise RuntimeError(f"sluice: {path} is not for the architecture of executor "
@@ -100,7 +116,6 @@ def task(job_text, work, kind, program):
                     process.kill()
                     process.wait()
                 process.stdout.close()
-                log.close()
 
     return run
 
@@ -117,12 +132,81 @@ def reach(address):
         raise RuntimeError(f"sluice: no server of Spark Connect at {parts.hostname}:{parts.port or 15002}: {error}")
 
 
-def session(job):
-    """The session of the engine, and what must be stopped at the end."""
+def stop_all(stop):
+    """Stops the session: each step once, the newest first."""
+    while stop:
+        try:
+            stop.pop()()
+        except Exception as error:
+            print(f"the session did not stop well: {error}", file=sys.stderr)
+
+
+def leave(code, folder=None):
+    """Ends this process, whatever its threads do. The client of Spark Connect has threads that try for
+    ten minutes to reach a server that is gone, and the end of Python waits for them."""
+    if folder and os.path.exists(os.path.join(folder, "alive")):
+        shutil.rmtree(folder, ignore_errors=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def leave_after(seconds, code, folder=None):
+    timer = threading.Timer(seconds, leave, [code, folder])
+    timer.daemon = True
+    timer.start()
+
+
+def give_up(stop, folder):
+    """Stops the session and ends this process, within some seconds. Removes the folder of the job."""
+    if GIVEN_UP.is_set():
+        return
+    GIVEN_UP.set()
+    leave_after(GRACE_SECS, 1, folder)
+    stop_all(stop)
+    leave(1, folder)
+
+
+def watch(folder, stop):
+    """Gives the job up when the sluice that started it is gone. As long as that program lives and wants
+    the job, it holds the lock of a file."""
+
+    def wait():
+        try:
+            with open(os.path.join(folder, "alive"), "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH)
+        finally:
+            give_up(stop, folder)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def obey_signals(stop, folder):
+    """Gives the job up on SIGINT and SIGTERM, whatever the main thread does. An exception in it would
+    not do: clients of engines catch it, and try again for minutes."""
+
+    def obey(number, _):
+        print(f"the driver is stopped by signal {number}", file=sys.stderr)
+        threading.Thread(target=give_up, args=[stop, folder], daemon=True).start()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, obey)
+
+
+def report(folder, done, total):
+    """Writes the number of tasks that have ended for sluice, which shows it."""
+    part = os.path.join(folder, "progress.part")
+    with open(part, "w", encoding="utf-8") as file:
+        json.dump({"done": min(done, total), "total": total}, file)
+    os.replace(part, os.path.join(folder, "progress"))
+
+
+def session(job, stop):
+    """The session of the engine. What must be stopped at the end is added to `stop`."""
     from pyspark.sql import SparkSession
 
     builder = SparkSession.builder.appName("sluice " + job["name"])
-    stop = []
     if job["engine"] == "sail" and not job["master"]:
         from pysail.spark import SparkConnectServer
 
@@ -138,11 +222,12 @@ def session(job):
     for key, value in job["conf"]:
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
+    stop.append(spark.stop)
     # A batch of blocks has to stay far below the 2 GB of an Arrow column.
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "128")
     if job["ship"]:
         spark.sparkContext.addFile(job["program"])
-    return spark, stop
+    return spark
 
 
 def own_program(job):
@@ -181,9 +266,52 @@ def next_pass(job, blocks):
             return json.loads(ended.stdout)
 
 
-def layered(spark, job, units):
+class Tasks:
+    """The tasks that are known and those that have ended. Reports them in a folder, if there is one."""
+
+    def __init__(self, spark, folder):
+        self.folder = folder
+        self.done = self.total = 0
+        self.is_connect = type(spark).__module__.startswith("pyspark.sql.connect")
+        if folder and not self.is_connect:
+            self.follow(spark)
+
+    def expect(self, n_tasks):
+        self.total += n_tasks
+        self.report(self.done)
+
+    def end(self, n_tasks):
+        """Counts ended tasks. Apache Spark counts them itself."""
+        if self.is_connect:
+            self.done += n_tasks
+            self.report(self.done)
+
+    def report(self, done):
+        if self.folder:
+            report(self.folder, done, self.total)
+
+    def follow(self, spark):
+        """Reports the tasks of Apache Spark, in a thread."""
+        tracker = spark.sparkContext.statusTracker()
+
+        def loop():
+            try:
+                while True:
+                    jobs = [tracker.getJobInfo(job) for job in tracker.getJobIdsForGroup()]
+                    stages = {stage for job in jobs if job for stage in job.stageIds}
+                    infos = [tracker.getStageInfo(stage) for stage in stages]
+                    self.report(sum(info.numCompletedTasks for info in infos if info))
+                    time.sleep(0.5)
+            except Exception:
+                pass  # The session has ended.
+
+        threading.Thread(target=loop, daemon=True).start()
+
+
+def layered(spark, job, units, tasks):
     """The rows of the last pass of a layering. Quotas need passes of counts before it."""
     while True:
+        tasks.expect(job["n_tasks"])
         rows = (
             spark.createDataFrame(units, "unit string")
             .repartition(job["n_tasks"])
@@ -192,12 +320,15 @@ def layered(spark, job, units):
         facts = job["work"]["layer"]["facts"]
         if "write" in facts["pass"]:
             return rows
-        job["work"]["layer"]["facts"] = next_pass(job, rows.collect())
+        counts = rows.collect()
+        tasks.end(job["n_tasks"])
+        job["work"]["layer"]["facts"] = next_pass(job, counts)
 
 
-def replayed(spark, job, units):
+def replayed(spark, job, units, tasks):
     """The rows of a replay: parts are read, and the blocks of each partition are joined."""
     shipped, n_partitions = json.dumps(job), job["work"]["replay"]["facts"]["n_partitions"]
+    tasks.expect(job["n_tasks"] + n_partitions)
     return (
         spark.createDataFrame(units, "unit string")
         .repartition(job["n_tasks"])
@@ -207,34 +338,68 @@ def replayed(spark, job, units):
     )
 
 
+def run(args, job, stop):
+    """Runs the tasks, and writes the blocks of the last ones to a file."""
+    with open(args.units, encoding="utf-8") as file:
+        units = [(line,) for line in file.read().splitlines()]
+    # Executors need no settings of the session, which may hold secrets.
+    shipped = {**job, "conf": [], "submit": []}
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    spark = session(job, stop)
+    tasks = Tasks(spark, args.watch)
+    is_layer = "layer" in job["work"]
+    blocks = (layered if is_layer else replayed)(spark, shipped, units, tasks)
+    if not tasks.is_connect:
+        from pyspark import StorageLevel
+
+        # The iterator would run the last tasks one after the other.
+        blocks = blocks.persist(StorageLevel.DISK_ONLY)
+        blocks.count()
+    part = args.out + ".part"
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        n_before = 0 if is_layer else job["n_tasks"]
+        for partition, kind, block in blocks.toLocalIterator():
+            out.write(struct.pack("<iiQ", partition, kind, len(block)))
+            out.write(block)
+            # Each task of a layering ends with a note, and each join with the sums of a partition.
+            if kind == (NOTE if is_layer else SUMS):
+                tasks.end(1 + n_before)
+                n_before = 0
+    os.replace(part, args.out)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--job", required=True, help="the job, from sluice")
     parser.add_argument("--units", required=True, help="parts of the inputs, a line each")
     parser.add_argument("--out", required=True, help="file for the resulting blocks")
+    parser.add_argument("--watch", metavar="DIR", help="private folder of a sluice that waits for this driver")
     args = parser.parse_args()
     with open(args.job, encoding="utf-8") as file:
         job = json.load(file)
-    with open(args.units, encoding="utf-8") as file:
-        units = [(line,) for line in file.read().splitlines()]
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    spark, stop = session(job)
+    stop = []
+    # A process that others started, such as one of Databricks, must not be ended from here.
+    is_own = bool(args.watch) or job["engine"] == "sail" and not job["master"]
+    if is_own:
+        obey_signals(stop, args.watch)
+    if args.watch:
+        watch(args.watch, stop)
+    code = 1
     try:
-        # Executors need no settings of the session, which may hold secrets.
-        shipped = {**job, "conf": [], "submit": []}
-        blocks = (layered if "layer" in job["work"] else replayed)(spark, shipped, units)
-        part = args.out + ".part"
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-            for partition, kind, block in blocks.toLocalIterator():
-                out.write(struct.pack("<iiQ", partition, kind, len(block)))
-                out.write(block)
-        os.replace(part, args.out)
+        run(args, job, stop)
+        code = 0
+    except BaseException:
+        if not is_own:
+            raise
+        traceback.print_exc()
     finally:
-        try:
-            spark.stop()
-        finally:
-            for end in stop:
-                end()
+        if is_own:
+            leave_after(GRACE_SECS if code else STOP_SECS, code)
+        stop_all(stop)
+    if GIVEN_UP.is_set():
+        threading.Event().wait()
+    if is_own:
+        leave(code)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A program that runs tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -46,4 +47,7 @@ pub struct EngineOptions {
     pub submit: Vec<String>,
     /// The number of partitions of users. `None` follows from the number of users.
     pub partitions: Option<u32>,
+    /// The time after which a driver of this program is stopped. `None` waits as long as it takes.
+    #[serde(skip)]
+    pub timeout: Option<Duration>,
 }

@@ -5,11 +5,14 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::base::block::{Block, BlockKind, OnBlock};
 use crate::base::error::{Error, FileResult, Result};
 use crate::base::private_folder::PrivateFolder;
+use crate::base::progress::Progress;
 use crate::base::{escape, files, json, open};
+use crate::engine::driver_process::{DriverProcess, End, TaskCounts};
 use crate::engine::job::{Job, Work};
 use crate::engine::options::Engine;
 use crate::layer::{LayerFacts, LayerRunner};
@@ -29,19 +32,23 @@ const MARK: &str = "RuntimeError: sluice: ";
 /// Runs the tasks of a job on its engine.
 pub struct EngineRunner {
     job: Job,
+    progress: Progress,
 }
 
 impl EngineRunner {
-    /// A runner of a job on its engine.
+    /// A runner of a job on its engine, which shows its progress.
     ///
     /// # Errors
     /// When the job has no engine but this program.
-    pub fn new(job: Job) -> Result<Self> {
+    pub fn new(job: Job, progress: &Progress) -> Result<Self> {
         match job.engine.engine {
             Engine::Local => Err(Error::usage(
                 "expected an engine beside this program, found local",
             )),
-            Engine::Spark | Engine::Sail => Ok(Self { job }),
+            Engine::Spark | Engine::Sail => Ok(Self {
+                job,
+                progress: progress.clone(),
+            }),
         }
     }
 
@@ -142,16 +149,25 @@ impl EngineRunner {
         let file = File::create(&log).or_unwritable(&log)?;
         let mut command = self.command(path);
         let name = command.get_program().to_string_lossy().into_owned();
-        let status = command
+        command
             .stdin(Stdio::null())
             .stdout(file.try_clone().or_unwritable(&log)?)
-            .stderr(file)
-            .status()
-            .map_err(|error| lost(&name, &error.to_string()))?;
-        if !status.success() {
-            return Err(lost(&name, &messages(&log)));
+            .stderr(file);
+        let failed = |error: std::io::Error| lost(&name, &error.to_string());
+        let limit = self.job.engine.timeout;
+        let bar = self.progress.bar("engine", "tasks", Some(0));
+        let driver = DriverProcess::start(command, path)?.map_err(failed)?;
+        let (end, counts) = driver.wait(limit, &bar).map_err(failed)?;
+        drop(bar);
+        match (end, limit) {
+            (End::Exited(status), _) if status.success() => read_frames(&path.join(BLOCKS), on_block),
+            (End::Interrupted(signal), _) => Err(Error::interrupted(
+                signal,
+                format!("interrupted by signal {signal}: the driver and its tasks are stopped"),
+            )),
+            (End::OutOfTime, Some(limit)) => Err(too_late(&name, limit, counts, &messages(&log))),
+            _ => Err(lost(&name, &messages(&log))),
         }
-        read_frames(&path.join(BLOCKS), on_block)
     }
 }
 
@@ -244,6 +260,24 @@ fn lost(program: &str, messages: &str) -> Error {
         _ => Error::target(executor, format!("expected the task to end well, found: {found}")),
     };
     hints.fold(error, |error, hint| error.hint(escape::lines(hint, &[])))
+}
+
+/// The error for an engine that did not end within the time limit.
+fn too_late(program: &str, limit: Duration, counts: TaskCounts, messages: &str) -> Error {
+    let last = match messages {
+        "" => "no message".to_owned(),
+        text => escape::lines(text, &[]),
+    };
+    let found = format!(
+        "expected the engine to end within {} s, found {} of {} tasks done; its last messages: {last}",
+        limit.as_secs(),
+        counts.done,
+        counts.total
+    );
+    Error::target(program, found).hint(
+        "see whether the cluster gives executors, or raise --engine-timeout; the driver is stopped, and the \
+         previous output is unchanged",
+    )
 }
 
 /// The first message of a task in the driver's log; without one, the last lines of the log.

@@ -4,6 +4,7 @@ use serde_json::Value;
 use std::path::Path;
 
 use crate::base::error::Result;
+use crate::base::progress::Progress;
 use crate::engine::job::{Job, ScenarioText};
 use crate::engine::options::EngineOptions;
 use crate::engine::runner::EngineRunner;
@@ -23,6 +24,8 @@ pub struct EngineRunners<'a> {
     /// The options that change the users, in the form of the command line: from the users that are
     /// layered.
     pub users: &'a dyn Fn(&UsersFrom) -> Result<Value>,
+    /// Where progress is shown.
+    pub progress: &'a Progress,
     /// The options that change the log: from the path of the log, if it was generated.
     pub log: &'a dyn Fn(Option<&Path>) -> Result<Value>,
 }
@@ -37,11 +40,11 @@ impl NewRunners for EngineRunners<'_> {
             return Ok(None);
         }
         let job = Job::layer(self.scenario, options, (self.users)(users)?, self.engine.clone())?;
-        Ok(Some(Box::new(EngineRunner::new(job)?)))
+        Ok(Some(Box::new(EngineRunner::new(job, self.progress)?)))
     }
 
     fn replay(&self, layers: &Path, generated: Option<&Path>) -> Result<Option<Box<dyn TaskRunner>>> {
         let job = Job::replay(self.scenario, layers, (self.log)(generated)?, self.engine.clone())?;
-        Ok(Some(Box::new(EngineRunner::new(job)?)))
+        Ok(Some(Box::new(EngineRunner::new(job, self.progress)?)))
     }
 }

@@ -43,9 +43,11 @@ pub fn layer_users_in_tasks(
 ) -> Result<LayerSummary> {
     let facts = plan_layer_tasks(ctx, users, path, progress)?;
     let mut groups = Groups::new(path)?;
-    let bar = progress.rows("layer", None);
+    let mut bar = None;
     runner.run(&facts, &mut |block| {
-        bar.advance(1);
+        // The engine has a bar of its own until its first result.
+        bar.get_or_insert_with(|| progress.bar("merge", "blocks", None))
+            .advance(1);
         groups.take(block)
     })?;
     drop(bar);

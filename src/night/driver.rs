@@ -331,6 +331,7 @@ impl Night<'_> {
                     engine: &engine.options,
                     users: &of_users,
                     log: &of_log,
+                    progress: self.progress,
                 });
                 let studied = NightStudy {
                     folder: &folder,

@@ -63,9 +63,11 @@ pub fn replay_in_tasks(
             layers, scan, parts, ..
         } = &opened;
         let mut merged = Merged::new(scan.strata.len(), facts.n_partitions, layers.n_users(), folder);
-        let bar = progress.bar("engine", "blocks", None);
+        let mut bar = None;
         runner.run(&facts, &units(layers.n_groups(), parts), &mut |block| {
-            bar.advance(1);
+            // The engine has a bar of its own until its first result.
+            bar.get_or_insert_with(|| progress.bar("merge", "blocks", None))
+                .advance(1);
             merged.take(scan, block)
         })?;
         drop(bar);

@@ -13,7 +13,7 @@ use crate::small::Small;
 use crate::support::{assert_same_tree, fails, ok, root, sluice, text, tree};
 
 /// The engines of the tests: a folder with the Python environments `sail` and `spark`.
-fn python(engine: &str) -> String {
+pub(crate) fn python(engine: &str) -> String {
     let folder = std::env::var_os("SLUICE_ENGINES").map(PathBuf::from);
     let python = folder.map(|folder| folder.join(engine).join("bin/python"));
     let python = python.filter(|python| python.exists());
@@ -24,7 +24,7 @@ fn python(engine: &str) -> String {
 }
 
 /// The options of a replay of a study on an engine.
-fn on_engine<'a>(
+pub(crate) fn on_engine<'a>(
     study: &Study,
     engine: &'a str,
     python: &'a str,
@@ -48,11 +48,11 @@ fn on_engine<'a>(
     args
 }
 
-fn run(args: &[String]) -> String {
+pub(crate) fn run(args: &[String]) -> String {
     ok(&args.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-fn refused(args: &[String], code: i32) -> String {
+pub(crate) fn refused(args: &[String], code: i32) -> String {
     fails(&args.iter().map(String::as_str).collect::<Vec<_>>(), code)
 }
 
@@ -316,7 +316,7 @@ fn faulty(folder: &Path) -> PathBuf {
 }
 
 /// The processes of this machine whose command lines have a word.
-fn processes(word: &str) -> Vec<u32> {
+pub(crate) fn processes(word: &str) -> Vec<u32> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter(|pid: &u32| {

@@ -22,6 +22,7 @@ mod cube_values;
 mod deploy;
 mod derive;
 mod documents;
+mod engine_life;
 mod engines;
 mod engines_layer;
 mod engines_real;
