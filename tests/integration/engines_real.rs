@@ -73,8 +73,9 @@ fn sail_gives_the_cube_of_threads() {
     assert_same_tree(&study.path("cube"), &study.path("sail"));
 }
 
-/// Layers generated users with quotas, on threads and on an engine, and compares the files.
-fn layers_as_threads(python: &str, n_users: u32, more: &[&str]) {
+/// Layers generated users with quotas, on threads and on an engine, and compares the files. `run` runs
+/// the command on the engine.
+fn layers_as_threads_by(run: &dyn Fn(&[String]), python: &str, n_users: u32, more: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     let scenario = root().join("scenarios/ecommerce.toml");
@@ -85,15 +86,26 @@ fn layers_as_threads(python: &str, n_users: u32, more: &[&str]) {
     for (folder, engine) in [("threads", &[][..]), ("engine", more)] {
         let out = path(folder).join("layers.parquet");
         fs::create_dir(path(folder)).unwrap();
-        let submit = if engine.is_empty() {
-            &[][..]
-        } else {
-            &["--submit", python]
-        };
+        let submit = ["--submit", python];
+        let submit = if engine.is_empty() { &[][..] } else { &submit };
         let args = ["layer", "--scenario", text(&scenario), "--users", text(&users)];
-        ok(&[&args[..], &["--out", text(&out)], engine, submit].concat());
+        let args = [&args[..], &["--out", text(&out)], engine, submit].concat();
+        let args: Vec<String> = args.into_iter().map(str::to_owned).collect();
+        if engine.is_empty() {
+            ok_args(&args)
+        } else {
+            run(&args)
+        }
     }
     assert_same_tree(&path("threads"), &path("engine"));
+}
+
+fn ok_args(args: &[String]) {
+    run(args);
+}
+
+fn layers_as_threads(python: &str, n_users: u32, more: &[&str]) {
+    layers_as_threads_by(&ok_args, python, n_users, more);
 }
 
 #[test]
@@ -114,6 +126,19 @@ fn spark_gives_the_layers_of_threads() {
     for master in ["local[2]", "local-cluster[2,1,1024]"] {
         layers_as_threads(&python("spark"), 1_000_000, &[&spark[..], &[master]].concat());
     }
+}
+
+#[test]
+#[ignore = "needs Apache Spark: run scripts/test engines"]
+fn spark_layers_on_when_an_executor_is_killed() {
+    let spark = ["--engine", "spark", "--conf", "spark.ui.enabled=false"];
+    let more = [&spark[..], &["--master", "local-cluster[2,1,1024]"]].concat();
+    layers_as_threads_by(
+        &|args| kill_executors(args, "layer"),
+        &python("spark"),
+        1_000_000,
+        &more,
+    );
 }
 
 #[test]
@@ -376,6 +401,32 @@ fn spark_repeats_tasks_that_died() {
     );
 }
 
+/// Runs a command that must succeed, and kills two executors while a task of a kernel runs on them.
+fn kill_executors(args: &[String], kernel: &str) {
+    let mut sluice = Command::new(env!("CARGO_BIN_EXE_sluice"))
+        .args(args)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut killed = 0;
+    while sluice.try_wait().unwrap().is_none() {
+        // A task runs: its executor dies with it.
+        if killed < 2
+            && !processes(&format!("kernel\0{kernel}\0--job")).is_empty()
+            && let Some(executor) = processes("CoarseGrainedExecutorBackend").first()
+        {
+            let dead = Command::new("kill")
+                .args(["-9", &executor.to_string()])
+                .status()
+                .unwrap();
+            killed += u32::from(dead.success());
+            std::thread::sleep(Duration::from_secs(2));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(sluice.wait().unwrap().success() && killed > 0);
+}
+
 #[test]
 #[ignore = "needs Apache Spark: run scripts/test engines"]
 fn spark_goes_on_when_an_executor_is_killed() {
@@ -391,29 +442,7 @@ fn spark_goes_on_when_an_executor_is_killed() {
         "--conf",
         "spark.ui.enabled=false",
     ];
-    let args = on_engine(&study, "spark", &python, "spark", &more);
-    let mut driver = Command::new(env!("CARGO_BIN_EXE_sluice"))
-        .args(&args)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut killed = 0;
-    while driver.try_wait().unwrap().is_none() {
-        // A task runs: its executor dies with it.
-        if killed < 2
-            && !processes("kernel\0replay\0--job").is_empty()
-            && let Some(executor) = processes("CoarseGrainedExecutorBackend").first()
-        {
-            let dead = Command::new("kill")
-                .args(["-9", &executor.to_string()])
-                .status()
-                .unwrap();
-            killed += u32::from(dead.success());
-            std::thread::sleep(Duration::from_secs(2));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert!(driver.wait().unwrap().success() && killed > 0);
+    kill_executors(&on_engine(&study, "spark", &python, "spark", &more), "replay");
     assert_same_tree(&study.path("cube"), &study.path("spark"));
 }
 
