@@ -62,7 +62,7 @@ pub(super) fn run(args: &RunArgs, terminal: &Terminal) -> Result<u8> {
     inputs::of_scenario(&args.scenario, &scenario)
         .replaces([&args.out])
         .check()?;
-    let engine = args.engine.options()?;
+    let engine = args.engine.options_of_stages()?;
     let new_runner = |layers: &Path, generated: Option<&Path>| -> Result<Option<Box<dyn TaskRunner>>> {
         let Some(options) = engine.clone() else {
             return Ok(None);

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::base::error::{Error, Result};
 use crate::base::time::{Micros, WrittenInstant};
 use crate::base::{files, json};
-use crate::engine::options::EngineOptions;
+use crate::engine::options::{EngineOptions, Reader};
+use crate::engine::path::absolute;
+use crate::engine::tables::{LogTable, log_tables};
 use crate::ramp::RampState;
 use crate::replay::Facts;
 use crate::scenario::{Overrides, Scenario};
@@ -35,6 +37,9 @@ pub struct Job {
     pub options: serde_json::Value,
     /// Path of the layer table.
     pub layers: PathBuf,
+    /// The tables of the log that the engine reads, one for each source. Empty if the tasks read files.
+    #[serde(default)]
+    pub tables: Vec<LogTable>,
     /// What the driver knows. `None` until it has planned the tasks.
     pub facts: Option<Facts>,
     /// The engine, and how to reach it. Tasks do not need it.
@@ -59,6 +64,10 @@ impl Job {
         engine: EngineOptions,
     ) -> Result<Self> {
         check_sources(found)?;
+        let tables = match engine.scan {
+            Reader::Native => Vec::new(),
+            Reader::Engine => log_tables(&found.input.traffic)?,
+        };
         let folder = scenario.parent().unwrap_or(Path::new(""));
         Ok(Self {
             schema: SCHEMA.to_owned(),
@@ -70,6 +79,7 @@ impl Job {
             as_of: found.as_of,
             options,
             layers: absolute(layers)?,
+            tables,
             facts: None,
             engine,
             n_tasks: 1,
@@ -131,17 +141,6 @@ impl Job {
             .as_ref()
             .ok_or_else(|| Error::usage("expected a job that a driver has planned, found one without facts"))
     }
-}
-
-/// A path that does not depend on the working folder. Addresses of stores stay.
-///
-/// # Errors
-/// When the working folder is not known.
-pub fn absolute(path: &Path) -> Result<PathBuf> {
-    if path.to_string_lossy().contains("://") {
-        return Ok(path.to_owned());
-    }
-    std::path::absolute(path).map_err(|error| Error::read(path, error))
 }
 
 /// Refuses sources that tasks on other machines cannot read in parts: traces, and queries over a whole

@@ -1,0 +1,16 @@
+//! Paths that other machines know.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::error::{Error, Result};
+
+/// A path that does not depend on the working folder. Addresses of stores stay.
+///
+/// # Errors
+/// When the working folder is not known.
+pub fn absolute(path: &Path) -> Result<PathBuf> {
+    if path.to_string_lossy().contains("://") {
+        return Ok(path.to_owned());
+    }
+    std::path::absolute(path).map_err(|error| Error::read(path, error))
+}
