@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::base::duration::parse_duration;
 use crate::base::error::{Error, Result};
 use crate::base::time::Micros;
-use crate::engine::{Engine, EngineOptions};
+use crate::engine::{Engine, EngineOptions, Reader};
 
 #[derive(Debug, Args)]
 pub(super) struct EngineArgs {
@@ -30,6 +30,10 @@ pub(super) struct EngineArgs {
     /// This program on the executors; by default the path of this one, or a copy that the driver ships
     #[arg(long, value_name = "PATH")]
     program: Option<PathBuf>,
+    /// Who reads the log: tasks of this program open its files, or the engine reads Parquet files and
+    /// tables of its catalogs (--traffic catalog://NAME)
+    #[arg(long, value_enum, value_name = "READER")]
+    scan: Option<ReaderName>,
     /// Time limit of the engine, such as 30m: then the driver is stopped, and the command fails. No
     /// limit by default
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
@@ -48,6 +52,11 @@ pub(super) struct PreparedArgs {
 }
 
 impl PreparedArgs {
+    /// Whether others run the job.
+    pub(super) fn is_given(&self) -> bool {
+        self.prepare.is_some() || self.prepared.is_some()
+    }
+
     /// The folder for a job. `None` to run the job, or to read its results.
     pub(super) fn prepare(&self) -> Option<&Path> {
         self.prepare.as_deref()
@@ -66,6 +75,13 @@ pub(super) enum EngineName {
     Local,
     Spark,
     Sail,
+}
+
+/// The names of the readers of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ReaderName {
+    Native,
+    Engine,
 }
 
 fn parse_conf(text: &str) -> Result<(String, String), String> {
@@ -90,6 +106,24 @@ impl EngineArgs {
         Ok(options.or_else(|| prepared.prepared.as_ref().map(|_| EngineOptions::default())))
     }
 
+    /// The engine that is asked for, for a command of several stages.
+    ///
+    /// # Errors
+    /// As [`Self::options`], and when the engine is to read the log: other stages read it too.
+    pub(super) fn options_of_stages(&self) -> Result<Option<EngineOptions>> {
+        let options = self.options()?;
+        if options
+            .as_ref()
+            .is_some_and(|options| options.scan == Reader::Engine)
+        {
+            return Err(Error::usage(
+                "expected --scan native, found engine: other stages of this command read the log without it",
+            )
+            .hint("run the stages one by one: sluice replay --scan engine is one of them"));
+        }
+        Ok(options)
+    }
+
     /// The engine that is asked for. `None` for this program.
     ///
     /// # Errors
@@ -102,11 +136,12 @@ impl EngineArgs {
                     || !self.conf.is_empty()
                     || self.partitions.is_some()
                     || self.program.is_some()
+                    || self.scan.is_some()
                     || self.engine_timeout.is_some();
                 if is_given {
                     return Err(Error::usage(
                         "expected --engine spark or --engine sail beside --master, --submit, --conf, \
-                         --partitions, --program and --engine-timeout, found the local engine",
+                         --partitions, --program, --scan and --engine-timeout, found the local engine",
                     ));
                 }
                 return Ok(None);
@@ -135,6 +170,10 @@ impl EngineArgs {
             program,
             submit: submit.map(str::to_owned).collect(),
             partitions: self.partitions,
+            scan: match self.scan {
+                Some(ReaderName::Engine) => Reader::Engine,
+                Some(ReaderName::Native) | None => Reader::Native,
+            },
             timeout: self
                 .engine_timeout
                 .map(|micros| Duration::from_micros(micros.unsigned_abs())),

@@ -11,7 +11,7 @@ use crate::cli::source_args::SourceArgs;
 use crate::cli::terminal::DONE;
 use crate::cli::user_changes::UserChanges;
 use crate::engine;
-use crate::engine::{Job, Work, planned};
+use crate::engine::{Job, TaskKind, Work, planned};
 use crate::study::LayerOptions;
 
 /// Run one task of an engine: an Arrow stream in, an Arrow stream out
@@ -35,9 +35,13 @@ struct TaskArgs {
     /// The job, from the driver
     #[arg(long, value_name = "FILE")]
     job: PathBuf,
-    /// What the task does: read parts of the inputs, or join the blocks of partitions
+    /// What the task does: read parts of the inputs, take rows of the log from the engine, or join the
+    /// blocks of partitions
     #[arg(long, value_enum, value_name = "TASK")]
     task: Task,
+    /// Index of the table whose rows the engine passes, from 0
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    table: usize,
 }
 
 #[derive(Debug, Args)]
@@ -59,6 +63,7 @@ enum LayerTask {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Task {
     Read,
+    Rows,
     Join,
 }
 
@@ -106,12 +111,26 @@ fn replay(args: &TaskArgs, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> R
     };
     let changes: LogChanges<TrafficArgs, OutcomeArgs> = options(&args.job, &job, "a replay")?;
     changes.add_to(&mut scenario)?;
-    let kind = match args.task {
-        Task::Read => engine::TaskKind::Read,
-        Task::Join => engine::TaskKind::Join,
+    // Tables have no files that a task could open.
+    let tables = if job.tables.is_empty() {
+        Vec::new()
+    } else {
+        std::mem::take(&mut scenario.input.traffic)
     };
     let facts = planned(facts.as_ref())?;
-    engine::run_task(kind, &scenario, layers, facts, stdin, stdout)
+    match args.task {
+        Task::Read => engine::run_task(TaskKind::Read, &scenario, layers, facts, stdin, stdout),
+        Task::Join => engine::run_task(TaskKind::Join, &scenario, layers, facts, stdin, stdout),
+        Task::Rows => {
+            let table = tables.get(args.table).zip(job.tables.get(args.table));
+            let (source, table) = table.ok_or_else(|| {
+                let n = tables.len();
+                Error::usage(format!("expected --table below {n}, found {}", args.table))
+            })?;
+            let table = (args.table, source, table);
+            engine::run_rows_task(&scenario, table, layers, facts, stdin, stdout)
+        }
+    }
 }
 
 /// The options of the command that made a job.

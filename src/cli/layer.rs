@@ -15,7 +15,7 @@ use crate::cli::text::path_text;
 use crate::cli::user_changes::UserChanges;
 use crate::cli::values::{check_table, parse_allowed, parse_guard, parse_written, source_at};
 use crate::engine;
-use crate::engine::{EngineRunner, Job, PreparedRunner, ScenarioText};
+use crate::engine::{EngineRunner, Job, PreparedRunner, Reader, ScenarioText};
 use crate::input::{Format, fetch};
 use crate::layer::{Audit, LayerRunner, Period, Ties, plan_layer_tasks};
 use crate::scenario::{AllowedColumn, Events, GuardName, Overrides, Scenario, UsersFrom};
@@ -245,6 +245,12 @@ fn runner<'a>(
     let Some(engine) = args.engine.options_for(&args.prepared)? else {
         return Ok(On::Threads);
     };
+    if engine.scan == Reader::Engine {
+        return Err(
+            Error::usage("expected --scan native, found engine: tasks read the files of users")
+                .hint("--scan engine is for logs: see `sluice replay --help`"),
+        );
+    }
     study::users_for_tasks(scenario, users)?;
     let (text, folder) = match &args.scenario {
         Some(path) => (files::read_text(path)?, path.parent()),

@@ -105,7 +105,7 @@ pub(super) fn run(args: &NightArgs, terminal: &Terminal) -> Result<u8> {
         sinks: args.notified.sinks(terminal.lang)?,
         metrics: args.metrics.clone(),
         memory_limit: args.memory_limit,
-        engine: match args.engine.options()? {
+        engine: match args.engine.options_of_stages()? {
             Some(engine) => Some(NightEngine {
                 options: engine,
                 users: user_changes::of_own_users()?,

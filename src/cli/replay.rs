@@ -22,7 +22,7 @@ use crate::cli::terminal::{DONE, Terminal, print_json};
 use crate::cli::text::path_text;
 use crate::cli::values::{parse_size, parse_written};
 use crate::engine;
-use crate::engine::{EngineRunner, Job, PreparedRunner, ScenarioText};
+use crate::engine::{EngineLog, EngineRunner, Job, PreparedRunner, Reader, ScenarioText};
 use crate::input::fetch;
 use crate::ramp::{Coverage, RampState};
 use crate::replay::{CUBE_FILE, Inputs, TaskRunner, implausible_means, plan_tasks};
@@ -115,12 +115,23 @@ pub(super) fn run(args: &ReplayArgs, terminal: &Terminal) -> Result<u8> {
         .reads(&args.state)
         .replaces([out])
         .check()?;
-    let inputs = Inputs {
+    let mut job = job(args, &scenario, state.as_ref(), layers)?;
+    let tables = job.as_mut().filter(|job| !job.tables.is_empty());
+    let log = match &tables {
+        Some(job) => Some(EngineLog::describe(job, terminal.progress())?),
+        None => None,
+    };
+    if let Some(log) = &log {
+        scenario.input.traffic = log.sources(&scenario.input.traffic);
+    }
+    let mut inputs = Inputs {
         since: args.since.as_deref(),
         memory_limit: args.memory_limit.unwrap_or_else(memory_limit),
         ..study::replay_inputs(&scenario, None, layers, terminal.progress())?
     };
-    let job = job(args, &scenario, state.as_ref(), layers)?;
+    if let Some(job) = tables {
+        inputs.engine_log = Some(engine::add_columns(job, &inputs.traffic)?);
+    }
     if let (Some(job), Some(folder)) = (&job, args.prepared.prepare()) {
         return prepare(job, &scenario, &inputs, folder, terminal);
     }
@@ -175,6 +186,12 @@ fn job(
     let (Some(options), Some(plan)) = (args.engine.options_for(&args.prepared)?, &args.scenario) else {
         return Ok(None);
     };
+    if options.scan == Reader::Engine && args.prepared.is_given() {
+        return Err(Error::usage(
+            "expected --scan native beside --prepare and --prepared, found engine: sluice asks the engine \
+             for the columns of the log before it plans the tasks",
+        ));
+    }
     let changes = log_args::for_job(&args.traffic, &args.outcomes, args.sessions)?;
     let text = files::read_text(plan)?;
     let text = ScenarioText {

@@ -63,7 +63,7 @@ pub(super) fn run(args: &RunArgs, terminal: &Terminal) -> Result<u8> {
     inputs::of_scenario(&args.scenario, &scenario)
         .replaces([&args.out])
         .check()?;
-    let study = match args.engine.options()? {
+    let study = match args.engine.options_of_stages()? {
         None => study::run(&scenario, &args.out, terminal.lang, terminal.progress())?,
         Some(engine) => {
             let text = files::read_text(&args.scenario)?;

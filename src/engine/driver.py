@@ -31,7 +31,7 @@ GRACE_SECS = 5
 GIVEN_UP = threading.Event()
 
 
-def task(job_text, work, kind, program):
+def task(job_text, work, kind, program, more=()):
     """The function that Spark applies to the Arrow batches of one task."""
 
     def run(batches):
@@ -68,7 +68,7 @@ def task(job_text, work, kind, program):
             job.flush()
             job.seek(0)
             named = f"/dev/fd/{job.fileno()}"
-            command = [path, "--threads", "1", "kernel", work, "--job", named, "--task", kind]
+            command = [path, "--threads", "1", "kernel", work, "--job", named, "--task", kind, *more]
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
             try:
                 process = subprocess.Popen(command, pass_fds=[job.fileno()], **pipes)
@@ -223,8 +223,10 @@ def session(job, stop):
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     stop.append(spark.stop)
-    # A batch of blocks has to stay far below the 2 GB of an Arrow column.
-    spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "128")
+    # A batch of blocks has to stay far below the 2 GB of an Arrow column. Batches of rows are put together.
+    spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "1024" if job["tables"] else "128")
+    if job["tables"]:
+        spark.conf.set("spark.sql.session.timeZone", "UTC")
     if job["ship"]:
         spark.sparkContext.addFile(job["program"])
     return spark
@@ -300,7 +302,12 @@ class Tasks:
                     jobs = [tracker.getJobInfo(job) for job in tracker.getJobIdsForGroup()]
                     stages = {stage for job in jobs if job for stage in job.stageIds}
                     infos = [tracker.getStageInfo(stage) for stage in stages]
-                    self.report(sum(info.numCompletedTasks for info in infos if info))
+                    infos = [info for info in infos if info and (info.numActiveTasks or info.numCompletedTasks)]
+                    keys = ("numCompletedTasks", "numTasks")
+                    done, known = (sum(getattr(info, key) for info in infos) for key in keys)
+                    # How many tasks read a table is known when they have begun.
+                    self.total = max(self.total, known)
+                    self.report(done)
                     time.sleep(0.5)
             except Exception:
                 pass  # The session has ended.
@@ -325,14 +332,59 @@ def layered(spark, job, units, tasks):
         job["work"]["layer"]["facts"] = next_pass(job, counts)
 
 
+def open_table(spark, table):
+    """A table of the log, as the engine reads it."""
+    if table["table"]:
+        return spark.table(table["table"])
+    return spark.read.parquet(table["path"])
+
+
+def describe(args, job, stop):
+    """Writes the columns of the log's tables, each as an Arrow stream without rows."""
+    import pyarrow as pa
+    from pyspark.sql.pandas.types import to_arrow_type
+
+    def arrow_type(of):
+        try:
+            return to_arrow_type(of, timezone="UTC")
+        except TypeError:
+            return to_arrow_type(of)  # PySpark before 4.1, which always takes UTC.
+
+    spark = session(job, stop)
+    for idx, table in enumerate(job["tables"]):
+        fields = []
+        for field in open_table(spark, table).schema.fields:
+            try:
+                fields.append(pa.field(field.name, arrow_type(field.dataType)))
+            except Exception:
+                pass  # Arrow has no such type, so no task can get the column.
+        with open(os.path.join(args.describe, f"table-{idx}.arrow"), "wb") as out:
+            pa.ipc.new_stream(out, pa.schema(fields)).close()
+
+
+def rows_of_log(spark, job, shipped):
+    """Blocks of the rows of the log's tables."""
+    from pyspark.sql import functions
+
+    for idx, table in enumerate(job["tables"]):
+        columns = [functions.col("`" + name.replace("`", "``") + "`") for name in table["columns"]]
+        run = task(shipped, "replay", "rows", job["program"], ["--table", str(idx)])
+        yield open_table(spark, table).select(*columns).mapInArrow(run, BLOCKS)
+
+
 def replayed(spark, job, units, tasks):
     """The rows of a replay: parts are read, and the blocks of each partition are joined."""
     shipped, n_partitions = json.dumps(job), job["work"]["replay"]["facts"]["n_partitions"]
     tasks.expect(job["n_tasks"] + n_partitions)
-    return (
+    blocks = (
         spark.createDataFrame(units, "unit string")
         .repartition(job["n_tasks"])
         .mapInArrow(task(shipped, "replay", "read", job["program"]), BLOCKS)
+    )
+    for rows in rows_of_log(spark, job, shipped):
+        blocks = blocks.union(rows)
+    return (
+        blocks
         .repartition(n_partitions, "partition")
         .mapInArrow(task(shipped, "replay", "join", job["program"]), BLOCKS)
     )
@@ -371,10 +423,13 @@ def run(args, job, stop):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--job", required=True, help="the job, from sluice")
-    parser.add_argument("--units", required=True, help="parts of the inputs, a line each")
-    parser.add_argument("--out", required=True, help="file for the resulting blocks")
+    parser.add_argument("--units", help="parts of the inputs, a line each")
+    parser.add_argument("--out", help="file for the resulting blocks")
+    parser.add_argument("--describe", metavar="DIR", help="write the columns of the log's tables to this folder")
     parser.add_argument("--watch", metavar="DIR", help="private folder of a sluice that waits for this driver")
     args = parser.parse_args()
+    if not args.describe and not (args.units and args.out):
+        parser.error("expected --units and --out, or --describe")
     with open(args.job, encoding="utf-8") as file:
         job = json.load(file)
     stop = []
@@ -386,7 +441,7 @@ def main():
         watch(args.watch, stop)
     code = 1
     try:
-        run(args, job, stop)
+        (describe if args.describe else run)(args, job, stop)
         code = 0
     except BaseException:
         if not is_own:

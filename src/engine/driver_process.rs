@@ -7,13 +7,14 @@
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use serde::Deserialize;
 use std::fs::File;
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
-use std::{fs, io};
 
 use crate::base::error::{FileResult, Result};
+use crate::base::open;
 use crate::base::private_folder::create_file;
 use crate::base::progress::Bar;
 use crate::base::signals::StopSignals;
@@ -93,7 +94,7 @@ impl DriverProcess {
             if Instant::now() >= next_look {
                 next_look = Instant::now() + LOOK_AT_PROGRESS;
                 // Until the first report there is no file.
-                let report = fs::read(&self.progress).ok();
+                let report = open::read(&self.progress).ok();
                 if let Some(found) = report.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
                     counts = found;
                     bar.set(counts.done, counts.total);

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::base::error::{Error, Result};
 use crate::base::json;
 use crate::base::time::{Micros, WrittenInstant};
-use crate::engine::options::EngineOptions;
+use crate::engine::options::{EngineOptions, Reader};
+use crate::engine::path::absolute;
+use crate::engine::tables::{LogTable, log_tables};
 use crate::layer::{Audit, LayerFacts};
 use crate::ramp::RampState;
 use crate::replay::Facts;
@@ -38,6 +40,9 @@ pub struct Job {
     pub options: serde_json::Value,
     /// What the tasks do.
     pub work: Work,
+    /// The tables of the log that the engine reads, one for each source. Empty if the tasks read files.
+    #[serde(default)]
+    pub tables: Vec<LogTable>,
     /// This program on the machine of the driver, which joins the counts of quotas.
     own: PathBuf,
     /// The engine, and how to reach it. Tasks do not need it.
@@ -132,7 +137,15 @@ impl Job {
     ) -> Result<Self> {
         check_sources(scenario.found)?;
         let layers = absolute(layers)?;
-        Self::new(scenario, options, Work::Replay { layers, facts: None }, engine)
+        let tables = match engine.scan {
+            Reader::Native => Vec::new(),
+            Reader::Engine => log_tables(&scenario.found.input.traffic)?,
+        };
+        let work = Work::Replay { layers, facts: None };
+        Ok(Self {
+            tables,
+            ..Self::new(scenario, options, work, engine)?
+        })
     }
 
     fn new(
@@ -153,6 +166,7 @@ impl Job {
             as_of: scenario.found.as_of,
             options,
             work,
+            tables: Vec::new(),
             own,
             engine,
             n_tasks: 1,
@@ -231,23 +245,6 @@ impl Job {
 /// When there are none.
 pub fn planned<T>(facts: Option<&T>) -> Result<&T> {
     facts.ok_or_else(|| Error::usage("expected a job that a driver has planned, found one without facts"))
-}
-
-/// A path that does not depend on the working folder. Addresses of stores stay.
-///
-/// # Errors
-/// When the working folder is not known.
-pub fn absolute(path: &Path) -> Result<PathBuf> {
-    if path.to_string_lossy().contains("://") {
-        return Ok(path.to_owned());
-    }
-    // The folder of a file without one is the working folder.
-    let path = if path.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        path
-    };
-    std::path::absolute(path).map_err(|error| Error::read(path, error))
 }
 
 /// Refuses sources that tasks on other machines cannot read in parts: traces, and queries over a whole

@@ -2,21 +2,30 @@
 //!
 //! `job` says what a task must know. `runner` starts the engine on the driver's side, in a
 //! `driver_process`; `kernel` is one task on the side of the executors, and `streams` the Arrow
-//! streams between them. `orphan` ends a task whose engine is gone. `runners` has the stages of a whole
-//! study. The tasks themselves are in [`crate::layer`] and [`crate::replay`].
+//! streams between them. `tables` are logs that the engine reads itself: `log` asks for their columns,
+//! and `rows` is the task that takes their rows. `orphan` ends a task whose engine is gone. `runners`
+//! has the stages of a whole study. The tasks themselves are in [`crate::layer`] and
+//! [`crate::replay`].
 
 mod driver_process;
 mod job;
 mod kernel;
+mod log;
 mod options;
 mod orphan;
+mod path;
+mod rows;
 mod runner;
 mod runners;
 mod streams;
+mod tables;
 
-pub use job::{Job, LayerSettings, ScenarioText, Work, absolute, planned};
+pub use job::{Job, LayerSettings, ScenarioText, Work, planned};
 pub use kernel::{TaskKind, join_counts, run_layer_task, run_task};
-pub use options::{Engine, EngineOptions};
+pub use log::{EngineLog, add_columns};
+pub use options::{Engine, EngineOptions, Reader};
 pub use orphan::end_without_reader;
+pub use path::absolute;
+pub use rows::run_rows_task;
 pub use runner::{EngineRunner, PreparedRunner, prepare_layer, prepare_replay};
 pub use runners::EngineRunners;

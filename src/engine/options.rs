@@ -28,6 +28,17 @@ impl Engine {
     }
 }
 
+/// Who reads the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reader {
+    /// The tasks of this program, which open files.
+    #[default]
+    Native,
+    /// The engine, which passes its rows to the tasks.
+    Engine,
+}
+
 /// The engine of a job, and how to reach it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -47,6 +58,8 @@ pub struct EngineOptions {
     pub submit: Vec<String>,
     /// The number of partitions of users. `None` follows from the number of users.
     pub partitions: Option<u32>,
+    /// Who reads the log.
+    pub scan: Reader,
     /// The time after which a driver of this program is stopped. `None` waits as long as it takes.
     #[serde(skip)]
     pub timeout: Option<Duration>,

@@ -52,8 +52,39 @@ impl EngineRunner {
         }
     }
 
+    /// Runs the driver on the job in a private folder, until it has ended well. `options` are names of
+    /// options with names of files in the folder.
+    ///
+    /// # Errors
+    /// When the driver fails, is out of time, or this program is asked to stop.
+    pub(super) fn drive(&self, folder: &Path, options: &[(&str, &str)]) -> Result<()> {
+        let log = folder.join("log");
+        let file = File::create(&log).or_unwritable(&log)?;
+        let mut command = self.command(folder, options);
+        let name = command.get_program().to_string_lossy().into_owned();
+        command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().or_unwritable(&log)?)
+            .stderr(file);
+        let failed = |error: std::io::Error| lost(&name, &error.to_string());
+        let limit = self.job.engine.timeout;
+        let bar = self.progress.bar("engine", "tasks", Some(0));
+        let driver = DriverProcess::start(command, folder)?.map_err(failed)?;
+        let (end, counts) = driver.wait(limit, &bar).map_err(failed)?;
+        drop(bar);
+        match (end, limit) {
+            (End::Exited(status), _) if status.success() => Ok(()),
+            (End::Interrupted(signal), _) => Err(Error::interrupted(
+                signal,
+                format!("interrupted by signal {signal}: the driver and its tasks are stopped"),
+            )),
+            (End::OutOfTime, Some(limit)) => Err(too_late(&name, limit, counts, &messages(&log))),
+            _ => Err(lost(&name, &messages(&log))),
+        }
+    }
+
     /// The command that runs the driver.
-    fn command(&self, folder: &Path) -> Command {
+    fn command(&self, folder: &Path, options: &[(&str, &str)]) -> Command {
         let words = &self.job.engine.submit;
         let (program, arguments) = match words.split_first() {
             Some((program, arguments)) => (program.as_str(), arguments),
@@ -61,11 +92,7 @@ impl EngineRunner {
         };
         let mut command = Command::new(program);
         command.args(arguments).arg(folder.join(DRIVER_FILE));
-        for (option, name) in [
-            ("--job", "job.json"),
-            ("--units", "units.txt"),
-            ("--out", "blocks.bin"),
-        ] {
+        for (option, name) in [("--job", JOB)].iter().chain(options) {
             command.arg(option).arg(folder.join(name));
         }
         command
@@ -73,7 +100,9 @@ impl EngineRunner {
 }
 
 /// The files of a job, which its driver reads, and the file that it writes.
-const JOB: &str = "job.json";
+pub(super) const JOB: &str = "job.json";
+/// The option that makes the driver describe the tables of the log, in a folder.
+pub(super) const DESCRIBE: &str = "--describe";
 const UNITS: &str = "units.txt";
 const DRIVER_FILE: &str = "driver.py";
 const BLOCKS: &str = "blocks.bin";
@@ -117,6 +146,11 @@ fn write_job<T: Serialize>(mut job: Job, units: &[T], folder: &Path) -> Result<(
         .map(|unit| serde_json::json!(unit).to_string())
         .collect();
     files::write_bytes(&folder.join(UNITS), lines.join("\n").as_bytes())?;
+    write_driver(folder)
+}
+
+/// Writes the program of the driver to a folder.
+pub(super) fn write_driver(folder: &Path) -> Result<()> {
     files::write_bytes(&folder.join(DRIVER_FILE), DRIVER.as_bytes())
 }
 
@@ -145,29 +179,8 @@ impl EngineRunner {
         let folder = PrivateFolder::create(&std::env::temp_dir(), "sluice-engine-")?;
         let path = folder.path();
         prepare(path)?;
-        let log = path.join("log");
-        let file = File::create(&log).or_unwritable(&log)?;
-        let mut command = self.command(path);
-        let name = command.get_program().to_string_lossy().into_owned();
-        command
-            .stdin(Stdio::null())
-            .stdout(file.try_clone().or_unwritable(&log)?)
-            .stderr(file);
-        let failed = |error: std::io::Error| lost(&name, &error.to_string());
-        let limit = self.job.engine.timeout;
-        let bar = self.progress.bar("engine", "tasks", Some(0));
-        let driver = DriverProcess::start(command, path)?.map_err(failed)?;
-        let (end, counts) = driver.wait(limit, &bar).map_err(failed)?;
-        drop(bar);
-        match (end, limit) {
-            (End::Exited(status), _) if status.success() => read_frames(&path.join(BLOCKS), on_block),
-            (End::Interrupted(signal), _) => Err(Error::interrupted(
-                signal,
-                format!("interrupted by signal {signal}: the driver and its tasks are stopped"),
-            )),
-            (End::OutOfTime, Some(limit)) => Err(too_late(&name, limit, counts, &messages(&log))),
-            _ => Err(lost(&name, &messages(&log))),
-        }
+        self.drive(path, &[("--units", UNITS), ("--out", BLOCKS)])?;
+        read_frames(&path.join(BLOCKS), on_block)
     }
 }
 

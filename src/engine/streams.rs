@@ -22,12 +22,12 @@ use crate::base::error::{Error, Result};
 /// Bytes and rows after which a batch is written.
 const BATCH: (usize, usize) = (8 << 20, 128);
 
-fn broken(found: impl std::fmt::Display) -> Error {
+pub(super) fn broken(found: impl std::fmt::Display) -> Error {
     Error::input("stdin", format!("expected an Arrow IPC stream, found {found}"))
 }
 
 /// The batches of a stream. Bytes without a stream have none.
-fn batches(stdin: &mut dyn BufRead) -> Result<Option<StreamReader<&mut dyn BufRead>>> {
+pub(super) fn batches(stdin: &mut dyn BufRead) -> Result<Option<StreamReader<&mut dyn BufRead>>> {
     let is_empty = stdin.fill_buf().map_err(broken)?.is_empty();
     if is_empty {
         return Ok(None);

@@ -77,6 +77,6 @@ pub use table::{Part, Table};
 pub(crate) use text_file::open_text;
 pub(crate) use traffic::{Link, Links};
 pub use traffic::{TrafficBatch, TrafficReader};
-pub(crate) use turn_bytes::{decode_turns, encode_turns};
+pub(crate) use turn_bytes::{decode_turns, encode_turns, hash_rows};
 pub(crate) use turns::{Column, NameCodes, Turns, release, rows_without, served_layer};
 pub use users::{DEFAULT_TENANT, OnUsers, TagColumn, UserBatch, UserReader, tenant_at};

@@ -196,6 +196,31 @@ impl Table {
             .map_or(canonical, String::as_str)
     }
 
+    /// The columns of the files that [`Self::read`] reads for canonical columns, each once: whole ones,
+    /// and those with nested values. Expressions read some too.
+    ///
+    /// # Errors
+    /// An expression cannot be computed.
+    pub(crate) fn columns_read(&self, wanted: &[&str]) -> Result<Vec<String>> {
+        let mut names = BTreeSet::new();
+        for file in &self.files {
+            let plain = wanted.iter().filter(|canonical| !self.source.is_made(canonical));
+            for canonical in plain {
+                match file.place(self.name_in_file(canonical)) {
+                    Some(Place::Column(idx) | Place::Nested(idx, _)) => {
+                        names.insert(file.columns[idx].clone());
+                    }
+                    Some(Place::Partition) | None => {}
+                }
+            }
+            if self.source.has_expressions() {
+                let derived = derived::Reading::new(&self.source, file, wanted)?;
+                names.extend(derived.inputs().map(|want| want.name.to_owned()));
+            }
+        }
+        Ok(names.into_iter().collect())
+    }
+
     /// Reads nested values of these columns of JSON files as JSON texts. Without it they are errors.
     pub(crate) fn with_json(mut self, columns: &'static [&'static str]) -> Self {
         self.as_json = columns;

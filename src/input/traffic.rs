@@ -214,6 +214,21 @@ impl TrafficReader {
         self.table.has(column)
     }
 
+    /// The canonical columns that the reader reads.
+    fn wanted(&self) -> Vec<&str> {
+        let measured = self.measured.iter().map(|reading| reading.column.as_str());
+        let breakdowns = self.breakdowns.iter().map(String::as_str);
+        COLUMNS.into_iter().chain(measured).chain(breakdowns).collect()
+    }
+
+    /// The columns of the files that the reader reads.
+    ///
+    /// # Errors
+    /// An expression cannot be computed.
+    pub(crate) fn columns_read(&self) -> Result<Vec<String>> {
+        self.table.columns_read(&self.wanted())
+    }
+
     /// Reads one part and passes each batch to `on_batch`. Returns the numbers of rows left out, by
     /// reason.
     ///
@@ -224,12 +239,7 @@ impl TrafficReader {
         part: Part,
         on_batch: &mut dyn FnMut(&TrafficBatch<'_>) -> Result<()>,
     ) -> Result<BTreeMap<String, u64>> {
-        let mut wanted: Vec<&str> = COLUMNS
-            .iter()
-            .copied()
-            .chain(self.measured.iter().map(|reading| reading.column.as_str()))
-            .collect();
-        wanted.extend(self.breakdowns.iter().map(String::as_str));
+        let wanted = self.wanted();
         let first_breakdown = COLUMNS.len() + self.measured.len();
         let propensity = Reading {
             column: "propensity".into(),

@@ -1,5 +1,7 @@
 //! Turns as bytes, for partitions on disk and for tasks on other machines.
 
+use twox_hash::XxHash3_128;
+
 use crate::input::fast_scan::STEP;
 use crate::input::turns::{Column, Turns};
 
@@ -62,6 +64,23 @@ pub(crate) fn decode_turns<'b>(mut bytes: &'b [u8], turns: &mut Turns) -> Option
         }
     }
     Some(bytes)
+}
+
+/// Passes on a hash of all values of each of some rows. It does not depend on other rows.
+pub(crate) fn hash_rows(turns: &mut Turns, rows: &[u16], on_hash: &mut dyn FnMut(u128)) {
+    let columns: Vec<&Column> = turns.columns().map(|column| &*column).collect();
+    let mut bytes = Vec::with_capacity(columns.len() * 9);
+    for row in rows.iter().map(|row| usize::from(*row)) {
+        bytes.clear();
+        for column in &columns {
+            let is_absent = column.is_absent(row);
+            bytes.push(u8::from(is_absent));
+            if !is_absent {
+                bytes.extend(column.values[row].to_le_bytes());
+            }
+        }
+        on_hash(XxHash3_128::oneshot(&bytes));
+    }
 }
 
 impl Column {

@@ -56,8 +56,11 @@ pub struct ReplayContext<'a> {
 /// The source files of a replay.
 #[derive(Debug)]
 pub struct Inputs<'a> {
-    /// Readers of the traffic log, one per source.
+    /// Readers of the traffic log, one per source. If an engine reads the log, they have its columns and
+    /// no rows.
     pub traffic: Vec<TrafficReader>,
+    /// The names of the sources, if an engine reads the log. `None` if this program reads it.
+    pub engine_log: Option<Vec<String>>,
     /// The path of the layer table.
     pub layers: &'a Path,
     /// The candidate's answers to logged requests, joined by trace.
@@ -84,6 +87,7 @@ impl<'a> Inputs<'a> {
         let (shadows, outcomes) = (Vec::new(), Vec::new());
         Self {
             traffic,
+            engine_log: None,
             layers,
             shadows,
             outcomes,
@@ -168,6 +172,17 @@ pub fn open_traffic(
         .hint(format!("see `analysis.breakdowns`; {}", advice::rename(column)))),
         None => Ok(readers),
     }
+}
+
+/// Opens a chunk of rows that an engine has read, as a file of a source. It may lack the column of a
+/// breakdown that another source has.
+pub(super) fn open_chunk(
+    ctx: &ReplayContext<'_>,
+    source: &Source,
+    on_bad_row: OnBadRow,
+) -> Result<TrafficReader> {
+    let (measured, columns) = (measured_columns(ctx.metrics), breakdown_columns(ctx.breakdowns));
+    TrafficReader::open(source, &measured, &columns, on_bad_row)
 }
 
 /// The logs of an input with what their turns must have: traffic, shadow answers and late outcomes.
@@ -272,8 +287,17 @@ impl Sources {
             files.sort();
             files
         };
+        // What an engine reads has its digest after the scan.
+        let unread = |name: &String| {
+            let (name, digest) = (name.clone(), String::new());
+            vec![SourceFile { name, digest }]
+        };
+        let traffic = match &inputs.engine_log {
+            Some(names) => names.iter().map(unread).collect(),
+            None => digests(&inputs.traffic)?,
+        };
         Ok(Self {
-            traffic: digests(&inputs.traffic)?,
+            traffic,
             shadows: sorted(digests(&inputs.shadows)?),
             outcomes: sorted(digests(&inputs.outcomes)?),
         })

@@ -370,6 +370,17 @@ impl RowCounts {
         self.n_rows.saturating_sub(left_out)
     }
 
+    /// Number of rows that were read and are to be joined with users.
+    pub(super) fn n_admitted(&self) -> u64 {
+        self.n_expected().saturating_sub(self.n_bad)
+    }
+
+    /// Number of rows that were joined with users, found or not.
+    pub(super) fn n_joined(&self) -> u64 {
+        let left_out = self.n_unknown_user + self.n_unknown_release + self.n_ineligible + self.n_settling;
+        left_out + self.n_baseline + self.n_candidate
+    }
+
     /// Number of rows of [`Self::n_expected`] without a known user and release.
     pub fn n_unmatched(&self) -> u64 {
         self.n_unknown_user + self.n_unknown_release + self.n_bad

@@ -11,6 +11,7 @@ use crate::base::error::{Error, FileResult, Result};
 use crate::base::progress::Progress;
 use crate::base::spill::nameless_file;
 use crate::bucket::N_BUCKETS;
+use crate::metric::{Limits, Metric, Sum};
 use crate::replay::context::{Inputs, ReplayContext, Scan};
 use crate::replay::cube::{Cube, RowCounts};
 use crate::replay::driver::{Opened, finish_cube, unknown_ids};
@@ -18,10 +19,12 @@ use crate::replay::facts::{Facts, Unit};
 use crate::replay::finish::NoUsers;
 use crate::replay::layer_table::{LayerTableInfo, MAX_SEEDS};
 use crate::replay::partition::{seen_run, seen_users};
+use crate::replay::row_sum::RowSum;
 use crate::replay::scan::{LogPart, Scanned, Share};
 use crate::replay::seen::{UserRun, n_words};
 use crate::replay::state::ReplayState;
 use crate::replay::tasks::{Note, units};
+use crate::replay::unknown::UnknownIds;
 
 /// The largest number of partitions. The driver keeps a file open for the users of each.
 pub const MAX_PARTITIONS: u32 = 500;
@@ -56,13 +59,22 @@ pub fn replay_in_tasks(
     folder: &Path,
     progress: &Progress,
 ) -> Result<Cube> {
+    if inputs.engine_log.is_some() {
+        check_engine_log(ctx, inputs)?;
+    }
     let opened = Opened::new(ctx, inputs, progress)?;
     for seed in 0..MAX_SEEDS {
         let facts = facts(&opened, runner.n_partitions(), seed)?;
         let Opened {
             layers, scan, parts, ..
         } = &opened;
-        let mut merged = Merged::new(scan.strata.len(), facts.n_partitions, layers.n_users(), folder);
+        let mut merged = Merged::new(
+            scan.strata.len(),
+            facts.n_partitions,
+            layers.n_users(),
+            inputs.traffic.len(),
+            folder,
+        );
         let mut bar = None;
         runner.run(&facts, &units(layers.n_groups(), parts), &mut |block| {
             // The engine has a bar of its own until its first result.
@@ -72,12 +84,30 @@ pub fn replay_in_tasks(
         })?;
         drop(bar);
         if merged.alike.is_empty() {
-            check_whole(&merged, layers.n_users(), parts)?;
+            check_whole(&merged, layers.n_users(), parts, inputs)?;
             return finish(opened, merged, seed, inputs, folder);
         }
         layers.check_unique(&merged.alike)?;
     }
     Err(opened.layers.never_apart())
+}
+
+/// Refuses what needs the rows of the log before the scan, or its files.
+fn check_engine_log(ctx: &ReplayContext<'_>, inputs: &Inputs<'_>) -> Result<()> {
+    let refused = |what: &str, why: &str| {
+        Err(
+            Error::usage(format!("expected no {what} with --scan engine, found one: {why}"))
+                .hint("let the tasks read files: --scan native"),
+        )
+    };
+    if inputs.since.is_some() {
+        return refused("earlier cube", "a table has no files that it could have counted");
+    }
+    let mut readings = ctx.metrics.iter().flat_map(Metric::sums).filter_map(Sum::reading);
+    if readings.any(|reading| matches!(reading.limits, Some(Limits::Quantile(_)))) {
+        return refused("`winsorize`", "its limits come from the rows before the scan");
+    }
+    Ok(())
 }
 
 /// Writes the cube of all results.
@@ -91,11 +121,17 @@ fn finish(
     let Opened {
         layers,
         tenants,
-        sources,
+        mut sources,
         earlier,
         scan,
         parts,
     } = opened;
+    if inputs.engine_log.is_some() {
+        for (files, sum) in sources.traffic.iter_mut().zip(&merged.sums) {
+            files.iter_mut().for_each(|file| file.digest = sum.to_string());
+        }
+    }
+    let releases = std::mem::take(&mut merged.releases);
     let roster = LayerTableInfo {
         digest: layers.digest().to_owned(),
         tenants,
@@ -109,7 +145,14 @@ fn finish(
         seen: Box::new(NoUsers),
     };
     let is_listed = |hashes: &[u64]| layers.have(&scanned.roster, hashes);
-    let unknown = unknown_ids(&layers, &scanned, inputs, &parts, &is_listed)?;
+    let mut unknown = unknown_ids(&layers, &scanned, inputs, &parts, &is_listed)?;
+    if !releases.is_empty() {
+        let of_rows = UnknownIds {
+            releases,
+            ..UnknownIds::default()
+        };
+        unknown.merge(&of_rows, seed);
+    }
     finish_cube(&scan, inputs, sources, earlier, scanned, unknown, folder)
 }
 
@@ -158,8 +201,10 @@ fn n_partitions(asked: Option<u32>, n_users: usize) -> Result<u32> {
     }
 }
 
-/// Refuses results that lack the users or rows of a task.
-fn check_whole(merged: &Merged, n_users: usize, parts: &[LogPart]) -> Result<()> {
+/// Refuses results that lack the users or rows of a task. How many tasks read the rows of a table is
+/// the engine's own affair.
+fn check_whole(merged: &Merged<'_>, n_users: usize, parts: &[LogPart], inputs: &Inputs<'_>) -> Result<()> {
+    merged.check_turns()?;
     let n_found: u64 = merged.strata.iter().map(|[n_users, _]| n_users).sum();
     let mut found: Vec<(usize, usize)> = merged
         .parts
@@ -172,6 +217,15 @@ fn check_whole(merged: &Merged, n_users: usize, parts: &[LogPart]) -> Result<()>
         .collect();
     found.sort_unstable();
     wanted.sort_unstable();
+    if let Some(names) = &inputs.engine_log {
+        if found
+            .iter()
+            .any(|(reader, file)| *reader >= names.len() || *file > 0)
+        {
+            return Err(damaged());
+        }
+        found.clear();
+    }
     if n_found == n_users as u64 && found == wanted {
         return Ok(());
     }
@@ -192,6 +246,9 @@ struct Merged<'a> {
     counts: Vec<RowCounts>,
     parts: Vec<(usize, usize, [u64; 2])>,
     alike: Vec<(u32, u32)>,
+    /// The digests of the sources that the engine read, and examples of unknown releases.
+    sums: Vec<RowSum>,
+    releases: Vec<String>,
     states: BTreeMap<u32, ReplayState>,
     seen: BTreeMap<u32, File>,
     /// The row after the last seen user, by partition.
@@ -201,13 +258,15 @@ struct Merged<'a> {
 }
 
 impl<'a> Merged<'a> {
-    fn new(n_strata: usize, n_partitions: u32, n_users: usize, near: &'a Path) -> Self {
+    fn new(n_strata: usize, n_partitions: u32, n_users: usize, n_sources: usize, near: &'a Path) -> Self {
         Self {
             near,
             strata: vec![[0; 2]; n_strata],
             counts: Vec::new(),
             parts: Vec::new(),
             alike: Vec::new(),
+            sums: vec![RowSum::default(); n_sources],
+            releases: Vec::new(),
             states: BTreeMap::new(),
             seen: BTreeMap::new(),
             last_rows: BTreeMap::new(),
@@ -277,9 +336,30 @@ impl<'a> Merged<'a> {
                 self.counts.push(*counts);
                 self.parts.extend(parts);
             }
+            Note::Log {
+                source,
+                sum,
+                releases,
+            } => {
+                self.sums.get_mut(source).ok_or_else(damaged)?.merge(sum);
+                self.releases.extend(releases);
+            }
             Note::Alike { rows } => self.alike.extend(rows),
         }
         Ok(())
+    }
+
+    /// Refuses results in which turns were lost, or arrived twice, between the readers and the joins.
+    fn check_turns(&self) -> Result<()> {
+        let dealt: u64 = self.counts.iter().map(RowCounts::n_admitted).sum();
+        let joined: u64 = self.states.values().map(|state| state.counts.n_joined()).sum();
+        if dealt == joined {
+            return Ok(());
+        }
+        Err(Error::input(
+            "the engine",
+            format!("expected the joins to get {dealt} turns, which were read, found {joined}"),
+        ))
     }
 
     /// The users who were seen, a run a partition.

@@ -9,7 +9,8 @@
 //! keeps examples of ids that are not known. `finish` counts distinct users from the exposure of
 //! each user (`seen`). Users who do not fit in
 //! memory are first divided into partitions (`partition`), and a scan on many machines into `tasks`,
-//! which `distributed` plans and merges. `cube` is the result. `store` writes and
+//! which `distributed` plans and merges. An engine may read the log itself (`engine_log`), whose digest
+//! is then a `row_sum`. `cube` is the result. `store` writes and
 //! reads it. `tables`, with `columns`, checks every value that is read, and `user_store` keeps the
 //! data that merges also need.
 //! [`merge()`] merges cubes of different files into the cube of all of them. A scan that continues
@@ -24,6 +25,7 @@ mod count_table;
 mod cube;
 mod distributed;
 mod driver;
+mod engine_log;
 mod facts;
 mod finish;
 mod first_rows;
@@ -36,6 +38,7 @@ mod log_users;
 mod merge;
 mod partition;
 mod plausible;
+mod row_sum;
 mod scan;
 mod seen;
 mod sessions;
@@ -68,5 +71,6 @@ pub use unknown::{UnknownIds, UnknownUser, UserName};
 pub use context::{Inputs, ReplayContext, logs, open_outcomes, open_traffic, rule_of_turns};
 pub use distributed::{MAX_PARTITIONS, TaskRunner, plan_tasks, replay_in_tasks};
 pub use driver::replay;
+pub use engine_log::read_rows;
 pub use facts::{Facts, Since, Unit};
 pub use tasks::{join_blocks, read_units};

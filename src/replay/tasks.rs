@@ -20,13 +20,14 @@ use crate::base::lock;
 use crate::base::lock::lock;
 use crate::base::spill::nameless_file;
 use crate::bucket::N_BUCKETS;
-use crate::input::{Turns, decode_turns, encode_turns, served_layer};
+use crate::input::{NameCodes, TrafficReader, Turns, decode_turns, encode_turns, served_layer};
 use crate::replay::bytes::{Reader, Writer};
 use crate::replay::context::{Inputs, ReplayContext, Scan};
 use crate::replay::cube::RowCounts;
 use crate::replay::facts::{Facts, Unit};
 use crate::replay::layer_table::{LayerTable, count_strata};
 use crate::replay::partition::{KEY_BYTES, key_bytes, read_key, seen_bytes};
+use crate::replay::row_sum::RowSum;
 use crate::replay::scan::LogPart;
 use crate::replay::seen::{UserList, n_words};
 use crate::replay::state::ReplayState;
@@ -44,6 +45,13 @@ pub(super) enum Note {
     Rows {
         counts: Box<RowCounts>,
         parts: Vec<(usize, usize, [u64; 2])>,
+    },
+    /// Of rows that an engine has read: the index of the source, the sum of their hashes, and examples of
+    /// releases that are not known.
+    Log {
+        source: usize,
+        sum: RowSum,
+        releases: Vec<String>,
     },
     /// Pairs of rows of the layer table whose users have equal hashes.
     Alike { rows: Vec<(u32, u32)> },
@@ -129,7 +137,7 @@ fn deal_users(
     note(&Note::Users { strata }, on_block)
 }
 
-fn note(note: &Note, on_block: &mut OnBlock<'_>) -> Result<()> {
+pub(super) fn note(note: &Note, on_block: &mut OnBlock<'_>) -> Result<()> {
     on_block(Block {
         partition: 0,
         kind: BlockKind::Note,
@@ -145,11 +153,7 @@ fn deal_turns(
     units: &[Unit],
     on_block: &mut OnBlock<'_>,
 ) -> Result<()> {
-    let mut names = scan.names(facts.seed);
-    names.buckets = Some(scan.ctx.plan.profile.hasher());
-    let mut state = ReplayState::new(scan);
-    let mut held: Vec<Option<Turns>> = vec![None; facts.n_partitions as usize];
-    let mut parts = Vec::new();
+    let mut dealer = TurnDealer::new(scan, facts);
     for unit in units {
         let Unit::Turns {
             idx,
@@ -161,34 +165,94 @@ fn deal_turns(
             continue;
         };
         let traffic = inputs.traffic.get(reader).ok_or_else(moved)?;
-        let part = *traffic.table().parts.get(part).ok_or_else(moved)?;
+        let part = LogPart {
+            reader,
+            part: *traffic.table().parts.get(part).ok_or_else(moved)?,
+            part_idx: idx,
+            since,
+        };
+        dealer.deal(traffic, &part, &mut |_, _| {}, on_block)?;
+    }
+    dealer.finish(on_block)
+}
+
+/// Divides turns into partitions, part by part.
+pub(super) struct TurnDealer<'s, 'c> {
+    scan: &'s Scan<'c>,
+    names: NameCodes<'c>,
+    state: ReplayState,
+    held: Vec<Option<Turns>>,
+    /// For each part the indices of source and file, the number of rows, and the number of rows at or
+    /// after `as_of`.
+    parts: Vec<(usize, usize, [u64; 2])>,
+}
+
+impl<'s, 'c> TurnDealer<'s, 'c> {
+    pub(super) fn new(scan: &'s Scan<'c>, facts: &Facts) -> Self {
+        let mut names = scan.names(facts.seed);
+        names.buckets = Some(scan.ctx.plan.profile.hasher());
+        Self {
+            scan,
+            names,
+            state: ReplayState::new(scan),
+            held: vec![None; facts.n_partitions as usize],
+            parts: Vec::new(),
+        }
+    }
+
+    /// Divides the turns of a part. `on_turns` gets each step, and the rows of it that are admitted.
+    ///
+    /// # Errors
+    /// When the part cannot be read, or the scenario's policies refuse a row.
+    pub(super) fn deal(
+        &mut self,
+        traffic: &TrafficReader,
+        part: &LogPart,
+        on_turns: &mut dyn FnMut(&mut Turns, &[u16]),
+        on_block: &mut OnBlock<'_>,
+    ) -> Result<()> {
+        let Self {
+            scan,
+            names,
+            state,
+            held,
+            parts,
+        } = self;
+        let n_partitions = held.len() as u32;
         let mut n = [0; 2];
-        let bad = traffic.turns(part, &names, &mut |turns| {
+        let bad = traffic.turns(part.part, names, &mut |turns| {
             n[0] += turns.n as u64;
-            n[1] += state.admit(scan, turns, since);
+            n[1] += state.admit(scan, turns, part.since);
+            on_turns(turns, state.admitted());
             for row in state.admitted() {
                 let bucket = turns.bucket.values[usize::from(*row)] as u16;
-                let partition = partition_of(bucket, facts.n_partitions);
+                let partition = partition_of(bucket, n_partitions);
                 let held = held[partition as usize].get_or_insert_with(|| scan.turns());
                 if held.take(turns, usize::from(*row)) {
-                    on_block(turns_block(&state, partition, idx, held))?;
+                    on_block(turns_block(state, partition, part.part_idx, held))?;
                 }
             }
             Ok(())
         })?;
-        if since.counted_until.is_none() {
+        if part.since.counted_until.is_none() {
             state.bad_rows(bad);
         }
-        parts.push((reader, part.file_idx, n));
+        parts.push((part.reader, part.part.file_idx, n));
         // Blocks end with their part, so that a join knows where an unknown id is.
-        for (partition, turns) in (0..).zip(&mut held) {
+        for (partition, turns) in (0..).zip(held) {
             if let Some(turns) = turns.as_mut().filter(|turns| turns.n > 0) {
-                on_block(turns_block(&state, partition, idx, turns))?;
+                on_block(turns_block(state, partition, part.part_idx, turns))?;
             }
         }
+        Ok(())
     }
-    let counts = Box::new(state.counts);
-    note(&Note::Rows { counts, parts }, on_block)
+
+    /// Passes on the counts of the rows.
+    pub(super) fn finish(self, on_block: &mut OnBlock<'_>) -> Result<()> {
+        let counts = Box::new(self.state.counts);
+        let parts = self.parts;
+        note(&Note::Rows { counts, parts }, on_block)
+    }
 }
 
 /// The error for a task whose inputs are not those of the driver.

@@ -121,6 +121,11 @@ impl UnknownHashes {
         keep_smallest(&mut self.releases, code, part);
     }
 
+    /// The codes of the releases, in ascending order.
+    pub(super) fn release_codes(&self) -> impl Iterator<Item = i64> {
+        self.releases.keys().copied()
+    }
+
     pub(super) fn merge(&mut self, other: &Self) {
         for (hash, user) in &other.users {
             keep_smallest(&mut self.users, *hash, *user);

@@ -23,6 +23,7 @@ mod deploy;
 mod derive;
 mod documents;
 mod engine_life;
+mod engine_scan;
 mod engines;
 mod engines_layer;
 mod engines_real;
