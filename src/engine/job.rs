@@ -8,10 +8,10 @@ use crate::base::time::{Micros, WrittenInstant};
 use crate::base::{files, json};
 use crate::engine::options::{EngineOptions, Reader};
 use crate::engine::path::absolute;
-use crate::engine::tables::{LogTable, log_tables};
+use crate::engine::tables::{CATALOG, LogTable, log_tables};
 use crate::ramp::RampState;
 use crate::replay::Facts;
-use crate::scenario::{Overrides, Scenario};
+use crate::scenario::{Input, Overrides, Scenario, Source};
 use crate::study;
 
 /// The form of a job and of the blocks of its tasks.
@@ -65,7 +65,7 @@ impl Job {
     ) -> Result<Self> {
         check_sources(found)?;
         let tables = match engine.scan {
-            Reader::Native => Vec::new(),
+            Reader::Native => refuse_catalogs(&found.input).map(|()| Vec::new())?,
             Reader::Engine => log_tables(&found.input.traffic)?,
         };
         let folder = scenario.parent().unwrap_or(Path::new(""));
@@ -140,6 +140,20 @@ impl Job {
         self.facts
             .as_ref()
             .ok_or_else(|| Error::usage("expected a job that a driver has planned, found one without facts"))
+    }
+}
+
+/// Refuses tables of catalogs, which have no files that tasks could open.
+fn refuse_catalogs(input: &Input) -> Result<()> {
+    let mut sources = input.traffic.iter().chain(&input.shadow).chain(&input.outcomes);
+    let is_table = |source: &&Source| source.path.to_string_lossy().starts_with(CATALOG);
+    match sources.find(is_table) {
+        Some(table) => Err(Error::usage(format!(
+            "expected files for --scan native, found the table {}",
+            table.path.display()
+        ))
+        .hint("let the engine read the traffic: --scan engine")),
+        None => Ok(()),
     }
 }
 
