@@ -9,11 +9,11 @@ use crate::base::json;
 use crate::base::time::{Micros, WrittenInstant};
 use crate::engine::options::{EngineOptions, Reader};
 use crate::engine::path::absolute;
-use crate::engine::tables::{LogTable, log_tables};
+use crate::engine::tables::{CATALOG, LogTable, log_tables};
 use crate::layer::{Audit, LayerFacts};
 use crate::ramp::RampState;
 use crate::replay::Facts;
-use crate::scenario::{Overrides, Scenario};
+use crate::scenario::{Input, Overrides, Scenario, Source};
 use crate::study;
 use crate::study::LayerOptions;
 
@@ -138,7 +138,7 @@ impl Job {
         check_sources(scenario.found)?;
         let layers = absolute(layers)?;
         let tables = match engine.scan {
-            Reader::Native => Vec::new(),
+            Reader::Native => refuse_catalogs(&scenario.found.input).map(|()| Vec::new())?,
             Reader::Engine => log_tables(&scenario.found.input.traffic)?,
         };
         let work = Work::Replay { layers, facts: None };
@@ -245,6 +245,20 @@ impl Job {
 /// When there are none.
 pub fn planned<T>(facts: Option<&T>) -> Result<&T> {
     facts.ok_or_else(|| Error::usage("expected a job that a driver has planned, found one without facts"))
+}
+
+/// Refuses tables of catalogs, which have no files that tasks could open.
+fn refuse_catalogs(input: &Input) -> Result<()> {
+    let mut sources = input.traffic.iter().chain(&input.shadow).chain(&input.outcomes);
+    let is_table = |source: &&Source| source.path.to_string_lossy().starts_with(CATALOG);
+    match sources.find(is_table) {
+        Some(table) => Err(Error::usage(format!(
+            "expected files for --scan native, found the table {}",
+            table.path.display()
+        ))
+        .hint("let the engine read the traffic: --scan engine")),
+        None => Ok(()),
+    }
 }
 
 /// Refuses sources that tasks on other machines cannot read in parts: traces, and queries over a whole

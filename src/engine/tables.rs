@@ -9,7 +9,7 @@ use crate::input::Format;
 use crate::scenario::Source;
 
 /// The start of the path of a source that is a table of a catalog.
-const CATALOG: &str = "catalog://";
+pub(super) const CATALOG: &str = "catalog://";
 
 /// A table of the log, as the driver opens it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

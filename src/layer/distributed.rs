@@ -29,11 +29,11 @@ pub trait LayerRunner {
     fn run(&self, facts: &LayerFacts, on_block: &mut OnBlock<'_>) -> Result<()>;
 }
 
-/// Layers users in tasks: the same files as [`crate::layer::layer_users`], byte for byte. The search
+/// Layers users in tasks: the same files as `layer_users`, byte for byte. The search
 /// for duplicate users runs here.
 ///
 /// # Errors
-/// As [`crate::layer::layer_users`]; also when the engine fails, or results are missing.
+/// As `layer_users`; also when the engine fails, or results are missing.
 pub fn layer_users_in_tasks(
     runner: &dyn LayerRunner,
     ctx: &LayerContext<'_>,
@@ -81,7 +81,7 @@ pub fn layer_users_in_tasks(
 /// searched for, if the context asks for it.
 ///
 /// # Errors
-/// As [`crate::layer::layer_users`], before users are scored.
+/// As `layer_users`, before users are scored.
 pub fn plan_layer_tasks(
     ctx: &LayerContext<'_>,
     users: &Users<'_>,

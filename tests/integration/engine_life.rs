@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::engines::in_files;
 use crate::engines_real::{on_engine, processes, python, refused, run};
 use crate::logs::{Log, Study};
-use crate::support::{text, tree};
+use crate::support::{json, text, tree};
 
 /// The longest time that a process may take to end.
 const AT_MOST: Duration = Duration::from_secs(20);
@@ -34,7 +34,7 @@ fn slow_kernel(study: &Study) -> (PathBuf, PathBuf) {
 }
 
 /// Waits until a condition holds.
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let started = Instant::now();
     while !is_so() {
         assert!(started.elapsed() < Duration::from_secs(120), "no {what}");
@@ -50,7 +50,7 @@ fn send(signal: &str, process: u32) {
 }
 
 /// The exit code of a process that must end soon; its signal as a negative number.
-fn end_of(child: &mut Child, started: Instant) -> i32 {
+pub(crate) fn end_of(child: &mut Child, started: Instant) -> i32 {
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             let signal = std::os::unix::process::ExitStatusExt::signal(&status);
@@ -267,4 +267,47 @@ fn a_signal_that_is_ignored_stays_ignored() {
     let started = Instant::now();
     send("HUP", replay.id());
     assert_eq!(end_of(&mut replay, started), 4);
+}
+
+/// Runs the driver of a prepared job as sluice does, with a folder that it watches.
+fn watched_driver(study: &Study, python: &str, job: &Path, watched: &Path) -> i32 {
+    let mut driver = Command::new(python)
+        .current_dir(job)
+        .args(["driver.py", "--job", "job.json", "--units", "units.txt", "--out"])
+        .arg(study.path("blocks.bin"))
+        .arg("--watch")
+        .arg(watched)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    driver.wait().unwrap().code().unwrap()
+}
+
+#[test]
+fn a_driver_reports_its_tasks_as_long_as_its_lock_is_held() {
+    let python = python("sail");
+    let study = study(47);
+    let (job, watched) = (study.path("job"), study.path("watched"));
+    run(&on_engine(
+        &study,
+        "sail",
+        &python,
+        "later",
+        &["--prepare", text(&job)],
+    ));
+    fs::create_dir(&watched).unwrap();
+    let alive = fs::File::create(watched.join("alive")).unwrap();
+    alive.lock().unwrap();
+    assert_eq!(watched_driver(&study, &python, &job, &watched), 0);
+    let found = json(&watched.join("progress"));
+    let prepared = json(&job.join("job.json"));
+    let n_tasks = prepared["n_tasks"].as_u64().unwrap();
+    let n_partitions = prepared["facts"]["n_partitions"].as_u64().unwrap();
+    assert_eq!(found["total"], n_tasks + n_partitions);
+    assert_eq!(found["done"], found["total"]);
+    // A lock that is free means that sluice is gone.
+    fs::remove_file(study.path("blocks.bin")).unwrap();
+    drop(alive);
+    assert_eq!(watched_driver(&study, &python, &job, &watched), 1);
+    assert!(!study.path("blocks.bin").exists() && !watched.exists());
 }

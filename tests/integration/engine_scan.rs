@@ -12,6 +12,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use sluice::base::block::{Block, OnBlock};
 use sluice::base::error::Result;
@@ -20,6 +22,7 @@ use sluice::replay::{Facts, Inputs, TaskRunner, Unit, join_blocks, read_rows, re
 use sluice::scenario::{Overrides, Scenario, Source};
 use sluice::study;
 
+use crate::engine_life::{end_of, wait_until};
 use crate::engines_real::{on_engine, python, refused, run};
 use crate::logs::{Dice, Log, Study, Written, write};
 use crate::support::{assert_same_tree, json, text, tree};
@@ -268,7 +271,12 @@ fn what_a_table_does_not_have_is_refused() {
             "expected the name of a table after catalog://",
         ),
     ] {
-        let more = [&["--scan", "engine"], &more[..]].concat();
+        let scan: &[&str] = if more.contains(&"--scan") {
+            &[]
+        } else {
+            &["--scan", "engine"]
+        };
+        let more = [scan, &more].concat();
         let mut args = on_engine(&study, "sail", "/nowhere/python", "other", &more);
         if more.contains(&"--traffic") {
             let at = args.iter().position(|arg| arg == "--traffic").unwrap();
@@ -299,4 +307,40 @@ fn a_row_that_an_engine_reads_can_be_refused() {
     );
     assert!(stderr.contains("log.arrow: column `cost_usd`, row "), "{stderr}");
     assert!(!study.path("cube").exists());
+}
+
+/// The rows of a log at work are removed with a task whose engine is gone.
+#[test]
+fn a_task_without_a_reader_leaves_no_rows() {
+    let log = Log::new(600, 56);
+    let study = Study::new(&log);
+    in_parquet(&log, &study);
+    let (job, tmp) = (study.path("job"), study.path("tmp"));
+    fs::create_dir(&tmp).unwrap();
+    run(&on_engine(
+        &study,
+        "sail",
+        "python3",
+        "later",
+        &["--prepare", text(&job)],
+    ));
+    let mut document = json(&job.join("job.json"));
+    document["tables"] =
+        serde_json::json!([{"table": "turns", "path": null, "columns": [], "name": "turns"}]);
+    fs::write(job.join("job.json"), document.to_string()).unwrap();
+    let mut kernel = Command::new(env!("CARGO_BIN_EXE_sluice"))
+        .args(["kernel", "replay", "--task", "rows", "--job"])
+        .arg(job.join("job.json"))
+        .env("TMPDIR", &tmp)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let rows = rows(&study);
+    let mut stdin = StreamWriter::try_new(kernel.stdin.take().unwrap(), &rows.schema()).unwrap();
+    stdin.write(&rows).unwrap();
+    wait_until("folder of rows", || fs::read_dir(&tmp).unwrap().count() > 0);
+    drop(kernel.stdout.take());
+    assert_eq!(end_of(&mut kernel, Instant::now()), 1);
+    assert_eq!(fs::read_dir(&tmp).unwrap().count(), 0);
 }
