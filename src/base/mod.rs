@@ -5,6 +5,7 @@ pub mod apart;
 pub(crate) mod at_work;
 pub(crate) mod base64;
 pub(crate) mod bitmap;
+pub(crate) mod chacha;
 pub(crate) mod csv;
 pub mod digest;
 pub mod duration;
