@@ -6,6 +6,7 @@ pub(crate) mod at_work;
 pub(crate) mod base64;
 pub(crate) mod bitmap;
 pub mod block;
+pub(crate) mod chacha;
 pub(crate) mod csv;
 pub mod digest;
 pub mod duration;

@@ -222,13 +222,9 @@ pub fn is_within_margin(guardrail: &Guardrail, effect: &Look, better: Better) ->
         || harm <= guardrail.margin(effect.control).unwrap_or(0.0)
 }
 
-/// Whether [`judge_all`] gives the same verdict, and none of a violation, for every interval within
-/// the bounds and every p-value. Simulations then judge by the bounds.
-pub fn is_settled(guardrail: &Guardrail, bounds: &LookBounds, better: Better) -> bool {
-    // A number of events is not compared with the control.
-    if matches!(guardrail.rule, GuardrailRule::MaxCount(_)) {
-        return true;
-    }
+/// The verdict of [`judge_all`] on a margin, if it is the same, and no violation, for every interval
+/// within the bounds and every p-value. Simulations then judge by the bounds.
+pub fn settled_verdict(guardrail: &Guardrail, bounds: &LookBounds, better: Better) -> Option<HarmVerdict> {
     let LookBounds {
         control,
         effect_size,
@@ -239,8 +235,16 @@ pub fn is_settled(guardrail: &Guardrail, bounds: &LookBounds, better: Better) ->
     let (_, wide) = harm_of(effect_size, wide, better);
     let margin = guardrail.margin(control).unwrap_or(0.0);
     // The narrow interval has the highest lower end.
-    !is_beyond_margin(harm + slack, narrow, margin - slack)
-        && !IntervalBounds { narrow, wide }.is_upper_near(margin)
+    let is_settled = !is_beyond_margin(harm + slack, narrow, margin - slack)
+        && !IntervalBounds { narrow, wide }.is_upper_near(margin);
+    is_settled.then(|| judge(harm, wide, margin, false))
+}
+
+/// Whether bounds are enough for the verdict of [`judge_all`]; see [`settled_verdict`].
+pub fn is_settled(guardrail: &Guardrail, bounds: &LookBounds, better: Better) -> bool {
+    // A number of events is not compared with the control.
+    matches!(guardrail.rule, GuardrailRule::MaxCount(_))
+        || settled_verdict(guardrail, bounds, better).is_some()
 }
 
 /// The p-value of "no effect" if the effect is harmful, otherwise 1.

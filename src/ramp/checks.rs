@@ -19,6 +19,11 @@ use crate::scenario::{Action, DecisionPolicy};
 use crate::words::ramp as sentence;
 use crate::words::{Count, Hours, Text};
 
+/// Name of the check of a next step.
+pub(super) const LADDER: &str = "ladder";
+/// Name of the check of the time since the last change.
+pub(super) const DWELL: &str = "dwell";
+
 /// Runs all checks of a situation in their order.
 pub(super) fn checks<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
     early_checks(situation, trace)?;
@@ -296,7 +301,7 @@ fn candidate_seen<'a, T: Trace<'a>>(
 fn ladder_end<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlow {
     let next = situation.layer.next_step(situation.state.ratio);
     trace.push(
-        plain("ladder"),
+        plain(LADDER),
         CheckValues::new(block_if(next.is_none(), Verdict::Hold)),
         || match next {
             Some(next) => sentence::next_step(next),
@@ -329,7 +334,7 @@ fn dwell<'a, T: Trace<'a>>(situation: &Situation<'a>, trace: &mut T) -> CheckFlo
     let dwell = situation.layer.dwell;
     let hours = |micros: Micros| micros as f64 / HOUR as f64;
     trace.push(
-        plain("dwell"),
+        plain(DWELL),
         CheckValues::with(block_if(held < dwell, Verdict::Hold), hours(held), hours(dwell)),
         || {
             let [held_for, required] = [held, dwell].map(|time| Hours(hours(time)));

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
-use crate::ramp::checks::{checks, early_checks};
+use crate::ramp::checks::{DWELL, LADDER, checks, early_checks};
+use crate::ramp::guardrail_checks::CLEAR;
+use crate::ramp::qos_checks::QOS;
 use crate::ramp::situation::Situation;
 use crate::ramp::trace::{CheckName, FirstBlock};
 use crate::ramp::verdict::{Check, CheckOutcome, Verdict};
@@ -73,7 +75,7 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
         CheckOutcome::Block(verdict) => Some((verdict, check)),
         _ => None,
     });
-    let (state, layer) = (situation.state, situation.layer);
+    let state = situation.state;
     let verdict = blocking.map_or(Verdict::Promote, |(verdict, _)| verdict);
     let next_ratio = next_ratio(situation, verdict);
     let (first_blocking, reason) = match blocking {
@@ -93,8 +95,8 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
     };
     // The next window's rows can change the verdict. A promotion must also wait for the dwell.
     let next_window = situation.as_of + situation.plan.window;
-    let earliest_next = if first_blocking.as_deref() == Some("dwell") {
-        (situation.plan.window_start(state.since) + layer.dwell).max(next_window)
+    let earliest_next = if first_blocking.as_deref() == Some(DWELL) {
+        dwell_end(situation).max(next_window)
     } else {
         next_window
     };
@@ -150,6 +152,33 @@ pub(crate) fn conclude_early<'a>(situation: &Situation<'a>) -> Option<Conclusion
     let mut first = FirstBlock::default();
     let _ = early_checks(situation, &mut first);
     first.blocked(situation)
+}
+
+/// What ends a decision that holds a layer, unless evidence of harm or other data problems come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeldUntil {
+    /// The time: the end of the dwell, or never at the end of the ladder.
+    Time(Micros),
+    /// Another verdict on a guardrail, or another place of the interval of QoS beside its limits.
+    Proof,
+}
+
+/// What ends a decision. `None` for decisions that also depend on something else.
+pub(crate) fn held_until(situation: &Situation<'_>, conclusion: &Conclusion<'_>) -> Option<HeldUntil> {
+    if !matches!(conclusion.verdict, Verdict::Hold | Verdict::Inconclusive) {
+        return None;
+    }
+    match conclusion.first_blocking?.kind {
+        DWELL => Some(HeldUntil::Time(dwell_end(situation))),
+        LADDER => Some(HeldUntil::Time(Micros::MAX)),
+        CLEAR | QOS => Some(HeldUntil::Proof),
+        _ => None,
+    }
+}
+
+/// The end of the dwell of a layer's ratio.
+fn dwell_end(situation: &Situation<'_>) -> Micros {
+    situation.plan.window_start(situation.state.since) + situation.layer.dwell
 }
 
 impl<'a> FirstBlock<'a> {

@@ -12,6 +12,9 @@ use crate::stats::non_inferiority::HarmVerdict;
 use crate::words::guardrail::{self as sentence, Asks, Comparison};
 use crate::words::{Count, Text, Things};
 
+/// Name of the check of a guardrail before a promotion, by its interval.
+pub(super) const CLEAR: &str = "clear";
+
 /// Checks that no harm of a guardrail is shown. A violation gives the verdict.
 pub(super) fn violation_check<'a, T: Trace<'a>>(
     kind: &'static str,
@@ -47,7 +50,7 @@ pub(super) fn clear<'a, T: Trace<'a>>(
         return gated_clearance(situation, guardrail, judged, text, trace);
     }
     let name = CheckName {
-        kind: "clear",
+        kind: CLEAR,
         metric: Some(&guardrail.metric),
     };
     trace.push(name, values(judged, clearance(judged, ratio)), text)

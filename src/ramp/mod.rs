@@ -32,14 +32,14 @@ pub use contradictions::contradictions;
 pub(crate) use contradictions::{Deadline, late, wrong_claims};
 pub use coverage::Coverage;
 pub(crate) use data_checks::MAX_MISASSIGNED;
-pub(crate) use decide::conclude_early;
 pub use decide::{Conclusion, Decision, conclude, decide};
+pub(crate) use decide::{HeldUntil, conclude_early, held_until};
 pub use evidence::{QosEvidence, SrmEvidence, StageEvidence};
 pub use explain::Outlooks;
 pub use operation::{Force, OperationRow};
 pub(crate) use outlook::round_up;
 pub use outlook::{Outlook, Place, Undecided};
-pub(crate) use qos_checks::is_qos_settled;
+pub(crate) use qos_checks::{is_qos_settled, qos_place};
 pub use schedule::{
     GATE, LayerEvidence, LayerRamp, LayerSchedule, RampStatus, Schedule, schedule, schedule_gated,
 };

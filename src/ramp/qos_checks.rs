@@ -1,7 +1,7 @@
 //! The checks of the candidate's QoS: the floor, and the threshold of a promotion.
 
 use crate::ramp::coverage::Coverage;
-use crate::ramp::evidence::StageEvidence;
+use crate::ramp::evidence::{QosEvidence, StageEvidence};
 use crate::ramp::gate_checks::{has_gates, is_last_promotion};
 use crate::ramp::situation::Situation;
 use crate::ramp::trace::{CheckFlow, CheckValues, Trace, block_if, plain};
@@ -11,6 +11,9 @@ use crate::stats::Reason;
 use crate::stats::half_width::IntervalBounds;
 use crate::words::Text;
 use crate::words::ramp::{self as sentence, Beside, LimitBeside, qos_beside};
+
+/// Name of the check of QoS against the threshold.
+pub(super) const QOS: &str = "qos";
 
 /// Checks the point estimate of QoS against floor and threshold, as the policy `point` does.
 pub(super) fn qos_point<'a, T: Trace<'a>>(
@@ -29,7 +32,7 @@ pub(super) fn qos_point<'a, T: Trace<'a>>(
         block_if(qos.point < threshold, Verdict::Hold)
     };
     trace.push(
-        plain("qos"),
+        plain(QOS),
         CheckValues::with(outcome, qos.point, threshold),
         || {
             let is = |limit| sentence::qos_is(Beside(qos.point, limit));
@@ -112,7 +115,7 @@ pub(super) fn qos_threshold<'a, T: Trace<'a>>(
         interval: Some(interval),
         ..CheckValues::with(outcome, qos.qos, threshold)
     };
-    trace.push(plain("qos"), found, || {
+    trace.push(plain(QOS), found, || {
         let limit = LimitBeside {
             limit: threshold,
             value: qos.qos,
@@ -134,13 +137,22 @@ pub(crate) fn is_qos_settled(policy: &Policy, layer: &Layer, bounds: &IntervalBo
     !bounds.is_upper_near(floor) && !bounds.is_upper_near(threshold) && !bounds.is_lower_near(threshold)
 }
 
+/// The place of QoS beside the limits of a layer: all that the checks of its interval read.
+#[inline]
+pub(crate) fn qos_place(policy: &Policy, layer: &Layer, qos: &QosEvidence) -> [bool; 3] {
+    let (interval, floor, threshold) = (qos.interval(policy), policy.qos_floor, layer.qos_threshold);
+    [
+        interval.ci_upper < floor,
+        interval.ci_upper < threshold,
+        interval.ci_lower >= threshold,
+    ]
+}
+
 fn not_known<'a, T: Trace<'a>>(situation: &Situation<'a>, reason: Reason, trace: &mut T) -> CheckFlow {
     let verdict = Verdict::on_trouble(situation.plan.policy.no_data_action, Verdict::Inconclusive);
-    trace.push(
-        plain("qos"),
-        CheckValues::new(CheckOutcome::Block(verdict)),
-        || qos_unknown(situation, reason),
-    )
+    trace.push(plain(QOS), CheckValues::new(CheckOutcome::Block(verdict)), || {
+        qos_unknown(situation, reason)
+    })
 }
 
 /// The text of an unknown QoS: which column of which rate the log lacks, or the reason.

@@ -243,7 +243,7 @@ impl Quantity {
             return Self::default();
         }
         // Sorting first makes the sum independent of the order of the threads.
-        values.sort_by(f64::total_cmp);
+        values.sort_unstable_by(f64::total_cmp);
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
         let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);

@@ -1,142 +1,179 @@
-//! Random draws of a window: how many of its users get the candidate, and the sums of its rows.
+//! Random draws of a window: how many of its users get the candidate, and counts of few events.
 
 use rand::{Rng, RngExt};
-use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, Gamma, StandardNormal};
+use rand_distr::{Distribution, Gamma};
 
-use crate::simulate::model::MetricModel;
+use crate::simulate::stream::Stream;
 
 /// Expected number of events (and of non-events) from which a count is drawn from a normal
 /// distribution.
-const MANY_EVENTS: f64 = 16.0;
+pub(super) const MANY_EVENTS: f64 = 16.0;
 
-/// A sum that is drawn from a normal distribution, with its numbers for one value and number of
-/// rows. They are the same in all windows of a stage with constant traffic.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct NormalSum {
+/// Counts of few expected events or non-events in windows with the same number of rows, and what
+/// their draws have in common.
+#[derive(Debug, Clone, Default)]
+pub(super) struct FewEvents {
     rows: f64,
-    value: f64,
-    mean: f64,
-    std_dev: f64,
-    /// The least and the largest sum: those of a count.
-    range: [f64; 2],
+    rate: f64,
+    /// Probabilities of 0, 1, 2 ... events, as far as they were needed, for the number of rows rounded
+    /// down and rounded up.
+    probabilities: [Vec<f64>; 2],
 }
 
-impl Default for NormalSum {
-    /// A sum of no value: its numbers are computed at the first draw.
-    fn default() -> Self {
-        Self {
-            rows: f64::NAN,
-            value: f64::NAN,
-            mean: 0.0,
-            std_dev: 0.0,
-            range: [0.0; 2],
-        }
-    }
-}
-
-impl NormalSum {
-    /// Draws a metric's numerator and denominator in a window. The visitors are random too: a visit
-    /// brings several rows of the same user.
-    #[inline]
-    pub(super) fn draw(
-        &mut self,
-        rng: &mut ChaCha8Rng,
-        metric_model: &MetricModel,
-        value: f64,
-        rows: f64,
-    ) -> (f64, f64) {
-        if rows != self.rows || value != self.value {
-            match Self::new(metric_model, value, rows) {
-                Some(sum) => *self = sum,
-                None => return draw_few(rng, value, rows, metric_model.visits),
-            }
-        }
-        let error: f64 = StandardNormal.sample(rng);
-        let sum = self.mean + error * self.std_dev;
-        (sum.clamp(self.range[0], self.range[1]), rows)
-    }
-
-    /// `None` for a count with few events or non-events.
-    fn new(metric_model: &MetricModel, value: f64, rows: f64) -> Option<Self> {
-        let visits = metric_model.visits;
-        if !metric_model.is_proportion {
-            return Some(Self {
-                rows,
-                value,
-                mean: rows * value,
-                std_dev: (rows * (metric_model.within + visits)).sqrt(),
-                range: [f64::NEG_INFINITY, f64::INFINITY],
-            });
-        }
+impl FewEvents {
+    /// Draws the number of events and the number of rows. `visits` is the variance of a row that its
+    /// visitor brings.
+    pub(super) fn draw(&mut self, stream: &mut Stream, value: f64, rows: f64, visits: f64) -> (f64, f64) {
         let p = value.clamp(0.0, 1.0);
-        (rows * p.min(1.0 - p) >= MANY_EVENTS).then(|| Self {
-            rows,
-            value,
-            mean: rows * p,
-            std_dev: (rows * (p * (1.0 - p) + visits)).sqrt(),
-            range: [0.0, rows],
-        })
+        let rare = p.min(1.0 - p);
+        // Rows are whole numbers here. The fraction of a row is rounded up with its own probability.
+        let is_up = stream.random::<f64>() < rows.fract();
+        let n = rows.floor() + f64::from(u8::from(is_up));
+        let events = if visits > 0.0 {
+            let rate = rate_of_visitors(stream, rare, visits / rows);
+            draw_rare(stream, n, rate)
+        } else if rare <= 0.0 || n <= 0.0 {
+            0.0
+        } else {
+            if rows != self.rows || rare != self.rate {
+                (self.rows, self.rate) = (rows, rare);
+                self.probabilities.iter_mut().for_each(Vec::clear);
+            }
+            let known = &mut self.probabilities[usize::from(is_up)];
+            let law = Binomial { n, p: rare };
+            count(uniform(stream), n, |k| {
+                if k == known.len() {
+                    known.push(if k == 0 {
+                        law.none()
+                    } else {
+                        law.after(k - 1, known[k - 1])
+                    });
+                }
+                known[k]
+            })
+        };
+        (if p <= 0.5 { events } else { n - events }, n)
     }
-}
-
-/// Draws the number of events, of few expected events or non-events, and the number of rows.
-/// `visits` is the variance of a row that its visitor brings.
-#[cold]
-fn draw_few(rng: &mut ChaCha8Rng, value: f64, rows: f64, visits: f64) -> (f64, f64) {
-    let p = value.clamp(0.0, 1.0);
-    let rare = p.min(1.0 - p);
-    // Rows are whole numbers here. The fraction of a row is rounded up with its own probability.
-    let n = rows.floor() + f64::from(u8::from(rng.random::<f64>() < rows.fract()));
-    let rate = rate_of_visitors(rng, rare, visits / rows);
-    let events = draw_rare(rng, n, rate);
-    (if p <= 0.5 { events } else { n - events }, n)
 }
 
 /// Draws the mean rate of the window's visitors around the rate of all users, within 0..=1.
-fn rate_of_visitors(rng: &mut ChaCha8Rng, rate: f64, variance: f64) -> f64 {
+fn rate_of_visitors(stream: &mut Stream, rate: f64, variance: f64) -> f64 {
     if variance <= 0.0 || rate <= 0.0 {
         return rate;
     }
     // The guard above makes shape and scale positive.
-    Gamma::new(rate * rate / variance, variance / rate).map_or(rate, |law| law.sample(rng).min(1.0))
+    Gamma::new(rate * rate / variance, variance / rate).map_or(rate, |law| law.sample(stream).min(1.0))
 }
 
 /// Draws how many of `n` users belong to a share.
-pub(super) fn draw_share(rng: &mut ChaCha8Rng, n: f64, share: f64) -> f64 {
+#[inline]
+pub(super) fn draw_share(stream: &mut Stream, n: f64, share: f64) -> f64 {
     if share >= 1.0 || n == 0.0 {
         return n;
     }
     let rare = share.min(1.0 - share);
     let events = if n * rare >= MANY_EVENTS {
-        let error: f64 = StandardNormal.sample(rng);
-        (n * rare + error * (n * rare * (1.0 - rare)).sqrt())
-            .round()
-            .clamp(0.0, n)
+        let error = stream.normal();
+        let events = (n * rare + error * (n * rare * (1.0 - rare)).sqrt()).max(0.0);
+        // Rounded without a call: counts are far below 2^63, and the cast rounds towards 0.
+        let whole = events as i64 as f64;
+        (if events - whole >= 0.5 { whole + 1.0 } else { whole }).min(n)
     } else {
-        draw_rare(rng, n, rare)
+        draw_rare(stream, n, rare)
     };
     if share <= 0.5 { events } else { n - events }
 }
 
-/// Draws a binomial count with few expected events, by inversion.
-fn draw_rare(rng: &mut ChaCha8Rng, n: f64, p: f64) -> f64 {
+/// Draws a binomial count with few expected events.
+fn draw_rare(stream: &mut Stream, n: f64, p: f64) -> f64 {
     if p <= 0.0 || n <= 0.0 {
         return 0.0;
     }
-    let mut left = (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
+    let uniform = uniform(stream);
     if p >= 1.0 {
         return n;
     }
-    let odds = p / (1.0 - p);
-    let (mut k, mut probability) = (0.0, (n * (-p).ln_1p()).exp());
-    while left >= probability && k < n {
+    let law = Binomial { n, p };
+    let mut probability = law.none();
+    count(uniform, n, |k| {
+        if k > 0 {
+            probability = law.after(k - 1, probability);
+        }
+        probability
+    })
+}
+
+/// A number in 0..1.
+fn uniform(stream: &mut Stream) -> f64 {
+    (stream.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// The number of events of `n` rows, by inversion. `probability_of` is called for 0, 1, 2 ... events.
+#[inline]
+fn count(uniform: f64, n: f64, mut probability_of: impl FnMut(usize) -> f64) -> f64 {
+    let (mut left, mut k) = (uniform, 0);
+    let mut probability = probability_of(0);
+    while left >= probability && (k as f64) < n {
         left -= probability;
-        probability *= odds * (n - k) / (k + 1.0);
-        k += 1.0;
+        k += 1;
+        probability = probability_of(k);
         if probability == 0.0 {
             break;
         }
     }
-    k
+    k as f64
+}
+
+/// A binomial distribution of `n` rows with a probability below 1.
+#[derive(Clone, Copy)]
+struct Binomial {
+    n: f64,
+    p: f64,
+}
+
+impl Binomial {
+    /// The probability of no event.
+    fn none(self) -> f64 {
+        (self.n * (-self.p).ln_1p()).exp()
+    }
+
+    /// The probability of one event more than `k`, which has this probability.
+    fn after(self, k: usize, probability: f64) -> f64 {
+        let (k, odds) = (k as f64, self.p / (1.0 - self.p));
+        probability * (odds * (self.n - k) / (k + 1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts from kept probabilities are those of an inversion that computes them anew.
+    #[test]
+    fn kept_probabilities_draw_the_same_counts() {
+        let mut few = FewEvents::default();
+        let [mut kept, mut anew] = [Stream::new(2, 5), Stream::new(2, 5)];
+        let (mut n_events, mut n_rows) = (0.0, 0.0);
+        for turn in 0..20_000_u32 {
+            // The numbers of rows and the rates change, and come back.
+            let rows = [83.25, 1_600.5, 16.0][turn as usize / 100 % 3];
+            let value = [0.05, 0.999, 0.0, 1.0][turn as usize / 1_000 % 4];
+            let (events, n) = few.draw(&mut kept, value, rows, 0.0);
+            let whole = rows.floor() + f64::from(u8::from(anew.random::<f64>() < rows.fract()));
+            let rare = value.min(1.0 - value);
+            let expected = draw_rare(&mut anew, whole, rare);
+            let expected = if value <= 0.5 { expected } else { whole - expected };
+            assert_eq!((events, n), (expected, whole), "{turn}");
+            if value == 0.05 {
+                (n_events, n_rows) = (n_events + events, n_rows + rows);
+            }
+        }
+        assert_eq!(kept.next_u64(), anew.next_u64());
+        // The mean lies within five standard errors.
+        let error = (n_rows * 0.05 * 0.95).sqrt();
+        assert!(
+            (n_events - 0.05 * n_rows).abs() < 5.0 * error,
+            "{n_events} {n_rows}"
+        );
+    }
 }

@@ -5,7 +5,8 @@ use crate::bucket::{N_GROUPS, Ratio, groups_below};
 use crate::qos::Rates;
 use crate::ramp::LayerState;
 use crate::simulate::controller;
-use crate::simulate::layer_run::{ArmRun, Sums};
+use crate::simulate::lanes::Sums;
+use crate::simulate::layer_run::ArmRun;
 use crate::simulate::model::{LayerModel, MetricModel, Model, N_RATES};
 use crate::stats::gates::StageHarm;
 use crate::stats::growth::groups_with_users;
@@ -36,6 +37,14 @@ impl<'m> Stage<'m> {
 
     pub(super) fn layer(&self) -> &'m LayerModel {
         &self.model.layers[self.idx]
+    }
+
+    /// The sums of a metric in an arm. They are 0 for a metric of the control that no guardrail
+    /// compares.
+    #[inline]
+    pub(super) fn sums(&self, arms: &[ArmRun; 2], arm: usize, number: usize) -> Sums {
+        let lane = self.layer().arms[arm].lane_of[number];
+        lane.map_or_else(Sums::default, |lane| arms[arm].sums.of(lane))
     }
 
     /// The planned shares of baseline and candidate.
@@ -100,7 +109,7 @@ pub(super) fn rough_estimate(
     per_user: f64,
     df: InverseDf,
 ) -> Option<RoughRatio> {
-    let Sums { x, r, .. } = sums;
+    let Sums { x, r } = sums;
     let inverse = 1.0 / (r * (r + 2.0));
     let (per_row, estimate) = ((r + 2.0) * inverse, x * (r + 2.0) * inverse);
     let row = if metric_model.is_proportion {
@@ -124,12 +133,14 @@ pub(super) fn rough_estimate(
 pub(super) fn qos_rates(arm: &ArmRun) -> Option<Rates> {
     let mut rates = [0.0; N_RATES];
     let (mut last, mut per_row) = (0.0, 0.0);
-    for (rate, Sums { x, r, .. }) in rates.iter_mut().zip(&arm.metric_models) {
-        if *r != last {
-            if *r <= 0.0 {
+    // The rates of QoS are the first lanes of the candidate.
+    for (lane, rate) in rates.iter_mut().enumerate() {
+        let Sums { x, r } = arm.sums.of(lane);
+        if r != last {
+            if r <= 0.0 {
                 return None;
             }
-            (last, per_row) = (*r, 1.0 / r);
+            (last, per_row) = (r, 1.0 / r);
         }
         *rate = x * per_row;
     }
@@ -140,15 +151,16 @@ pub(super) fn qos_rates(arm: &ArmRun) -> Option<Rates> {
 pub(super) fn qos_rates_and_variances(arm: &ArmRun, stage: Stage<'_>) -> Option<(Rates, [f64; N_RATES])> {
     let (mut rates, mut variances) = ([0.0; N_RATES], [0.0; N_RATES]);
     let (mut last, mut per_row, mut of_floor) = (0.0, 0.0, 0.0);
-    let models = stage.layer().metric_models.iter().zip(&arm.metric_models);
-    for (number, (metric_model, Sums { x, r, .. })) in models.take(N_RATES).enumerate() {
+    let models = stage.layer().metric_models.iter().take(N_RATES);
+    for (number, metric_model) in models.enumerate() {
+        let Sums { x, r } = arm.sums.of(number);
         // Most rates have the same rows.
-        if *r != last {
-            if *r <= 0.0 {
+        if r != last {
+            if r <= 0.0 {
                 return None;
             }
             let inverse = 1.0 / (r * (r + 2.0));
-            (last, per_row) = (*r, (r + 2.0) * inverse);
+            (last, per_row) = (r, (r + 2.0) * inverse);
             of_floor = (r * inverse) * (r * inverse) * per_row;
         }
         let rate = x * per_row;
@@ -187,7 +199,7 @@ pub(super) fn arm_estimate(
 ) -> Result<RatioEstimate, Reason> {
     let (of_model, clusters) = (stage.layer(), clusters[arm]);
     let metric_model = &of_model.metric_models[number];
-    let Sums { x, r, .. } = arms[arm].metric_models[number];
+    let Sums { x, r } = stage.sums(arms, arm, number);
     if r <= 0.0 {
         return Err(Reason::NoData);
     }

@@ -9,12 +9,13 @@ use crate::metric::Better;
 use crate::qos;
 use crate::qos::{GuardrailInput, Rates, is_settled, is_within_margin, judge_all};
 use crate::ramp::{QosEvidence, SrmEvidence, is_qos_settled};
-use crate::scenario::GuardrailRule;
+use crate::scenario::{Guardrail, GuardrailRule};
 use crate::simulate::estimates::{
     InverseDf, Stage, arm_estimate, control_estimate, qos_rates, qos_rates_and_variances, rough_estimate,
     stage_harm,
 };
-use crate::simulate::layer_run::{ArmRun, LayerRun, Sums};
+use crate::simulate::lanes::Sums;
+use crate::simulate::layer_run::{ArmRun, LayerRun};
 use crate::simulate::model::{MetricModel, N_RATES};
 use crate::stats::dist::t_isf;
 use crate::stats::effect::{IntervalSpec, Look, MetricForm};
@@ -65,18 +66,13 @@ impl LayerRun {
         if !stage.has_enough(self.users) || !self.sketch_guardrails(stage) {
             return false;
         }
-        let Some(rates) = qos_rates(&self.arms[1]) else {
+        let Some(qos) = self.qos_above_floor(stage) else {
             return false;
         };
         if !half_widths.every() {
             // The cached quantile is that of the first window with these clusters.
             let [_, clusters] = stage.clusters(self.users);
             self.quantile(stage, clusters);
-        }
-        let qos = qos::qos(&rates, stage.model.qos).qos;
-        // The interval contains the estimate. The slack covers rounding errors.
-        if qos <= stage.model.plan().policy.qos_floor + 1e-9 {
-            return false;
         }
         self.judge_guardrails(stage);
         self.evidence.qos = Ok(QosEvidence {
@@ -128,25 +124,14 @@ impl LayerRun {
             let effect = if stage.ratio == Ratio::FULL {
                 Err(Reason::NoConcurrentControl)
             } else {
-                let [control, treatment] = [0, 1].map(|arm| self.arms[arm].metric_models[*number]);
-                if control.r <= 0.0 || treatment.r <= 0.0 {
-                    return false;
+                match self.harmless_look(stage, guardrail, *number) {
+                    Some(look) => Ok(look),
+                    None => return false,
                 }
-                let [control, treatment] = [control, treatment].map(|Sums { x, r, .. }| x / r);
-                let look = Look {
-                    control,
-                    effect_size: treatment - control,
-                    interval: UNLIMITED,
-                    p_value: 1.0,
-                };
-                if !is_within_margin(guardrail, &look, stage.layer().metric_models[*number].better) {
-                    return false;
-                }
-                Ok(look)
             };
             let rule = guardrail.rule;
             let input = input(
-                &self.arms[1],
+                &self.arms,
                 stage,
                 *number,
                 (rule, effect, Err(Reason::NoData), false),
@@ -154,6 +139,38 @@ impl LayerRun {
             self.inputs.push(input);
         }
         true
+    }
+
+    /// The look at a guardrail without limits of its interval, if the harm lies within its margin.
+    /// `None` too without rows.
+    #[inline]
+    pub(super) fn harmless_look(
+        &self,
+        stage: Stage<'_>,
+        guardrail: &Guardrail,
+        number: usize,
+    ) -> Option<Look> {
+        let [control, treatment] = [0, 1].map(|arm| stage.sums(&self.arms, arm, number));
+        if control.r <= 0.0 || treatment.r <= 0.0 {
+            return None;
+        }
+        let [control, treatment] = [control, treatment].map(|Sums { x, r }| x / r);
+        let look = Look {
+            control,
+            effect_size: treatment - control,
+            interval: UNLIMITED,
+            p_value: 1.0,
+        };
+        is_within_margin(guardrail, &look, stage.layer().metric_models[number].better).then_some(look)
+    }
+
+    /// The candidate's QoS, if it is above the floor: then its interval is not below the floor. `None`
+    /// too without rows.
+    #[inline]
+    pub(super) fn qos_above_floor(&self, stage: Stage<'_>) -> Option<f64> {
+        let qos = qos::qos(&qos_rates(&self.arms[1])?, stage.model.qos).qos;
+        // The interval contains the estimate. The slack covers rounding errors.
+        (qos > stage.model.plan().policy.qos_floor + 1e-9).then_some(qos)
     }
 
     /// Makes the inputs of all guardrails from bounds of their intervals, without p-values. Returns
@@ -168,21 +185,9 @@ impl LayerRun {
         let numbers = &model.metric_model_of_guardrail;
         for (guardrail, number) in model.plan().guardrails.iter().zip(numbers) {
             let metric_model = &stage.layer().metric_models[*number];
-            let (form, scale) = (metric_model.form(), metric_model.scale);
             let has_limit = guardrail.limit.is_some();
             let is_fixed = |bounds: &LookBounds| is_settled(guardrail, bounds, metric_model.better);
-            // Most looks are settled by bounds from estimates with rounding errors.
-            let rough = |arm: usize| {
-                let sums = self.arms[arm].metric_models[*number];
-                let is_known = !has_limit && stage.ratio < Ratio::FULL && sums.r > 0.0;
-                let per_user = self.arms[arm].per_user;
-                is_known
-                    .then(|| rough_estimate(metric_model, sums, per_user, dfs[arm]))
-                    .flatten()
-            };
-            let settled = rough(0).zip(rough(1)).and_then(|(control, treatment)| {
-                LookBounds::between_rough(&control, &treatment, form, half_widths, scale).filter(is_fixed)
-            });
+            let settled = self.rough_look(stage, guardrail, *number, dfs).filter(is_fixed);
             let (effect, treatment) = if let Some(bounds) = settled {
                 (Ok(bounds.widest()), Err(Reason::NoData))
             } else {
@@ -192,6 +197,7 @@ impl LayerRun {
                 let effect = match arms {
                     Err(reason) => Err(reason),
                     Ok((control, treatment)) => {
+                        let (form, scale) = (metric_model.form(), metric_model.scale);
                         let bounds = LookBounds::between(&control, &treatment, form, half_widths, scale);
                         match bounds.filter(is_fixed) {
                             None => return false,
@@ -202,10 +208,41 @@ impl LayerRun {
                 (effect, treatment)
             };
             let of = (guardrail.rule, effect, treatment, has_limit);
-            let input = input(&self.arms[1], stage, *number, of);
+            let input = input(&self.arms, stage, *number, of);
             self.inputs.push(input);
         }
         true
+    }
+
+    /// Bounds of the look at a guardrail without a limit, from estimates with rounding errors. Most
+    /// looks are settled by them.
+    #[inline]
+    pub(super) fn rough_look(
+        &self,
+        stage: Stage<'_>,
+        guardrail: &Guardrail,
+        number: usize,
+        dfs: [InverseDf; 2],
+    ) -> Option<LookBounds> {
+        if guardrail.limit.is_some() || stage.ratio == Ratio::FULL {
+            return None;
+        }
+        let metric_model = &stage.layer().metric_models[number];
+        let rough = |arm: usize| {
+            let sums = stage.sums(&self.arms, arm, number);
+            let is_known = sums.r > 0.0;
+            is_known
+                .then(|| rough_estimate(metric_model, sums, self.arms[arm].per_user, dfs[arm]))
+                .flatten()
+        };
+        let (form, scale) = (metric_model.form(), metric_model.scale);
+        LookBounds::between_rough(
+            &rough(0)?,
+            &rough(1)?,
+            form,
+            stage.model.half_widths.as_ref()?,
+            scale,
+        )
     }
 
     /// Makes the inputs of all guardrails.
@@ -230,7 +267,7 @@ impl LayerRun {
             });
             let has_limit = guardrail.limit.is_some();
             let of = (guardrail.rule, effect, treatment, has_limit);
-            let input = input(&self.arms[1], stage, *number, of);
+            let input = input(&self.arms, stage, *number, of);
             self.inputs.push(input);
         }
     }
@@ -261,7 +298,7 @@ impl LayerRun {
 
     /// The candidate's QoS with the widest interval that it may have, as its point estimate not
     /// rounded. `None` unless the interval has the same place beside every limit of the policy.
-    fn bound_qos(&mut self, stage: Stage<'_>, clusters: f64) -> Option<QosEvidence> {
+    pub(super) fn bound_qos(&mut self, stage: Stage<'_>, clusters: f64) -> Option<QosEvidence> {
         let (model, plan) = (stage.model, stage.model.plan());
         let half_widths = model
             .half_widths
@@ -347,7 +384,7 @@ fn levels(stage: Stage<'_>, metric_model: &MetricModel) -> IntervalSpec {
 /// The input of a guardrail, from its effect and the candidate's estimate. Only guardrails with a
 /// limit use the candidate's own interval, and only those with a maximum its number of events.
 fn input(
-    candidate: &ArmRun,
+    arms: &[ArmRun; 2],
     stage: Stage<'_>,
     number: usize,
     (rule, effect, treatment, has_limit): (
@@ -366,7 +403,7 @@ fn input(
             effect::own_interval(&r, metric_model.form(), levels, every),
         )
     };
-    let events = candidate.metric_models[number];
+    let events = stage.sums(arms, 1, number);
     let is_counted = events.r > 0.0 && matches!(rule, GuardrailRule::MaxCount(_));
     GuardrailInput {
         better: metric_model.better,

@@ -422,7 +422,7 @@ fn layer_forecast(
                 .map_or(0.0, |change| change.to.share())
         };
         let mut ratios: Vec<f64> = changes.iter().map(ratio_at).collect();
-        ratios.sort_by(f64::total_cmp);
+        ratios.sort_unstable_by(f64::total_cmp);
         Fan {
             hours: hours(window),
             ratio: [0.05, 0.25, 0.5, 0.75, 0.95].map(|q| quantile(&ratios, q)),

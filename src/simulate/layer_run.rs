@@ -1,65 +1,35 @@
 //! A layer in a run: the data of its stage, which grow window by window.
 
-use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
-
 use crate::analysis::UserCounts;
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
 use crate::qos::GuardrailInput;
-use crate::ramp::{SliceEvidence, StageEvidence};
+use crate::ramp::{HeldUntil, SliceEvidence, StageEvidence, Verdict};
 use crate::simulate::controller::RampProgress;
-use crate::simulate::draws::{NormalSum, draw_share};
+use crate::simulate::draws::draw_share;
 use crate::simulate::gates::LayerGates;
+use crate::simulate::lanes::{ArmSums, ArmWindow};
 use crate::simulate::model::{LayerModel, Model};
-use crate::simulate::outcome::RunOutcome;
+use crate::simulate::outcome::{Cause, RunOutcome};
+use crate::simulate::stream::Stream;
 use crate::stats::Reason;
 
-/// Sums of a metric in an arm since the stage began.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Sums {
-    /// Numerator (`x`) and denominator (`r`).
-    pub(super) x: f64,
-    pub(super) r: f64,
-    /// Difference between the mean of the arm's users and that of all users, in the metric's unit.
-    /// It is drawn when the stage begins.
-    own: f64,
-}
-
 /// The data of an arm since the stage began.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct ArmRun {
     pub(super) users: f64,
     /// 1 over the number of the arm's users, seen or not.
     pub(super) per_user: f64,
-    pub(super) metric_models: Vec<Sums>,
-    /// Sums whose outcomes are not known yet: a ring buffer of windows for each metric model with a
-    /// delay.
-    waiting: Vec<Vec<Sums>>,
-    /// The distribution of a window's sum of each metric model.
-    normal_sums: Vec<NormalSum>,
+    pub(super) sums: ArmSums,
 }
 
 impl ArmRun {
-    fn new(layer: &LayerModel) -> Self {
-        let n = layer.metric_models.len();
-        let ring = |delay: u32| vec![Sums::default(); delay as usize];
+    fn new(layer: &LayerModel, arm: usize) -> Self {
         Self {
             users: 0.0,
             per_user: 1.0,
-            metric_models: vec![Sums::default(); n],
-            waiting: layer.metric_models.iter().map(|of| ring(of.delay)).collect(),
-            normal_sums: vec![NormalSum::default(); n],
+            sums: ArmSums::new(&layer.arms[arm], &layer.metric_models),
         }
-    }
-
-    /// Forgets the data of the stage.
-    fn clear(&mut self) {
-        self.users = 0.0;
-        self.metric_models.fill(Sums::default());
-        self.waiting
-            .iter_mut()
-            .for_each(|ring| ring.fill(Sums::default()));
     }
 }
 
@@ -70,6 +40,15 @@ struct Cohort {
     below: f64,
     width: f64,
     unseen: f64,
+}
+
+/// A decision that holds a layer, and what ends it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Held {
+    pub(super) verdict: Verdict,
+    /// The check that blocks.
+    pub(super) cause: Cause,
+    pub(super) until: HeldUntil,
 }
 
 /// A layer in a run.
@@ -94,6 +73,8 @@ pub(super) struct LayerRun {
     pub(super) users: [f64; 2],
     /// Whether no early check blocked a decision of this stage. Later ones start from full evidence.
     pub(super) is_past_early: bool,
+    /// The last decision, if it is kept.
+    pub(super) held: Option<Held>,
     /// A number of clusters, and the cached quantile of the t distribution for it.
     pub(super) t: (f64, f64),
 }
@@ -102,7 +83,7 @@ impl LayerRun {
     /// A layer at ratio 0. `start` is the start of the plan.
     pub(super) fn new(layer: &LayerModel, start: Micros) -> Self {
         Self {
-            arms: [ArmRun::new(layer), ArmRun::new(layer)],
+            arms: [ArmRun::new(layer, 0), ArmRun::new(layer, 1)],
             age: 0,
             unseen: 1.0,
             carry: 0.0,
@@ -123,6 +104,7 @@ impl LayerRun {
             gates: LayerGates::default(),
             users: [0.0; 2],
             is_past_early: false,
+            held: None,
             t: (0.0, 0.0),
         }
     }
@@ -132,7 +114,7 @@ impl LayerRun {
         &mut self,
         (model, of_model): (&Model<'_>, &LayerModel),
         (window, ratio): (u32, Ratio),
-        rng: &mut ChaCha8Rng,
+        stream: &mut Stream,
         outcome: &mut RunOutcome,
     ) {
         let share = ratio.share();
@@ -140,7 +122,7 @@ impl LayerRun {
             (model.consenting[window as usize], of_model.pace[window as usize]);
         let logged = 1.0 - model.world.candidate_loss;
         let new = self.arrive(of_model.n_users * consenting, coming);
-        let of_candidate = draw_share(rng, new, share);
+        let of_candidate = draw_share(stream, new, share);
         let new = [new - of_candidate, of_candidate * logged];
         for cohort in self.cohorts.iter_mut().filter(|cohort| cohort.below < share) {
             cohort.unseen *= 1.0 - coming;
@@ -152,8 +134,15 @@ impl LayerRun {
         for arm in [0, 1] {
             if rows[arm] > 0.0 {
                 self.arms[arm].users += new[arm];
-                let all = of_model.n_users * if arm == 0 { 1.0 - share } else { share };
-                self.draw_rows(arm, (of_model, window), (rows[arm], all), rng);
+                let of = ArmWindow {
+                    layer: of_model,
+                    arm,
+                    window,
+                    age: self.age,
+                    rows: rows[arm],
+                    all: of_model.n_users * if arm == 0 { 1.0 - share } else { share },
+                };
+                self.arms[arm].sums.draw(of, stream);
             }
         }
         // A metric that is never worse adds no harm.
@@ -179,44 +168,6 @@ impl LayerRun {
         new
     }
 
-    /// Draws the sums of an arm's rows in a window. `all` is the number of its users, seen or not.
-    fn draw_rows(
-        &mut self,
-        arm: usize,
-        (of_model, window): (&LayerModel, u32),
-        (rows, all): (f64, f64),
-        rng: &mut ChaCha8Rng,
-    ) {
-        let (age, of_arm) = (self.age, &mut self.arms[arm]);
-        let sums = of_arm.metric_models.iter_mut().zip(&mut of_arm.normal_sums);
-        let drawn = of_model.metric_models.iter().zip(sums).zip(&mut of_arm.waiting);
-        for ((metric_model, (sums, normal_sum)), waiting) in drawn {
-            if arm == 0 && !metric_model.is_compared {
-                continue;
-            }
-            let value = if arm == 0 {
-                metric_model.baseline
-            } else {
-                metric_model.candidate[window as usize]
-            };
-            if age == 0 && metric_model.between > 0.0 {
-                let own: f64 = StandardNormal.sample(rng);
-                sums.own = own * (metric_model.between / all).sqrt();
-            }
-            let (x, r) = normal_sum.draw(rng, metric_model, value + sums.own, rows * metric_model.share);
-            let (x, r) = match waiting.as_mut_slice() {
-                [] => (x, r),
-                ring => {
-                    let slot = age as usize % ring.len();
-                    let come = std::mem::replace(&mut ring[slot], Sums { x, r, own: 0.0 });
-                    (come.x, come.r)
-                }
-            };
-            sums.x += x;
-            sums.r += r;
-        }
-    }
-
     /// Begins a stage at another ratio, of a layer with this many users.
     pub(super) fn begin_stage(&mut self, to: Ratio, n_users: f64) {
         let reached = self
@@ -232,9 +183,10 @@ impl LayerRun {
             });
         }
         (self.age, self.unseen, self.carry) = (0, 1.0, 0.0);
-        self.is_past_early = false;
+        (self.is_past_early, self.held) = (false, None);
         for (arm, share) in self.arms.iter_mut().zip([1.0 - to.share(), to.share()]) {
-            arm.clear();
+            arm.users = 0.0;
+            arm.sums.clear();
             arm.per_user = 1.0 / (n_users * share).max(1.0);
         }
     }

@@ -15,6 +15,8 @@ mod estimates;
 mod evidence;
 mod forecast;
 mod gates;
+mod held;
+mod lanes;
 mod layer_run;
 mod model;
 mod optimize;
@@ -23,6 +25,7 @@ mod optimize_policy;
 mod optimize_runs;
 mod outcome;
 mod run;
+mod stream;
 mod unfinished;
 mod windows;
 

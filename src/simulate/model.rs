@@ -7,10 +7,11 @@ use crate::bucket::Ratio;
 use crate::metric::{Better, RATE_METRICS};
 use crate::ramp::SrmEvidence;
 use crate::scenario::{
-    Boundary, DecisionPolicy, GateDesign, Layer, Plan, PlanVariant, QosConfig, Rate, Scenario, Simulation,
-    World, WorldLayer,
+    Boundary, DecisionPolicy, GateDesign, Guardrail, GuardrailRule, Layer, Plan, PlanVariant, QosConfig,
+    Rate, Scenario, Simulation, World, WorldLayer,
 };
 use crate::simulate::baseline::{BaselineInputs, activity, metrics_of};
+use crate::simulate::stream::LANES;
 use crate::simulate::windows::{candidate_values, pace};
 use crate::stats::effect::MetricForm;
 use crate::stats::growth::{ArmGrowth, ClusterGrowth, Visits, pairs_of_a_user};
@@ -19,6 +20,8 @@ use crate::stats::sequential;
 
 /// Number of rates of QoS. Their metric models come first in a layer, in the order of the rates.
 pub(super) const N_RATES: usize = RATE_METRICS.len();
+/// The most metrics of an arm that are drawn together.
+const MOST_TOGETHER: usize = 64;
 
 /// The model of a metric in a layer.
 #[derive(Debug, Clone)]
@@ -62,6 +65,58 @@ impl MetricModel {
     }
 }
 
+/// Which metrics of a layer are drawn in an arm, in the order of draws.
+#[derive(Debug, Clone)]
+pub(super) struct ArmModel {
+    /// The metric model of each lane.
+    pub(super) metrics: Vec<usize>,
+    /// The lane of each metric model. `None` if it is not drawn.
+    pub(super) lane_of: Vec<Option<usize>>,
+    /// Whether windows are drawn together: outcomes of all metrics are known at once.
+    pub(super) are_together: bool,
+    pub(super) groups: Vec<GroupModel>,
+}
+
+/// The numbers of [`MetricModel`] in lanes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct GroupModel {
+    pub(super) is_proportion: [bool; LANES],
+    pub(super) within: [f64; LANES],
+    pub(super) visits: [f64; LANES],
+    pub(super) share: [f64; LANES],
+}
+
+impl ArmModel {
+    /// All metrics of the candidate, or those of the control that a guardrail compares.
+    pub(super) fn new(metric_models: &[MetricModel], is_control: bool) -> Self {
+        let is_drawn = |of: &MetricModel| of.is_compared || !is_control;
+        let metrics: Vec<usize> = (0..metric_models.len())
+            .filter(|number| is_drawn(&metric_models[*number]))
+            .collect();
+        let lane_of = (0..metric_models.len())
+            .map(|number| metrics.iter().position(|of_lane| *of_lane == number))
+            .collect();
+        let group = |metrics: &[usize]| {
+            let mut group = GroupModel::default();
+            for (lane, number) in metrics.iter().enumerate() {
+                let of = &metric_models[*number];
+                group.is_proportion[lane] = of.is_proportion;
+                group.within[lane] = of.within;
+                group.visits[lane] = of.visits;
+                group.share[lane] = of.share;
+            }
+            group
+        };
+        Self {
+            are_together: metrics.len() <= MOST_TOGETHER
+                && metrics.iter().all(|number| metric_models[*number].delay == 0),
+            groups: metrics.chunks(LANES).map(group).collect(),
+            lane_of,
+            metrics,
+        }
+    }
+}
+
 /// The model of a layer: its users, its traffic and its metrics.
 #[derive(Debug, Clone)]
 pub(super) struct LayerModel {
@@ -75,6 +130,10 @@ pub(super) struct LayerModel {
     /// Mean number of turns per visit of a user.
     pub(super) visit: f64,
     pub(super) metric_models: Vec<MetricModel>,
+    /// The metrics that are drawn in the control and in the candidate.
+    pub(super) arms: [ArmModel; 2],
+    /// Whether the candidate's value of a metric differs from that of the window before, by window.
+    pub(super) changes: Vec<bool>,
     /// The metric models that the candidate makes worse in some window.
     pub(super) harmed: Vec<usize>,
 }
@@ -139,6 +198,9 @@ pub(super) struct Model<'a> {
     /// Bounds of half widths, by which runs decide unless an interval ends near a limit. `None` if
     /// every interval is computed in full.
     pub(super) half_widths: Option<HalfWidths>,
+    /// Whether a decision of early checks is kept while only time can end it: guardrails compare, and
+    /// nothing but the users and the sums of a stage changes between windows.
+    pub(super) can_hold: bool,
     /// See [`SrmEvidence::harmless_below`].
     pub(super) srm_harmless_below: f64,
     /// Group-sequential boundaries of each layer's gates.
@@ -163,6 +225,7 @@ impl Model<'_> {
     pub(super) fn in_full(self) -> Self {
         Self {
             half_widths: None,
+            can_hold: false,
             ..self
         }
     }
@@ -277,8 +340,15 @@ impl<'a> Model<'a> {
                 .collect();
             let is_harmed = |of: &MetricModel| of.candidate.iter().any(|value| of.harm_of(*value) > 0.0);
             let harmed = (0..metric_models.len()).filter(|number| is_harmed(&metric_models[*number]));
+            let changes = |window: u32| {
+                let value = |of: &MetricModel, window: u32| of.candidate[window as usize];
+                let is_new = |of: &MetricModel| value(of, window) != value(of, window - 1);
+                window == 0 || metric_models.iter().any(is_new)
+            };
             LayerModel {
                 harmed: harmed.collect(),
+                arms: [true, false].map(|is_control| ArmModel::new(&metric_models, is_control)),
+                changes: (0..n_windows).map(changes).collect(),
                 n_users: layer.n_users,
                 turns,
                 visit,
@@ -305,11 +375,22 @@ impl<'a> Model<'a> {
             .zip(&variant.boundaries)
             .map(|((layer, model), boundary)| gates(layer, model.activity, plan.window, alpha, *boundary))
             .collect();
+        let gate_designs = analysis::gate_designs(plan);
+        // The policy of points reads no interval.
+        let half_widths = HalfWidths::new(alpha, plan.policy.sequential.is_anytime())
+            .filter(|_| plan.policy.decision == DecisionPolicy::Interval);
+        let compares = |guardrail: &Guardrail| {
+            guardrail.limit.is_none() && !matches!(guardrail.rule, GuardrailRule::MaxCount(_))
+        };
         let qos_tau2 = sequential::mixture_variance(sequential::v_star_for(plan.policy.qos_mde), alpha);
         Self {
             variant,
             gates,
-            gate_designs: analysis::gate_designs(plan),
+            can_hold: half_widths.as_ref().is_some_and(HalfWidths::every)
+                && gate_designs.is_empty()
+                && world.drift_per_day == 0.0
+                && plan.guardrails.iter().all(compares),
+            gate_designs,
             certain_at: plan
                 .layers
                 .iter()
@@ -328,9 +409,7 @@ impl<'a> Model<'a> {
             metric_model_of_guardrail,
             qos_tau2,
             qos_scale: MixtureScale::new(qos_tau2),
-            // The policy of points reads no interval.
-            half_widths: HalfWidths::new(alpha, plan.policy.sequential.is_anytime())
-                .filter(|_| plan.policy.decision == DecisionPolicy::Interval),
+            half_widths,
             srm_harmless_below: SrmEvidence::harmless_below(&plan.policy),
             metrics,
         }

@@ -1,8 +1,5 @@
 //! One run: windows pass in order, sums of rows are drawn, and the plan's controller decides.
 
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-
 use crate::base::time::Micros;
 use crate::bucket::Ratio;
 use crate::ramp::{Conclusion, LayerState, Situation, Verdict, conclude, conclude_early};
@@ -10,9 +7,10 @@ use crate::scenario::{Controller, Layer, RollbackScope};
 use crate::simulate::controller;
 use crate::simulate::estimates::{Stage, primary_effect};
 use crate::simulate::gates::LayerGates;
-use crate::simulate::layer_run::LayerRun;
+use crate::simulate::layer_run::{Held, LayerRun};
 use crate::simulate::model::Model;
 use crate::simulate::outcome::{Cause, Ending, RatioChange, RunOutcome};
+use crate::simulate::stream::Stream;
 
 /// The decision on a layer: the verdict, the next ratio, and the first check that blocks.
 type Decided = (Verdict, Ratio, Option<Cause>);
@@ -20,7 +18,7 @@ type Decided = (Verdict, Ratio, Option<Cause>);
 /// One run of a model.
 pub(super) struct Run<'m> {
     model: &'m Model<'m>,
-    rng: ChaCha8Rng,
+    stream: Stream,
     layers: Vec<LayerRun>,
     states: Vec<LayerState>,
     /// The last decision on each layer.
@@ -31,8 +29,6 @@ pub(super) struct Run<'m> {
 impl<'m> Run<'m> {
     /// Starts a run on its own random stream. All plans share the streams (common random numbers).
     pub(super) fn new(model: &'m Model<'m>, seed: u64, stream: u64) -> Self {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(stream);
         let plan = model.plan();
         let state = |layer: &Layer| LayerState {
             tenant: String::new(),
@@ -46,7 +42,7 @@ impl<'m> Run<'m> {
         let layers = model.layers.iter().map(|layer| LayerRun::new(layer, plan.start));
         Self {
             model,
-            rng,
+            stream: Stream::new(seed, stream),
             layers: layers.collect(),
             states: plan.layers.iter().map(state).collect(),
             decided: Vec::with_capacity(model.layers.len()),
@@ -72,7 +68,7 @@ impl<'m> Run<'m> {
             for ((layer, of_model), state) in layers {
                 if state.ratio > Ratio::ZERO {
                     let at = (window, state.ratio);
-                    layer.observe((model, of_model), at, &mut self.rng, &mut self.outcome);
+                    layer.observe((model, of_model), at, &mut self.stream, &mut self.outcome);
                 }
             }
         }
@@ -155,21 +151,27 @@ impl<'m> Run<'m> {
             misassigned: 0.0,
             as_of,
         };
-        let mut decide = |situation: &Situation<'_>, conclusion: Conclusion<'_>| {
+        if let Some(held) = layer.kept(stage, as_of) {
+            on_decision(&without_evidence, &held.conclusion(state.ratio, plan));
+            return (held.verdict, state.ratio, Some(held.cause));
+        }
+        let cause_of = |conclusion: &Conclusion<'_>| {
+            let name = conclusion.first_blocking;
+            name.map(|name| Cause::new(name, &plan.guardrails))
+        };
+        let mut decide = |situation: &Situation<'_>, conclusion: Conclusion<'_>, cause: Option<Cause>| {
             on_decision(situation, &conclusion);
-            let cause = conclusion
-                .first_blocking
-                .map(|name| Cause::new(name, &plan.guardrails));
             (conclusion.verdict, conclusion.next_ratio, cause)
         };
         if !is_on {
-            return decide(&without_evidence, conclude(&without_evidence));
+            let conclusion = conclude(&without_evidence);
+            return decide(&without_evidence, conclusion, cause_of(&conclusion));
         }
         if model.variant.controller != Controller::Policy {
             let primary = primary_effect(&layer.arms, stage);
             let progress = &mut layer.progress;
             let conclusion = controller::conclude(model, idx, &without_evidence, primary, progress);
-            return decide(&without_evidence, conclusion);
+            return decide(&without_evidence, conclusion, cause_of(&conclusion));
         }
         layer.update_users(stage);
         if !layer.is_past_early && layer.sketch_evidence(stage) {
@@ -178,7 +180,9 @@ impl<'m> Run<'m> {
                 ..without_evidence
             };
             if let Some(conclusion) = conclude_early(&situation) {
-                return decide(&situation, conclusion);
+                let cause = cause_of(&conclusion);
+                layer.held = Held::new(model, &situation, &conclusion, cause);
+                return decide(&situation, conclusion, cause);
             }
             layer.is_past_early = true;
         }
@@ -187,7 +191,10 @@ impl<'m> Run<'m> {
             evidence: Some(&layer.evidence),
             ..without_evidence
         };
-        decide(&situation, conclude(&situation))
+        let conclusion = conclude(&situation);
+        let cause = cause_of(&conclusion);
+        layer.held = Held::new(model, &situation, &conclusion, cause);
+        decide(&situation, conclusion, cause)
     }
 
     /// Rolls back all layers if one is rolled back.

@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Binomial, Distribution};
 use rayon::prelude::*;
 
+use crate::base::chacha::WideChaCha8;
 use crate::stats::clusters::Clusters;
 use crate::stats::dist::{norm_isf, norm_sf};
 use crate::stats::known::{Interval, Reason};
@@ -133,7 +134,7 @@ pub fn resample(statistic: Statistic<'_>, n_replicates: usize, seed: u64) -> Res
         }
     };
     let columns = |rows: &[f64]| rows.iter().map(|x| [*x]).collect::<Vec<_>>();
-    let mean = |rows: &[[f64; 1]], rng: &mut [ChaCha8Rng]| -> Vec<f64> {
+    let mean = |rows: &[[f64; 1]], rng: &mut [WideChaCha8]| -> Vec<f64> {
         let sums = draw_sums(rng, rows);
         sums.iter().map(|[sum]| sum / rows.len() as f64).collect()
     };
@@ -182,19 +183,14 @@ const TOGETHER: usize = 8;
 fn replicates_of(
     n_replicates: usize,
     seed: u64,
-    values: impl Fn(&mut [ChaCha8Rng]) -> Vec<f64> + Sync,
+    values: impl Fn(&mut [WideChaCha8]) -> Vec<f64> + Sync,
 ) -> Vec<f64> {
-    let stream = |idx: usize| {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(idx as u64);
-        rng
-    };
     let together: Vec<Vec<f64>> = (0..n_replicates.div_ceil(TOGETHER))
         .into_par_iter()
         .map(|part| {
             let first = part * TOGETHER;
-            let mut streams: Vec<ChaCha8Rng> = (first..(first + TOGETHER).min(n_replicates))
-                .map(stream)
+            let mut streams: Vec<WideChaCha8> = (first..(first + TOGETHER).min(n_replicates))
+                .map(|idx| WideChaCha8::new(seed, idx as u64))
                 .collect();
             values(&mut streams)
         })
@@ -214,7 +210,7 @@ const WORDS: usize = 256;
 /// Sums of `N` columns over rows drawn with replacement, as many as the sample has, once for each
 /// random stream. The number of draws in a block is binomial, and all rows of a block are equally
 /// likely. The distribution is that of single draws, but memory is read in order.
-fn draw_sums<const N: usize>(streams: &mut [ChaCha8Rng], rows: &[[f64; N]]) -> Vec<[f64; N]> {
+fn draw_sums<const N: usize>(streams: &mut [WideChaCha8], rows: &[[f64; N]]) -> Vec<[f64; N]> {
     let mut left = vec![rows.len() as u64; streams.len()];
     let mut sums = vec![[0.0; N]; streams.len()];
     let mut rows_left = rows.len();
@@ -240,7 +236,7 @@ fn draw_sums<const N: usize>(streams: &mut [ChaCha8Rng], rows: &[[f64; N]]) -> V
 }
 
 /// Sums of `N` columns over `n` rows of a block, drawn with replacement.
-fn draw_block<const N: usize>(rng: &mut ChaCha8Rng, rows: &[[f64; N]; BLOCK], n: u64) -> [f64; N] {
+fn draw_block<const N: usize>(rng: &mut WideChaCha8, rows: &[[f64; N]; BLOCK], n: u64) -> [f64; N] {
     let row = |word: u64, idx: usize| rows[(word >> (idx as u32 * BLOCK_BITS)) as usize % BLOCK];
     // Independent partial sums, so that an addition does not wait for the one before it.
     let mut lanes = [[0.0; N]; PER_WORD];
@@ -270,7 +266,7 @@ fn add<const N: usize>(a: [f64; N], b: [f64; N]) -> [f64; N] {
     std::array::from_fn(|idx| a[idx] + b[idx])
 }
 
-fn binomial(rng: &mut ChaCha8Rng, n: u64, p: f64) -> u64 {
+fn binomial(rng: &mut WideChaCha8, n: u64, p: f64) -> u64 {
     // The share is in 0..=1 by construction, so the distribution always exists.
     Binomial::new(n, p).map_or(0, |law| law.sample(rng))
 }
@@ -389,7 +385,7 @@ mod tests {
         let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
         let mut means = Vec::new();
         for seed in 0..2_000 {
-            let [sum, count] = draw_sums(&mut [ChaCha8Rng::seed_from_u64(seed)], &rows)[0];
+            let [sum, count] = draw_sums(&mut [WideChaCha8::new(seed, 0)], &rows)[0];
             assert_eq!(count, n as f64);
             means.push(sum / n as f64);
         }
