@@ -212,8 +212,8 @@ def report_stages(spark, folder, total):
                 stages = {stage for job in jobs if job for stage in job.stageIds}
                 infos = [tracker.getStageInfo(stage) for stage in stages]
                 infos = [info for info in infos if info and (info.numActiveTasks or info.numCompletedTasks)]
-                done, known = (sum(getattr(info, key) for info in infos) for key in ("numCompletedTasks", "numTasks"))
-                report(folder, done, max(total, known))
+                known = sum(info.numTasks for info in infos)
+                report(folder, sum(info.numCompletedTasks for info in infos), max(total, known))
                 time.sleep(0.5)
         except Exception:
             pass  # The session has ended.
@@ -242,9 +242,11 @@ def session(job, stop):
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     stop.append(spark.stop)
-    # A batch of blocks has to stay far below the 2 GB of an Arrow column. Batches of rows are put together.
+    # A batch of blocks has to stay far below the 2 GB of an Arrow column.
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "1024" if job["tables"] else "128")
     if job["tables"]:
+        # Batches of rows have more of them. Spark before 4.1 has no limit of bytes.
+        spark.conf.set("spark.sql.execution.arrow.maxBytesPerBatch", str(32 << 20))
         spark.conf.set("spark.sql.session.timeZone", "UTC")
     if job["ship"]:
         spark.sparkContext.addFile(job["program"])

@@ -3,8 +3,8 @@
 //! `job` says what a task must know. `runner` starts the engine on the driver's side, in a
 //! `driver_process`; `kernel` is one task on the side of the executors, and `streams` the Arrow
 //! streams between them. `tables` are logs that the engine reads itself: `log` asks for their columns,
-//! and `rows` is the task that takes their rows. `orphan` ends a task whose engine is gone. The tasks themselves are in
-//! [`crate::replay`].
+//! and `rows` is the task that takes their rows. `orphan` ends a task whose engine is gone. The tasks
+//! themselves are in [`crate::replay`].
 
 mod driver_process;
 mod job;
