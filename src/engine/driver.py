@@ -223,9 +223,11 @@ def session(job, stop):
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     stop.append(spark.stop)
-    # A batch of blocks has to stay far below the 2 GB of an Arrow column. Batches of rows are put together.
+    # A batch of blocks has to stay far below the 2 GB of an Arrow column.
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "1024" if job["tables"] else "128")
     if job["tables"]:
+        # Batches of rows have more of them. Spark before 4.1 has no limit of bytes.
+        spark.conf.set("spark.sql.execution.arrow.maxBytesPerBatch", str(32 << 20))
         spark.conf.set("spark.sql.session.timeZone", "UTC")
     if job["ship"]:
         spark.sparkContext.addFile(job["program"])
