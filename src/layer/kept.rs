@@ -3,15 +3,17 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use crate::base::memory::memory_limit;
 use crate::layer::kernel::Scored;
 
-/// The largest number of bytes that are kept: 80 million users of one tenant. Row groups beyond it
-/// are scored again in each pass.
-const KEPT_BYTES: usize = 256 << 20;
+/// The share of the memory for a job that is kept at most, as a divisor. A user takes three bytes, and a
+/// user at a cut sixteen more. Row groups beyond it are scored again in each pass.
+const KEPT_SHARE: u64 = 4;
 
 /// Scores of row groups, as far as memory allows. It is filled by the first pass.
 #[derive(Debug)]
 pub(super) struct KeptScores {
+    room: usize,
     n_bytes: AtomicUsize,
     parts: Vec<OnceLock<Kept>>,
 }
@@ -31,6 +33,7 @@ impl KeptScores {
     /// A store for the scores of `n_parts` parts.
     pub(super) fn new(n_parts: usize) -> Self {
         Self {
+            room: usize::try_from(memory_limit() / KEPT_SHARE).unwrap_or(usize::MAX),
             n_bytes: AtomicUsize::new(0),
             parts: (0..n_parts).map(|_| OnceLock::new()).collect(),
         }
@@ -39,7 +42,7 @@ impl KeptScores {
     /// Takes room for some bytes. `false` if there is no room.
     fn take_room(&self, n_bytes: usize) -> bool {
         let before = self.n_bytes.fetch_add(n_bytes, Ordering::Relaxed);
-        let is_room = before + n_bytes <= KEPT_BYTES;
+        let is_room = before.saturating_add(n_bytes) <= self.room;
         if !is_room {
             self.n_bytes.fetch_sub(n_bytes, Ordering::Relaxed);
         }
