@@ -12,6 +12,10 @@ pub(crate) const WORDS: usize = 256;
 pub(crate) struct Blocks(Source);
 
 #[derive(Debug, Clone)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a generator stands beside a buffer that is larger"
+)]
 enum Source {
     OneByOne(ChaCha8Rng),
     #[cfg(target_arch = "x86_64")]

@@ -15,9 +15,8 @@ pub(super) const MANY_EVENTS: f64 = 16.0;
 pub(super) struct FewEvents {
     rows: f64,
     rate: f64,
-    /// Probabilities of 0, 1, 2 ... events, as far as they were needed, for the number of rows rounded
-    /// down and rounded up.
-    probabilities: [Vec<f64>; 2],
+    /// For the number of rows rounded down and rounded up.
+    tables: [CountTable; 2],
 }
 
 impl FewEvents {
@@ -27,32 +26,56 @@ impl FewEvents {
         let p = value.clamp(0.0, 1.0);
         let rare = p.min(1.0 - p);
         // Rows are whole numbers here. The fraction of a row is rounded up with its own probability.
-        let is_up = stream.random::<f64>() < rows.fract();
-        let n = rows.floor() + f64::from(u8::from(is_up));
+        // The cast rounds towards 0.
+        let whole = rows as u64 as f64;
+        let is_up = stream.random::<f64>() < rows - whole;
+        let n = whole + f64::from(u8::from(is_up));
         let events = if visits > 0.0 {
             let rate = rate_of_visitors(stream, rare, visits / rows);
             draw_rare(stream, n, rate)
-        } else if rare <= 0.0 || n <= 0.0 {
-            0.0
+        } else if (rows, rare) != (self.rows, self.rate) {
+            (self.rows, self.rate) = (rows, rare);
+            self.tables.iter_mut().for_each(|table| table.sums.clear());
+            draw_rare(stream, n, rare)
+        } else if rare > 0.0 && n > 0.0 {
+            self.tables[usize::from(is_up)].count(uniform(stream), Binomial { n, p: rare })
         } else {
-            if rows != self.rows || rare != self.rate {
-                (self.rows, self.rate) = (rows, rare);
-                self.probabilities.iter_mut().for_each(Vec::clear);
-            }
-            let known = &mut self.probabilities[usize::from(is_up)];
-            let law = Binomial { n, p: rare };
-            count(uniform(stream), n, |k| {
-                if k == known.len() {
-                    known.push(if k == 0 {
-                        law.none()
-                    } else {
-                        law.after(k - 1, known[k - 1])
-                    });
-                }
-                known[k]
-            })
+            0.0
         };
         (if p <= 0.5 { events } else { n - events }, n)
+    }
+}
+
+/// The probabilities of at most 0, 1, 2 ... events.
+#[derive(Debug, Clone, Default)]
+struct CountTable {
+    sums: Vec<f64>,
+}
+
+impl CountTable {
+    /// The count of [`count`] for a distribution, which is always the same until the table is cleared.
+    fn count(&mut self, uniform: f64, law: Binomial) -> f64 {
+        // Far above the rounding errors of all sums, and of the differences of `count`.
+        const SLACK: f64 = 1e-12;
+        if self.sums.is_empty() {
+            self.fill(law);
+        }
+        // Without a branch for each sum: most end at another count than the one before.
+        let k = self.sums.iter().filter(|sum| **sum <= uniform).count();
+        let is_above = k == 0 || uniform - self.sums[k - 1] > SLACK;
+        let is_clear = is_above && self.sums.get(k).is_some_and(|sum| sum - uniform > SLACK);
+        if is_clear { k as f64 } else { law.count(uniform) }
+    }
+
+    fn fill(&mut self, law: Binomial) {
+        // Counts that are less likely are left to the inversion.
+        const LEAST: f64 = 1e-18;
+        let (mut probability, mut sum) = (law.none(), 0.0);
+        while probability > LEAST && (self.sums.len() as f64) < law.n {
+            sum += probability;
+            self.sums.push(sum);
+            probability = law.after(self.sums.len() - 1, probability);
+        }
     }
 }
 
@@ -93,35 +116,12 @@ fn draw_rare(stream: &mut Stream, n: f64, p: f64) -> f64 {
     if p >= 1.0 {
         return n;
     }
-    let law = Binomial { n, p };
-    let mut probability = law.none();
-    count(uniform, n, |k| {
-        if k > 0 {
-            probability = law.after(k - 1, probability);
-        }
-        probability
-    })
+    Binomial { n, p }.count(uniform)
 }
 
 /// A number in 0..1.
 fn uniform(stream: &mut Stream) -> f64 {
     (stream.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
-}
-
-/// The number of events of `n` rows, by inversion. `probability_of` is called for 0, 1, 2 ... events.
-#[inline]
-fn count(uniform: f64, n: f64, mut probability_of: impl FnMut(usize) -> f64) -> f64 {
-    let (mut left, mut k) = (uniform, 0);
-    let mut probability = probability_of(0);
-    while left >= probability && (k as f64) < n {
-        left -= probability;
-        k += 1;
-        probability = probability_of(k);
-        if probability == 0.0 {
-            break;
-        }
-    }
-    k as f64
 }
 
 /// A binomial distribution of `n` rows with a probability below 1.
@@ -142,15 +142,30 @@ impl Binomial {
         let (k, odds) = (k as f64, self.p / (1.0 - self.p));
         probability * (odds * (self.n - k) / (k + 1.0))
     }
+
+    /// The number of events, by inversion.
+    fn count(self, uniform: f64) -> f64 {
+        let (mut left, mut k) = (uniform, 0);
+        let mut probability = self.none();
+        while left >= probability && (k as f64) < self.n {
+            left -= probability;
+            probability = self.after(k, probability);
+            k += 1;
+            if probability == 0.0 {
+                break;
+            }
+        }
+        k as f64
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Counts from kept probabilities are those of an inversion that computes them anew.
+    /// Counts from a table are those of the inversion.
     #[test]
-    fn kept_probabilities_draw_the_same_counts() {
+    fn tables_draw_the_counts_of_the_inversion() {
         let mut few = FewEvents::default();
         let [mut kept, mut anew] = [Stream::new(2, 5), Stream::new(2, 5)];
         let (mut n_events, mut n_rows) = (0.0, 0.0);

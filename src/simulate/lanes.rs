@@ -238,8 +238,8 @@ impl Group {
     /// Adds the sums of a window.
     #[inline(always)]
     fn add(&mut self, normals: &Lanes) {
-        for lane in 0..LANES {
-            let Sums { x, r } = self.draw(lane, normals[lane]);
+        for (lane, normal) in normals.iter().enumerate() {
+            let Sums { x, r } = self.draw(lane, *normal);
             self.x[lane] += x;
             self.r[lane] += r;
         }
