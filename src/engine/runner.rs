@@ -306,7 +306,9 @@ fn messages(log: &Path) -> String {
         file.read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
+    // Engines quote messages, with line ends and tabs as two characters. A bar ends with a return.
     let text = read().unwrap_or_default();
+    let text = text.replace("\\n", "\n").replace("\\t", "\t").replace('\r', "\n");
     let marked = text.find(MARK).map(|at| &text[at + MARK.len()..]);
     // A message of a task is a paragraph; without one, the end of the log says most.
     let shown: Vec<&str> = match marked {
@@ -316,12 +318,21 @@ fn messages(log: &Path) -> String {
             .take(12)
             .collect(),
         None => {
-            let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+            let lines: Vec<&str> = text.lines().filter(|line| is_telling(line)).collect();
             lines[lines.len().saturating_sub(5)..].to_vec()
         }
     };
     let shown = shown.join("\n");
     shown[..shown.floor_char_boundary(SHOWN)].to_owned()
+}
+
+/// Whether a line of a log says more than a place of a stack or the state of a bar.
+fn is_telling(line: &str) -> bool {
+    let line = line.trim();
+    let is_place = ["at ", "... ", "File \"", "[Stage ", "^"]
+        .iter()
+        .any(|start| line.starts_with(start));
+    !line.is_empty() && !is_place
 }
 
 /// Reads the blocks that the driver wrote: partition and kind as 32-bit numbers, the number of bytes

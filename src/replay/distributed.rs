@@ -18,10 +18,11 @@ use crate::replay::driver::{Opened, finish_cube, unknown_ids};
 use crate::replay::facts::{Facts, Unit};
 use crate::replay::finish::NoUsers;
 use crate::replay::layer_table::{LayerTableInfo, MAX_SEEDS};
-use crate::replay::partition::{seen_run, seen_users};
+use crate::replay::partition::{seen_bytes, seen_run};
 use crate::replay::row_sum::RowSum;
 use crate::replay::scan::{LogPart, Scanned, Share};
-use crate::replay::seen::{UserRun, n_words};
+use crate::replay::seen::{UserRow, UserRun, n_words};
+use crate::replay::seen_block::read_seen;
 use crate::replay::state::ReplayState;
 use crate::replay::tasks::{Note, units};
 use crate::replay::unknown::UnknownIds;
@@ -289,36 +290,40 @@ impl<'a> Merged<'a> {
                 }
             }
             BlockKind::Seen => {
-                self.check_seen(scan, &block)?;
+                let n_words = n_words(scan.strata.max_stages());
+                let mut bytes = Vec::new();
+                read_seen(&block.bytes, n_words, |user| {
+                    self.check_seen(scan, block.partition, &user)?;
+                    seen_bytes(&user, n_words, &mut bytes);
+                    Ok(())
+                })?;
                 let file = match self.seen.entry(block.partition) {
                     std::collections::btree_map::Entry::Occupied(file) => file.into_mut(),
                     std::collections::btree_map::Entry::Vacant(place) => {
                         place.insert(nameless_file(self.near).or_unwritable(self.near)?)
                     }
                 };
-                file.write_all(&block.bytes).or_unwritable(self.near)
+                file.write_all(&bytes).or_unwritable(self.near)
             }
             BlockKind::Keys | BlockKind::Turns | BlockKind::Counts | BlockKind::RowGroup => Err(damaged()),
         }
     }
 
-    /// Refuses seen users that are not after those of the blocks before, or that the scan cannot have.
-    fn check_seen(&mut self, scan: &Scan<'_>, block: &Block) -> Result<()> {
+    /// Refuses a seen user who is not after those before, or that the scan cannot have.
+    fn check_seen(&mut self, scan: &Scan<'_>, partition: u32, user: &UserRow) -> Result<()> {
         let (strata, n_windows) = (&scan.strata, scan.n_windows());
-        let last = self.last_rows.entry(block.partition).or_default();
-        for user in seen_users(&block.bytes, n_words(strata.max_stages())).ok_or_else(damaged)? {
-            let n_stages = strata.stages.get(user.stratum as usize).map_or(0, Vec::len);
-            let [baseline, candidate] = user.seen.stages;
-            let is_possible = (1..=n_windows).contains(&user.seen.last)
-                && user.bucket < N_BUCKETS
-                && baseline.union(&candidate).is_below(n_stages)
-                && u64::from(user.row) >= *last
-                && u64::from(user.row) < self.n_users;
-            if !is_possible || n_stages == 0 {
-                return Err(damaged());
-            }
-            *last = u64::from(user.row) + 1;
+        let last = self.last_rows.entry(partition).or_default();
+        let n_stages = strata.stages.get(user.stratum as usize).map_or(0, Vec::len);
+        let [baseline, candidate] = user.seen.stages;
+        let is_possible = (1..=n_windows).contains(&user.seen.last)
+            && user.bucket < N_BUCKETS
+            && baseline.union(&candidate).is_below(n_stages)
+            && u64::from(user.row) >= *last
+            && u64::from(user.row) < self.n_users;
+        if !is_possible || n_stages == 0 {
+            return Err(damaged());
         }
+        *last = u64::from(user.row) + 1;
         Ok(())
     }
 

@@ -41,6 +41,7 @@ mod plausible;
 mod row_sum;
 mod scan;
 mod seen;
+mod seen_block;
 mod sessions;
 mod sorted_merge;
 mod state;

@@ -341,13 +341,6 @@ pub(super) fn seen_bytes(user: &UserRow, n_words: usize, bytes: &mut Vec<u8>) {
     }
 }
 
-/// The users that [`seen_bytes`] wrote. `None` for another number of bytes.
-pub(super) fn seen_users(bytes: &[u8], n_words: usize) -> Option<impl Iterator<Item = UserRow>> {
-    let users = bytes.chunks_exact(ROW_BYTES + 16 * n_words);
-    let is_whole = users.remainder().is_empty();
-    is_whole.then(|| users.map(move |user| seen_user(user, n_words)))
-}
-
 /// Reads what [`seen_bytes`] wrote of one user.
 fn seen_user(bytes: &[u8], n_words: usize) -> UserRow {
     let packed = number(bytes, 4);

@@ -26,10 +26,11 @@ use crate::replay::context::{Inputs, ReplayContext, Scan};
 use crate::replay::cube::RowCounts;
 use crate::replay::facts::{Facts, Unit};
 use crate::replay::layer_table::{LayerTable, count_strata};
-use crate::replay::partition::{KEY_BYTES, key_bytes, read_key, seen_bytes};
+use crate::replay::partition::{KEY_BYTES, key_bytes, read_key};
 use crate::replay::row_sum::RowSum;
 use crate::replay::scan::LogPart;
 use crate::replay::seen::{UserList, n_words};
+use crate::replay::seen_block::SeenBlock;
 use crate::replay::state::ReplayState;
 use crate::replay::strata::Strata;
 use crate::replay::users::{UserKey, Users};
@@ -494,7 +495,7 @@ impl Join {
             return Ok(());
         };
         let n_words = n_words(scan.strata.max_stages());
-        let mut bytes = Vec::new();
+        let mut block = SeenBlock::default();
         let mut send = |bytes: Vec<u8>| {
             on_block(Block {
                 partition,
@@ -503,12 +504,16 @@ impl Join {
             })
         };
         for user in (0..users.len()).filter_map(|idx| users.get(idx)) {
-            seen_bytes(&user, n_words, &mut bytes);
-            if bytes.len() >= BLOCK_BYTES {
-                send(std::mem::take(&mut bytes))?;
+            block.push(&user, n_words);
+            if block.len() >= BLOCK_BYTES {
+                send(block.take())?;
             }
         }
-        if bytes.is_empty() { Ok(()) } else { send(bytes) }
+        if block.len() == 0 {
+            Ok(())
+        } else {
+            send(block.take())
+        }
     }
 }
 
