@@ -400,6 +400,9 @@ def run(args, job, stop):
     shipped = {**job, "conf": [], "submit": []}
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     spark = session(job, stop)
+    if job["engine"] == "sail" and not job["master"]:
+        # A server in this process starts all tasks of a stage at once, whatever their number.
+        shipped["n_tasks"] = min(job["n_tasks"], os.cpu_count() or 1)
     tasks = Tasks(spark, args.watch)
     is_layer = "layer" in job["work"]
     blocks = (layered if is_layer else replayed)(spark, shipped, units, tasks)
@@ -411,7 +414,7 @@ def run(args, job, stop):
         blocks.count()
     part = args.out + ".part"
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        n_before = 0 if is_layer else job["n_tasks"]
+        n_before = 0 if is_layer else shipped["n_tasks"]
         for partition, kind, block in blocks.toLocalIterator():
             out.write(struct.pack("<iiQ", partition, kind, len(block)))
             out.write(block)
