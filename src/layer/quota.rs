@@ -13,7 +13,7 @@
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 
 use crate::bucket::murmur3_x86_32;
@@ -404,7 +404,7 @@ impl Search {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct TiePass {
     /// The results by the tenant's index, the score, and the boundary's index.
-    #[serde(with = "entries")]
+    #[serde(serialize_with = "write_entries", deserialize_with = "read_entries")]
     found: HashMap<CutKey, CutSearch>,
 }
 
@@ -419,26 +419,17 @@ enum CutSearch {
 /// The tenant's index, the score, and the boundary's index.
 type CutKey = (u32, u16, usize);
 
-/// The results of a pass as a list, because JSON has no keys of numbers.
-mod entries {
-    use super::{CutKey, CutSearch};
-    use hashbrown::HashMap;
-    use serde::{Deserialize, Deserializer, Serializer};
+/// Writes the results of a pass as a list, because JSON has no keys of numbers.
+fn write_entries<S: Serializer>(
+    found: &HashMap<CutKey, CutSearch>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(found)
+}
 
-    pub(super) fn serialize<S: Serializer>(
-        found: &HashMap<CutKey, CutSearch>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(found)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<HashMap<CutKey, CutSearch>, D::Error> {
-        Ok(Vec::<(CutKey, CutSearch)>::deserialize(deserializer)?
-            .into_iter()
-            .collect())
-    }
+fn read_entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HashMap<CutKey, CutSearch>, D::Error> {
+    let entries = Vec::<(CutKey, CutSearch)>::deserialize(deserializer)?;
+    Ok(entries.into_iter().collect())
 }
 
 impl TiePass {

@@ -10,14 +10,14 @@ use crate::base::error::{Error, Result};
 use crate::base::file_set::{EarlierCommit, FileSet};
 use crate::base::manifest::file;
 use crate::base::progress::Progress;
-use crate::base::time::Micros;
 use crate::base::{files, json};
 use crate::generate::GeneratedData;
 use crate::input::{EventOptions, Table, UserBatch, UserReader};
-use crate::layer::{Audit, LayerRunner, LayerSummary, Period, Ties, UserSource, Users, tables};
-use crate::scenario::{Events, GuardName, Guards, Scenario, Source, TagRule, UsersFrom};
+use crate::layer::{LayerRunner, LayerSummary, UserSource, Users, tables};
+use crate::scenario::{Events, Scenario, Source, TagRule, UsersFrom};
 use crate::study::guards;
 use crate::study::guards::GuardRules;
+use crate::study::layer_options::LayerOptions;
 use crate::study::runners::NewRunners;
 use crate::study::user_tables::{Joined, UserTable, add_counts};
 use crate::{input, layer, replay};
@@ -46,54 +46,6 @@ pub fn layer(
     let options = LayerOptions::at(scenario.plan.start);
     let runner = runners.layer(&users, &options)?;
     layer_at(runner.as_deref(), scenario, &users, &options, path, progress)
-}
-
-/// Options of the layer stage.
-#[derive(Debug, Clone)]
-pub struct LayerOptions {
-    /// The instant from which recency is measured, microseconds, UTC.
-    pub as_of: Micros,
-    /// Whether to prove that user ids are unique, and to compute digests of the inputs.
-    pub audit: Audit,
-    /// Layer table of the previous night. `None` for no comparison.
-    pub previous: Option<PathBuf>,
-    /// A further file for the changed users. `None` for no such file.
-    pub changes: Option<PathBuf>,
-    /// Whether to write the changed users only.
-    pub changed_only: bool,
-    /// The classic RFM summary to write, for users from events. `None` for no summary.
-    pub rfm_table: Option<RfmTable>,
-    /// Guards that the table must keep before it replaces another one, with those that are accepted.
-    pub guards: Guards,
-    /// The guards that may be beyond their limits.
-    pub accepted: Vec<GuardName>,
-}
-
-/// An RFM summary to write.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RfmTable {
-    /// The file: CSV if its name ends in `.csv`, else Parquet.
-    pub path: PathBuf,
-    /// The time unit in which purchases are counted.
-    pub period: Period,
-    /// The rule for the scores of users with equal values.
-    pub ties: Ties,
-}
-
-impl LayerOptions {
-    /// Options of a layering at an instant, without a previous night.
-    pub fn at(as_of: Micros) -> Self {
-        Self {
-            as_of,
-            audit: Audit::Auto,
-            previous: None,
-            changes: None,
-            changed_only: false,
-            rfm_table: None,
-            guards: Guards::default(),
-            accepted: Vec::new(),
-        }
-    }
 }
 
 /// The layer stage with given users and options, in the tasks of a runner. `None` for the threads of

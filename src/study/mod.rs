@@ -9,6 +9,7 @@ mod decisions;
 mod export;
 pub(crate) mod guards;
 pub(crate) mod inputs;
+mod layer_options;
 mod layering;
 mod load;
 mod match_ids;
@@ -28,9 +29,8 @@ pub use checkup_document::{BadRow, Checkup, ColumnCheck, CoverageCheck, SourceCh
 pub use decisions::{Decided, evidence_digest, rewrite_schedule, schedule};
 pub use export::{Exports, export};
 pub use guards::GuardFinding;
-pub use layering::{
-    LayerOptions, RfmTable, layer, layer_at, layer_context, users_for_tasks, with_table_of_users,
-};
+pub use layer_options::{LayerOptions, RfmTable};
+pub use layering::{layer, layer_at, layer_context, users_for_tasks, with_table_of_users};
 pub use load::{carry, carry_state};
 pub(crate) use pipeline::write_manifest;
 pub use pipeline::{

@@ -6,7 +6,7 @@ use crate::base::error::Result;
 use crate::layer::LayerRunner;
 use crate::replay::TaskRunner;
 use crate::scenario::UsersFrom;
-use crate::study::layering::LayerOptions;
+use crate::study::layer_options::LayerOptions;
 
 /// Makes the runners of the stages that engines run. `None` for the threads of this program.
 pub trait NewRunners {

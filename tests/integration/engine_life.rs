@@ -14,7 +14,7 @@ use crate::logs::{Log, Study};
 use crate::support::{json, text, tree};
 
 /// The longest time that a process may take to end.
-const AT_MOST: Duration = Duration::from_secs(20);
+const AT_MOST: Duration = Duration::from_secs(100);
 
 /// A program of the study's folder.
 fn script(study: &Study, name: &str, lines: &str) -> PathBuf {
@@ -24,12 +24,12 @@ fn script(study: &Study, name: &str, lines: &str) -> PathBuf {
     path
 }
 
-/// A program for the executors whose tasks wait for half a minute before they get their input, and
+/// A program for the executors whose tasks wait for minutes before they get their input, and
 /// the name of its kernels.
 fn slow_kernel(study: &Study) -> (PathBuf, PathBuf) {
     let kernel = study.path("kernel-of-this-test");
     symlink(env!("CARGO_BIN_EXE_sluice"), &kernel).unwrap();
-    let lines = format!("(sleep 30; cat) | {} \"$@\"", text(&kernel));
+    let lines = format!("(sleep 200; cat) | {} \"$@\"", text(&kernel));
     (script(study, "slow", &lines), kernel)
 }
 
@@ -302,8 +302,12 @@ fn a_driver_reports_its_tasks_as_long_as_its_lock_is_held() {
     let found = json(&watched.join("progress"));
     let prepared = json(&job.join("job.json"));
     let n_tasks = prepared["n_tasks"].as_u64().unwrap();
-    let n_partitions = prepared["facts"]["n_partitions"].as_u64().unwrap();
-    assert_eq!(found["total"], n_tasks + n_partitions);
+    let n_partitions = prepared["work"]["replay"]["facts"]["n_partitions"]
+        .as_u64()
+        .unwrap();
+    // Sail in the driver gets at most as many reading tasks as there are processors.
+    let total = found["total"].as_u64().unwrap();
+    assert!(n_partitions < total && total <= n_tasks + n_partitions, "{found}");
     assert_eq!(found["done"], found["total"]);
     // A lock that is free means that sluice is gone.
     fs::remove_file(study.path("blocks.bin")).unwrap();
