@@ -11,7 +11,7 @@ use crate::engine::{Engine, EngineOptions, Reader};
 
 #[derive(Debug, Args)]
 pub(super) struct EngineArgs {
-    /// Where the log is scanned: on the threads of this program, on Apache Spark, or on Sail
+    /// Where tasks run: on the threads of this program, on Apache Spark, or on Sail
     #[arg(long, value_enum, value_name = "ENGINE", default_value_t)]
     engine: EngineName,
     /// Address of the engine, such as local[4], spark://host:7077, yarn or sc://host:50051
@@ -24,7 +24,7 @@ pub(super) struct EngineArgs {
     /// Setting of the engine's session, such as spark.executor.memory=4g; repeatable
     #[arg(long = "conf", value_name = "KEY=VALUE", value_parser = parse_conf)]
     conf: Vec<(String, String)>,
-    /// Number of partitions of users; by default one for each 2 million users, at least 8
+    /// Number of partitions of users in a replay; by default one for each 2 million users, at least 8
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     partitions: Option<u32>,
     /// This program on the executors; by default the path of this one, or a copy that the driver ships
