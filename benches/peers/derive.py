@@ -8,20 +8,18 @@
 
 Five columns are derived: latency, cost, success, rating and tokens. The CPU time of `replay` with
 them is compared with the plain replay of the same columns, and with the time that Polars needs to
-read and compute the same expressions. The engines take turns; the smallest time of all rounds is
+read and compute the same expressions. The engines take turns; the least of all rounds is
 shown. At the end the sums of the cube must equal those that DuckDB computes from the same
 expressions, and the derived cube must equal the plain one in every byte.
 """
 
 import filecmp
 import os
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 
 import duckdb
+from turns import by_turns, least, run
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SLUICE = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "release", "sluice")
@@ -43,16 +41,6 @@ print(scan.select(sums).collect(engine="streaming"))
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 
 
-def measure(args):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    start = time.monotonic()
-    subprocess.run(args, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wall = time.monotonic() - start
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return cpu, wall
-
-
 def main():
     data = sys.argv[1]
     log = os.path.join(data, "traffic")
@@ -60,7 +48,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         layers = os.path.join(folder, "layers.parquet")
         users = os.path.join(data, "users.parquet")
-        measure([SLUICE, "layer", "--users", users, "--scenario", scenario, "--out", layers])
+        run([SLUICE, "layer", "--users", users, "--scenario", scenario, "--out", layers])
         replay = [SLUICE, "replay", "--traffic", log, "--layers", layers, "--scenario", scenario]
         derive = [arg for name, text in DERIVE.items() for arg in ("--derive", f"{name}={text}")]
         plain, derived = os.path.join(folder, "plain"), os.path.join(folder, "derived")
@@ -70,12 +58,8 @@ def main():
             "filter": replay + ["--where", "tool_calls >= 0", "--out", os.path.join(folder, "filter")],
             "Polars, expressions": [sys.executable, "-c", POLARS.format(columns=DERIVE), os.path.join(log, "**/*.parquet")],
         }
-        best = {}
-        for _ in range(ROUNDS):
-            for name, args in engines.items():
-                found = measure(args)
-                best[name] = tuple(map(min, best.get(name, found), found))
-        for name, (cpu, wall) in best.items():
+        best = {name: least(runs) for name, runs in by_turns(engines, ROUNDS).items()}
+        for name, (cpu, wall, _) in best.items():
             print(f"{name:22} CPU {cpu:7.2f} s   wall {wall:7.2f} s")
         limit = 1.5 * best["plain scan"][0] + best["Polars, expressions"][0]
         cost = best["five derived columns"][0]

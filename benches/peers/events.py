@@ -10,7 +10,7 @@ Every engine reads the same Parquet file and writes one row per user with zstd l
 the last event, the numbers of events and of days with events, the uses of the last 30 days, and the
 value of the last 365 days. Sluice sorts the users into layers as well, which the others do not. The
 engines take turns, each in its own process with --threads threads. CPU seconds are user + system
-time from the kernel. The least of all rounds is shown, because other work can only add time.
+time from the kernel. The least and the median of all rounds are shown.
 The features are compared row by row at the end: times and counts are equal, values to 1e-6.
 """
 
@@ -19,7 +19,8 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
+
+from turns import by_turns, least, run, show
 
 AS_OF = "2026-05-25"
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -101,21 +102,6 @@ at, value = pl.col("event_time"), pl.col("value")
 """
 
 
-def run(command, env=None):
-    """CPU seconds, wall seconds and peak memory in MB of a command."""
-    start = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **(env or {})})
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.monotonic() - start
-    if status != 0:
-        sys.exit(f"failed: {' '.join(command[:3])} ...")
-    return usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024
-
-
-def best(runs):
-    return tuple(min(run[idx] for run in runs) for idx in range(2)) + (max(run[2] for run in runs),)
-
-
 def sluice(args, events, out):
     return [args.sluice, "--threads", str(args.threads), "layer", "--events", events, "--as-of", AS_OF, "--audit", "never",
             "--absent", "accept_score,is_allow_gray", "--out", os.path.join(out, "layers.parquet")]
@@ -134,7 +120,7 @@ def sizes(args, folder):
     print(f"{'events':>12} {'CPU s':>8} {'wall s':>8} {'ns/event':>8} {'peak MB':>8}")
     for n in map(int, args.sizes.split(",")):
         events = generate(args, folder, n)
-        cpu, wall, memory = best([run(sluice(args, events, folder)) for _ in range(args.runs)])
+        cpu, wall, memory = least([run(sluice(args, events, folder)) for _ in range(args.runs)])
         print(f"{n:>12,} {cpu:>8.2f} {wall:>8.2f} {cpu / n * 1e9:>8.1f} {memory:>8.0f}", flush=True)
 
 
@@ -153,16 +139,7 @@ def compare(args, folder):
         "polars": lambda: run(python(POLARS, "polars"), {"POLARS_MAX_THREADS": threads}),
     }
     wanted = args.engines.split(",") if args.engines else list(engines)
-    runs = {name: [] for name in wanted}
-    for _ in range(args.runs):
-        for name in wanted:
-            runs[name].append(engines[name]())
-    results = {name: best(of_engine) for name, of_engine in runs.items()}
-    print(f"least of {args.runs} runs by turns, {threads} threads")
-    print(f"{'':16} {'CPU s':>8} {'wall s':>8} {'peak MB':>8} {'CPU ratio':>10} {'wall ratio':>10}")
-    of_sluice = results.get("sluice", (1, 1, 1))
-    for name, (cpu, wall, memory) in results.items():
-        print(f"{name:16} {cpu:>8.2f} {wall:>8.2f} {memory:>8.0f} {cpu / of_sluice[0]:>10.2f} {wall / of_sluice[1]:>10.2f}")
+    show(by_turns({name: engines[name] for name in wanted}, args.runs))
     con = duckdb.connect()
     con.execute(f"set threads = {threads}")
     for peer in [name for name in wanted if name != "sluice" and "sluice" in wanted]:

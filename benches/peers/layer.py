@@ -8,7 +8,7 @@
 
 Every engine reads the same file and writes user_id, score, layer, eligible with zstd level 1 on
 --threads threads. The engines take turns, each in its own process. CPU seconds are user + system
-time from the kernel. The smallest time of all runs is shown, because other work can only add time.
+time from the kernel. The least and the median of all runs are shown.
 The outputs are compared row by row at the end.
 Columns of the users: user_id, last_use_time (timestamp), use_count, user_value, accept_score,
 is_allow_gray (optional). The minimal program reads the four feature columns and writes two columns.
@@ -22,7 +22,8 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
+
+from turns import by_turns, least, run, show
 
 AS_OF = "2026-05-25"
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -74,21 +75,6 @@ score = pl.col("score")
 """
 
 
-def run(command, env=None):
-    """CPU seconds, wall seconds and peak memory in MB of a command."""
-    start = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **(env or {})})
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.monotonic() - start
-    if status != 0:
-        sys.exit(f"failed: {' '.join(command[:3])} ...")
-    return usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024
-
-
-def best(runs):
-    return tuple(min(run[idx] for run in runs) for idx in range(2)) + (max(run[2] for run in runs),)
-
-
 def sluice(args, users, out):
     return [args.sluice, "--threads", str(args.threads), "layer", "--users", users, "--as-of", AS_OF, "--audit", "never", "--out", out]
 
@@ -104,7 +90,7 @@ def sizes(args, folder):
     print(f"{'users':>12} {'CPU s':>8} {'wall s':>8} {'ns/user':>8} {'peak MB':>8}")
     for n in map(int, args.sizes.split(",")):
         users = args.users or generate(args, folder, n)
-        cpu, wall, memory = best([run(sluice(args, users, os.path.join(folder, "out.parquet"))) for _ in range(args.runs)])
+        cpu, wall, memory = least([run(sluice(args, users, os.path.join(folder, "out.parquet"))) for _ in range(args.runs)])
         print(f"{n:>12,} {cpu:>8.2f} {wall:>8.2f} {cpu / n * 1e9:>8.1f} {memory:>8.0f}", flush=True)
 
 
@@ -129,17 +115,9 @@ def compare(args, folder):
     usual = columns["use_count"] == "BIGINT" and columns["user_value"] == columns["accept_score"] == "DOUBLE"
     if os.path.exists(args.floor) and usual and dtype == "instant" and not glob.has_magic(files):
         engines["floor"] = lambda: run([args.floor, users, out["floor"]], {"RAYON_NUM_THREADS": str(args.threads)})
-    runs = {name: [] for name in engines}
-    for _ in range(args.runs):
-        for name, engine in engines.items():
-            runs[name].append(engine())
-    results = {name: best(of_engine) for name, of_engine in runs.items()}
-    print(f"{n:,} users, {args.threads} threads, least of {args.runs} runs by turns")
-    print(f"{'':8} {'CPU s':>8} {'wall s':>8} {'peak MB':>8} {'out MB':>8} {'CPU ratio':>10} {'wall ratio':>10}")
-    for name, (cpu, wall, memory) in results.items():
-        size = os.path.getsize(out[name]) / 1e6
-        ratios = f"{cpu / results['sluice'][0]:>10.2f} {wall / results['sluice'][1]:>10.2f}"
-        print(f"{name:8} {cpu:>8.2f} {wall:>8.2f} {memory:>8.0f} {size:>8.1f} {ratios}")
+    print(f"{n:,} users, {args.threads} threads")
+    show(by_turns(engines, args.runs))
+    print("MB written:", {name: round(os.path.getsize(path) / 1e6, 1) for name, path in out.items() if name in engines})
     for peer in ["duckdb", "polars"]:
         # Compares each row by its id. Other engines round halves differently from Python, so their
         # scores may differ by one step.

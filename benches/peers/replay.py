@@ -16,8 +16,8 @@ with count(distinct user_id). The other engines assign users by their own hash, 
 the hash of the plan.
 The floor is the least work: benches/peers/replay_floor.rs reads the same columns with the Parquet
 crate and hashes the user ids, and does nothing else. The goal is at most twice its CPU time.
-The engines take turns, each in its own process. The smallest CPU and wall time of all rounds is
-shown, because other work can only add time. At the end the sums and the distinct users must equal
+The engines take turns, each in its own process. The least and the median of all rounds are shown. At
+the end the sums and the distinct users must equal
 those of DuckDB exactly.
 """
 
@@ -28,7 +28,8 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
+
+from turns import by_turns, least, run, show
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SLUICE = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "release", "sluice")
@@ -90,17 +91,6 @@ print(f"sums of {len(columns)} columns and {ours[0][0]} distinct users: equal")
 """ % (UNITS, FLAGS, COLUMNS)
 
 
-def run(command):
-    """CPU seconds, wall seconds and peak memory in MB of a command."""
-    start = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.monotonic() - start
-    if status != 0:
-        sys.exit(f"failed: {command[:4]}")
-    return usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024
-
-
 def make_data(folder, n_users, n_turns):
     """Makes ten days of turns, each sorted by time like a log, and the layer table."""
     import duckdb
@@ -143,14 +133,11 @@ def compare_sizes(sizes, threads, rounds):
                 make_data(data, int(size), int(size))
             log, layers = f"{data}/log/*.parquet", f"{data}/layers.parquet"
             last = f"{data}/log/{sorted(os.listdir(f'{data}/log'))[-1]}"
-            best = {}
-            for _ in range(rounds):
-                for paths in (log, last):
-                    found = run([SLUICE, "--threads", str(threads), "replay", "--traffic", paths, "--layers", layers,
-                                 "--plan", f"{data}/plan.toml", "--out", f"{scratch}/cube"])
-                    best[paths] = [min(pair) for pair in zip(best.get(paths, found), found)]
+            command = lambda paths: [SLUICE, "--threads", str(threads), "replay", "--traffic", paths, "--layers", layers,
+                                     "--plan", f"{data}/plan.toml", "--out", f"{scratch}/cube"]
+            runs = by_turns({paths: command(paths) for paths in (log, last)}, rounds)
             n_turns, n_users = count_rows(log), count_rows(layers)
-            (cpu, wall, memory), (cpu_of_day, _, memory_of_day) = best[log], best[last]
+            (cpu, wall, memory), (cpu_of_day, _, memory_of_day) = least(runs[log]), least(runs[last])
             print(f"{n_turns:12}{n_users:12}{cpu:8.2f}{wall:8.2f}{memory:7.0f}{cpu / n_turns * 1e9:15.0f}"
                   f"{memory * 2**20 / n_users:14.0f}{cpu_of_day:17.2f}{memory_of_day:7.0f}", flush=True)
 
@@ -194,16 +181,10 @@ def main():
             "Polars, layer in the log": peer(POLARS, "layer"),
             "floor: the columns read, the ids hashed": [floor, layers, *sorted(glob.glob(log))],
         }
-        best = {}
-        for _ in range(args.rounds):
-            for name, command in commands.items():
-                found = run(command)
-                best[name] = [min(pair) for pair in zip(best.get(name, found), found)]
-        base = best["Sluice"]
-        print(f"{'':46}{'CPU s':>8}{'wall s':>8}{'CPU':>7}{'wall':>7}{'MB':>7}")
-        for name, (cpu, wall, memory) in best.items():
-            print(f"{name:46}{cpu:8.2f}{wall:8.2f}{cpu / base[0]:6.1f}x{wall / base[1]:6.1f}x{memory:7.0f}")
-        cpu, wall = (base[idx] / best["floor: the columns read, the ids hashed"][idx] for idx in range(2))
+        runs = by_turns(commands, args.rounds)
+        show(runs, 46)
+        ours, floor = least(runs["Sluice"]), least(runs["floor: the columns read, the ids hashed"])
+        cpu, wall = ours.cpu / floor.cpu, ours.wall / floor.wall
         print(f"Sluice takes {cpu:.2f} times the CPU time of the floor, {wall:.2f} times its wall time")
         for other in ["limited", "since"]:
             subprocess.run(["diff", "-r", f"{scratch}/cube", f"{scratch}/{other}"], check=True)

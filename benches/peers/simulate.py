@@ -3,15 +3,15 @@ layer, hourly decisions for 20 days, 10,000 runs. The peer has the intervals of 
 degrees of freedom; Sluice mixes several scales, so its verdicts may differ at the extremes.
 Run from the repository after `cargo build --release`: python3 benches/peers/simulate.py"""
 
+import argparse
 import json
 import math
 import os
-import resource
 import subprocess
-import sys
-import time
+import tempfile
 
 import numpy as np
+from turns import by_turns, show, within
 
 RUNS, HOURS = 10_000, 480
 USERS, TURNS = 400_000.0, 400_000 * 0.5 / 24
@@ -148,24 +148,28 @@ def simulate(effect, rng):
     return (rolled_at >= 0).mean(), (full.mean() if full.size else None)
 
 
-def cpu(who):
-    usage = resource.getrusage(who)
-    return usage.ru_utime + usage.ru_stime
-
-
 def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", help="a folder for the forecast of Sluice; a temporary folder by default")
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
     program = os.path.join(os.environ.get("CARGO_TARGET_DIR", "target"), "release", "sluice")
-    before, start = cpu(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run([program, "simulate", "benches/peers/simulate.toml", "--out", sys.argv[1] if len(sys.argv) > 1 else "out/simulate", "--json"], check=True, capture_output=True, text=True)
-    ours, wall = cpu(resource.RUSAGE_CHILDREN) - before, time.perf_counter() - start
-    found = json.loads(done.stdout)["plans"]
     rng = np.random.default_rng(1)
-    start_cpu, start = cpu(resource.RUSAGE_SELF), time.perf_counter()
-    peers = [simulate(0.0, rng), simulate(-0.012, rng)]
-    theirs, their_wall = cpu(resource.RUSAGE_SELF) - start_cpu, time.perf_counter() - start
-    for plan, (p, hours) in zip(found, peers):
+    peers = []
+
+    def of_numpy():
+        usage, found = within(lambda: [simulate(0.0, rng), simulate(-0.012, rng)])
+        peers.append(found)
+        return usage
+
+    with tempfile.TemporaryDirectory() as scratch:
+        out = args.out or os.path.join(scratch, "forecast")
+        command = [program, "simulate", "benches/peers/simulate.toml", "--out", out, "--json"]
+        runs = by_turns({"sluice": command, "numpy": of_numpy}, args.rounds)
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    for plan, (p, hours) in zip(json.loads(done.stdout)["plans"], peers[0]):
         print(json.dumps({"world": plan["world"], "sluice": [plan["p_rollback"]["p"], plan["hours_to_full"]["mean"]], "numpy": [p, hours], "mc_error": plan["p_rollback"]["mc_error"]}))
-    print(json.dumps({"cpu_s": [ours, theirs], "cpu_ratio": theirs / ours, "wall_s": [wall, their_wall], "wall_ratio": their_wall / wall}))
+    show(runs)
 
 
 if __name__ == "__main__":

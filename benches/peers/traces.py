@@ -21,12 +21,11 @@ import argparse
 import json
 import os
 import random
-import subprocess
 import sys
 import tempfile
-import time
 
 import duckdb
+from turns import by_turns, least
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SLUICE = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "release", "sluice")
@@ -135,16 +134,6 @@ def write_log(path, n_traces):
                 log.write(encode(document) + "\n")
 
 
-def measure(args):
-    """CPU seconds, wall seconds and the peak of memory in MB of a program."""
-    start = time.monotonic()
-    program = subprocess.Popen(args, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(program.pid, 0)
-    if status != 0:
-        sys.exit(f"{args[0]} failed")
-    return usage.ru_utime + usage.ru_stime, time.monotonic() - start, usage.ru_maxrss / 1024
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--traces", type=int, default=250_000)
@@ -158,17 +147,12 @@ def main():
             write_log(log, args.traces)
         gigabytes = os.path.getsize(log) / 1e9
         ours, theirs = os.path.join(folder, "ours.parquet"), os.path.join(folder, "theirs.parquet")
-        best = {}
-        for _ in range(args.rounds):
-            for n_threads in ("1", "2"):
-                programs = {
-                    "sluice": [args.program, "import", log, "--format", "otlp", "--out", ours, "--threads", n_threads],
-                    "DuckDB": [sys.executable, "-c", QUERY, log, theirs, n_threads],
-                }
-                for name, command in programs.items():
-                    found = measure(command)
-                    known = best.get((n_threads, name), found)
-                    best[n_threads, name] = tuple(map(min, known, found))
+        programs = {}
+        for n_threads in ("1", "2"):
+            programs[n_threads, "sluice"] = [
+                args.program, "import", log, "--format", "otlp", "--out", ours, "--threads", n_threads]
+            programs[n_threads, "DuckDB"] = [sys.executable, "-c", QUERY, log, theirs, n_threads]
+        best = {name: least(runs) for name, runs in by_turns(programs, args.rounds).items()}
         print(f"{gigabytes:.2f} GB, DuckDB {duckdb.__version__}")
         for (n_threads, name), (cpu, wall, memory) in best.items():
             each = f"{cpu / gigabytes:5.2f} s a GB"
