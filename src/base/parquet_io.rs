@@ -6,16 +6,19 @@ use arrow_schema::Schema;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
-use parquet::arrow::arrow_writer::{ArrowColumnWriter, compute_leaves};
+use parquet::arrow::arrow_writer::{
+    ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
+};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::properties::{DEFAULT_MAX_ROW_GROUP_ROW_COUNT, WriterProperties};
+use parquet::file::properties::{DEFAULT_MAX_ROW_GROUP_ROW_COUNT, WriterProperties, WriterPropertiesBuilder};
+use parquet::file::writer::SerializedFileWriter;
 use rayon::prelude::*;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::Write;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::error::{Error, FileResult, Result};
@@ -46,8 +49,12 @@ pub(crate) fn write(
 /// at once for a row group, because runs of its levels end with the values that are written together.
 const SLICE_ROWS: usize = 65_536;
 
-/// Writes flat columns of `n_rows` rows with all threads. `values` makes the values of a column in a
-/// range of rows. The bytes are those of [`write`] with one batch of all rows.
+/// The largest number of rows of a row group.
+pub(crate) const GROUP_ROWS: usize = DEFAULT_MAX_ROW_GROUP_ROW_COUNT;
+
+/// Writes flat columns of `n_rows` rows with all threads, in row groups of `n_group` rows. `values` makes
+/// the values of a column in a range of rows. The bytes are those of [`write`] with one batch for each
+/// row group.
 ///
 /// # Errors
 /// As [`write`].
@@ -55,6 +62,7 @@ pub(crate) fn write_columns(
     path: &Path,
     schema: &Arc<Schema>,
     n_rows: usize,
+    n_group: usize,
     values: impl Fn(usize, Range<usize>) -> ArrayRef + Sync,
 ) -> Result<()> {
     let encode = |(idx, mut writer): (usize, ArrowColumnWriter), rows: Range<usize>| {
@@ -72,64 +80,130 @@ pub(crate) fn write_columns(
         writer.close()
     };
     files::write_file(path, |file| {
-        let writer = BatchWriter::new(path, file, schema)?.writer;
-        let (mut file, factory) = writer.into_serialized_writer().or_unwritable(path)?;
-        for (group, start) in (0..n_rows).step_by(DEFAULT_MAX_ROW_GROUP_ROW_COUNT).enumerate() {
-            let rows = start..n_rows.min(start + DEFAULT_MAX_ROW_GROUP_ROW_COUNT);
-            let writers = factory.create_column_writers(group).or_unwritable(path)?;
-            let columns: Vec<(usize, ArrowColumnWriter)> = writers.into_iter().enumerate().collect();
-            let chunks = columns.into_par_iter().map(|column| encode(column, rows.clone()));
-            let chunks: Vec<_> = chunks
-                .collect::<parquet::errors::Result<_>>()
-                .or_unwritable(path)?;
-            let mut group = file.next_row_group().or_unwritable(path)?;
-            for chunk in chunks {
-                chunk.append_to_row_group(&mut group).or_unwritable(path)?;
-            }
-            group.close().or_unwritable(path)?;
+        let mut writer = BatchWriter::new(path, file, schema)?;
+        for start in (0..n_rows).step_by(n_group) {
+            let rows = start..n_rows.min(start + n_group);
+            let columns: Vec<_> = writer.encoder.columns().or_unwritable(path)?;
+            let chunks = columns.into_par_iter().enumerate();
+            let chunks = chunks.map(|column| encode(column, rows.clone()));
+            writer.append(vec![RowGroup(
+                chunks.collect::<Encoded<_>>().or_unwritable(path)?,
+            )])?;
         }
-        file.close().map(|_| ()).or_unwritable(path)
+        writer.finish()
     })
+}
+
+type Encoded<T> = parquet::errors::Result<T>;
+
+/// The encoded columns of a row group.
+pub(crate) struct RowGroup(Vec<ArrowColumnChunk>);
+
+/// Encodes batches for one file, on any thread.
+pub(crate) struct GroupEncoder {
+    path: PathBuf,
+    schema: Arc<Schema>,
+    factory: ArrowRowGroupWriterFactory,
+}
+
+impl GroupEncoder {
+    /// Writers for the columns of a row group.
+    fn columns(&self) -> Encoded<Vec<ArrowColumnWriter>> {
+        // The index of a row group matters to encrypted files only.
+        self.factory.create_column_writers(0)
+    }
+
+    /// Encodes a batch as one row group, or as several if it has too many rows for one.
+    ///
+    /// # Errors
+    /// When a value cannot be encoded.
+    pub(crate) fn encode(&self, batch: &RecordBatch) -> Result<Vec<RowGroup>> {
+        let starts = (0..batch.num_rows()).step_by(GROUP_ROWS);
+        let group = |start: usize| {
+            let rows = batch.slice(start, GROUP_ROWS.min(batch.num_rows() - start));
+            // A nested column has a writer for each of its leaves.
+            let mut writers = self.columns()?.into_iter();
+            let mut chunks = Vec::new();
+            for (field, array) in self.schema.fields().iter().zip(rows.columns()) {
+                for (leaf, mut writer) in compute_leaves(field, array)?.iter().zip(&mut writers) {
+                    writer.write(leaf)?;
+                    chunks.push(writer.close()?);
+                }
+            }
+            Ok(RowGroup(chunks))
+        };
+        starts
+            .map(group)
+            .collect::<Encoded<_>>()
+            .or_unwritable(&self.path)
+    }
 }
 
 /// A Parquet file that is being written, with one row group per batch.
 pub(crate) struct BatchWriter<'a, W: Write + Send> {
     path: &'a Path,
-    writer: ArrowWriter<W>,
+    file: SerializedFileWriter<W>,
+    encoder: Arc<GroupEncoder>,
 }
 
 impl<'a, W: Write + Send> BatchWriter<'a, W> {
     pub(crate) fn new(path: &'a Path, sink: W, schema: &Arc<Schema>) -> Result<Self> {
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_created_by(format!("sluice {}", env!("CARGO_PKG_VERSION")))
-            .build();
-        let writer = ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties)).or_unwritable(path)?;
-        Ok(Self { path, writer })
+        Self::with(path, sink, schema, WriterProperties::builder())
     }
 
     /// Creates a writer for integers that are mostly distinct. It stores the difference to the
     /// previous value.
     pub(crate) fn for_numbers(path: &'a Path, sink: W, schema: &Arc<Schema>) -> Result<Self> {
         let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_dictionary_enabled(false)
-            .set_encoding(Encoding::DELTA_BINARY_PACKED)
+            .set_encoding(Encoding::DELTA_BINARY_PACKED);
+        Self::with(path, sink, schema, properties)
+    }
+
+    fn with(
+        path: &'a Path,
+        sink: W,
+        schema: &Arc<Schema>,
+        properties: WriterPropertiesBuilder,
+    ) -> Result<Self> {
+        let properties = properties
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_created_by(format!("sluice {}", env!("CARGO_PKG_VERSION")))
             .build();
         let writer = ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties)).or_unwritable(path)?;
-        Ok(Self { path, writer })
+        let (file, factory) = writer.into_serialized_writer().or_unwritable(path)?;
+        let encoder = Arc::new(GroupEncoder {
+            path: path.to_owned(),
+            schema: Arc::clone(schema),
+            factory,
+        });
+        Ok(Self { path, file, encoder })
+    }
+
+    /// What encodes batches for this file, for [`Self::append`].
+    pub(crate) fn encoder(&self) -> Arc<GroupEncoder> {
+        Arc::clone(&self.encoder)
     }
 
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.writer
-            .write(batch)
-            .and_then(|()| self.writer.flush())
-            .or_unwritable(self.path)
+        let groups = self.encoder.encode(batch)?;
+        self.append(groups)
+    }
+
+    /// Writes encoded row groups.
+    pub(crate) fn append(&mut self, groups: Vec<RowGroup>) -> Result<()> {
+        for RowGroup(chunks) in groups {
+            let mut group = self.file.next_row_group().or_unwritable(self.path)?;
+            for chunk in chunks {
+                chunk.append_to_row_group(&mut group).or_unwritable(self.path)?;
+            }
+            group.close().or_unwritable(self.path)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn finish(self) -> Result<()> {
-        self.writer.close().map(|_| ()).or_unwritable(self.path)
+        self.file.close().map(|_| ()).or_unwritable(self.path)
     }
 }
 

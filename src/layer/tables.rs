@@ -42,24 +42,31 @@ pub(crate) fn write_features(path: &Path, features: &UserFeatures) -> Result<()>
     let counts = |values: &[u32]| -> ArrayRef {
         Arc::new(Int64Array::from_iter_values(values.iter().map(|n| i64::from(*n))))
     };
-    parquet_io::write_columns(path, &schema, features.n_users(), |column, rows| match column {
-        0 => Arc::new(features.user_id.slice(rows.start, rows.len())),
-        1 => instants(&features.first_event[rows]),
-        2 => instants(&features.last_event[rows]),
-        3 => counts(&features.n_events[rows]),
-        4 => counts(&features.n_days[rows]),
-        5 => counts(&features.use_count[rows]),
-        6 => {
-            let values = features.value_micros[rows].iter();
-            Arc::new(Float64Array::from_iter_values(
-                values.map(|value| *value as f64 / 1e6),
-            ))
-        }
-        _ => match &features.tenant_id {
-            Some(tenants) => Arc::new(tenants.slice(rows.start, rows.len())),
-            None => new_null_array(&DataType::Utf8, rows.len()),
+    let n_group = parquet_io::GROUP_ROWS;
+    parquet_io::write_columns(
+        path,
+        &schema,
+        features.n_users(),
+        n_group,
+        |column, rows| match column {
+            0 => Arc::new(features.user_id.slice(rows.start, rows.len())),
+            1 => instants(&features.first_event[rows]),
+            2 => instants(&features.last_event[rows]),
+            3 => counts(&features.n_events[rows]),
+            4 => counts(&features.n_days[rows]),
+            5 => counts(&features.use_count[rows]),
+            6 => {
+                let values = features.value_micros[rows].iter();
+                Arc::new(Float64Array::from_iter_values(
+                    values.map(|value| *value as f64 / 1e6),
+                ))
+            }
+            _ => match &features.tenant_id {
+                Some(tenants) => Arc::new(tenants.slice(rows.start, rows.len())),
+                None => new_null_array(&DataType::Utf8, rows.len()),
+            },
         },
-    })
+    )
 }
 
 /// Writes the classic RFM summary, one row per user: as CSV if the file's name ends in `.csv`, else

@@ -45,6 +45,7 @@ pub(super) fn count_users(
         if is_alone {
             // Without runs to merge, all threads count and encode chunks, which are written in
             // order.
+            let encoder = writer.encoder();
             return parallel::map_in_order(
                 list.end_row().div_ceil(CHUNK),
                 |chunk| {
@@ -58,9 +59,9 @@ pub(super) fn count_users(
                         columns.push(user);
                     });
                     lock(&counters).push(counter);
-                    Ok(columns.into_batch())
+                    columns.encode(&encoder)
                 },
-                |_, batch| writer.write_batch(&batch),
+                |_, groups| writer.append(groups),
             );
         }
         let mut counter = Counter::new(strata);

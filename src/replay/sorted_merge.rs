@@ -5,45 +5,53 @@ use crate::base::error::Result;
 use crate::replay::cube::{Cells, LatencyRow};
 use crate::replay::sums::overflow;
 
-/// Merges cells with `width` sums each. Sums of the same key are added.
+/// Merges cells with `width` sums each. Sums of the same key are added. The earlier cells are moved
+/// within their memory, which is much larger than that of the new ones.
 ///
 /// # Errors
 /// When a sum overflows.
 pub(super) fn merge_cells(earlier: Cells, new: Cells, width: usize) -> Result<Cells> {
-    if earlier.keys.is_empty() {
-        return Ok(new);
+    let (mut merged, mut n_old, mut at) = (earlier, 0, 0);
+    for key in &new.keys {
+        let n_below = merged.keys[at..].iter().take_while(|other| *other < key).count();
+        at += n_below;
+        n_old += usize::from(merged.keys.get(at) == Some(key));
     }
-    if new.keys.is_empty() {
-        return Ok(earlier);
+    let (n_earlier, n_new) = (merged.keys.len(), new.keys.len());
+    let n_merged = n_earlier + n_new - n_old;
+    merged.keys.reserve_exact(n_merged - n_earlier);
+    merged.values.reserve_exact((n_merged - n_earlier) * width);
+    if let Some(key) = new.keys.first() {
+        merged.keys.resize(n_merged, *key);
     }
-    let n_most = earlier.keys.len() + new.keys.len();
-    let mut merged = Cells {
-        keys: Vec::with_capacity(n_most),
-        values: Vec::with_capacity(n_most * width),
-    };
-    let copy = |merged: &mut Cells, from: usize, to: usize| {
-        merged.keys.extend_from_slice(&earlier.keys[from..to]);
+    merged.values.resize(n_merged * width, 0);
+    // From the last cell to the first, so that no cell is overwritten before it is moved.
+    let (mut left, mut end) = (n_earlier, n_merged);
+    for (key, values) in new.keys.iter().zip(new.values.chunks_exact(width)).rev() {
+        let n_above = merged.keys[..left]
+            .iter()
+            .rev()
+            .take_while(|other| *other > key)
+            .count();
+        let from = left - n_above;
+        merged.keys.copy_within(from..left, end - n_above);
         merged
             .values
-            .extend_from_slice(&earlier.values[from * width..to * width]);
-    };
-    let mut at = 0;
-    for (key, values) in new.keys.iter().zip(new.values.chunks_exact(width)) {
-        let n_below = earlier.keys[at..].iter().take_while(|other| *other < key).count();
-        copy(&mut merged, at, at + n_below);
-        at += n_below;
-        merged.keys.push(*key);
-        let first = merged.values.len();
-        merged.values.extend_from_slice(values);
-        if earlier.keys.get(at) == Some(key) {
-            let more = &earlier.values[at * width..(at + 1) * width];
-            for (sum, more) in merged.values[first..].iter_mut().zip(more) {
-                *sum = sum.checked_add(*more).ok_or_else(|| overflow("a cell"))?;
-            }
-            at += 1;
+            .copy_within(from * width..left * width, (end - n_above) * width);
+        (left, end) = (from, end - n_above - 1);
+        let is_old = left > 0 && merged.keys[left - 1] == *key;
+        left -= usize::from(is_old);
+        merged.keys[end] = *key;
+        let sums = &mut merged.values[..(end + 1) * width];
+        if !is_old {
+            sums[end * width..].copy_from_slice(values);
+            continue;
+        }
+        for (idx, more) in values.iter().enumerate() {
+            let sum = sums[left * width + idx].checked_add(*more);
+            sums[end * width + idx] = sum.ok_or_else(|| overflow("a cell"))?;
         }
     }
-    copy(&mut merged, at, earlier.keys.len());
     Ok(merged)
 }
 

@@ -2,6 +2,7 @@
 //! cube.
 
 use hashbrown::HashMap;
+use rayon::slice::ParallelSliceMut;
 use std::collections::BTreeMap;
 
 use crate::base::error::Result;
@@ -676,7 +677,7 @@ impl ReplayState {
                 ));
             }
         })?;
-        latencies.sort_unstable();
+        latencies.par_sort_unstable();
         let user_row = |((row, stratum), (user, seen)): ((u32, u32), (User, UserExposure))| UserRow {
             row,
             stratum,

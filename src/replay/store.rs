@@ -14,9 +14,9 @@ use crate::base::time::Micros;
 use crate::base::{digest, json, parquet_io};
 use crate::input::SourceFile;
 use crate::metric::Sum;
-use crate::replay::columns::{VALUE, damaged, dictionary, integers, longs, names};
+use crate::replay::columns::{KEY_COLUMNS, VALUE, damaged, dictionary, integers, longs, names};
 use crate::replay::cube::{
-    Breakdown, Cells, Cube, CubeLayer, CubeMeasure, CubeSource, LayerKey, RowCounts, SessionRow,
+    Breakdown, CellKey, Cells, Cube, CubeLayer, CubeMeasure, CubeSource, LayerKey, RowCounts, SessionRow,
 };
 use crate::replay::limits::QuantileLimits;
 use crate::replay::plausible::implausible_means;
@@ -35,6 +35,9 @@ const ACTIVITY: &str = "activity.parquet";
 const EXPOSURES: &str = "exposures.parquet";
 const LATENCIES: &str = "latencies.parquet";
 const ROW_GROUP_ROWS: usize = 262_144;
+
+/// Makes the values of a column in a range of rows.
+type ColumnOf<'a> = Box<dyn Fn(Range<usize>) -> ArrayRef + Sync + 'a>;
 
 /// All parts of a cube except its tables.
 #[derive(Serialize, Deserialize)]
@@ -243,9 +246,18 @@ impl Cube {
     pub fn write(&self, folder: &Path) -> Result<()> {
         self.write_cells(&self.cells, &folder.join(CELLS))?;
         self.write_cells(&self.pairs, &folder.join(PAIRS))?;
-        self.write_exposures(&folder.join(EXPOSURES))?;
-        self.write_activity(&folder.join(ACTIVITY))?;
-        self.write_latencies(&folder.join(LATENCIES))?;
+        // Each of these has few columns, and some are large.
+        let write = |table: &str| {
+            let path = folder.join(table);
+            match table {
+                EXPOSURES => self.write_exposures(&path),
+                ACTIVITY => self.write_activity(&path),
+                _ => self.write_latencies(&path),
+            }
+        };
+        [LATENCIES, ACTIVITY, EXPOSURES]
+            .into_par_iter()
+            .try_for_each(write)?;
         let broken: Vec<String> = (0..self.breakdowns.len()).map(breakdown_file).collect();
         for (breakdown, name) in self.breakdowns.iter().zip(&broken) {
             self.write_breakdown(breakdown, &folder.join(name))?;
@@ -307,8 +319,11 @@ impl Cube {
         check_tables(folder, &broken)?;
         let tables = TableReader::new(&cube);
         let rows = [cube.counts.n_baseline, cube.counts.n_candidate];
-        let exposures = tables.exposures(&folder.join(EXPOSURES))?;
-        let latencies = tables.latencies(&folder.join(LATENCIES), rows)?;
+        let (exposures, latencies) = rayon::join(
+            || tables.exposures(&folder.join(EXPOSURES)),
+            || tables.latencies(&folder.join(LATENCIES), rows),
+        );
+        let (exposures, latencies) = (exposures?, latencies?);
         let breakdowns = cube
             .breakdowns
             .iter()
@@ -384,17 +399,17 @@ impl Cube {
         };
         let tables = TableReader::new(&cube);
         let counts = &cube.counts;
-        let (cells, pairs) = rayon::join(
+        let rows = [counts.n_baseline, counts.n_candidate];
+        let (cells, (pairs, activity)) = rayon::join(
+            || tables.cells(&folder.join(CELLS), of_cells, rows),
             || {
-                tables.cells(
-                    &folder.join(CELLS),
-                    of_cells,
-                    [counts.n_baseline, counts.n_candidate],
+                (
+                    tables.cells(&folder.join(PAIRS), &|_| true, [counts.n_pairs; 2]),
+                    tables.activity(&folder.join(ACTIVITY)),
                 )
             },
-            || tables.cells(&folder.join(PAIRS), &|_| true, [counts.n_pairs; 2]),
         );
-        let (cells, pairs, activity) = (cells?, pairs?, tables.activity(&folder.join(ACTIVITY))?);
+        let (cells, pairs, activity) = (cells?, pairs?, activity?);
         drop(tables);
         (cube.cells, cube.pairs, cube.activity) = (cells, pairs, activity);
         Ok(cube)
@@ -424,32 +439,27 @@ impl Cube {
     }
 
     fn write_cells(&self, cells: &Cells, path: &Path) -> Result<()> {
-        self.write_cells_with(cells, &|_| None, path)
+        self.write_cells_with(cells, None, path)
     }
 
     /// Writes cells, each with its value.
     fn write_breakdown(&self, breakdown: &Breakdown, path: &Path) -> Result<()> {
-        let value = |rows: Range<usize>| -> Option<ArrayRef> {
+        let value = |rows: Range<usize>| -> ArrayRef {
             let values = &breakdown.value_of[rows];
-            Some(match breakdown.by {
+            match breakdown.by {
                 BreakdownBy::User => longs(values.iter().map(|row| u64::from(*row))),
                 BreakdownBy::Column(_) => names(
                     values
                         .iter()
                         .map(|value| breakdown.values[*value as usize].as_str()),
                 ),
-            })
+            }
         };
-        self.write_cells_with(&breakdown.cells, &value, path)
+        self.write_cells_with(&breakdown.cells, Some(Box::new(value)), path)
     }
 
-    /// Writes cells. `extra` returns the breakdown's column for a range of rows, if it has one.
-    fn write_cells_with(
-        &self,
-        cells: &Cells,
-        extra: &dyn Fn(Range<usize>) -> Option<ArrayRef>,
-        path: &Path,
-    ) -> Result<()> {
+    /// Writes cells. `value` makes the column of a breakdown.
+    fn write_cells_with(&self, cells: &Cells, value: Option<ColumnOf<'_>>, path: &Path) -> Result<()> {
         let mut fields = key_fields();
         fields.push(Field::new("release", dictionary(), false));
         fields.push(Field::new(
@@ -458,43 +468,44 @@ impl Cube {
             false,
         ));
         fields.push(Field::new("bucket_group", DataType::Int32, false));
-        let there: Vec<usize> = (0..self.measures.len())
-            .filter(|idx| self.measures[*idx].present)
-            .collect();
-        fields.extend(
-            there
-                .iter()
-                .map(|idx| Field::new(self.measures[*idx].sum.column_name(), DataType::Int64, false)),
-        );
-        fields.extend(extra(0..0).map(|column| Field::new(VALUE, column.data_type().clone(), false)));
-        let schema = Arc::new(Schema::new(fields));
+        let key =
+            |column| -> ColumnOf<'_> { Box::new(move |rows| self.key_column(column, &cells.keys[rows])) };
+        let mut columns: Vec<ColumnOf<'_>> = (0..KEY_COLUMNS.len()).map(key).collect();
         let n = self.measures.len();
-        let chunks = (0..cells.keys.len())
-            .step_by(ROW_GROUP_ROWS)
-            .map(|start| start..(start + ROW_GROUP_ROWS).min(cells.keys.len()));
-        parquet_io::write(
-            path,
-            &schema,
-            chunks.map(|rows| {
-                let keys = &cells.keys[rows.clone()];
-                let mut columns = self.key_columns(keys.iter().map(|k| (k.tenant, k.layer, k.stage)));
-                columns.push(names(keys.iter().map(|k| self.release(k.arm))));
+        for (measure, of) in self.measures.iter().enumerate().filter(|(_, of)| of.present) {
+            fields.push(Field::new(of.sum.column_name(), DataType::Int64, false));
+            columns.push(Box::new(move |rows| {
+                let sums = rows.map(|row| cells.values[row * n + measure]);
+                Arc::new(Int64Array::from_iter_values(sums))
+            }));
+        }
+        if let Some(value) = value {
+            fields.push(Field::new(VALUE, value(0..0).data_type().clone(), false));
+            columns.push(value);
+        }
+        let schema = Arc::new(Schema::new(fields));
+        let of_rows = |column: usize, rows| columns[column](rows);
+        parquet_io::write_columns(path, &schema, cells.keys.len(), ROW_GROUP_ROWS, of_rows)
+    }
+
+    /// A column of [`KEY_COLUMNS`].
+    fn key_column(&self, column: usize, keys: &[CellKey]) -> ArrayRef {
+        match column {
+            0 => names(keys.iter().map(|key| self.tenants[key.tenant as usize].as_str())),
+            1 => names(
+                keys.iter()
+                    .map(|key| self.layer_ids[usize::from(key.layer)].as_str()),
+            ),
+            2 => integers(keys.iter().map(|key| i32::from(key.stage))),
+            3 => names(keys.iter().map(|key| self.release(key.arm))),
+            4 => {
                 let starts = keys
                     .iter()
-                    .map(|k| self.start + i64::from(k.window) * self.window);
-                columns.push(Arc::new(
-                    TimestampMicrosecondArray::from_iter_values(starts).with_timezone("UTC"),
-                ));
-                columns.push(integers(keys.iter().map(|k| i32::from(k.group))));
-                for measure in &there {
-                    columns.push(Arc::new(Int64Array::from_iter_values(
-                        rows.clone().map(|row| cells.values[row * n + measure]),
-                    )));
-                }
-                columns.extend(extra(rows));
-                parquet_io::batch(&schema, columns)
-            }),
-        )
+                    .map(|key| self.start + i64::from(key.window) * self.window);
+                Arc::new(TimestampMicrosecondArray::from_iter_values(starts).with_timezone("UTC"))
+            }
+            _ => integers(keys.iter().map(|key| i32::from(key.group))),
+        }
     }
 
     fn write_activity(&self, path: &Path) -> Result<()> {

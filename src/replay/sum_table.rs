@@ -1,5 +1,7 @@
 //! A table of sums by key, with look-ups in batches.
 
+use rayon::slice::ParallelSliceMut;
+
 use crate::base::memory::prefetch;
 
 /// The number of look-ups between a prefetch and its use.
@@ -99,7 +101,7 @@ impl<T: Copy + Default> SumTable<T> {
             order.extend(keys.into_iter().zip(0..).map(|(key, row)| (key, idx as u32, row)));
             tables.push((width, sums));
         }
-        order.sort_unstable();
+        order.par_sort_unstable();
         let mut total: Vec<T> = Vec::new();
         for same in order.chunk_by(|a, b| a.0 == b.0) {
             total.clear();

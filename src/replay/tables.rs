@@ -317,9 +317,11 @@ impl<'a> TableReader<'a> {
         let mut columns = KEY_COLUMNS.to_vec();
         columns.extend(measured.iter().map(|measure| measure.column.as_str()));
         columns.extend(extra);
-        // Memory that is reserved and not used costs nothing, and a table that grows is copied.
+        // Memory that is reserved and not used costs nothing, and a table that grows is copied. A cube
+        // that is continued gets more cells.
         let n_most = parquet_io::n_rows(path)?.min(n_rows[0].saturating_add(n_rows[1]));
         let n_most = usize::try_from(n_most).unwrap_or(usize::MAX).min(MAX_RESERVED);
+        let n_most = n_most + n_most / 4;
         let mut cells = Cells {
             keys: Vec::with_capacity(n_most),
             values: Vec::with_capacity(n_most * self.cube.measures.len()),

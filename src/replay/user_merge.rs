@@ -36,6 +36,7 @@ pub(super) fn merge_users(
     // Counters that no thread uses at the moment.
     let idle: Mutex<Vec<Changes<'_>>> = Mutex::default();
     UsersWriter::write(path, n_words, |writer| {
+        let encoder = writer.encoder();
         parallel::map_in_order(
             earlier.n_chunks(),
             |chunk| {
@@ -45,9 +46,9 @@ pub(super) fn merge_users(
                 let mut changes = changes.unwrap_or_else(|| Changes::new(strata));
                 let users = merge_chunk(known, &new, n_words, &mut changes);
                 lock(&idle).push(changes);
-                Ok(users.into_batch())
+                users.encode(&encoder)
             },
-            |_, batch| writer.write_batch(&batch),
+            |_, groups| writer.append(groups),
         )
     })?;
     let (before, after): (Vec<_>, Vec<_>) = lock::into_inner(idle)

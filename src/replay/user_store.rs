@@ -1,6 +1,6 @@
 //! The data that merges of cubes need in addition to the sums: the exposure of users, and sessions.
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use arrow_array::{ArrayRef, Int64Array};
 use arrow_schema::{DataType, Field, Schema};
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::file::metadata::RowGroupMetaData;
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::error::Result;
+use crate::base::parquet_io::{GroupEncoder, RowGroup};
 use crate::base::{files, parquet_io};
 use crate::bucket::N_BUCKETS;
 use crate::replay::columns::{CheckedBatch, each_batch, out_of_order};
@@ -26,7 +27,8 @@ pub(super) const CHUNK: usize = 262_144;
 
 /// Writes the users who were seen, one row per user and layer, for later merges with other cubes.
 pub(super) struct UsersWriter<'a> {
-    sink: &'a mut dyn FnMut(&RecordBatch) -> Result<()>,
+    sink: &'a mut dyn FnMut(Vec<RowGroup>) -> Result<()>,
+    encoder: Arc<GroupEncoder>,
     users: UserColumns,
 }
 
@@ -41,9 +43,11 @@ impl UsersWriter<'_> {
         files::write_file(path, |file| {
             let users = UserColumns::new(n_words);
             let mut file = parquet_io::BatchWriter::for_numbers(path, file, &users.schema())?;
-            let mut sink = |batch: &RecordBatch| file.write(batch);
+            let encoder = file.encoder();
+            let mut sink = |groups| file.append(groups);
             let mut writer = UsersWriter {
                 sink: &mut sink,
+                encoder,
                 users,
             };
             fill(&mut writer)?;
@@ -66,24 +70,22 @@ impl UsersWriter<'_> {
         Ok(())
     }
 
-    /// Writes a batch of users after the pushed ones.
-    pub(super) fn write_batch(&mut self, batch: &RecordBatch) -> Result<()> {
+    /// What encodes users on other threads, for [`Self::append`].
+    pub(super) fn encoder(&self) -> Arc<GroupEncoder> {
+        Arc::clone(&self.encoder)
+    }
+
+    /// Writes encoded users after the pushed ones.
+    pub(super) fn append(&mut self, groups: Vec<RowGroup>) -> Result<()> {
         self.flush()?;
-        if batch.num_rows() > 0 {
-            (self.sink)(batch)
-        } else {
-            Ok(())
-        }
+        (self.sink)(groups)
     }
 
     fn flush(&mut self) -> Result<()> {
         let next = UserColumns::new(self.users.n_words);
         let users = std::mem::replace(&mut self.users, next);
-        if users.last_row().is_none() {
-            Ok(())
-        } else {
-            (self.sink)(&users.into_batch())
-        }
+        let groups = users.encode(&self.encoder)?;
+        (self.sink)(groups)
     }
 }
 
@@ -183,13 +185,17 @@ impl UserColumns {
         ))
     }
 
-    pub(super) fn into_batch(self) -> RecordBatch {
+    /// Encodes all users as a row group. None for no users.
+    ///
+    /// # Errors
+    /// As [`GroupEncoder::encode`].
+    pub(super) fn encode(self, encoder: &GroupEncoder) -> Result<Vec<RowGroup>> {
         let schema = self.schema();
         let columns = self
             .columns
             .into_iter()
             .map(|column| Arc::new(Int64Array::from(column)) as ArrayRef);
-        parquet_io::batch(&schema, columns.collect())
+        encoder.encode(&parquet_io::batch(&schema, columns.collect()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The users of a layer table during a scan: found by hash, with their layer, consent, bucket and
 //! exposure.
 
+use rayon::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::memory;
@@ -14,6 +15,9 @@ const NARROW: (usize, u32) = (8, u16::MAX as u32 - 1);
 
 /// The number of words of a record for any number of stages.
 const WIDEST: usize = 2 + 2 * MAX_WORDS;
+
+/// The number of users that a thread adds at once.
+const KEYS: usize = 65_536;
 
 /// A user's tenant and layer, consent and bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,13 +112,18 @@ impl Users {
     /// Adds users in row order, whose rows are not their indices. Pairs of rows with equal tags are
     /// added to `alike`.
     pub(super) fn with_keys(mut self, keys: &[UserKey], alike: &mut Vec<(u32, u32)>) -> Self {
-        self.index
-            .insert(keys, |idx, key| (key.hash, idx as u32), &mut |a, b| {
-                alike.push((keys[a as usize].row, keys[b as usize].row))
+        let pairs = keys.par_chunks(KEYS).enumerate().map(|(chunk, of_chunk)| {
+            let (first, mut pairs) = (chunk * KEYS, Vec::new());
+            let entry = |idx: usize, key: &UserKey| (key.hash, (first + idx) as u32);
+            self.index.insert(of_chunk, entry, &mut |a, b| {
+                pairs.push((keys[a as usize].row, keys[b as usize].row))
             });
-        for (idx, key) in keys.iter().enumerate() {
-            self.put(idx, key.user);
-        }
+            for (idx, key) in of_chunk.iter().enumerate() {
+                self.put(first + idx, key.user);
+            }
+            pairs
+        });
+        alike.par_extend(pairs.flatten());
         self.rows = Some(keys.iter().map(|key| key.row).collect());
         self
     }
