@@ -71,9 +71,11 @@ fn study(seed: u64) -> Study {
     study
 }
 
-/// Starts a replay on an engine, in a process group of its own.
+/// Starts a replay on an engine, in a process group of its own. A shell that runs the tests in the
+/// background ignores SIGINT, and its children would inherit that.
 fn start(study: &Study, args: &[String]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_sluice"))
+    Command::new("env")
+        .args(["--default-signal=INT,HUP", env!("CARGO_BIN_EXE_sluice")])
         .args(args)
         .env("TMPDIR", study.path("tmp"))
         .process_group(0)
