@@ -1,16 +1,21 @@
 //! A log that the engine reads: its columns, before the scan.
 
+use arrow_ipc::reader::StreamReader;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::base::error::{FileResult, Result};
-use crate::base::json;
+use crate::base::error::{Error, FileResult, Result};
 use crate::base::private_folder::PrivateFolder;
 use crate::base::progress::Progress;
+use crate::base::{json, open};
 use crate::engine::job::Job;
 use crate::engine::runner::{DESCRIBE, EngineRunner, JOB, write_driver};
 use crate::input::TrafficReader;
 use crate::scenario::Source;
+
+/// The advice for a table without columns.
+const NO_COLUMNS: &str = "an engine may take a file whose name has a `=` for a folder of a partition: rename \
+     it, or let the tasks read files: --scan native";
 
 /// The tables of a log, each as a file with its columns and without rows.
 pub struct EngineLog {
@@ -22,7 +27,7 @@ impl EngineLog {
     /// Asks the engine for the columns of the job's tables.
     ///
     /// # Errors
-    /// When the engine fails, or does not have a table.
+    /// When the engine fails, does not have a table, or finds no columns in it.
     pub fn describe(job: &Job, progress: &Progress) -> Result<Self> {
         let folder = PrivateFolder::create(&std::env::temp_dir(), "sluice-engine-")?;
         let path = folder.path();
@@ -36,6 +41,10 @@ impl EngineLog {
             fs::create_dir(&below).or_unwritable(&below)?;
             let file = below.join(table.file_name());
             let found = path.join(format!("table-{idx}.arrow"));
+            if !has_columns(&found)? {
+                let found = "expected columns, the engine finds none";
+                return Err(Error::input(table.place(), found).hint(NO_COLUMNS));
+            }
             fs::rename(&found, &file).or_unreadable(&found)?;
             files.push(file);
         }
@@ -53,6 +62,13 @@ impl EngineLog {
         };
         sources.iter().zip(&self.files).map(with_file).collect()
     }
+}
+
+/// Whether a file of an Arrow stream has columns.
+fn has_columns(path: &Path) -> Result<bool> {
+    let file = open::regular(path).or_unreadable(path)?;
+    let stream = StreamReader::try_new(file, None).or_unreadable(path)?;
+    Ok(!stream.schema().fields().is_empty())
 }
 
 /// Adds the columns that readers of the tables need to a job, and returns the names of the tables.

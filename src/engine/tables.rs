@@ -25,6 +25,12 @@ pub struct LogTable {
 }
 
 impl LogTable {
+    /// The path or the name of the table, for messages.
+    pub(super) fn place(&self) -> String {
+        let path = self.path.as_ref().map(|path| path.display().to_string());
+        path.unwrap_or_else(|| format!("{CATALOG}{}", self.name))
+    }
+
     /// A name for a file of rows of this table, for messages.
     pub(super) fn file_name(&self) -> String {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);

@@ -76,6 +76,10 @@ pub(super) fn merge_latencies(
 
 #[cfg(test)]
 mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::replay::cube::CellKey;
     use crate::scenario::Arm;
@@ -110,6 +114,27 @@ mod tests {
             &[(0, [7, 8]), (1, [1, 2]), (3, [13, -16]), (4, [5, 6]), (9, [1, 1])],
         );
         assert!(merge_cells(cells(&[(1, [1, i64::MAX])]), cells(&[(1, [1, 1])]), 2).is_err());
+    }
+
+    /// Merged cells are those of a map, for many tables of random keys.
+    #[test]
+    fn cells_of_random_tables_are_those_of_a_map() {
+        let mut rng = ChaCha8Rng::seed_from_u64(6);
+        for round in 0..500 {
+            let mut table = |n: usize| -> BTreeMap<u32, [i64; 2]> {
+                (0..n)
+                    .map(|_| (rng.random_range(0..40), [1, rng.random_range(-9..9)]))
+                    .collect()
+            };
+            let (earlier, new) = (table(round % 31), table(round % 17));
+            let mut expected = earlier.clone();
+            for (key, [n, sum]) in &new {
+                let known = expected.entry(*key).or_default();
+                *known = [known[0] + n, known[1] + sum];
+            }
+            let of = |rows: BTreeMap<u32, [i64; 2]>| cells(&rows.into_iter().collect::<Vec<_>>());
+            assert_eq!(merge_cells(of(earlier), of(new), 2).unwrap(), of(expected));
+        }
     }
 
     #[test]

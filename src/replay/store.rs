@@ -491,11 +491,8 @@ impl Cube {
     /// A column of [`KEY_COLUMNS`].
     fn key_column(&self, column: usize, keys: &[CellKey]) -> ArrayRef {
         match column {
-            0 => names(keys.iter().map(|key| self.tenants[key.tenant as usize].as_str())),
-            1 => names(
-                keys.iter()
-                    .map(|key| self.layer_ids[usize::from(key.layer)].as_str()),
-            ),
+            0 => self.tenant_names(keys.iter().map(|key| key.tenant)),
+            1 => self.layer_names(keys.iter().map(|key| key.layer)),
             2 => integers(keys.iter().map(|key| i32::from(key.stage))),
             3 => names(keys.iter().map(|key| self.release(key.arm))),
             4 => {
@@ -571,16 +568,19 @@ impl Cube {
         }
     }
 
+    fn tenant_names(&self, tenants: impl Iterator<Item = u32>) -> ArrayRef {
+        names(tenants.map(|tenant| self.tenants[tenant as usize].as_str()))
+    }
+
+    fn layer_names(&self, layers: impl Iterator<Item = u8>) -> ArrayRef {
+        names(layers.map(|layer| self.layer_ids[usize::from(layer)].as_str()))
+    }
+
+    /// The columns of tenants, layers and stages.
     fn key_columns(&self, keys: impl Iterator<Item = (u32, u8, u8)> + Clone) -> Vec<ArrayRef> {
         vec![
-            names(
-                keys.clone()
-                    .map(|(tenant, _, _)| self.tenants[tenant as usize].as_str()),
-            ),
-            names(
-                keys.clone()
-                    .map(|(_, layer, _)| self.layer_ids[usize::from(layer)].as_str()),
-            ),
+            self.tenant_names(keys.clone().map(|(tenant, _, _)| tenant)),
+            self.layer_names(keys.clone().map(|(_, layer, _)| layer)),
             integers(keys.map(|(_, _, stage)| i32::from(stage))),
         ]
     }

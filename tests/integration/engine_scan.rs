@@ -294,6 +294,31 @@ fn what_a_table_does_not_have_is_refused() {
     );
 }
 
+/// Sail takes a file with `=` in its name for a folder of a partition, and finds no columns.
+#[test]
+fn a_table_without_columns_is_named() {
+    let python = python("sail");
+    let log = Log::new(300, 58);
+    let study = Study::new(&log);
+    in_parquet(&log, &study);
+    let folder = study.path("days");
+    fs::create_dir(&folder).unwrap();
+    let files = fs::read_dir(study.path("log")).unwrap().flatten();
+    for (idx, file) in files.enumerate() {
+        let day = folder.join(format!("dt=2026-06-0{}.parquet", idx + 1));
+        fs::copy(file.path(), day).unwrap();
+    }
+    let mut args = on_engine(&study, "sail", &python, "other", &["--scan", "engine"]);
+    let at = args.iter().position(|arg| arg == "--traffic").unwrap() + 1;
+    args[at] = text(&folder).to_owned();
+    let stderr = refused(&args, 3);
+    let found = format!("{}: expected columns, the engine finds none", text(&folder));
+    assert!(
+        stderr.contains(&found) && stderr.contains("--scan native"),
+        "{stderr}"
+    );
+}
+
 #[test]
 fn a_row_that_an_engine_reads_can_be_refused() {
     let python = python("sail");
