@@ -230,6 +230,7 @@ impl UserList for SeenUsers {
         rows.map_or(row, |rows| rows.partition_point(|other| (*other as usize) < row))
     }
 
+    #[inline]
     fn get(&self, idx: usize) -> Option<UserRow> {
         let (user, seen) = self.records.get(idx);
         let row = self.rows.as_ref().map_or(idx as u32, |rows| rows[idx]);
@@ -251,6 +252,7 @@ impl Records {
         }
     }
 
+    #[inline]
     fn get(&self, idx: usize) -> (User, UserExposure) {
         match self {
             Self::Narrow(records) => {

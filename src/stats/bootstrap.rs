@@ -237,7 +237,14 @@ fn draw_sums<const N: usize>(streams: &mut [WideChaCha8], rows: &[[f64; N]]) -> 
 
 /// Sums of `N` columns over `n` rows of a block, drawn with replacement.
 fn draw_block<const N: usize>(rng: &mut WideChaCha8, rows: &[[f64; N]; BLOCK], n: u64) -> [f64; N] {
-    let row = |word: u64, idx: usize| rows[(word >> (idx as u32 * BLOCK_BITS)) as usize % BLOCK];
+    const { assert!(N.is_power_of_two(), "the masks of positions need it") };
+    // The position of a row's first value comes from one shift and one mask. For an index of the row
+    // the compiler shifts twice, and the loop has no time for it.
+    let values = &rows.as_flattened()[..N * BLOCK];
+    let row = |word: u64, idx: usize| -> [f64; N] {
+        let first = ((word >> (idx as u32 * BLOCK_BITS)) as usize * N) & (N * BLOCK - N);
+        std::array::from_fn(|column| values[first + column])
+    };
     // Independent partial sums, so that an addition does not wait for the one before it.
     let mut lanes = [[0.0; N]; PER_WORD];
     let mut bytes = [0; WORDS * 8];
