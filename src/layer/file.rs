@@ -58,7 +58,8 @@ impl PassThrough {
         })
     }
 
-    /// The type of a table's column if all its files are Parquet and agree on it; else text.
+    /// The type of a table's column in the first file, if all files are Parquet and hold the column
+    /// alike; else text.
     pub(super) fn from_table(table: &Table, canonical: &str, repetition: Repetition) -> ParquetResult<Self> {
         let mut found: Option<Type> = None;
         for file in &table.files {
@@ -68,7 +69,7 @@ impl PassThrough {
                 .and_then(|footer| copyable(footer, table.name_in_file(canonical), canonical));
             match (of_file, &found) {
                 (Some(column), None) => found = Some(column),
-                (Some(column), Some(other)) if column == *other => {}
+                (Some(column), Some(other)) if holds_alike(&column, other) => {}
                 _ => return Self::text(canonical, repetition),
             }
         }
@@ -80,6 +81,14 @@ impl PassThrough {
             _ => Self::text(canonical, repetition),
         }
     }
+}
+
+/// Whether the chunks of two copyable columns may stand in one file. Some programs annotate text with
+/// a logical type, others with the older converted type only.
+fn holds_alike(column: &Type, other: &Type) -> bool {
+    let is_text = |column: &Type| column.get_physical_type() == Physical::BYTE_ARRAY;
+    let repetition = |column: &Type| column.get_basic_info().repetition();
+    column == other || is_text(column) && is_text(other) && repetition(column) == repetition(other)
 }
 
 /// The type of a column without nesting that holds text or integers, under its canonical name.

@@ -110,9 +110,11 @@ pub(super) trait UserList: Sync {
     fn idx_from_row(&self, row: usize) -> usize;
     /// Passes the users in a range of rows of the layer table who were seen to `on_user`, in order.
     fn for_each_seen(&self, rows: Range<usize>, on_user: &mut dyn FnMut(&UserRow)) {
-        (self.idx_from_row(rows.start)..self.idx_from_row(rows.end))
-            .filter_map(|idx| self.get(idx))
-            .for_each(|user| on_user(&user));
+        for idx in self.idx_from_row(rows.start)..self.idx_from_row(rows.end) {
+            if let Some(user) = &self.get(idx) {
+                on_user(user);
+            }
+        }
     }
 }
 

@@ -504,6 +504,25 @@ fn ids_and_tenants_pass_through_as_they_are() {
     );
 }
 
+/// DuckDB and Polars annotate text differently. The ids of both are copied: they keep their codecs.
+#[test]
+fn ids_of_different_programs_are_copied() {
+    let dir = tempfile::tempdir().unwrap();
+    let users = dir.path().join("users");
+    std::fs::create_dir(&users).unwrap();
+    for name in ["duckdb.parquet", "polars.parquet"] {
+        std::fs::copy(Path::new("tests/samples/tables").join(name), users.join(name)).unwrap();
+    }
+    let out = dir.path().join("out.parquet");
+    let ids: Vec<String> = layer(&users, &out, &[]).into_iter().map(|row| row.0).collect();
+    let expected = ["du", "u"].map(|prefix| (0..200).map(move |user| format!("{prefix}{user}")));
+    assert_eq!(ids, expected.into_iter().flatten().collect::<Vec<_>>());
+    let file = SerializedFileReader::new(File::open(&out).unwrap()).unwrap();
+    let codec = |group: usize| file.metadata().row_group(group).column(0).compression();
+    assert_eq!(codec(0), Compression::SNAPPY);
+    assert!(matches!(codec(1), Compression::ZSTD(_)));
+}
+
 #[test]
 fn odd_row_groups_lose_nothing() {
     let dir = tempfile::tempdir().unwrap();

@@ -35,3 +35,5 @@ rows = duckdb.sql("SELECT * FROM frame")
 duckdb.sql("COPY rows TO 'duckdb.json' (ARRAY true)")
 duckdb.sql("COPY rows TO 'duckdb.ndjson.zst' (FORMAT json, COMPRESSION zstd)")
 duckdb.sql("COPY (SELECT user_id, use_count, is_allow_gray FROM rows) TO 'duckdb.tsv' (DELIMITER '\t')")
+# Text without the logical type that other programs write, and compressed with snappy.
+duckdb.sql("COPY (SELECT 'd' || user_id AS user_id, use_count, is_allow_gray FROM rows) TO 'duckdb.parquet'")
