@@ -56,6 +56,7 @@ mod text_types;
 mod texts;
 mod traffic;
 mod turn_bytes;
+mod turn_scan;
 mod turns;
 mod users;
 mod want;

@@ -374,29 +374,3 @@ fn a_flat_column_is_found_behind_a_nested_one() {
     );
     assert_eq!(scan(&path, STEP, 0.0, NUMBER), Ok(vec![Some(3.0)]));
 }
-
-#[test]
-fn packed_values_of_every_width_are_unpacked() {
-    for bits in 1..=MAX_INDEX_BITS {
-        let width = usize::from(bits);
-        let values: Vec<u32> = (0..200_u32)
-            .map(|idx| idx.wrapping_mul(2_654_435_761) & low_bits(width) as u32)
-            .collect();
-        let mut packed = vec![0_u8; (values.len() * width).div_ceil(8)];
-        for (idx, value) in values.iter().enumerate() {
-            for bit in (0..width).filter(|bit| value >> bit & 1 == 1) {
-                packed[(idx * width + bit) / 8] |= 1 << ((idx * width + bit) % 8);
-            }
-        }
-        for (from, to) in [(0, 200), (0, 1), (3, 200), (5, 6), (8, 17), (199, 200), (7, 7)] {
-            let mut out = vec![u32::MAX; to - from];
-            let largest = unpack(&packed, from * width, bits, &mut out);
-            assert_eq!(out, values[from..to], "{bits} bits, {from}..{to}");
-            assert_eq!(
-                largest,
-                out.iter().copied().max().unwrap_or(0),
-                "{bits} bits, {from}..{to}"
-            );
-        }
-    }
-}
