@@ -9,7 +9,7 @@ use crate::analysis::document::UserCounts;
 use crate::analysis::span::{LayerSpan, cells_of};
 use crate::base::time::Micros;
 use crate::bucket::N_GROUPS;
-use crate::metric::{Metric, Sum};
+use crate::metric::{Metric, Reading, Sum};
 use crate::replay::{CellKey, Cube, ExposureRow, LatencyRow, LayerKey, StageKey};
 use crate::scenario::{Arm, BreakdownBy, PerArm};
 use crate::stats::quantile::Histogram;
@@ -44,6 +44,28 @@ fn limited_views(cube: &Cube, metric: &Metric) -> Option<[View; 2]> {
     ])
 }
 
+/// The largest difference between the rows with a value of the one and of the other column of a
+/// metric, as a share of the rows.
+const MAX_MISSING: f64 = 0.01;
+
+/// The counts of rows with a value, for a metric that is a sum of one column over a sum of another.
+/// `None` for other metrics, and if the cube does not have both counts.
+fn views_of_known(cube: &Cube, metric: &Metric) -> Option<[View; 2]> {
+    let [numerator, denominator] = metric.sums();
+    let (Sum::Of(_), Sum::Of(_)) = (numerator, denominator) else {
+        return None;
+    };
+    let [numerator, denominator] = [numerator.reading()?, denominator.reading()?];
+    if numerator.column == denominator.column {
+        return None;
+    }
+    let view = |reading: Reading| {
+        let sum = Sum::Known(reading.unlimited().to_string());
+        Some(View::new(cube.column_of(&sum)?, metric, &sum))
+    };
+    Some([view(numerator)?, view(denominator)?])
+}
+
 /// The distinct views of all metrics whose columns the cube has.
 fn views_of(cube: &Cube, metrics: &[Metric]) -> Arc<[View]> {
     let mut views: Vec<View> = Vec::new();
@@ -55,7 +77,8 @@ fn views_of(cube: &Cube, metrics: &[Metric]) -> Arc<[View]> {
             .into_iter()
             .zip(metric.sums())
             .map(|(column, sum)| View::new(column, metric, sum));
-        for view in of_metric.chain(limited_views(cube, metric).into_iter().flatten()) {
+        let more = [limited_views(cube, metric), views_of_known(cube, metric)];
+        for view in of_metric.chain(more.into_iter().flatten().flatten()) {
             if !views.contains(&view) {
                 views.push(view);
             }
@@ -177,6 +200,11 @@ impl GroupSums {
     }
 
     /// The numerator and denominator of a metric for each cluster, in whole units.
+    ///
+    /// # Errors
+    /// [`Reason::NoColumn`] if the cube lacks a column. [`Reason::Incomplete`] for a sum of one column
+    /// over a sum of another, if their rows with a value differ by more than 1 %: the rows without
+    /// the one value would count as 0. [`Reason::AboveOne`] for a share above 1.
     pub(super) fn metric(&self, cube: &Cube, metric: &Metric) -> Result<WholeSums, Reason> {
         let columns = cube.metric_columns(metric)?;
         let view = |which: usize| {
@@ -187,24 +215,40 @@ impl GroupSums {
                 .ok_or(Reason::NoColumn)
         };
         let (num, den) = (view(0)?, view(1)?);
-        let (num_units, den_units) = (self.views[num].units, self.views[den].units);
+        let units = [self.views[num].units, self.views[den].units];
+        let scaled = |view: usize, units: f64| self.total(view) as f64 / units;
+        if metric.proportion && scaled(num, units[0]) > scaled(den, units[1]) * (1.0 + 1e-9) {
+            return Err(Reason::AboveOne);
+        }
+        let known = views_of_known(cube, metric).and_then(|wanted| self.totals(wanted));
+        if let Some([numerator, denominator]) = known
+            && numerator.abs_diff(denominator) as f64 > MAX_MISSING * numerator.max(denominator) as f64
+        {
+            return Err(Reason::Incomplete);
+        }
         Ok(WholeSums {
             clusters: self.pairs(num, den),
-            units: [num_units, den_units],
+            units,
         })
     }
 
     /// The share, 0..=1, of rows whose value is beyond a limit of the metric, of rows with a value.
     /// `None` without limits or without such rows.
     pub(super) fn limited_share(&self, cube: &Cube, metric: &Metric) -> Option<f64> {
-        let [limited, known] = limited_views(cube, metric)?.map(|wanted| {
-            let at = self.views.iter().position(|view| *view == wanted)?;
-            let groups = self.values.chunks_exact(self.views.len());
-            Some(groups.map(|group| group[at]).sum::<i128>() as f64)
-        });
-        known
-            .filter(|known| *known > 0.0)
-            .and_then(|known| Some(limited? / known))
+        let [limited, known] = self.totals(limited_views(cube, metric)?)?;
+        (known > 0).then(|| limited as f64 / known as f64)
+    }
+
+    /// The total of each view over all clusters. `None` if the sums lack one.
+    fn totals(&self, wanted: [View; 2]) -> Option<[i128; 2]> {
+        let at = |wanted: View| self.views.iter().position(|view| *view == wanted);
+        let [first, second] = wanted.map(at);
+        Some([self.total(first?), self.total(second?)])
+    }
+
+    fn total(&self, view: usize) -> i128 {
+        let rows = self.values.chunks_exact(self.views.len());
+        rows.map(|row| row[view]).sum()
     }
 
     /// The numerators and denominators of several metrics, for every cluster with any denominator

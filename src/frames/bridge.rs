@@ -9,6 +9,7 @@ use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi, to_ffi};
 use arrow_array::{Array, make_array};
 use arrow_cast::cast;
 use arrow_schema::{ArrowError, DataType, Field, Fields, TimeUnit};
+use polars::prelude as pl;
 use polars::prelude::{CompatLevel, PlSmallStr, PolarsError, Series};
 use polars_arrow::ffi::{self, ArrowArray, ArrowSchema};
 use std::sync::Arc;
@@ -83,7 +84,12 @@ pub(crate) fn to_series(name: &str, array: &ArrayRef) -> Result<Series, String> 
 /// # Errors
 /// Arrow has no such type.
 pub(crate) fn from_series(series: &Series) -> Result<ArrayRef, String> {
-    let series = series.rechunk();
+    // Arrow takes no column of nulls without a type from Polars.
+    let series = match series.dtype() {
+        pl::DataType::Null => series.cast(&pl::DataType::String),
+        _ => Ok(series.rechunk()),
+    };
+    let series = series.map_err(|error| unexpected(&error))?;
     let field = series
         .dtype()
         .to_arrow_field(series.name().clone(), CompatLevel::newest());

@@ -92,6 +92,20 @@ impl Format {
         })
     }
 
+    /// The name of a file without the endings of its format and compression: `a.csv.gz` and `a.parquet`
+    /// are forms of one log, `a`. A name of no format is returned as it is.
+    pub(crate) fn name_without(name: &str) -> &str {
+        let packing = match Self::by_path(Path::new(name)) {
+            None => return name,
+            Some(Self::Csv { packing, .. } | Self::Ndjson { packing } | Self::Json { packing }) => packing,
+            Some(_) => Packing::None,
+        };
+        let n_endings = if packing == Packing::None { 1 } else { 2 };
+        (0..n_endings).fold(name, |name, _| {
+            name.rsplit_once('.').map_or(name, |(rest, _)| rest)
+        })
+    }
+
     /// Returns the format of a file that is read.
     ///
     /// # Errors
@@ -157,6 +171,24 @@ impl Format {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_keeps_its_name_in_every_format() {
+        for name in [
+            "d/a.csv",
+            "d/a.CSV.gz",
+            "d/a.jsonl.zst",
+            "d/a.parquet",
+            "d/a.arrow",
+        ] {
+            assert_eq!(Format::name_without(name), "d/a", "{name}");
+        }
+        // Another day, another part, and a name without a format are other logs.
+        for name in ["d/a.1.csv", "d.csv/a", "a.log", "a.csv.1", "a.gz"] {
+            assert_ne!(Format::name_without(name), "a", "{name}");
+        }
+        assert_eq!(Format::name_without("part.2026-03-02.csv.gz"), "part.2026-03-02");
+    }
 
     #[test]
     fn formats_are_known_by_their_names() {

@@ -7,6 +7,7 @@ use crate::base::error::{Error, Result, exit_code};
 use crate::base::manifest::file;
 use crate::base::memory::memory_limit;
 use crate::base::progress::Progress;
+use crate::base::time;
 use crate::base::time::{Micros, WrittenInstant, Zone};
 use crate::base::{files, json};
 use crate::engine::{EngineOptions, EngineRunners, ScenarioText};
@@ -212,6 +213,14 @@ fn load(options: &NightOptions) -> Result<(Scenario, Micros)> {
             .hint("name it in [[input.traffic]]; `sluice layer` makes layers without a log"));
     }
     let as_of = scenario.as_of;
+    if as_of > options.now {
+        // A dwell would count hours that have not passed, and later nights would be refused.
+        let [as_of, now] = [as_of, options.now].map(time::format);
+        return Err(
+            Error::usage(format!("expected an as_of up to now, {now}, found {as_of}"))
+                .hint("check the date and its time zone; a rehearsal sets the clock with --now"),
+        );
+    }
     Ok((scenario, as_of))
 }
 

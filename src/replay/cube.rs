@@ -293,7 +293,8 @@ impl LatencyRow {
 }
 
 /// Counts of the log's rows by category. `n_rows` is the sum of the counts from `n_baseline` to
-/// `n_bad`, without `n_ineligible_candidate`, which is a part of `n_ineligible`.
+/// `n_bad`, without `n_ineligible_candidate` and `n_settling_candidate`, which are parts
+/// of others.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowCounts {
     /// Number of rows that were read.
@@ -319,6 +320,9 @@ pub struct RowCounts {
     /// whole window after it. They are in neither arm.
     #[serde(default)]
     pub n_settling: u64,
+    /// Rows of `n_settling` that the candidate answered.
+    #[serde(default)]
+    pub n_settling_candidate: u64,
     /// Rows before the plan's start.
     pub n_before_start: u64,
     /// Rows at or after `as_of`.
@@ -402,7 +406,7 @@ impl RowCounts {
             && of_reasons.into_iter().all(|n| *n <= self.n_rows)
     }
 
-    fn numbers(&mut self) -> [&mut u64; 18] {
+    fn numbers(&mut self) -> [&mut u64; 19] {
         let Self {
             n_rows,
             n_baseline,
@@ -414,6 +418,7 @@ impl RowCounts {
             n_shadow,
             n_eval,
             n_settling,
+            n_settling_candidate,
             n_before_start,
             n_after_as_of,
             n_bad,
@@ -436,6 +441,7 @@ impl RowCounts {
             n_shadow,
             n_eval,
             n_settling,
+            n_settling_candidate,
             n_before_start,
             n_after_as_of,
             n_bad,

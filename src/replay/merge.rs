@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
 use crate::base::time::Micros;
-use crate::input::SourceFile;
+use crate::input::{Format, SourceFile};
 use crate::replay::context::{Inputs, ReplayContext, Sources, sums_of};
 use crate::replay::cube::{Cube, CubeSource, SessionRow};
 use crate::replay::facts::Since;
@@ -162,9 +162,11 @@ impl Earlier {
             .flatten()
             .filter(|file| !is_known(file))
             .collect();
+        // A log that was packed or converted since then is the same log with other bytes.
         let successor = |known: &CubeSource| {
+            let name = Format::name_without(&known.file.name);
             new.iter()
-                .find(|file| !listed(&known) && file.name == known.file.name)
+                .find(|file| !listed(&known) && Format::name_without(&file.name) == name)
         };
         let mut changed = cube
             .sources
@@ -184,7 +186,7 @@ impl Earlier {
                 file.name, known.file.digest, file.digest
             );
             return Err(Error::in_file(folder, found).hint(
-                "if the file has changed, scan the whole log, without --since; if it is a different file with the same name, give --traffic a folder that contains both",
+                "if the file has changed, or was packed or converted, scan the whole log, without --since; if it is a different file with the same name, give --traffic a folder that contains both",
             ));
         }
         store::check_tables(folder, &[user_store::USERS, user_store::SESSIONS])?;

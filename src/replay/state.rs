@@ -269,6 +269,7 @@ impl ReplayState {
             let instant = turns.at.values[at];
             let Some(stage) = strata.stage_at(stratum, instant) else {
                 counts.n_settling += 1;
+                counts.n_settling_candidate += u64::from(arm == Arm::Candidate);
                 continue;
             };
             counts.n_layer_logged += u64::from(logged != served_layer::NONE);

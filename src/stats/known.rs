@@ -44,6 +44,10 @@ pub enum Reason {
     UselessJudge,
     /// The value is missing for some of the rows, so the total is unknown.
     Incomplete,
+    /// A share has more events than rows or trials, so its data are wrong.
+    AboveOne,
+    /// The method needs independent rows, and rows of one cluster are not.
+    Clustered,
 }
 
 impl fmt::Display for Reason {
@@ -66,6 +70,8 @@ impl fmt::Display for Reason {
             Self::Aliased => "aliased: the causes always occur together",
             Self::UselessJudge => "sensitivity + specificity is at most 1",
             Self::Incomplete => "missing for some of the rows",
+            Self::AboveOne => "a share above 1: more events than trials",
+            Self::Clustered => "rows of one cluster are not independent",
         })
     }
 }

@@ -32,6 +32,8 @@ fn zh(reason: Reason) -> &'static str {
         Reason::Aliased => "各原因总是同时出现，无法区分",
         Reason::UselessJudge => "灵敏度与特异度之和不大于 1",
         Reason::Incomplete => "部分行缺少该值",
+        Reason::AboveOne => "比例大于 1：事件数多于试验数",
+        Reason::Clustered => "同一聚类的行不独立",
     }
 }
 

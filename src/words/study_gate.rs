@@ -65,6 +65,9 @@ texts! {
     exposure(n, of, share, cap):
         "{n} of {of} users ({share}) were reached by a release that is rolled back; the cap is {cap}.",
         "已回滚的版本触达了 {of} 名用户中的 {n} 名（{share}），上限为 {cap}。";
+    exposure_beyond(n, share):
+        "Up to {n} other users may have been reached, one for each row of the candidate while a ratio took effect. Together they may be {share}.",
+        "在比例生效期间，候选版本的每一行最多可能触达另一名用户，最多 {n} 名；合计最多为 {share}。";
     smaller_first_steps():
         "Use smaller first steps: the cap divided by the layer's share of users bounds its first ratio.",
         "请减小第一级：上限除以该分层的用户占比即为首个比例的上界。";

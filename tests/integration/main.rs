@@ -115,3 +115,4 @@ mod traces_since;
 mod traces_study;
 mod vectors;
 mod watch;
+mod wrong_evidence;

@@ -29,6 +29,14 @@ pub struct Log {
     pub cluster: Vec<usize>,
 }
 
+impl Log {
+    /// Whether a cluster has several rows.
+    pub fn has_clusters(&self) -> bool {
+        let n_clusters = self.cluster.iter().max().map_or(0, |last| last + 1);
+        n_clusters < self.cluster.len()
+    }
+}
+
 /// Parameters of the estimators that limit large weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Lambdas {

@@ -102,7 +102,8 @@ pub fn cressie_read(log: &Log, bounds: Bounds) -> Result<f64, Reason> {
 /// contains the values that rewards which were not seen allow.
 ///
 /// # Errors
-/// [`Reason::NoData`] without rows, [`Reason::OutOfRange`] if a reward is outside of its bounds.
+/// [`Reason::NoData`] without rows, [`Reason::Clustered`] if a cluster has several rows,
+/// [`Reason::OutOfRange`] if a reward is outside of its bounds.
 ///
 /// # References
 /// `docs/METHODS.md#off-policy-estimates`; Karampatziakis, Langford & Mineiro (2020).
@@ -205,8 +206,9 @@ fn least(sums: &Sums, weight: f64, reward: f64, sign: f64, phi: f64) -> Option<f
 /// row depends only on the rows before it.
 ///
 /// # Errors
-/// [`Reason::NoData`] without rows, [`Reason::OutOfRange`] if a reward is outside of its bounds,
-/// [`Reason::NoVariance`] if the bounds have no width.
+/// [`Reason::NoData`] without rows, [`Reason::Clustered`] if a cluster has several rows,
+/// [`Reason::OutOfRange`] if a reward is outside of its bounds, [`Reason::NoVariance`] if the bounds
+/// have no width.
 ///
 /// # References
 /// `docs/METHODS.md#off-policy-estimates`; Waudby-Smith, Wu, Ramdas, Karampatziakis & Mineiro
@@ -250,6 +252,9 @@ fn check(log: &Log, bounds: Bounds) -> Result<(), Reason> {
     if log.reward.is_empty() {
         return Err(Reason::NoData);
     }
+    if log.has_clusters() {
+        return Err(Reason::Clustered);
+    }
     let [low, high] = bounds.reward;
     if log.reward.iter().all(|r| (low..=high).contains(r)) {
         Ok(())
@@ -261,6 +266,27 @@ fn check(log: &Log, bounds: Bounds) -> Result<(), Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Rows of one user are not independent, so no interval is right.
+    #[test]
+    fn rows_of_one_cluster_have_no_interval() {
+        let mut log = Log {
+            weight: vec![1.0; 100],
+            q: vec![0.0; 100],
+            v: vec![0.0; 100],
+            cluster: (0..100).collect(),
+            reward: (0..100).map(|i| f64::from(u8::from(i % 4 == 0))).collect(),
+        };
+        let bounds = Bounds {
+            reward: [0.0, 1.0],
+            weight: 2.0,
+        };
+        assert!(anytime(&log, bounds, 0.05).is_ok());
+        log.cluster[99] = 98;
+        assert_eq!(anytime(&log, bounds, 0.05), Err(Reason::Clustered));
+        assert_eq!(cressie_read_interval(&log, bounds, 0.05), Err(Reason::Clustered));
+        assert!((cressie_read(&log, bounds).unwrap() - 0.25).abs() < 1e-12);
+    }
 
     #[test]
     fn equal_weights_are_an_ordinary_mean() {
