@@ -474,6 +474,7 @@ texts! {
         "None of {n} attacks succeeded: at most {bound} of such attacks succeed, with {confidence} \
          confidence.",
         "{n} 种攻击均未成功：此类攻击的成功率至多 {bound}（置信度 {confidence}）。";
+    attacks_repeated(n): "Cases with the input of another one do not count: {n}.", "与其他用例输入相同的用例不计：{n} 个。";
     attacks_not_judged(n): "In addition, {n} broke or had no rating.", "{n} 种攻击出错或未评分。";
     run_again(): "Run the attacks again that broke.", "请重新执行出错的攻击。";
 

@@ -707,6 +707,24 @@ fn half_an_evaluation_is_no_evaluation() {
         outcomes(&release.gate(&["--evals", text(&repeated)]).1, "injection"),
         ["inconclusive"]
     );
+    // So is one attack under sixty ids.
+    for (n_inputs, expected) in [(1, "inconclusive"), (58, "inconclusive"), (60, "pass")] {
+        let mut csv = String::from("case_id,suite,release_id,passed,input\n");
+        (0..60).for_each(|idx| {
+            writeln!(
+                csv,
+                "a{idx},injection,{CANDIDATE},true,refund me {}",
+                idx % n_inputs
+            )
+            .unwrap()
+        });
+        let attacks = release.write("attacks.csv", &csv);
+        assert_eq!(
+            outcomes(&release.gate(&["--evals", text(&attacks)]).1, "injection"),
+            [expected],
+            "{n_inputs}"
+        );
+    }
     // Names of attack suites, and of suites in which `passed` means success of the attack, are
     // matched in the same way.
     let mut csv = String::from("case_id,suite,release_id,passed\n");

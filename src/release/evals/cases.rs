@@ -57,6 +57,8 @@ pub struct Case {
     pub case_id: Arc<str>,
     /// The cluster of the case, whose cases are correlated; `None` if the case is its own cluster.
     pub cluster: Option<Arc<str>>,
+    /// The digest of what was asked, in the first row that says it. `None` if no row does.
+    pub asked: Option<Arc<str>>,
     /// The values of the columns that slices are made of, in the order of the read options.
     pub attributes: Vec<Option<Arc<str>>>,
     /// The runs of each release: the baseline, and the candidates.
@@ -145,6 +147,7 @@ fn suite(rows: &[(usize, &EvalRow)], n_arms: usize) -> Suite {
         .map(|label| Case {
             case_id: label.clone(),
             cluster: None,
+            asked: None,
             attributes: Vec::new(),
             arms: vec![Runs::default(); n_arms],
         })
@@ -162,6 +165,9 @@ fn suite(rows: &[(usize, &EvalRow)], n_arms: usize) -> Suite {
         let case = &mut cases[identity.case_of[idx]];
         if case.cluster.is_none() {
             case.cluster.clone_from(&row.cluster);
+        }
+        if case.asked.is_none() {
+            case.asked.clone_from(&row.asked);
         }
         merge(&mut case.attributes, &row.attributes);
         let runs = &mut case.arms[arm];

@@ -13,6 +13,7 @@ fn suite(pairs: &[(Option<f64>, Option<f64>)], cluster: &dyn Fn(usize) -> Option
     };
     let cases = pairs.iter().enumerate().map(|(idx, (a, b))| Case {
         case_id: format!("c{idx:03}").into(),
+        asked: None,
         cluster: cluster(idx).map(|number| format!("k{number}").into()),
         attributes: Vec::new(),
         arms: vec![runs(*a), runs(*b)],
