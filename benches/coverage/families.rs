@@ -125,6 +125,7 @@ fn suite(values: [&[Measure]; 2], cases: &[usize], clusters: Option<&[usize]>) -
     let case = |case: &usize| Case {
         case_id: format!("{case:04}").into(),
         cluster: clusters.map(|clusters| format!("{}", clusters[*case]).into()),
+        asked: None,
         attributes: Vec::new(),
         arms: values.map(|values| runs(values[*case])).to_vec(),
     };

@@ -227,7 +227,10 @@ pub(crate) fn batch_rows(
         n_row_bytes += (n_text + VALUE_BYTES).saturating_mul(n_values);
     }
     let n_rows = usize::try_from(Limit::Batch.value() / n_row_bytes).unwrap_or(BATCH_ROWS);
-    Ok(n_rows.clamp(1, BATCH_ROWS))
+    // Arrays reserve memory for a whole batch, also in a row group of a few rows.
+    let in_group = |group: &usize| usize::try_from(metadata.row_group(*group).num_rows()).unwrap_or(0);
+    let n_there = row_groups.iter().map(in_group).fold(0, usize::saturating_add);
+    Ok(n_rows.min(n_there).clamp(1, BATCH_ROWS))
 }
 
 /// The largest mean number of values of a row, in any of some row groups.

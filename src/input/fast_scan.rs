@@ -9,9 +9,10 @@
 use arrow_schema::{DataType, TimeUnit};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
-use parquet::basic::{Encoding, Type as Physical};
+use parquet::basic::{Compression, Encoding, Type as Physical};
 use parquet::column::page::{Page, PageReader};
 use parquet::file::serialized_reader::SerializedPageReader;
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -258,6 +259,8 @@ pub(crate) struct ColumnScan<'a, V> {
     /// Name for errors that are not shown, because the general reader reports them.
     path: PathBuf,
     pages: SerializedPageReader<PageFile>,
+    /// Whether pages come as they are stored, packed with zstd.
+    is_zstd: bool,
     kind: Kind,
     optional: bool,
     mapping: Mapping<'a, V>,
@@ -323,13 +326,21 @@ impl<'a, V: Copy> ColumnScan<'a, V> {
         let group = footer.metadata().row_group(row_group);
         let n_rows = usize::try_from(group.num_rows()).map_err(|_| Unsupported)?;
         let path = PathBuf::from(descr.name());
+        let chunk = group.column(leaf);
+        let is_zstd = matches!(chunk.compression(), Compression::ZSTD(_));
         let pages = guard(&path, || {
-            SerializedPageReader::new(Arc::clone(file), group.column(leaf), n_rows, None)
+            let chunk = if is_zstd {
+                unpack::as_stored(chunk)?
+            } else {
+                Cow::Borrowed(chunk)
+            };
+            SerializedPageReader::new(Arc::clone(file), &chunk, n_rows, None)
         })
         .map_err(|_| Unsupported)?;
         Ok(Self {
             path,
             pages,
+            is_zstd,
             kind,
             optional: descr.max_def_level() == 1,
             mapping,
@@ -394,6 +405,7 @@ impl<'a, V: Copy> ColumnScan<'a, V> {
                 encoding,
                 ..
             } => {
+                let buf = self.unpacked(buf)?;
                 if !matches!(encoding, Encoding::PLAIN | Encoding::PLAIN_DICTIONARY)
                     || !self.dictionary.is_empty()
                     || num_values as usize > buf.len()
@@ -408,12 +420,13 @@ impl<'a, V: Copy> ColumnScan<'a, V> {
                 self.dictionary = dictionary;
             }
             Page::DataPage {
-                mut buf,
+                buf,
                 num_values,
                 encoding,
                 def_level_encoding,
                 ..
             } => {
+                let mut buf = self.unpacked(buf)?;
                 let mut levels = None;
                 if self.optional {
                     if def_level_encoding != Encoding::RLE || buf.len() < 4 {
@@ -433,6 +446,7 @@ impl<'a, V: Copy> ColumnScan<'a, V> {
                 encoding,
                 def_levels_byte_len,
                 rep_levels_byte_len,
+                is_compressed,
                 ..
             } => {
                 let n_levels = def_levels_byte_len as usize;
@@ -440,6 +454,8 @@ impl<'a, V: Copy> ColumnScan<'a, V> {
                     return Err(Unsupported);
                 }
                 let levels = buf.split_to(n_levels);
+                // The levels before the values are never packed.
+                let buf = if is_compressed { self.unpacked(buf)? } else { buf };
                 let levels = if self.optional {
                     Some(Hybrid::new(levels, 1)?)
                 } else {
@@ -453,6 +469,15 @@ impl<'a, V: Copy> ColumnScan<'a, V> {
             }
         }
         Ok(())
+    }
+
+    /// The bytes of a page, or of the values of a page of version 2.
+    fn unpacked(&self, buf: Bytes) -> Flat<Bytes> {
+        if self.is_zstd {
+            unpack::unpacked(&buf)
+        } else {
+            Ok(buf)
+        }
     }
 
     fn values(&self, mut buf: Bytes, encoding: Encoding) -> Flat<Values> {
@@ -632,3 +657,4 @@ pub(crate) fn low_bits(n: usize) -> u64 {
 mod hybrid;
 #[cfg(test)]
 mod tests;
+mod unpack;

@@ -2,7 +2,7 @@
 //! changes, pooling can reverse the sign of an effect (Simpson's paradox).
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::stats::dist::{chi2_sf, t_isf};
 use crate::stats::known::Interval;
@@ -215,12 +215,19 @@ fn heterogeneity(stages: &[&StageEffect]) -> Option<f64> {
         let joint: f64 = of_cluster[i].iter().filter_map(shared).sum();
         if i == j { joint + stages[i].excess() } else { joint }
     };
+    // Without shared clusters the matrix is diagonal: the rows of its factor are empty up to there.
+    let mut stage_of: HashMap<u32, usize> = HashMap::new();
+    let is_diagonal = stages.iter().enumerate().all(|(idx, stage)| {
+        let mut clusters = stage.influences.iter();
+        clusters.all(|(cluster, _)| *stage_of.entry(*cluster).or_insert(idx) == idx)
+    });
     // Rows of the lower triangle, one after the other, and the two solved right-hand sides.
     let mut factor: Vec<Vec<f64>> = Vec::with_capacity(n);
     let (mut of_effects, mut of_ones) = (Vec::with_capacity(n), Vec::with_capacity(n));
     for (i, stage) in stages.iter().enumerate() {
         let mut row: Vec<f64> = Vec::with_capacity(i + 1);
-        for (j, other) in factor.iter().enumerate() {
+        let before = if is_diagonal { &[] } else { &factor[..] };
+        for (j, other) in before.iter().enumerate() {
             let known: f64 = row.iter().zip(other).map(|(a, b)| a * b).sum();
             row.push((covariance(i, j) - known) / other[j]);
         }
@@ -277,6 +284,23 @@ mod tests {
         }
         assert_eq!((all.q, all.q_p_value), (Some(0.0), None));
         assert_eq!(combine(&[], 0.05), None);
+    }
+
+    /// Stages that share no cluster have a diagonal matrix. A shared cluster without influence gives the
+    /// same values by the whole matrix.
+    #[test]
+    fn stages_without_shared_clusters_are_those_of_the_whole_matrix() {
+        let stages = |shared: Option<(u32, f64)>| -> Vec<StageEffect> {
+            let of = |idx: u32| {
+                let own = (0..30).map(|k| (idx * 30 + k, 0.001 * f64::from((idx + k) % 7) - 0.002));
+                stage(0.01 * f64::from(idx % 5), own.chain(shared).collect())
+            };
+            (0..40).map(of).collect()
+        };
+        let apart = combine(&stages(None), 0.05).unwrap();
+        let together = combine(&stages(Some((9_999, 0.0))), 0.05).unwrap();
+        assert_eq!((apart.q, apart.q_p_value), (together.q, together.q_p_value));
+        assert!(apart.q.unwrap() > 0.0);
     }
 
     /// Two stages with the same users have no more information than one. Stages with other users

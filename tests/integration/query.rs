@@ -3,12 +3,16 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
+use arrow_array::{ArrayRef, Int64Array, StringArray};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::properties::WriterProperties;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
+use crate::layer_parquet::write;
 use crate::small::Small;
 use crate::support::{fails, json, ok, ok_json, root, text};
 
@@ -475,4 +479,33 @@ fn results_are_the_same_on_any_number_of_threads() {
         seen.insert(sql, first.lines().count());
     }
     assert!(seen.values().all(|n_lines| *n_lines > 1), "{seen:?}");
+}
+
+/// A row group of two rows needs no memory for a batch of 65,536.
+#[test]
+fn small_row_groups_need_little_memory() {
+    let small = Small::new();
+    let path = small.path("tiny.parquet");
+    let texts: StringArray = (0..4_000).map(|idx| Some(format!("t{idx}"))).collect();
+    let numbers: Int64Array = (0..4_000).map(Some).collect();
+    let two_rows = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(2))
+        .build();
+    write(
+        &path,
+        vec![
+            ("name", Arc::new(texts) as ArrayRef),
+            ("value", Arc::new(numbers)),
+        ],
+        two_rows,
+    );
+    let table = format!("t={}", text(&path));
+    let found = rows(
+        "SELECT count(*) AS n, max(name) AS name, sum(value) AS total FROM t",
+        &[&table, "--limit", "tables=16MiB"],
+    );
+    assert_eq!(
+        found,
+        serde_json::json!([{"n": 4_000, "name": "t999", "total": 7_998_000}])
+    );
 }
