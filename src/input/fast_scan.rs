@@ -13,7 +13,6 @@ use parquet::basic::{Compression, Encoding, Type as Physical};
 use parquet::column::page::{Page, PageReader};
 use parquet::file::serialized_reader::SerializedPageReader;
 use std::borrow::Cow;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,26 +20,9 @@ use crate::base::parquet_file::PageFile;
 use crate::base::parquet_io::guard;
 use crate::base::time::{DAY, SECOND};
 use crate::input::fast_scan::hybrid::{Hybrid, load};
+use crate::input::fast_scan::step::Flat;
 use crate::input::file::InputFile;
 use crate::input::table::{Part, Table};
-
-/// Number of rows per step. Four columns of a step fit in the first-level cache.
-pub(crate) const STEP: usize = 1_024;
-/// Number of words in a bitmap of a step.
-pub(crate) const STEP_WORDS: usize = STEP / 64;
-
-/// The fast reader does not support a column or its content. The caller must use the general
-/// reader, which also reports errors in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Unsupported;
-
-impl fmt::Display for Unsupported {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a column for the general reader")
-    }
-}
-
-type Flat<T> = Result<T, Unsupported>;
 
 /// A map from a slice to another of the same length. It returns `false` for an illegal value.
 pub(crate) type MapSlice<'a, T, V> = &'a dyn Fn(&[T], &mut [V]) -> bool;
@@ -649,12 +631,10 @@ fn spread<V: Copy>(dense: &[V], absent: &[u64; STEP_WORDS], at: usize, missing: 
     }
 }
 
-/// Returns a word with its `n` lowest bits set.
-pub(crate) fn low_bits(n: usize) -> u64 {
-    if n >= 64 { u64::MAX } else { (1 << n) - 1 }
-}
-
 mod hybrid;
+mod step;
 #[cfg(test)]
 mod tests;
 mod unpack;
+
+pub(crate) use crate::input::fast_scan::step::{STEP, STEP_WORDS, Unsupported, low_bits};

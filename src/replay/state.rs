@@ -549,8 +549,6 @@ fn add_row(cell: &mut [i64], sums: &Sums, value: impl Fn(usize) -> Option<i64>) 
 }
 
 mod bytes;
-mod finish;
-
-pub(super) use finish::Finished;
+pub(super) mod finish;
 #[cfg(test)]
 mod tests;

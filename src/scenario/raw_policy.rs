@@ -136,7 +136,9 @@ pub(super) struct RawGuardrail {
         example = 0.01
     )]
     pub(super) mde: Option<f64>,
-    /// Largest allowed number of events of the candidate, for metrics of which less is better.
+    /// Largest allowed number of events of the candidate at its current ratio, for metrics of which less
+    /// is better. Rows while a ratio takes effect, and rows of unknown users, are in no arm and do not
+    /// count.
     #[schemars(
         range(max = i64::MAX),
         extend("x-unit" = "events", "x-default" = "none"),

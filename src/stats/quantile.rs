@@ -139,7 +139,8 @@ impl Quantile {
         }
     }
 
-    /// The quantile with its interval of one look at two-sided level `alpha`.
+    /// The quantile with its interval of one look at two-sided level `alpha`. The ends of the interval
+    /// are those of the bins that they are in, because values in a bin may all be the same.
     ///
     /// # Errors
     /// [`Reason::TooFewRows`] if the values do not reach an end of the interval.
@@ -152,11 +153,27 @@ impl Quantile {
         Ok(QuantileEstimate {
             estimate: self.estimate(),
             std_error: (ci.ci_upper - ci.ci_lower) / (2.0 * t),
-            ci,
+            ci: Interval {
+                ci_lower: self.bin_of_end(ci.ci_lower).0,
+                ci_upper: self.bin_of_end(ci.ci_upper).1,
+            },
             df: self.spread.df,
             n: self.pooled.values().sum(),
             n_clusters: self.spread.n_clusters,
         })
+    }
+}
+
+impl Quantile {
+    /// The ends of the bin of an end of an interval, in the unit of the quantile. The first bin also
+    /// holds values of 0.
+    fn bin_of_end(&self, end: f64) -> (f64, f64) {
+        let value = end * self.units;
+        // Values are far below 2^63, and the cast rounds towards 0.
+        let bin = bin_of(value as u64);
+        let (low, high) = bin_bounds(bin);
+        let low = if bin == 0 { 0.0 } else { low };
+        (low.min(value) / self.units, high.max(value) / self.units)
     }
 }
 
@@ -304,6 +321,25 @@ mod tests {
             let value = value as f64;
             assert!(low <= value && value <= high, "{value}: {low}..{high}");
             assert!((0.5 * (low + high) / value - 1.0).abs() < 0.01);
+        }
+    }
+
+    /// Values that are all alike lie anywhere in their bin, which the interval shows.
+    #[test]
+    fn the_interval_of_equal_values_contains_them() {
+        for value in [0, 1, 500_000, 1_234_567] {
+            let clusters = vec![Histogram::from([(bin_of(value), 10)]); 200];
+            let found = Quantile::new(&clusters, 0.95, 1e3)
+                .unwrap()
+                .summary(0.05)
+                .unwrap();
+            let (exact, ci) = (value as f64 / 1e3, found.ci);
+            assert!(ci.ci_lower <= exact && exact <= ci.ci_upper, "{value} {ci:?}");
+            assert!(ci.ci_lower <= found.estimate && found.estimate <= ci.ci_upper);
+            assert!(
+                ci.ci_upper - ci.ci_lower < 0.02 * exact.max(0.2),
+                "{value} {ci:?}"
+            );
         }
     }
 

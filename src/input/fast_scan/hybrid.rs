@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::input::fast_scan::{Flat, STEP_WORDS, Unsupported, low_bits};
+use crate::input::fast_scan::step::{Flat, STEP_WORDS, Unsupported, low_bits};
 
 /// The largest width of a dictionary index, bits. A dictionary of one page needs no more.
 const MAX_INDEX_BITS: u8 = 24;

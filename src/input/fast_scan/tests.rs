@@ -70,7 +70,7 @@ fn write(path: &Path, columns: &[(&str, ArrayRef, bool)], properties: WriterProp
 
 /// Reads column `x` in steps of `n_step` rows. `None` for missing values, which must all hold
 /// `missing`.
-fn scan<V: Copy + PartialEq + fmt::Debug>(
+fn scan<V: Copy + PartialEq + std::fmt::Debug>(
     path: &Path,
     n_step: usize,
     missing: V,

@@ -11,7 +11,7 @@ use zstd::bulk::Decompressor;
 use zstd::zstd_safe::get_frame_content_size;
 
 use crate::base::limits::Limit;
-use crate::input::fast_scan::{Flat, Unsupported};
+use crate::input::fast_scan::step::{Flat, Unsupported};
 
 /// The metadata of a chunk whose reader gives pages as they are stored.
 pub(super) fn as_stored(chunk: &ColumnChunkMetaData) -> ParquetResult<Cow<'_, ColumnChunkMetaData>> {
