@@ -95,11 +95,6 @@ pub fn from_seconds(seconds: f64) -> Result<Micros, NotAnInstant> {
 
 /// Returns the instant of a local time at an offset.
 pub(super) fn at_offset(civil: DateTime, offset: Offset) -> Result<Micros, NotAnInstant> {
-    // No place has ever been further from UTC: a larger number is a slip.
-    const FURTHEST: i32 = 18 * 3_600;
-    if offset.seconds().abs() > FURTHEST {
-        return Err(NotAnInstant::Form);
-    }
     let instant = offset.to_timestamp(civil).map_err(|_| NotAnInstant::Form)?;
     Ok(instant.as_microsecond())
 }

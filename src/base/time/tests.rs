@@ -56,8 +56,6 @@ fn refuses_what_would_be_a_guess() {
         "2026-05-28T",
         "1e",
         "[America/New_York]",
-        "2026-03-02T12:00:00+25:00",
-        "2026-03-02T12:00:00-18:01",
     ] {
         check(text, NotAnInstant::Form);
     }
