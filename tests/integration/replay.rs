@@ -93,6 +93,7 @@ impl Expected {
             }
         }
         if is_settling(log, turn) {
+            *self.counts.entry("n_settling_candidate").or_default() += u64::from(release == "new");
             return "n_settling";
         }
         let stage = ratios.len() - 1;
@@ -282,7 +283,7 @@ fn a_cube_holds_what_the_rows_say() {
     study.replay("log", "cube", &["--sessions"]);
     let expected = Expected::of(&log);
     assert!(
-        expected.counts.values().all(|n| *n > 0) && expected.counts.len() == 13,
+        expected.counts.values().all(|n| *n > 0) && expected.counts.len() == 14,
         "{:?}",
         expected.counts
     );

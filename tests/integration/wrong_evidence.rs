@@ -123,6 +123,45 @@ fn a_packed_log_is_the_log_that_was_counted() {
     assert_eq!(json(&next.join("cube.json"))["counts"]["n_rows"], 401);
 }
 
+/// Users of rows while a ratio takes effect are not known. They may be beyond the cap.
+#[test]
+fn rows_while_a_ratio_takes_effect_bound_the_exposure() {
+    let small = Small::new();
+    small.edit("study.toml", |text| {
+        text + "[[operation]]\nat = \"2026-05-26T06:20:00Z\"\nlayer = \"all\"\nratio = 0.0\n"
+    });
+    let outcome = |cap: &str| {
+        let scenario = fs::read_to_string(small.path("study.toml")).unwrap();
+        let out = small.path("capped");
+        small.write(
+            "capped.toml",
+            format!("{scenario}[policy]\nexposure_cap = {cap}\n"),
+        );
+        ok(&["run", text(&small.path("capped.toml")), "--out", text(&out)]);
+        let gate = json(&out.join("gate_report.json"));
+        let checks = gate["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["check"] == "exposure_cap");
+        check.unwrap().clone()
+    };
+    // About half of the 200 users have met the candidate.
+    assert_eq!(outcome("0.6")["outcome"], "pass");
+    small.edit("traffic.csv", |traffic| {
+        (0..60).fold(traffic, |traffic, user| {
+            traffic + &format!("2026-05-26T06:30:00Z,u{user},new,true,5\n")
+        })
+    });
+    let check = outcome("0.6");
+    assert_eq!(check["outcome"], "inconclusive", "{check}");
+    assert!(
+        check["detail"].as_str().unwrap().contains("Up to 60 other users"),
+        "{check}"
+    );
+    let analysis = json(&small.path("capped/analysis.json"));
+    assert_eq!(analysis["data"]["rows"]["n_settling_candidate"], 60);
+    assert_eq!(outcome("0.4")["outcome"], "fail");
+    assert_eq!(outcome("0.95")["outcome"], "pass");
+}
+
 /// A night as of tomorrow would count hours of a dwell that have not passed.
 #[test]
 fn a_night_of_the_future_is_refused() {
