@@ -10,13 +10,20 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Returns a free local port.
+/// Returns a free local port. The port 10,000 above it is free, too: a node of a Redis cluster listens
+/// there, and does not start if there is no such port.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    // Ports that do not serve are held, so that the system offers others.
+    let mut held = Vec::new();
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let above = port.checked_add(10_000);
+        if above.is_some_and(|above| TcpListener::bind(("127.0.0.1", above)).is_ok()) {
+            return port;
+        }
+        held.push(listener);
+    }
 }
 
 /// Waits until a server accepts connections on a port.
